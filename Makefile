@@ -1,0 +1,48 @@
+# make help lists the targets.
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.DEFAULT_GOAL := install
+.PHONY: help install run test lint format lock clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(BIN)/.installed  ## make .venv from requirements.lock (once)
+
+$(BIN)/.installed: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "error: $(PYTHON) is older than Python 3.10: use make PYTHON=python3.11" >&2; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@touch $@
+
+run: install  ## run the pipeline: dvc repro
+	dvc repro
+
+test: install  ## run the tests
+	python -m pytest
+
+lint: install  ## ruff, mypy and the import rules
+	ruff check .
+	ruff format --check .
+	mypy
+	lint-imports
+
+format: install  ## format the code
+	ruff check --fix .
+	ruff format .
+
+lock:  ## write requirements.lock anew from pyproject.toml
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet uv
+	# torch pins the CUDA packages of its CUDA build itself; a CPU build needs none of them
+	.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.10 --extra test \
+		--no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml \
+		| grep -vE '^(nvidia-|cuda-|triton)' > requirements.lock.new
+	mv requirements.lock.new requirements.lock
+	rm -r .venv-lock
+
+clean:  ## remove what the pipeline wrote, but not the cache or the environment
+	rm -rf data models

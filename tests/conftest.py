@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def datasets() -> Path:
+    """The folder of real text data sets named by TEXTMETRIC_DATASETS, else the test is skipped."""
+    folder = os.environ.get("TEXTMETRIC_DATASETS")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("TEXTMETRIC_DATASETS does not name a folder with the real data sets")
+    return Path(folder)

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from textmetric.errors import UserError
+from textmetric.measures import (
+    between_class_cosine,
+    centroid_cosines,
+    class_centroids,
+    cohesion,
+    evaluate,
+    retrieval,
+)
+
+PLAIN = [
+    "head_accuracy",
+    "knn_accuracy",
+    "cohesion",
+    "between_class_cosine",
+    "gap",
+    "recall_at_1",
+    "recall_at_10",
+    "recall_at_100",
+    "r_precision",
+    "map_at_r",
+]
+SCARCE = [
+    "scarce_cohesion",
+    "scarce_between_class_cosine",
+    "scarce_among_cosine",
+    "scarce_recall_at_1",
+    "scarce_map_at_r",
+    "scarce_head_accuracy",
+    "scarce_knn_accuracy",
+]
+
+
+def example() -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    random = np.random.default_rng(4)
+    labels = np.concatenate([random.choice([0, 1, 2, 4], size=79), [5]]).astype(np.int32)
+    embeddings = (random.normal(size=(80, 6)) + random.normal(size=(6, 6))[labels]).astype(
+        np.float32
+    )
+    predictions = {name: random.integers(0, 6, 80).astype(np.int32) for name in ("head", "knn")}
+    return embeddings, labels, predictions
+
+
+def test_the_flat_measures_are_those_of_the_single_functions() -> None:
+    embeddings, labels, predictions = example()
+    flat = evaluate(embeddings, labels, classes=6, scarce=[], predictions=predictions).flat
+    assert list(flat) == PLAIN
+    within = cohesion(embeddings, labels, 6)
+    between = between_class_cosine(centroid_cosines(class_centroids(embeddings, labels, 6)))
+    assert flat["head_accuracy"] == np.mean(predictions["head"] == labels)
+    assert flat["cohesion"] == pytest.approx(np.nanmean(within))
+    assert flat["between_class_cosine"] == between
+    assert flat["gap"] == flat["cohesion"] - between
+    for name, value in retrieval(embeddings, labels).means().items():
+        assert flat[name] == value
+
+
+def test_the_scarce_measures_look_at_the_scarce_rows_among_all_rows() -> None:
+    embeddings, labels, predictions = example()
+    flat = evaluate(embeddings, labels, classes=6, scarce=[1, 4], predictions=predictions).flat
+    assert sorted(flat) == sorted(PLAIN + SCARCE)
+    rows = [i for i in range(80) if labels[i] in (1, 4)]
+    found = retrieval(embeddings, labels)
+    cosines = centroid_cosines(class_centroids(embeddings, labels, 6))
+    within = cohesion(embeddings, labels, 6)
+    right = [predictions["knn"][i] == labels[i] for i in rows]
+    assert flat["scarce_knn_accuracy"] == pytest.approx(sum(right) / len(rows))
+    assert flat["scarce_map_at_r"] == pytest.approx(np.mean(found.map_at_r[rows]))
+    assert flat["scarce_recall_at_1"] == pytest.approx(np.mean(found.recall[1][rows]))
+    assert flat["scarce_cohesion"] == pytest.approx((within[1] + within[4]) / 2)
+    assert flat["scarce_among_cosine"] == pytest.approx(cosines[1, 4])
+    assert flat["scarce_between_class_cosine"] == pytest.approx(
+        np.mean([cosines[a, b] for a in (1, 4) for b in (0, 2, 5)])
+    )
+
+
+def test_the_values_of_a_class_are_those_of_its_rows() -> None:
+    embeddings, labels, predictions = example()
+    per_class = evaluate(
+        embeddings, labels, classes=6, scarce=[], predictions=predictions
+    ).per_class
+    assert sorted(per_class) == [
+        "cohesion",
+        "head_accuracy",
+        "knn_accuracy",
+        "map_at_r",
+        "recall_at_1",
+    ]
+    found = retrieval(embeddings, labels)
+    for class_id in (0, 1, 2, 4):
+        rows = labels == class_id
+        assert per_class["map_at_r"][class_id] == pytest.approx(found.map_at_r[rows].mean())
+        right = predictions["head"][rows] == class_id
+        assert per_class["head_accuracy"][class_id] == pytest.approx(right.mean())
+    assert all(np.isnan(values[3]) for values in per_class.values())  # no test row
+    assert np.isnan(per_class["map_at_r"][5])  # one test row: no pair,
+    assert np.isnan(per_class["cohesion"][5])
+    assert per_class["head_accuracy"][5] in (0.0, 1.0)  # but an accuracy
+
+
+def test_one_scarce_class_has_nothing_among_itself() -> None:
+    embeddings, labels, predictions = example()
+    flat = evaluate(embeddings, labels, classes=6, scarce=[1], predictions=predictions).flat
+    assert np.isnan(flat["scarce_among_cosine"])
+    assert -1 <= flat["scarce_between_class_cosine"] <= 1
+
+
+def test_the_keys_are_the_same_when_a_scarce_class_has_no_row() -> None:
+    embeddings, labels, predictions = example()
+    flat = evaluate(embeddings, labels, classes=6, scarce=[3], predictions=predictions).flat
+    assert sorted(flat) == sorted(PLAIN + SCARCE)
+    assert all(np.isnan(flat[name]) for name in SCARCE)
+
+
+def test_a_collapsed_space_has_full_cohesion_and_no_gap() -> None:
+    labels = np.repeat(np.arange(4), 10)
+    flat = evaluate(np.full((40, 5), 0.7), labels, classes=4, scarce=[], predictions={}).flat
+    assert flat["cohesion"] == pytest.approx(1)
+    assert flat["gap"] == pytest.approx(0, abs=1e-12)
+    assert flat["map_at_r"] < 0.3
+
+
+def test_a_perfect_space_has_every_measure_at_its_best() -> None:
+    labels = np.repeat(np.arange(4), 10).astype(np.int32)
+    evaluation = evaluate(
+        np.eye(4)[labels], labels, classes=4, scarce=[0, 1], predictions={"knn": labels}
+    )
+    best = {name: 1.0 for name in evaluation.flat}
+    best |= dict.fromkeys(
+        ("between_class_cosine", "scarce_between_class_cosine", "scarce_among_cosine"), 0.0
+    )
+    assert evaluation.flat == best
+
+
+def test_no_rows_at_all_give_nan_for_every_key() -> None:
+    empty = np.zeros(0, dtype=np.int32)
+    evaluation = evaluate(
+        np.zeros((0, 3)), empty, classes=2, scarce=[0], predictions={"knn": empty}
+    )
+    assert np.isnan(list(evaluation.flat.values())).all()
+    assert np.isnan(list(evaluation.per_class.values())).all()
+
+
+def test_predictions_and_scarce_ids_that_do_not_fit_are_told() -> None:
+    embeddings, labels, _ = example()
+    with pytest.raises(UserError, match=r"predictions of 'knn' have shape \(3,\)"):
+        evaluate(embeddings, labels, classes=6, scarce=[], predictions={"knn": np.zeros(3, int)})
+    with pytest.raises(UserError, match="scarce class 6 does not exist, expected 0 to 5"):
+        evaluate(embeddings, labels, classes=6, scarce=[6], predictions={})

@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from textmetric.errors import UserError
+from textmetric.splits import full, make_split, scarce
+from textmetric.text import LabelledTokens, TokenizedCorpus, Vocabulary, tokenize_corpus
+
+PARTS = ("train", "validation", "test")
+SIZES = {"a": 40, "b": 25, "c": 25, "d": 1}
+
+
+@pytest.fixture(scope="module")
+def frame() -> pd.DataFrame:
+    """Random words; every text has a token of its own, so that cutting rows drops tokens."""
+    rng = np.random.default_rng(7)
+    rows = [
+        (" ".join([f"{part}{label}{row}", *rng.choice(list("uvwxyz"), row % 4)]), label, part)
+        for part in PARTS
+        for label, size in SIZES.items()
+        for row in range(size)
+    ]
+    # Validation and test also hold tokens that only some train rows know.
+    rows += [(f"traina{row} trainb{row} u", "a", "test") for row in range(25)]
+    return pd.DataFrame(rows, columns=["text", "label", "split"]).sample(frac=1, random_state=3)
+
+
+@pytest.fixture(scope="module")
+def corpus(frame: pd.DataFrame) -> TokenizedCorpus:
+    return tokenize_corpus(frame, progress=False)
+
+
+def words(corpus: TokenizedCorpus, part: str) -> list[list[str]]:
+    tokens = getattr(corpus, part).tokens
+    return [
+        [corpus.vocabulary.tokens[i] for i in tokens.ids[start:end]]
+        for start, end in pairwise(tokens.offsets)
+    ]
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_full_is_the_corpus(corpus: TokenizedCorpus) -> None:
+    split = full(corpus)
+    assert split.scarce == []
+    assert split.vocabulary == corpus.vocabulary
+    assert [words(split, part) for part in PARTS] == [words(corpus, part) for part in PARTS]
+
+
+@pytest.mark.parametrize(("rare", "marked"), [(0, []), (1, [3]), (2, [1, 3]), (3, [1, 2, 3])])
+def test_rare_marks_the_labels_with_the_fewest_train_rows_ties_by_id(
+    corpus: TokenizedCorpus, rare: int, marked: list[int]
+) -> None:
+    assert full(corpus, rare).scarce == marked
+    assert len(full(corpus, rare).train) == len(corpus.train)
+    assert corpus.scarce == []
+
+
+def test_only_the_train_rows_of_the_scarce_labels_are_cut(corpus: TokenizedCorpus) -> None:
+    split = scarce(corpus, [0, 2], keep=0.2, seed=0)
+    assert split.train_counts.tolist() == [8, 25, 5, 1]
+    assert split.scarce == [0, 2]
+    assert split.label_names == corpus.label_names
+    for part in ("validation", "test"):
+        assert getattr(split, part).labels.tolist() == getattr(corpus, part).labels.tolist()
+
+
+@pytest.mark.parametrize(
+    ("label", "keep", "rows"),
+    [(0, 1.0, 40), (0, 0.26, 10), (0, 0.03, 2), (0, 1e-9, 2), (3, 0.1, 1), (3, 1.0, 1)],
+)
+def test_a_scarce_label_keeps_its_share_but_two_rows_where_it_has_them(
+    corpus: TokenizedCorpus, label: int, keep: float, rows: int
+) -> None:
+    assert scarce(corpus, [label], keep, seed=0).train_counts[label] == rows
+
+
+def test_rows_that_stay_keep_their_order(corpus: TokenizedCorpus) -> None:
+    kept = words(scarce(corpus, [0], 0.3, seed=1), "train")
+    everything = words(corpus, "train")
+    places = [everything.index(row) for row in kept]
+    assert places == sorted(places)
+    assert len(set(places)) == len(kept)
+
+
+def test_a_split_equals_tokenizing_the_kept_texts_anew(
+    frame: pd.DataFrame, corpus: TokenizedCorpus
+) -> None:
+    split = scarce(corpus, [0, 1], keep=0.2, seed=5)
+    kept = {row[0] for row in words(split, "train")}  # the token of its own that each text has
+    stays = (frame["split"] != "train") | frame["text"].str.split().str[0].isin(kept)
+    anew = tokenize_corpus(frame[stays], progress=False)
+    assert len(anew.vocabulary) < len(corpus.vocabulary)
+    assert split.vocabulary == anew.vocabulary
+    for part in PARTS:
+        one: LabelledTokens = getattr(split, part)
+        other: LabelledTokens = getattr(anew, part)
+        np.testing.assert_array_equal(one.tokens.ids, other.tokens.ids)
+        np.testing.assert_array_equal(one.tokens.offsets, other.tokens.offsets)
+        np.testing.assert_array_equal(one.labels, other.labels)
+    assert split.empty_rows == anew.empty_rows
+
+
+def test_every_vocabulary_is_that_of_its_own_train_rows(corpus: TokenizedCorpus) -> None:
+    split = scarce(corpus, [1], keep=0.1, seed=0)
+    counts = Counter(word for row in words(split, "train") for word in row)
+    assert split.vocabulary == Vocabulary.build(counts)
+    assert split.train.tokens.ids.min() == 1
+
+
+def test_keeping_everything_changes_nothing_but_the_mark(corpus: TokenizedCorpus) -> None:
+    split = scarce(corpus, [0], keep=1, seed=0)
+    assert split.vocabulary == corpus.vocabulary
+    assert words(split, "train") == words(corpus, "train")
+    assert split.scarce == [0]
+
+
+def test_same_seed_same_bytes(corpus: TokenizedCorpus, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        scarce(corpus, [0, 1], 0.2, seed=3).save(tmp_path / name)
+    scarce(corpus, [1, 0, 1], 0.2, seed=3).save(tmp_path / "other-order")
+    assert files(tmp_path / "one") == files(tmp_path / "two") == files(tmp_path / "other-order")
+
+
+def test_a_split_of_a_loaded_corpus_is_the_same(corpus: TokenizedCorpus, tmp_path: Path) -> None:
+    corpus.save(tmp_path / "whole")
+    scarce(corpus, [0], 0.2, seed=3).save(tmp_path / "one")
+    scarce(TokenizedCorpus.load(tmp_path / "whole"), [0], 0.2, seed=3).save(tmp_path / "two")
+    assert files(tmp_path / "one") == files(tmp_path / "two")
+    assert TokenizedCorpus.load(tmp_path / "one").scarce == [0]
+
+
+def rows_of_label(split: TokenizedCorpus, label: int) -> list[str]:
+    """The first token of each train row of a label, which no other row has."""
+    rows = zip(words(split, "train"), split.train.labels.tolist(), strict=True)
+    return [row[0] for row, its_label in rows if its_label == label]
+
+
+def test_another_seed_keeps_other_rows(corpus: TokenizedCorpus) -> None:
+    first, second = (rows_of_label(scarce(corpus, [0], 0.2, seed), 0) for seed in (0, 1))
+    assert first != second
+
+
+def test_the_rows_of_a_label_do_not_depend_on_other_labels(corpus: TokenizedCorpus) -> None:
+    alone = rows_of_label(scarce(corpus, [1], 0.2, seed=4), 1)
+    assert alone == rows_of_label(scarce(corpus, [0, 1, 2], 0.2, seed=4), 1)
+
+
+def test_labels_are_cut_independently_of_one_another(corpus: TokenizedCorpus) -> None:
+    # b and c have the same number of rows; one shared stream or seed would keep the same places.
+    whole, split = corpus, scarce(corpus, [1, 2], 0.4, seed=0)
+    places = [
+        [rows_of_label(whole, label).index(row) for row in rows_of_label(split, label)]
+        for label in (1, 2)
+    ]
+    assert places[0] != places[1]
+
+
+def test_a_smaller_share_is_part_of_a_larger_one(corpus: TokenizedCorpus) -> None:
+    small, large = (set(rows_of_label(scarce(corpus, [0], k, seed=0), 0)) for k in (0.1, 0.5))
+    assert small < large
+
+
+def test_make_split_reads_as_an_entry_of_the_parameters(
+    corpus: TokenizedCorpus, tmp_path: Path
+) -> None:
+    assert make_split(corpus).scarce == []
+    assert make_split(corpus, rare=1).scarce == [3]
+    make_split(corpus, scarce=[0], keep=0.1, seed=2).save(tmp_path / "one")
+    scarce(corpus, [0], 0.1, 2).save(tmp_path / "two")
+    assert files(tmp_path / "one") == files(tmp_path / "two")
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        (
+            {"scarce": [4], "keep": 0.1},
+            "scarce label 4 does not exist, expected an id of the 4 labels of the corpus: "
+            "choose among 0 = a, 1 = b, 2 = c, 3 = d",
+        ),
+        ({"scarce": [-1], "keep": 0.1}, "scarce label -1 does not exist"),
+        ({"scarce": [0], "keep": 0}, "keep is 0, expected a share above 0 and at most 1"),
+        ({"scarce": [0], "keep": 1.5}, "keep is 1.5"),
+        ({"scarce": [0], "keep": float("nan")}, "keep is nan"),
+        ({"scarce": [0], "keep": 0.1, "seed": -1}, "seed is -1"),
+        ({"scarce": [0], "keep": 0.1, "rare": 1}, "scarce and rare are both given"),
+        ({"keep": 0.1}, "keep is 0.1 but scarce names no label"),
+        ({"rare": 4}, "rare is 4, expected 0 to 3, since the corpus has 4 labels"),
+        ({"rare": -1}, "rare is -1"),
+    ],
+)
+def test_a_value_out_of_range_is_named(
+    corpus: TokenizedCorpus, entry: dict[str, object], message: str
+) -> None:
+    with pytest.raises(UserError) as error:
+        make_split(corpus, **entry)  # type: ignore[arg-type]
+    assert message in str(error.value)
+
+
+def test_scarce_needs_a_label(corpus: TokenizedCorpus) -> None:
+    with pytest.raises(UserError, match="scarce names no label"):
+        scarce(corpus, [], 0.5, seed=0)
+
+
+def test_a_corpus_of_one_label_can_be_cut() -> None:
+    frame = pd.DataFrame({"text": ["a b", "c", "c"], "label": "x", "split": "train"})
+    split = scarce(tokenize_corpus(frame, progress=False), [0], 0.5, seed=0)
+    assert split.train_counts.tolist() == [2]

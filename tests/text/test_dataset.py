@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from torchtext.data import get_tokenizer
+from torchtext.vocab import Vocab
+
+from textmetric.errors import UserError
+from textmetric.text import LabelledTokens, RaggedTokens, TokenizedCorpus, tokenize_corpus
+from textmetric.text import dataset as dataset_module
+
+PARTS = ("train", "validation", "test")
+
+
+def frame(*rows: tuple[str, str, str]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["text", "label", "split"])
+
+
+def small() -> pd.DataFrame:
+    return frame(
+        ("The cat sat.", "pets", "train"),
+        ("unseen words here", "pets", "test"),
+        ("Stocks fell, stocks rose", "money", "train"),
+        ("the cat", "money", "validation"),
+        ("", "money", "train"),
+        ("the stocks", "money", "test"),
+    )
+
+
+def rows_of(part: LabelledTokens) -> list[list[int]]:
+    offsets = part.tokens.offsets
+    return [part.tokens.ids[start:end].tolist() for start, end in pairwise(offsets)]
+
+
+def test_vocabulary_knows_train_rows_only() -> None:
+    corpus = tokenize_corpus(small(), progress=False)
+    assert corpus.vocabulary.tokens == [
+        "<unk>", "stocks", ",", ".", "cat", "fell", "rose", "sat", "the",
+    ]  # fmt: skip
+    assert rows_of(corpus.train) == [[8, 4, 7, 3], [1, 5, 2, 1, 6], []]
+    assert rows_of(corpus.validation) == [[8, 4]]
+    assert rows_of(corpus.test) == [[], [8, 1]]
+
+
+def test_labels_follow_the_sorted_names() -> None:
+    corpus = tokenize_corpus(small(), progress=False)
+    assert corpus.label_names == ["money", "pets"]
+    assert corpus.train.labels.tolist() == [1, 0, 0]
+    assert corpus.test.labels.tolist() == [1, 0]
+    assert corpus.train_counts.tolist() == [2, 1]
+    assert corpus.scarce == []
+
+
+def test_rows_without_a_known_token_are_kept_and_counted() -> None:
+    corpus = tokenize_corpus(small(), progress=False)
+    assert corpus.empty_rows == {"train": 1, "validation": 0, "test": 1}
+
+
+@pytest.mark.parametrize(("min_freq", "max_size"), [(1, None), (3, None), (2, 50)])
+def test_a_corpus_equals_a_plain_loop_over_torchtext(
+    docstrings: list[str], min_freq: int, max_size: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dataset_module, "_TOKENS_AT_ONCE", 1000)
+    splits = np.random.default_rng(0).choice(PARTS, len(docstrings), p=[0.7, 0.1, 0.2])
+    table = pd.DataFrame({"text": docstrings, "label": "one", "split": splits})
+    corpus = tokenize_corpus(table, min_freq=min_freq, max_size=max_size, progress=False)
+
+    original = get_tokenizer("basic_english")
+    train_texts = table["text"][table["split"] == "train"]
+    counter = Counter(token for text in train_texts for token in original(text))
+    vocabulary = Vocab(counter, min_freq=min_freq, max_size=max_size, specials=["<unk>"])
+    assert corpus.vocabulary.tokens == vocabulary.itos
+    for part in PARTS:
+        texts = table["text"][table["split"] == part]
+        expected = [[vocabulary[token] for token in original(text)] for text in texts]
+        assert rows_of(getattr(corpus, part)) == [[i for i in row if i] for row in expected]
+
+
+def test_a_saved_corpus_reads_back_the_same(tmp_path: Path) -> None:
+    corpus = tokenize_corpus(small(), progress=False)
+    corpus.save(tmp_path / "target")
+    loaded = TokenizedCorpus.load(tmp_path / "target")
+    assert loaded.vocabulary == corpus.vocabulary
+    assert loaded.label_names == corpus.label_names
+    assert loaded.scarce == corpus.scarce
+    for part in PARTS:
+        assert rows_of(getattr(loaded, part)) == rows_of(getattr(corpus, part))
+        assert getattr(loaded, part).labels.tolist() == getattr(corpus, part).labels.tolist()
+    assert json.loads((tmp_path / "target/labels.json").read_text(encoding="utf-8")) == {
+        "names": ["money", "pets"],
+        "train_rows": [2, 1],
+        "scarce": [],
+        "empty_rows": {"train": 1, "validation": 0, "test": 1},
+    }
+
+
+def test_saving_replaces_the_folder_even_the_one_it_was_read_from(tmp_path: Path) -> None:
+    tokenize_corpus(small(), progress=False).save(tmp_path / "target")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "target").iterdir()}
+    assert set(before) == {"labels.json", "vocabulary.txt"} | {
+        f"{part}.{kind}.npy" for part in PARTS for kind in ("ids", "offsets", "labels")
+    }
+    (tmp_path / "target/stale.npy").touch()
+    TokenizedCorpus.load(tmp_path / "target").save(tmp_path / "target")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "target").iterdir()} == before
+
+
+def test_one_label_and_one_row_make_a_corpus(tmp_path: Path) -> None:
+    tokenize_corpus(frame(("word", "only", "train")), progress=False).save(tmp_path / "one")
+    corpus = TokenizedCorpus.load(tmp_path / "one")
+    assert rows_of(corpus.train) == [[1]]
+    assert len(corpus.validation) == len(corpus.test) == 0
+
+
+def test_labelled_rows_are_taken_together() -> None:
+    taken = tokenize_corpus(small(), progress=False).train.take([1, 0])
+    assert rows_of(taken) == [[1, 5, 2, 1, 6], [8, 4, 7, 3]]
+    assert taken.labels.tolist() == [0, 1]
+    assert len(taken.take([])) == 0
+
+
+def test_labels_must_fit_the_rows() -> None:
+    tokens = RaggedTokens(np.zeros(0, np.int32), np.zeros(3, np.int64))
+    with pytest.raises(ValueError, match="one for each of the 2 rows"):
+        LabelledTokens(tokens, np.zeros(1, np.int32))
+    with pytest.raises(ValueError, match="int64"):
+        LabelledTokens(tokens, np.zeros(2, np.int64))
+
+
+@pytest.mark.parametrize(
+    ("table", "limits", "message"),
+    [
+        (small()[:0], {}, "no train row"),
+        (frame(("a", "b", "test")), {}, "no train row"),
+        (frame(("a", "b", "train"), ("a", "b", "valid")), {}, "column split holds 'valid'"),
+        (frame(("", "b", "train")), {}, "no token"),
+        (frame(("a", None, "train")), {}, "row 0 .* has no label"),  # type: ignore[arg-type]
+        (frame((None, "b", "train")), {}, "text 0 .*expected a string"),  # type: ignore[arg-type]
+        (small(), {"min_freq": 0}, "data.min_freq"),
+        (small(), {"min_freq": 3}, "data.min_freq is 3, but no token occurs more than 2 times"),
+        (small(), {"max_size": 0}, "data.max_size"),
+    ],
+)
+def test_bad_input_is_told_in_one_sentence(
+    table: pd.DataFrame, limits: dict[str, int], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        tokenize_corpus(table, progress=False, **limits)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("train.ids.npy", np.array([0, 1, 2, 3, 4, 5, 6, 7, 8], np.int32), "outside 1 to 8"),
+        ("train.ids.npy", np.array([1, 1, 2, 3, 4, 5, 6, 7, 9], np.int32), "outside 1 to 8"),
+        ("train.labels.npy", np.array([0, 1, 2], np.int32), "outside 0 to 1"),
+        ("train.labels.npy", np.array([0, 1], np.int32), "holds 2 labels, expected .* 3 rows"),
+        ("train.labels.npy", np.array([0, 1, 1]), "holds int64"),
+        ("labels.json", {"names": ["money", "pets"], "scarce": [2]}, "outside 0 to 1"),
+        ("labels.json", {"names": ["money", "pets"]}, "has not the keys names and scarce"),
+        ("labels.json", [], "has not the keys names and scarce"),
+    ],
+)
+def test_files_that_do_not_fit_are_named(
+    tmp_path: Path, file: str, content: object, message: str
+) -> None:
+    tokenize_corpus(small(), progress=False).save(tmp_path / "target")
+    path = tmp_path / "target" / file
+    if isinstance(content, np.ndarray):
+        np.save(path, content)
+    else:
+        path.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(UserError, match=message) as error:
+        TokenizedCorpus.load(tmp_path / "target")
+    assert str(path) in str(error.value)
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"nowhere.*is missing"):
+        TokenizedCorpus.load(tmp_path / "nowhere")
+
+
+def test_progress_is_shown_when_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    tokenize_corpus(small(), progress=False)
+    assert capsys.readouterr().err == ""
+    tokenize_corpus(small(), progress=True)
+    assert "tokenize train" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("module", ["textmetric.text", "textmetric.splits"])
+def test_the_text_rooms_import_neither_torch_nor_pandas(module: str) -> None:
+    program = (
+        f"import sys, {module}; "
+        "print(sorted({'torch', 'torchtext', 'pandas', 'sklearn'} & set(sys.modules)))"
+    )
+    root = Path(dataset_module.__file__).parents[2]
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True
+    )
+    assert result.stdout == "[]\n"

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import mmap
+from itertools import chain, pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from textmetric.errors import UserError
+from textmetric.text import RaggedTokens
+from textmetric.text import ragged as ragged_module
+
+
+def ragged(rows: list[list[int]]) -> RaggedTokens:
+    offsets = np.cumsum([0, *map(len, rows)], dtype=np.int64)
+    return RaggedTokens(np.array(list(chain(*rows)), np.int32), offsets)
+
+
+def lists(tokens: RaggedTokens) -> list[list[int]]:
+    return [tokens.ids[start:end].tolist() for start, end in pairwise(tokens.offsets)]
+
+
+rows_of_ids = st.lists(st.lists(st.integers(1, 9), max_size=4), max_size=8)
+
+
+@given(rows_of_ids, st.data())
+@settings(deadline=None)
+def test_take_equals_picking_rows_from_a_list(rows: list[list[int]], data: st.DataObject) -> None:
+    places = st.integers(-len(rows), len(rows) - 1) if rows else st.nothing()
+    picked = data.draw(st.lists(places))
+    assert lists(ragged(rows).take(picked)) == [rows[place] for place in picked]
+
+
+def test_take_by_blocks_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = ragged([[1, 2], [], [3], [4, 5, 6], []])
+    picked = [3, 3, 1, 4, 0, 2, -1, 0]
+    whole = rows.take(picked)
+    monkeypatch.setattr(ragged_module, "_ROWS_AT_ONCE", 3)
+    assert lists(rows.take(picked)) == lists(whole)
+
+
+def test_taking_a_row_that_does_not_exist_fails() -> None:
+    with pytest.raises(IndexError):
+        ragged([[1], [2]]).take([2])
+
+
+@given(rows_of_ids, st.lists(st.integers(0, 5), min_size=10, max_size=10))
+@settings(deadline=None)
+def test_remap_renames_ids_and_drops_those_renamed_to_0(
+    rows: list[list[int]], new_ids: list[int]
+) -> None:
+    remapped = ragged(rows).remap(np.array(new_ids, np.int32))
+    assert lists(remapped) == [[new_ids[i] for i in row if new_ids[i]] for row in rows]
+
+
+def test_lengths_count_tokens_by_row() -> None:
+    assert ragged([[1, 2], [], [3]]).lengths.tolist() == [2, 0, 1]
+    assert len(ragged([[1, 2], [], [3]])) == 3
+
+
+@pytest.mark.parametrize("rows", [[], [[]], [[], []], [[1]], [[1, 2], [], [3]]])
+def test_saved_rows_read_back_the_same_and_memory_mapped(
+    tmp_path: Path, rows: list[list[int]]
+) -> None:
+    ragged(rows).save(tmp_path / "deep" / "train")
+    assert sorted(path.name for path in (tmp_path / "deep").iterdir()) == [
+        "train.ids.npy",
+        "train.offsets.npy",
+    ]
+    loaded = RaggedTokens.load(tmp_path / "deep" / "train")
+    assert lists(loaded) == rows
+    for array in (loaded.ids, loaded.offsets):
+        assert not array.flags.writeable
+        assert type(array) is np.ndarray
+        assert isinstance(array.base, np.memmap)
+        assert isinstance(array.base._mmap, mmap.mmap)  # type: ignore[attr-defined]
+    assert lists(loaded.take(range(len(rows)))) == rows
+
+
+@pytest.mark.parametrize(
+    ("ids", "offsets"),
+    [
+        (np.zeros(2, np.int64), np.array([0, 2])),
+        (np.zeros((2, 1), np.int32), np.array([0, 2])),
+        (np.zeros(2, np.int32), np.array([0, 2], np.int32)),
+        (np.zeros(2, np.int32), np.array([], np.int64)),
+        (np.zeros(2, np.int32), np.array([0, 1])),
+        (np.zeros(2, np.int32), np.array([1, 2])),
+        (np.zeros(2, np.int32), np.array([0, 3, 1, 2])),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(
+    ids: np.ndarray[tuple[int, ...], np.dtype[np.int32]],
+    offsets: np.ndarray[tuple[int, ...], np.dtype[np.int64]],
+) -> None:
+    with pytest.raises(ValueError, match=r"ids|offsets"):
+        RaggedTokens(ids, offsets)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    ragged([[1]]).save(tmp_path / "train")
+    (tmp_path / "train.offsets.npy").unlink()
+    with pytest.raises(UserError, match=r"train\.offsets\.npy is missing: run the stage"):
+        RaggedTokens.load(tmp_path / "train")
+
+
+@pytest.mark.parametrize("kept", [0, 5, 60, 130])
+def test_a_truncated_file_is_named(tmp_path: Path, kept: int) -> None:
+    ragged([[1, 2, 3]]).save(tmp_path / "train")
+    path = tmp_path / "train.ids.npy"
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(UserError, match=r"train\.ids\.npy cannot be read as a numpy array"):
+        RaggedTokens.load(tmp_path / "train")
+
+
+def test_a_file_of_another_type_is_named(tmp_path: Path) -> None:
+    ragged([[1]]).save(tmp_path / "train")
+    np.save(tmp_path / "train.ids.npy", np.zeros(1))
+    with pytest.raises(UserError, match=r"ids\.npy holds float64 of shape \(1,\), expected int32"):
+        RaggedTokens.load(tmp_path / "train")
+
+
+def test_pickled_objects_are_refused(tmp_path: Path) -> None:
+    ragged([[1]]).save(tmp_path / "train")
+    np.save(tmp_path / "train.ids.npy", np.array([{}]), allow_pickle=True)
+    with pytest.raises(UserError, match=r"ids\.npy cannot be read"):
+        RaggedTokens.load(tmp_path / "train")
+
+
+def test_files_of_different_corpora_are_refused(tmp_path: Path) -> None:
+    ragged([[1, 2]]).save(tmp_path / "train")
+    np.save(tmp_path / "train.ids.npy", np.zeros(5, np.int32))
+    with pytest.raises(UserError, match="do not belong together"):
+        RaggedTokens.load(tmp_path / "train")

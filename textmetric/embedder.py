@@ -1,0 +1,223 @@
+"""TextEmbedder: the pipeline's training and embedding as one scikit-learn estimator."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
+from sklearn.exceptions import NotFittedError
+from tqdm.auto import tqdm
+
+from textmetric.encoder import Layer, choose_device
+from textmetric.errors import UserError
+from textmetric.losses import family_of
+from textmetric.model import TrainedModel
+from textmetric.params import Model, Train
+from textmetric.schema import validated
+from textmetric.text import LabelledTokens, TokenizedCorpus, tokenize_train
+from textmetric.training import train
+
+
+class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Learn embeddings of short texts from their labels, by classification or metric learning.
+
+    Args:
+        objective: name of the objective, such as ``triplet`` or ``cross_entropy``
+            (docs/objectives.md).
+        objective_params: its parameters, such as ``{"margin": 0.5}``; None for its defaults.
+        sampler: how batches are drawn: ``shuffled`` or ``balanced``.
+        dim: width of the embedding.
+        layer: ``bag`` or ``linear``, the layer that is the embedding.
+        epochs: passes over the texts.
+        batch_size: texts a batch, at least 4.
+        optimizer: ``adagrad``, ``sgd`` or ``adam``.
+        lr: learning rate at the first step.
+        decay: ``linear`` to zero, or ``constant``.
+        min_freq: tokens that occur less often are unknown.
+        max_size: at most so many tokens in the vocabulary; None for all.
+        seed: of weights, batches and mining; same seed, same result.
+        device: where to train: ``auto``, ``cpu`` or ``cuda``.
+        progress: show a progress bar.
+
+    Attributes:
+        model_: the trained model.
+        classes_: (C,) the labels, sorted; str after :meth:`load`.
+        curve_: a dict an epoch: loss, active fraction, distances.
+
+    >>> texts = ["red apple pie", "green apple juice", "fast red car", "slow green car"]
+    >>> embedder = TextEmbedder(epochs=20).fit(texts, ["food", "food", "road", "road"])
+    >>> embedder.transform(["apple car"]).shape
+    (1, 32)
+    >>> embedder.predict(["juice pie"]).tolist()
+    ['food']
+    """
+
+    def __init__(
+        self,
+        objective: str = "triplet",
+        *,
+        objective_params: Mapping[str, Any] | None = None,
+        sampler: str = "balanced",
+        dim: int = 32,
+        layer: Layer = "bag",
+        epochs: int = 10,
+        batch_size: int = 64,
+        optimizer: str = "adagrad",
+        lr: float = 0.1,
+        decay: str = "linear",
+        min_freq: int = 1,
+        max_size: int | None = None,
+        seed: int = 0,
+        device: str = "auto",
+        progress: bool = False,
+    ) -> None:
+        self.objective = objective
+        self.objective_params = objective_params
+        self.sampler = sampler
+        self.dim = dim
+        self.layer = layer
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.optimizer = optimizer
+        self.lr = lr
+        self.decay = decay
+        self.min_freq = min_freq
+        self.max_size = max_size
+        self.seed = seed
+        self.device = device
+        self.progress = progress
+
+    def fit(self, texts: Iterable[str], labels: Sequence[Any]) -> TextEmbedder:
+        """Learn from n texts and their n labels.
+
+        Raises:
+            UserError: a bad parameter, an empty text or label, different lengths, a single
+                class, or a class with one row.
+        """
+        family = family_of(self.objective)
+        model = validated(Model, {"dim": self.dim, "layer": self.layer}, "model")
+        settings = validated(
+            Train,
+            {
+                "epochs": self.epochs,
+                "batch_size": self.batch_size,
+                "optimizer": self.optimizer,
+                "lr": self.lr,
+                "decay": self.decay,
+                "device": self.device,
+            },
+            "train",
+        )
+        texts = _checked_texts(texts)
+        classes, codes = _checked_labels(labels, len(texts))
+        vocabulary, tokens = tokenize_train(
+            texts, min_freq=self.min_freq, max_size=self.max_size
+        )
+        nothing = LabelledTokens(vocabulary.encode([]), np.empty(0, dtype=np.int32))
+        corpus = TokenizedCorpus(
+            vocabulary=vocabulary,
+            label_names=[str(name) for name in classes],
+            train=LabelledTokens(tokens, codes),
+            validation=nothing,
+            test=nothing,
+        )
+        with tqdm(total=settings.epochs, unit="epoch", disable=not self.progress) as bar:
+            self.model_, self.curve_, _ = train(
+                corpus,
+                family=family,
+                objective={"name": self.objective, **(self.objective_params or {})},
+                sampler=self.sampler,
+                model=model,
+                settings=settings,
+                seed=self.seed,
+                device=choose_device(self.device),
+                tick=bar.update,
+            )
+        self.classes_ = classes
+        return self
+
+    def transform(self, texts: Iterable[str]) -> npt.NDArray[np.float32]:
+        """The embeddings (n, dim) float32 of n texts; zero for a text without a known token."""
+        model = self._fitted()
+        return model.embed(model.vocabulary.encode(_checked_texts(texts, empty_allowed=True)))
+
+    def predict(self, texts: Iterable[str]) -> npt.NDArray[Any]:
+        """The label (n,) of each text: by the head if the objective has one, else by centroid."""
+        model = self._fitted()
+        embeddings = self.transform(texts)
+        by = model.predict_centroid if model.head is None else model.predict_head
+        labels: npt.NDArray[Any] = self.classes_[by(embeddings)]
+        return labels
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write the model to ``folder``: ``model.json`` and ``weights.safetensors``.
+
+        Labels are written as text.
+
+        Raises:
+            UserError: ``folder`` holds something else than a model, or cannot be written.
+        """
+        self._fitted().save(folder)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> TextEmbedder:
+        """The estimator saved in ``folder``, or a model that the pipeline trained.
+
+        Raises:
+            UserError: a file is missing, damaged or of a newer format.
+        """
+        model = TrainedModel.load(folder)
+        objective = dict(model.objective)
+        embedder = cls(
+            objective.pop("name"),
+            objective_params=objective,
+            sampler=model.sampler,
+            dim=model.encoder.dim,
+            layer=model.encoder.layer,
+            seed=model.seed,
+        )
+        embedder.model_ = model
+        embedder.classes_ = np.array(model.label_names)
+        return embedder
+
+    def _fitted(self) -> TrainedModel:
+        if not hasattr(self, "model_"):
+            raise NotFittedError("this TextEmbedder has learnt nothing yet: call fit or load")
+        return self.model_
+
+
+def _checked_texts(texts: Iterable[str], empty_allowed: bool = False) -> list[str]:
+    if isinstance(texts, str):
+        raise UserError("texts is one string: pass a list of texts")
+    texts = list(texts)
+    for row, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise UserError(f"text {row} is {text!r}, expected a string: convert or drop it")
+        if not empty_allowed and not text.strip():
+            raise UserError(f"text {row} is empty: drop it or fill it in")
+    return texts
+
+
+def _checked_labels(
+    labels: Sequence[Any], rows: int
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.int32]]:
+    values = np.asarray(labels)
+    if values.shape != (rows,):
+        raise UserError(
+            f"{rows} texts came with labels of shape {values.shape}: pass one label a text"
+        )
+    if values.dtype == object and any(label is None or label != label for label in values):
+        raise UserError("a label is missing (None or NaN): drop that text or fill it in")
+    if values.dtype.kind in "UO" and any(not str(label).strip() for label in values):
+        raise UserError("a label is empty: drop that text or fill it in")
+    classes, codes, counts = np.unique(values, return_inverse=True, return_counts=True)
+    if len(classes) < 2:
+        raise UserError(f"there are {len(classes)} classes, expected at least two: add texts")
+    if counts.min() < 2:
+        name = classes[counts.argmin()]
+        raise UserError(f"class {str(name)!r} has one text, expected two or more: add one, or drop it")
+    return classes, codes.astype(np.int32)

@@ -1,0 +1,27 @@
+"""The one exception for mistakes a user can make and mend."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """A mistake in the input, told in one sentence.
+
+    The message names the file, row, key or value, says what was expected and what to do.
+    A stage prints it as it is and leaves with status 2; the library raises it like any
+    ``ValueError``.
+    """
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
+    """The error for a name that is not among ``known``: lists them, suggests the nearest.
+
+    >>> str(unknown_name("loss", "tripplet", ["contrastive", "triplet"]))
+    "unknown loss 'tripplet'; did you mean 'triplet'? Known: contrastive, triplet"
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]!r}?" if near else "."
+    return UserError(f"unknown {kind} {name!r}{hint} Known: {', '.join(names)}")

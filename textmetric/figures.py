@@ -1,0 +1,385 @@
+"""Every picture of the study, as PNG: t-SNE panels, curves, and measures with intervals.
+
+Figures are made without pyplot, so nothing global changes and no display is needed. Style,
+fonts and metadata are fixed: the same data gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import colorsys
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib.style
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from textmetric.files import replacing_file
+from textmetric.measures import mean_interval
+from textmetric.report.names import (
+    FAMILIES,
+    HEADLINES,
+    TUNINGS,
+    Measure,
+    arm_title,
+    family,
+    sampler,
+)
+
+SCARCE = "#D62728"
+"""Red is for scarce classes only."""
+# Okabe and Ito's colours without their reds, then some of Tol's: apart for colour-blind eyes.
+_PALETTE = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#CC79A7",
+    "#56B4E9",
+    "#332288",
+    "#999933",
+    "#882EA0",
+    "#666666",
+    "#44AA99",
+)
+_SHAPES = "osD"  # a second sign beside the colour
+_STROKES = ("-", "--", ":", "-.")
+_MANY = len(_PALETTE)
+"""Above this many classes a legend by name is no longer read."""
+_NAMED = 8
+"""So many of the largest classes are then named in the picture."""
+_LONGEST_NAME = 32
+_DPI = 120
+
+
+@contextmanager
+def _figure(path: str | os.PathLike[str], width: float, height: float) -> Iterator[Figure]:
+    """A figure of width × height inches in matplotlib's own style, written to ``path``."""
+    own = {
+        "font.size": 9,
+        "axes.titlesize": 10,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "grid.alpha": 0.3,
+        "legend.frameon": False,
+        "savefig.facecolor": "white",  # a code host's dark theme must not shine through
+    }
+    with matplotlib.style.context(["default", own]):
+        figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
+        yield figure
+        with replacing_file(path) as temporary:
+            # The version of matplotlib would otherwise stand in the file.
+            figure.savefig(temporary, format="png", metadata={"Software": None})
+
+
+def tsne_panels(
+    path: str | os.PathLike[str],
+    panels: Mapping[str, NDArray[np.floating]],
+    labels: NDArray[np.integer],
+    label_names: Sequence[str],
+    scarce: Sequence[int] = (),
+) -> None:
+    """Draw the arms side by side, with one legend, scarce classes as red triangles on top.
+
+    Up to 10 classes have a colour and a legend entry each. With more, every class has a muted
+    colour of its own, the largest are named in the picture, and the legend tells scarce from
+    other.
+
+    Args:
+        path: the PNG to write.
+        panels: title → (n, 2) coordinates, the same rows in every panel.
+        labels: (n,) class ids of the rows.
+        label_names: name of each class id.
+        scarce: class ids to draw in red.
+    """
+    present, rows = np.unique(labels, return_counts=True)
+    red = [int(label) for label in present if label in set(scarce)]
+    others = [int(label) for label in present if label not in set(scarce)]
+    many = len(present) > _MANY
+    colours = _muted(len(others)) if many else _PALETTE
+    shapes = "o" if many else _SHAPES
+    styles: dict[int, dict[str, Any]] = {}
+    for place, label in enumerate(others):
+        styles[label] = {
+            "color": colours[place],
+            "marker": shapes[place % len(shapes)],
+            "markersize": 3.4,
+            "markeredgewidth": 0,
+            "alpha": 0.7,
+        }
+    for label in red:
+        styles[label] = {
+            "color": SCARCE,
+            "marker": "^",
+            "markersize": 4.6,
+            "markeredgewidth": 0.35,
+            "markeredgecolor": "white",
+            "alpha": 0.95,
+        }
+    largest = [int(label) for label in present[np.argsort(-rows, kind="stable")[:_NAMED]]]
+
+    columns = max(1, min(len(panels), 2 if len(panels) <= 4 else 3))
+    lines = max(1, -(-len(panels) // columns))
+    with _figure(path, 4.7 * columns, 4.7 * lines + 0.6) as figure:
+        axes = figure.subplots(lines, columns, squeeze=False).ravel()
+        for axis in axes[len(panels) :]:
+            axis.set_visible(False)
+        for axis, (title, coordinates) in zip(axes, panels.items(), strict=False):
+            axis.set(title=_plain(title), xticks=[], yticks=[])
+            axis.spines[["top", "right"]].set_visible(True)
+            axis.spines[:].set_color("#BBBBBB")
+            _square(axis, coordinates)
+            for label, style in styles.items():
+                axis.plot(*coordinates[labels == label].T, linestyle="", **style)
+            for label in largest if many else ():
+                _name_class(axis, coordinates[labels == label], label_names[label])
+        _tsne_legend(figure, styles, red, others, label_names, many)
+
+
+def _tsne_legend(
+    figure: Figure,
+    styles: Mapping[int, dict[str, Any]],
+    red: Sequence[int],
+    others: Sequence[int],
+    label_names: Sequence[str],
+    many: bool,
+) -> None:
+    if many:
+        entries = {}
+        if red:
+            entries[f"scarce ({len(red)} classes)"] = styles[red[0]]
+        if others:
+            title = f"{len(others)} {'other ' if red else ''}classes, the largest named"
+            entries[title] = {**styles[others[0]], "color": "#777777"}
+        legend = list(entries.items())
+    else:
+        legend = [
+            (_plain(label_names[label]) + (" (scarce)" if label in red else ""), styles[label])
+            for label in sorted(styles)
+        ]
+    if not legend:
+        return
+    handles = [Line2D([], [], linestyle="", **{**style, "markersize": 7}) for _, style in legend]
+    figure.legend(
+        handles,
+        [title for title, _ in legend],
+        loc="outside lower center",
+        ncols=min(len(legend), 4),
+        handletextpad=0.3,
+    )
+
+
+def learning_curves(path: str | os.PathLike[str], curves: Mapping[str, pd.DataFrame]) -> None:
+    """Draw training by epoch: loss, share of active triplets, validation MAP@R.
+
+    The losses of two objectives have different units, so each objective has a panel of its
+    own. Lines are means over seeds, bands their 95 % intervals.
+
+    Args:
+        path: the PNG to write.
+        curves: arm → table with the columns seed, epoch, loss, active_fraction and
+            validation_map_at_r; NaN where a column does not apply.
+    """
+    looks = _looks(curves)
+    panels: list[tuple[str, str, list[str]]] = []
+    for objective in dict.fromkeys(map(family, curves)):
+        arms = [arm for arm in curves if family(arm) == objective]
+        panels.append((f"loss, {FAMILIES.get(objective, objective)}", "loss", arms))
+    active = [arm for arm in curves if curves[arm]["active_fraction"].notna().any()]
+    if active:
+        panels.append(("share of active triplets", "active_fraction", active))
+    panels.append(("validation MAP@R", "validation_map_at_r", list(curves)))
+    columns = min(2, len(panels))
+    lines = -(-len(panels) // columns)
+    with _figure(path, 4.4 * columns, 2.8 * lines + 0.5) as figure:
+        axes = figure.subplots(lines, columns, squeeze=False).ravel()
+        for axis in axes[len(panels) :]:
+            axis.set_visible(False)
+        for axis, (title, column, arms) in zip(axes, panels, strict=False):
+            for arm in arms:
+                _band(axis, curves[arm], column, looks[arm])
+            axis.set(title=title, xlabel="epoch")
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _line_legend(figure, {arm_title(arm): look for arm, look in looks.items()})
+
+
+def finetune_curves(path: str | os.PathLike[str], frames: Mapping[str, pd.DataFrame]) -> None:
+    """Draw the transfer by epoch: validation accuracy above, validation loss below.
+
+    One column a tuning (encoder frozen, encoder fine-tuned), one line an initialisation: the
+    mean over seeds, with its 95 % interval as a band.
+
+    Args:
+        path: the PNG to write.
+        frames: initialisation → table with the columns tuning, seed, epoch, validation_accuracy
+            and validation_loss.
+    """
+    looks = {
+        init: {
+            "color": "#666666" if init == "scratch" else _PALETTE[place],
+            "linestyle": _STROKES[place % len(_STROKES)],
+        }
+        for place, init in enumerate(frames)
+    }
+    tunings = [
+        tuning for tuning in TUNINGS if any((f["tuning"] == tuning).any() for f in frames.values())
+    ]
+    with _figure(path, max(4.4, 4.4 * len(tunings)), 6.1) as figure:
+        axes = figure.subplots(2, max(1, len(tunings)), squeeze=False, sharey="row")
+        for row, measure in zip(axes, ("accuracy", "loss"), strict=True):
+            for axis, tuning in zip(row, tunings, strict=False):
+                for init, frame in frames.items():
+                    column = f"validation_{measure}"
+                    _band(axis, frame[frame["tuning"] == tuning], column, looks[init])
+                axis.set(title=f"validation {measure}, {TUNINGS[tuning]}", xlabel="epoch")
+                axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _line_legend(figure, {FAMILIES.get(init, init): look for init, look in looks.items()})
+
+
+def measure_dots(
+    path: str | os.PathLike[str],
+    values: pd.DataFrame,
+    measures: Sequence[Measure] = HEADLINES,
+) -> None:
+    """Draw one panel a measure: splits downwards, arms as dots with their 95 % intervals.
+
+    Args:
+        path: the PNG to write.
+        values: a table with the columns split, arm, measure (its key), mean, low, high; low and
+            high are NaN where there is no interval.
+        measures: the panels, in order.
+    """
+    splits = list(dict.fromkeys(values["split"]))
+    arms = list(dict.fromkeys(values["arm"]))
+    looks = _looks(arms)
+    columns = min(2, max(1, len(measures)))
+    lines = max(1, -(-len(measures) // columns))
+    height = max(1.6, 0.13 * len(splits) * (len(arms) + 1.5))
+    with _figure(path, 4.7 * columns, (height + 0.55) * lines + 0.5) as figure:
+        axes = figure.subplots(lines, columns, squeeze=False, sharey=True)
+        for axis in axes.ravel()[len(measures) :]:
+            axis.set_visible(False)
+        for axis, measure in zip(axes.ravel(), measures, strict=False):
+            panel = values[values["measure"] == measure.key].set_index("arm")
+            for place, arm in enumerate(arms):
+                rows = panel.loc[panel.index == arm]
+                # Arms of one split stand below each other, within 0.6 of the split's own line.
+                offset = 0.6 * (place / max(1, len(arms) - 1) - 0.5)
+                heights = [splits.index(split) + offset for split in rows["split"]]
+                reach = rows[["low", "high"]].sub(rows["mean"], axis=0).abs().fillna(0.0)
+                hollow = looks[arm]["linestyle"] != _STROKES[0]
+                axis.errorbar(
+                    rows["mean"],
+                    heights,
+                    xerr=reach.T.to_numpy(),
+                    linestyle="",
+                    marker="o" if family(arm) == "cls" else "D",
+                    markersize=4.5,
+                    markerfacecolor="white" if hollow else looks[arm]["color"],
+                    color=looks[arm]["color"],
+                    capsize=2,
+                    elinewidth=1.2,
+                )
+            axis.set(title=measure.title, ylim=(len(splits) - 0.5, -0.5))
+            axis.set_yticks(range(len(splits)), [_plain(split) for split in splits])
+            axis.tick_params(axis="y", length=0)
+            axis.grid(axis="y", visible=False)
+            for border in range(1, len(splits)):
+                axis.axhline(border - 0.5, color="#DDDDDD", linewidth=0.6)
+        handles = {
+            arm_title(arm): {
+                "color": look["color"],
+                "linestyle": "",
+                "marker": "o" if family(arm) == "cls" else "D",
+                "markerfacecolor": "white" if look["linestyle"] != _STROKES[0] else look["color"],
+            }
+            for arm, look in looks.items()
+        }
+        _line_legend(figure, handles)
+
+
+def _looks(arms: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Colour by objective, stroke by sampler, in the order of appearance."""
+    names = list(arms)
+    objectives = list(dict.fromkeys(map(family, names)))
+    samplers = list(dict.fromkeys(map(sampler, names)))
+    return {
+        arm: {
+            "color": _PALETTE[objectives.index(family(arm)) % len(_PALETTE)],
+            "linestyle": _STROKES[samplers.index(sampler(arm)) % len(_STROKES)],
+        }
+        for arm in names
+    }
+
+
+def _band(axis: Any, frame: pd.DataFrame, column: str, look: Mapping[str, Any]) -> None:
+    """Mean of ``column`` by epoch with its interval; epochs without any value are left out."""
+    known = frame.dropna(subset=[column])
+    epochs = sorted(known["epoch"].unique())
+    if not epochs:
+        return
+    values = [known.loc[known["epoch"] == epoch, column] for epoch in epochs]
+    mean, low, high = np.array([mean_interval(value) for value in values]).T
+    axis.fill_between(epochs, low, high, color=look["color"], alpha=0.15, linewidth=0)
+    marker = "o" if len(epochs) == 1 else ""
+    axis.plot(epochs, mean, linewidth=1.6, marker=marker, markersize=4, **look)
+
+
+def _line_legend(figure: Figure, entries: Mapping[str, Mapping[str, Any]]) -> None:
+    if not entries:
+        return
+    figure.legend(
+        [Line2D([], [], **look) for look in entries.values()],
+        [_plain(title) for title in entries],
+        loc="outside lower center",
+        ncols=min(len(entries), 4),
+    )
+
+
+def _name_class(axis: Any, dots: NDArray[np.floating], name: str) -> None:
+    """Write the class's name at the dot nearest to its median: inside the class, mostly."""
+    nearest = np.abs(dots - np.median(dots, axis=0)).sum(axis=1).argmin()
+    text = axis.text(*dots[nearest], _plain(name), fontsize=7, ha="center", va="center")
+    text.set_path_effects([withStroke(linewidth=2, foreground="white")])
+
+
+def _square(axis: Any, coordinates: NDArray[np.floating]) -> None:
+    """Equal scales in both directions, the middle of the dots in the middle of the panel."""
+    axis.grid(visible=False)
+    axis.set_box_aspect(1)
+    if not len(coordinates):
+        return
+    low, high = coordinates.min(axis=0), coordinates.max(axis=0)
+    reach = 0.53 * float((high - low).max()) or 1.0
+    axis.set(
+        xlim=(low[0] + high[0]) / 2 + np.array([-reach, reach]),
+        ylim=(low[1] + high[1]) / 2 + np.array([-reach, reach]),
+    )
+
+
+def _muted(count: int) -> list[str]:
+    """``count`` soft colours, neighbours far apart: hues by the golden angle, without red."""
+    colours = []
+    for place in range(count):
+        hue = 0.09 + 0.82 * (place * 0.6180339887 % 1)
+        lightness = (0.62, 0.72, 0.54)[place % 3]
+        red, green, blue = colorsys.hls_to_rgb(hue, lightness, 0.42)
+        colours.append(f"#{round(255 * red):02X}{round(255 * green):02X}{round(255 * blue):02X}")
+    return colours
+
+
+def _plain(name: str) -> str:
+    """A name as it is to be read: no formula, no line break, not hidden, not endless."""
+    line = " ".join(str(name).split())
+    if len(line) > _LONGEST_NAME:
+        line = line[: _LONGEST_NAME - 1] + "…"
+    line = line.replace("$", r"\$")
+    # matplotlib hides legend entries that start with an underscore.
+    return f" {line}" if line.startswith("_") else line

@@ -1,0 +1,165 @@
+"""The objectives, by name: one file each, found through one registry.
+
+A new objective is one file in this folder, with a schema of its parameters and a class, and one
+line in ``OBJECTIVES``. A file is only imported when its objective is asked for, so a training
+depends on the code of its own objective alone.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+import pydantic
+
+from textmetric.errors import UserError, unknown_name
+from textmetric.losses.objective import ClassificationObjective, Objective, Parameters
+
+__all__ = [
+    "OBJECTIVES",
+    "ClassificationObjective",
+    "Family",
+    "Objective",
+    "Parameters",
+    "build",
+    "describe",
+    "family_of",
+    "parameters",
+]
+
+Family = Literal["classification", "metric"]
+
+# family -> name -> "module.Class" in this folder
+OBJECTIVES: dict[str, dict[str, str]] = {
+    "classification": {
+        "cross_entropy": "cross_entropy.CrossEntropy",
+    },
+    "metric": {
+        "triplet": "triplet.Triplet",
+    },
+}
+
+# The block of params.yaml that holds the parameters of each family.
+BLOCKS = {"classification": "classification", "metric": "loss"}
+
+
+def build(
+    family: Family, params: Mapping[str, Any], *, dim: int, classes: int, seed: int = 0
+) -> Objective:
+    """The objective ``params["name"]`` with its other parameters validated.
+
+    Args:
+        family: ``classification`` or ``metric``.
+        params: ``name`` and the parameters of the objective; parameters left out take their
+            defaults, and those of other objectives of the family are ignored, so that a change
+            of ``name`` alone is enough to try another objective.
+        dim: Width of the embeddings.
+        classes: Number of classes.
+        seed: Seed of the objective's own random draws. Weights of heads and proxies are drawn
+            from torch's global generator.
+
+    Raises:
+        UserError: An unknown name or parameter, or a bad value; names it as params.yaml does
+            (``loss.margin``, ``classification.name``).
+    """
+    checked = parameters(family, params)
+    return _objective(family, params["name"])(checked, dim=dim, classes=classes, seed=seed)
+
+
+def parameters(family: Family, params: Mapping[str, Any]) -> Parameters:
+    """The validated parameters of the objective ``params["name"]``; see ``build``.
+
+    Raises:
+        UserError: As ``build``.
+    """
+    block = BLOCKS[family]
+    if not isinstance(params, Mapping):
+        raise UserError(
+            f"{block} is {params!r}, but it should be a mapping with a name, "
+            f"such as {{name: {next(iter(OBJECTIVES[family]))}}}"
+        )
+    name = params.get("name")
+    if not isinstance(name, str) or name not in OBJECTIVES[family]:
+        raise unknown_name(f"{block}.name", str(name), OBJECTIVES[family])
+    schema = _objective(family, name).Params
+    own = {key: value for key, value in params.items() if key in schema.model_fields}
+    foreign = [key for key in params if key != "name" and key not in own]
+    if foreign:
+        known = {k for other in OBJECTIVES[family] for k in _fields(family, other)} | {"name"}
+        for key in foreign:
+            if key not in known:
+                raise unknown_name("parameter", f"{block}.{key}", [f"{block}.{k}" for k in known])
+    try:
+        return schema(**own)
+    except pydantic.ValidationError as error:
+        raise _explained(block, schema, error) from None
+
+
+def _objective(family: str, name: str) -> type[Objective]:
+    module, _, attribute = OBJECTIVES[family][name].rpartition(".")
+    return cast("type[Objective]", getattr(import_module(f"{__name__}.{module}"), attribute))
+
+
+def _fields(family: str, name: str) -> list[str]:
+    return list(_objective(family, name).Params.model_fields)
+
+
+def _explained(block: str, schema: type[Parameters], error: pydantic.ValidationError) -> UserError:
+    """The first of pydantic's complaints as one sentence that names the key of params.yaml."""
+    first = error.errors(include_url=False)[0]
+    key, value = str(first["loc"][0]), first["input"]
+    field = schema.model_fields[key]
+    if first["type"] == "literal_error":
+        return unknown_name(f"{block}.{key}", str(value), get_args(field.annotation))
+    expected = first["msg"].replace("Input", "it", 1)
+    return UserError(f"{block}.{key} is {value!r}, but {expected} (default {field.default!r})")
+
+
+def family_of(name: str) -> Family:
+    """The family that has an objective called ``name``.
+
+    Raises:
+        UserError: none has.
+    """
+    for family in get_args(Family):
+        if name in OBJECTIVES[family]:
+            return cast("Family", family)
+    raise unknown_name("objective", name, [name for known in OBJECTIVES.values() for name in known])
+
+
+def describe(family: Family, params: Mapping[str, Any]) -> dict[str, Any]:
+    """What a training with this objective depends on: its parameters and its code.
+
+    Args:
+        family: ``classification`` or ``metric``.
+        params: see :func:`build`.
+
+    Returns:
+        ``name``; ``parameters``, defaults filled in; ``code``: the sha256 of the objective's own
+        file and of those of this folder that it imports, by file name.
+
+    Raises:
+        UserError: As ``build``.
+    """
+    checked = parameters(family, params)
+    folder = Path(__file__).parent
+    waiting = [OBJECTIVES[family][params["name"]].partition(".")[0]]
+    code: dict[str, str] = {}
+    while waiting:
+        name = waiting.pop()
+        source = (folder / f"{name}.py").read_bytes()
+        code[name] = hashlib.sha256(source).hexdigest()
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                imported = node.module.removeprefix(f"{__name__}.")
+                if (folder / f"{imported}.py").is_file() and imported not in code:
+                    waiting.append(imported)
+    return {
+        "name": params["name"],
+        "parameters": checked.model_dump(),
+        "code": dict(sorted(code.items())),
+    }

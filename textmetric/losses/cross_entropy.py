@@ -1,0 +1,37 @@
+"""Softmax cross-entropy on a linear head: the classifier of the study."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from textmetric.losses.objective import ClassificationObjective, Parameters
+
+
+class CrossEntropyParameters(Parameters):
+    """Cross-entropy has no parameters."""
+
+
+class CrossEntropy(ClassificationObjective):
+    """``−log softmax(W e + b)[y]``, averaged over the batch.
+
+    The head ``fc`` starts as torch's ``Linear`` does: weights and bias uniform in ±1/√d.
+    Any batch will do. The curve shows the loss alone: nothing is computed but the head and the
+    loss, so that the step is as cheap as a classifier's can be.
+    """
+
+    Params = CrossEntropyParameters
+
+    def __init__(self, params: Any, *, dim: int, classes: int, seed: int = 0) -> None:
+        super().__init__(params, dim=dim, classes=classes, seed=seed)
+        self.fc = torch.nn.Linear(dim, classes)
+
+    def logits(self, embeddings: torch.Tensor) -> torch.Tensor:
+        """(B, C) unnormalised log-probabilities of ``embeddings`` (B, d)."""
+        scores: torch.Tensor = self.fc(embeddings)
+        return scores
+
+    def forward(self, embeddings: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Mean cross-entropy of ``embeddings`` (B, d) under ``labels`` (B,), at least 0."""
+        return torch.nn.functional.cross_entropy(self.logits(embeddings), labels)

@@ -1,0 +1,59 @@
+"""What every objective is: a module from a batch of embeddings and labels to a scalar."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from pydantic import BaseModel, ConfigDict
+
+
+class Parameters(BaseModel):
+    """The parameters of one objective, as they stand in params.yaml; frozen and finite."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Objective(torch.nn.Module):
+    """A training objective. It owns its parameters (heads, proxies), the trainer optimises them.
+
+    Args:
+        params: A validated instance of ``Params``.
+        dim: Width of the embeddings.
+        classes: Number of classes; labels are 0 … classes − 1.
+        seed: Seed of the objective's own random draws (mining). Weights are drawn from
+            torch's global generator, which the caller seeds.
+
+    Attributes:
+        Params: The schema of the objective's parameters.
+        log: What the learning curve shows of the last batch, by name. The values are
+            0-dimensional detached tensors, so that a step never waits for a conversion; average
+            them over an epoch with ``nanmean`` and convert once. NaN means that the batch held
+            no such pair or triplet.
+    """
+
+    Params: ClassVar[type[Parameters]]
+
+    def __init__(self, params: Any, *, dim: int, classes: int, seed: int = 0) -> None:
+        super().__init__()
+        self.log: dict[str, float | torch.Tensor] = {}
+
+    def forward(self, embeddings: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """The loss of a batch; a batch without a valid pair or triplet gives 0, never NaN.
+
+        Args:
+            embeddings: (B, d) floating point.
+            labels: (B,) int64.
+
+        Returns:
+            A scalar that gradients flow through.
+        """
+        raise NotImplementedError
+
+
+class ClassificationObjective(Objective):
+    """An objective with a head that can predict the class."""
+
+    def logits(self, embeddings: torch.Tensor) -> torch.Tensor:
+        """(B, C) scores of ``embeddings`` (B, d); the predicted class has the largest."""
+        raise NotImplementedError

@@ -1,0 +1,83 @@
+"""The triplet loss with in-batch mining."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+
+from textmetric.losses.distances import Distance, pairwise, unit
+from textmetric.losses.mining import MINERS, Miner, pair_masks
+from textmetric.losses.objective import Objective, Parameters
+
+
+class TripletParameters(Parameters):
+    """Parameters of the triplet loss.
+
+    Attributes:
+        margin: How much farther than the positive a negative has to be, in units of
+            ``distance``; at least 0.
+        miner: Which triplets of the batch count (textmetric/losses/mining.py).
+        distance: ``euclidean``, ``squared_euclidean`` or ``cosine``.
+        reduction: ``mean`` over the mined triplets, or ``active_mean`` over those with non-zero
+            loss: that value need not fall while training goes well, read ``active_fraction``
+            beside it.
+        normalize: Put the embeddings on the unit sphere first, as FaceNet does.
+    """
+
+    margin: float = Field(default=0.2, ge=0)
+    miner: Miner = "semi_hard"
+    distance: Distance = "euclidean"
+    reduction: Literal["mean", "active_mean"] = "mean"
+    normalize: bool = False
+
+
+class Triplet(Objective):
+    """``max(0, D(a,p) − D(a,n) + m)``, averaged over the mined triplets of the batch.
+
+    Anchor a and positive p are different rows of one class, the negative n is a row of another
+    class. Hoffer & Ailon 2014 (arXiv 1412.6622); FaceNet, Schroff et al. 2015 (arXiv 1503.03832).
+
+    The batch must hold two classes, one of them with two rows, else the loss is 0. Deviations
+    from FaceNet, whose margin is 0.2 on squared distances of unit vectors: ours takes plain
+    distances of the embeddings as they are (``distance: squared_euclidean, normalize: true`` is
+    FaceNet's), and a pair without a semi-hard negative falls back to a random one.
+
+    ``log`` holds ``active_fraction`` (share of the mined triplets with non-zero loss),
+    ``triplets`` (how many were mined), ``mined_fraction`` (the share that did not fall back to a
+    random negative), and ``positive_distance`` and ``negative_distance``, the mean distance of
+    same-class and different-class pairs, in units of ``distance``.
+    """
+
+    Params = TripletParameters
+
+    def __init__(self, params: TripletParameters, *, dim: int, classes: int, seed: int = 0) -> None:
+        super().__init__(params, dim=dim, classes=classes, seed=seed)
+        self.params = params
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def forward(self, embeddings: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """The loss of ``embeddings`` (B, d) under ``labels`` (B,), at least 0."""
+        params = self.params
+        if params.normalize:
+            embeddings = unit(embeddings)
+        distances = pairwise(embeddings, params.distance)
+        with torch.no_grad():
+            positive, negative = pair_masks(labels)
+            found = MINERS[params.miner](
+                distances, positive, negative, params.margin, self.generator
+            )
+            divisor = found.active if params.reduction == "active_mean" else found.total
+            # Without a triplet the slopes are all 0: the loss is 0 and so is its gradient.
+            divisor = divisor.clamp_min(1)
+            slope = found.slope / divisor
+            offset = params.margin * found.active / divisor
+            self.log = {
+                "active_fraction": found.active / found.total,
+                "mined_fraction": found.mined / found.total,
+                "triplets": found.total,
+                "positive_distance": (distances * positive).sum() / positive.sum(),
+                "negative_distance": (distances * negative).sum() / negative.sum(),
+            }
+        return (slope * distances).sum() + offset

@@ -1,0 +1,36 @@
+"""What an embedding space is worth: numpy functions of (embeddings, labels).
+
+``evaluate`` gives every measure of one test set at once, ``mean_interval`` and ``summarise``
+their mean and interval over seeds. The page ``docs/measures.md`` says how to read them.
+"""
+
+from __future__ import annotations
+
+from textmetric.measures.cohesion import cohesion
+from textmetric.measures.evaluate import Evaluation, evaluate
+from textmetric.measures.intervals import mean_interval, summarise
+from textmetric.measures.neighbours import centroid_predict, knn_predict, nearest_neighbours
+from textmetric.measures.retrieval import Retrieval, retrieval
+from textmetric.measures.rows import unit
+from textmetric.measures.separation import (
+    between_class_cosine,
+    centroid_cosines,
+    class_centroids,
+)
+
+__all__ = [
+    "Evaluation",
+    "Retrieval",
+    "between_class_cosine",
+    "centroid_cosines",
+    "centroid_predict",
+    "class_centroids",
+    "cohesion",
+    "evaluate",
+    "knn_predict",
+    "mean_interval",
+    "nearest_neighbours",
+    "retrieval",
+    "summarise",
+    "unit",
+]

@@ -1,0 +1,45 @@
+"""Cohesion: how alike the rows of one class are."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from textmetric.measures.rows import Embeddings, Floats, Labels, checked_labels, class_sums, unit
+
+
+def cohesion(embeddings: Embeddings, labels: Labels, classes: int) -> Floats:
+    """Mean cosine between two different rows of a class, for every class.
+
+    The plain loop is the mean of ``u_i · u_j`` over all pairs i ≠ j of the class. As
+    ``‖Σu‖² = Σ_i ‖u_i‖² + Σ_{i≠j} u_i·u_j``, it equals
+
+        (‖Σu‖² − Σ‖u‖²) / (n (n − 1)),
+
+    exact in O(n·d), with Σ‖u‖² = n but for zero rows. It rises towards 1 as a class shrinks to
+    a point, also when *all* classes shrink to the same point: read it beside
+    ``between_class_cosine``.
+
+    Args:
+        embeddings: (n, d) float32.
+        labels: (n,) class ids from 0.
+        classes: C, the number of classes; one may be absent.
+
+    Returns:
+        (C,) in [−1, 1]; NaN for a class with fewer than two rows.
+
+    Raises:
+        UserError: see ``unit``; a label that is no class id.
+
+    >>> cohesion(np.array([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0], [1.0, 1.0]]),
+    ...          np.array([0, 0, 1, 1]), 3).round(3)
+    array([1.   , 0.707,   nan])
+    """
+    rows = unit(embeddings)
+    labels = checked_labels(labels, len(rows), classes)
+    sums = class_sums(rows, labels, classes)
+    squares = class_sums((rows * rows).sum(axis=1, keepdims=True), labels, classes)[:, 0]
+    counts = np.bincount(labels, minlength=classes).astype(np.float64)
+    pairs = counts * (counts - 1)
+    total = (sums * sums).sum(axis=1) - squares
+    # The clip only takes off the last bit of a class whose rows are all equal.
+    return np.where(pairs > 0, np.clip(total / np.maximum(pairs, 1), -1.0, 1.0), np.nan)

@@ -1,0 +1,119 @@
+"""Every measure of one test set, embedded by one model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from textmetric.errors import UserError
+from textmetric.measures.cohesion import cohesion
+from textmetric.measures.retrieval import retrieval
+from textmetric.measures.rows import Embeddings, Labels, checked_labels, class_means, mean
+from textmetric.measures.separation import (
+    between_class_cosine,
+    centroid_cosines,
+    class_centroids,
+)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The measures of one model on one test set.
+
+    Attributes:
+        flat: one number a measure; NaN where it is undefined.
+        per_class: one number a class, in the order of the class ids; NaN where undefined.
+    """
+
+    flat: dict[str, float]
+    per_class: dict[str, list[float]]
+
+
+def evaluate(
+    embeddings: Embeddings,
+    labels: Labels,
+    *,
+    classes: int,
+    scarce: Sequence[int] = (),
+    predictions: Mapping[str, Labels] | None = None,
+) -> Evaluation:
+    """All measures of the study.
+
+    ``flat`` holds, in this order: ``<name>_accuracy`` of every prediction, ``cohesion`` (macro
+    mean), ``between_class_cosine``, ``gap`` (cohesion − between_class_cosine), ``recall_at_1``,
+    ``recall_at_10``, ``recall_at_100``, ``r_precision``, ``map_at_r`` (means over queries). With
+    scarce classes also, over their rows alone as queries but among all rows as neighbours:
+    ``scarce_<name>_accuracy``, ``scarce_recall_at_1``, ``scarce_map_at_r``; and
+    ``scarce_cohesion`` (macro mean), ``scarce_between_class_cosine`` (scarce centroids against
+    those of the other classes), ``scarce_among_cosine`` (among scarce centroids, NaN for one).
+
+    ``per_class`` holds ``cohesion``, ``recall_at_1``, ``map_at_r`` and every accuracy, which for
+    one class is the share of its rows that were predicted right.
+
+    Args:
+        embeddings: (n, d) float32 of the test rows.
+        labels: (n,) class ids below ``classes``.
+        classes: C, the number of classes; one may have no test row.
+        scarce: ids of the scarce or rare classes.
+        predictions: name -> (n,) predicted class ids, such as head, knn and centroid.
+
+    Raises:
+        UserError: see ``unit``; labels, predictions or scarce ids that do not fit.
+
+    >>> embeddings = np.array([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0], [0.0, 3.0]])
+    >>> labels = np.array([0, 0, 1, 1])
+    >>> result = evaluate(embeddings, labels, classes=2,
+    ...                   predictions={"knn": np.array([0, 0, 1, 0])})
+    >>> result.flat["knn_accuracy"], result.flat["gap"], result.flat["map_at_r"]
+    (0.75, 1.0, 1.0)
+    >>> result.per_class["knn_accuracy"]
+    [1.0, 0.5]
+    """
+    labels = checked_labels(labels, len(embeddings), classes)
+    for class_id in scarce:
+        if not 0 <= class_id < classes:
+            raise UserError(
+                f"scarce class {class_id} does not exist, expected 0 to {classes - 1}: "
+                "name the id of a class"
+            )
+    found = retrieval(embeddings, labels, ks=(1, 10, 100))
+    within = cohesion(embeddings, labels, classes)
+    cosines = centroid_cosines(class_centroids(embeddings, labels, classes))
+
+    right = {
+        f"{name}_accuracy": (_checked_prediction(name, predicted, len(labels)) == labels).astype(
+            np.float64
+        )
+        for name, predicted in (predictions or {}).items()
+    }
+    flat = {name: mean(values) for name, values in right.items()}
+    flat["cohesion"] = mean(within)
+    flat["between_class_cosine"] = between_class_cosine(cosines)
+    flat["gap"] = flat["cohesion"] - flat["between_class_cosine"]
+    flat |= found.means()
+
+    by_query = {"recall_at_1": found.recall[1], "map_at_r": found.map_at_r} | right
+    if len(scarce):
+        rare = np.unique(np.asarray(scarce, dtype=np.int64))
+        others = np.setdiff1d(np.arange(classes), rare)
+        of_scarce = np.isin(labels, rare)
+        flat["scarce_cohesion"] = mean(within[rare])
+        flat["scarce_between_class_cosine"] = between_class_cosine(cosines, rare, others)
+        flat["scarce_among_cosine"] = between_class_cosine(cosines, rare)
+        flat |= {f"scarce_{name}": mean(values[of_scarce]) for name, values in by_query.items()}
+
+    per_class = {"cohesion": within.tolist()} | {
+        name: class_means(values, labels, classes).tolist() for name, values in by_query.items()
+    }
+    return Evaluation(flat, per_class)
+
+
+def _checked_prediction(name: str, predicted: Labels, rows: int) -> Labels:
+    if np.shape(predicted) != (rows,):
+        raise UserError(
+            f"predictions of {name!r} have shape {np.shape(predicted)}, expected ({rows},): "
+            "predict every row once"
+        )
+    return np.asarray(predicted)

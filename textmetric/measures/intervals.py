@@ -1,0 +1,83 @@
+"""How sure a mean over seeds is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from textmetric.errors import UserError
+
+
+def mean_interval(values: npt.ArrayLike, level: float = 0.95) -> tuple[float, float, float]:
+    """Mean of the values of the seeds, and its Student t interval.
+
+        mean ± t_{(1 + level)/2, s − 1} · sd / √s,   sd with s − 1 in the denominator.
+
+    It covers the true mean over all seeds with probability ``level`` if the values are about
+    normal. It says nothing of another test set.
+
+    Args:
+        values: (s,) one value a seed.
+        level: coverage, between 0 and 1.
+
+    Returns:
+        (mean, low, high). One value has no interval: low and high are NaN. All three are NaN
+        without values, or if a value is NaN: a measure that one seed lacks has no mean over the
+        seeds.
+
+    Raises:
+        UserError: the level is not between 0 and 1.
+
+    >>> [round(bound, 3) for bound in mean_interval([0.7, 0.8, 0.9])]
+    [0.8, 0.552, 1.048]
+    >>> mean_interval([0.7])
+    (0.7, nan, nan)
+    """
+    from scipy.special import stdtrit  # slow to import; scipy.stats is three times slower
+
+    if not 0 < level < 1:
+        raise UserError(f"level is {level}, expected a number between 0 and 1: 0.95 is usual")
+    seeds = np.asarray(values, dtype=np.float64).ravel()
+    if not len(seeds) or np.isnan(seeds).any():
+        return math.nan, math.nan, math.nan
+    # A mean of equal values is that value, not its neighbour in the last bit.
+    centre = float(seeds[0] if (seeds == seeds[0]).all() else seeds.mean())
+    if len(seeds) == 1:
+        return centre, math.nan, math.nan
+    spread = math.sqrt(float(((seeds - centre) ** 2).sum()) / (len(seeds) - 1))
+    half = float(stdtrit(len(seeds) - 1, (1 + level) / 2)) * spread / math.sqrt(len(seeds))
+    return centre, centre - half, centre + half
+
+
+def summarise(
+    per_seed: Sequence[Mapping[str, float]], level: float = 0.95
+) -> dict[str, tuple[float, float, float]]:
+    """Mean and interval of every key over the seeds.
+
+    Args:
+        per_seed: the flat measures of each seed, all with the same keys.
+        level: see ``mean_interval``.
+
+    Returns:
+        key -> (mean, low, high), keys in the order of the first seed; empty without seeds.
+
+    Raises:
+        UserError: a seed lacks a key that another has.
+
+    >>> summarise([{"map_at_r": 0.5}, {"map_at_r": 0.5}])
+    {'map_at_r': (0.5, 0.5, 0.5)}
+    """
+    if not per_seed:
+        return {}
+    keys = list(per_seed[0])
+    for position, measures in enumerate(per_seed):
+        different = set(measures).symmetric_difference(keys)
+        if different:
+            raise UserError(
+                f"seed number {position} and the first differ in {min(different)!r}, expected the "
+                "same measures of every seed: evaluate them again with one version"
+            )
+    return {key: mean_interval([measures[key] for measures in per_seed], level) for key in keys}

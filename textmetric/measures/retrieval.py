@@ -1,0 +1,105 @@
+"""Retrieval: does a row find the other rows of its class?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from textmetric.errors import UserError
+from textmetric.measures.neighbours import on_grid, ranked_blocks
+from textmetric.measures.rows import Embeddings, Floats, Labels, checked_labels, mean
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """Retrieval measures of every query; NaN where the query has no other row of its class.
+
+    Attributes:
+        recall: by k, (n,) of 0, 1 or NaN: is a row of the class among the k nearest?
+        r_precision: (n,) in [0, 1] or NaN.
+        map_at_r: (n,) in [0, 1] or NaN, at most ``r_precision``.
+    """
+
+    recall: dict[int, Floats]
+    r_precision: Floats
+    map_at_r: Floats
+
+    def means(self) -> dict[str, float]:
+        """Means over the queries that count: recall_at_<k>, r_precision and map_at_r."""
+        values = {f"recall_at_{k}": mean(hits) for k, hits in self.recall.items()}
+        return values | {
+            "r_precision": mean(self.r_precision),
+            "map_at_r": mean(self.map_at_r),
+        }
+
+
+def retrieval(
+    embeddings: Embeddings, labels: Labels, ks: Sequence[int] = (1, 10, 100)
+) -> Retrieval:
+    """Recall@k, R-precision and MAP@R of every row among all the others.
+
+    Every row is a query once; all other rows are ordered by falling cosine, equal cosines by
+    rising row id (``textmetric.measures.neighbours`` says what equal means). The query is left
+    out by its id, so a duplicate of it stays in. With rel(i) = 1 where the i-th row has the
+    class of the query, P(i) the share of such rows among the first i, and R the number of other
+    rows of the class:
+
+    * Recall@k = 1 if rel(i) = 1 for some i ≤ k, as metric learning uses the word;
+    * R-precision = P(R);
+    * MAP@R = 1/R · Σ_{i ≤ R} P(i)·rel(i)   (Musgrave, Belongie, Lim 2020, "A Metric Learning
+      Reality Check", arXiv 2003.08505).
+
+    Exact; memory is bounded by blocks of queries, whatever n. With fewer than k other rows,
+    Recall@k looks at all of them. The order of a zero vector's neighbours is that of the ids.
+
+    Args:
+        embeddings: (n, d) float32.
+        labels: (n,) class ids from 0.
+        ks: the k of Recall@k, each at least 1.
+
+    Returns:
+        Values a query, NaN for the only row of a class (it counts in no mean, but the others
+        still have it among their neighbours).
+
+    Raises:
+        UserError: see ``unit``; a negative label; a k below 1.
+
+    The first row finds its class at rank 2 of R = 2, the third at 1 and 2:
+
+    >>> found = retrieval(np.array([[1.0, 0.0], [0.9, 0.1], [0.7, 0.7], [0.6, 0.8]]),
+    ...                   np.array([0, 1, 0, 0]), ks=[1])
+    >>> found.map_at_r
+    array([0.25,  nan, 0.5 , 0.5 ])
+    >>> found.r_precision
+    array([0.5, nan, 0.5, 0.5])
+    >>> found.means()["recall_at_1"].__round__(3)
+    0.667
+    """
+    rows = on_grid(embeddings)
+    labels = checked_labels(labels, len(rows))
+    if not ks or min(ks) < 1:
+        raise UserError(f"ks is {list(ks)}, expected whole numbers from 1: name at least one")
+
+    partners = np.bincount(labels)[labels] - 1 if len(rows) else np.zeros(0, dtype=np.int64)
+    recall = {int(k): np.full(len(rows), np.nan) for k in ks}
+    r_precision = np.full(len(rows), np.nan)
+    map_at_r = np.full(len(rows), np.nan)
+
+    # Small classes first: a block then goes only as deep as its own largest class.
+    queries = np.argsort(partners, kind="stable")
+    queries = queries[partners[queries] > 0]
+    depths = np.minimum(np.maximum(partners[queries], max(ks)), len(rows) - 1)
+    for part, ids in ranked_blocks(rows, rows[queries], depths, left_out=queries):
+        block = queries[part]
+        related = labels[ids] == labels[block][:, None]
+        for k, hits in recall.items():
+            hits[block] = related[:, :k].any(axis=1)
+        total = partners[block]
+        ranks = np.arange(1, int(total.max()) + 1)
+        related = related[:, : len(ranks)] & (ranks <= total[:, None])
+        found = np.cumsum(related, axis=1, dtype=np.int32)
+        r_precision[block] = found[:, -1] / total
+        map_at_r[block] = (found * related / ranks).sum(axis=1) / total
+    return Retrieval(recall, r_precision, map_at_r)

@@ -1,0 +1,99 @@
+"""Separation: how far the classes stand from one another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from textmetric.measures.rows import (
+    Embeddings,
+    Floats,
+    Labels,
+    checked_labels,
+    class_sums,
+    mean,
+    unit,
+)
+
+
+def class_centroids(embeddings: Embeddings, labels: Labels, classes: int) -> Floats:
+    """Mean of the unit rows of every class.
+
+    Args:
+        embeddings: (n, d) float32.
+        labels: (n,) class ids from 0.
+        classes: C, the number of classes.
+
+    Returns:
+        (C, d) of norm at most 1; a row of NaN for a class without rows.
+
+    Raises:
+        UserError: see ``unit``; a label that is no class id.
+
+    >>> class_centroids(np.array([[2.0, 0.0], [0.0, 3.0]]), np.array([0, 0]), 2)
+    array([[0.5, 0.5],
+           [nan, nan]])
+    """
+    rows = unit(embeddings)
+    labels = checked_labels(labels, len(rows), classes)
+    counts = np.bincount(labels, minlength=classes)[:, None]
+    sums = class_sums(rows, labels, classes)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+
+
+def centroid_cosines(centroids: Floats) -> Floats:
+    """Cosine between every two centroids.
+
+    Args:
+        centroids: (C, d), NaN rows for absent classes.
+
+    Returns:
+        (C, C) symmetric, in [−1, 1]; NaN in the row and column of an absent class; 0 beside a
+        centroid that is the zero vector.
+
+    >>> centroid_cosines(np.array([[1.0, 0.0], [1.0, 1.0]])).round(3)
+    array([[1.   , 0.707],
+           [0.707, 1.   ]])
+    """
+    absent = np.flatnonzero(np.isnan(centroids).any(axis=1))
+    present = centroids.copy()
+    present[absent] = 0.0
+    rows = unit(present)
+    # Not `rows @ rows.T`: the last bit of a matrix product depends on the number of threads.
+    cosines: Floats = np.clip(np.einsum("ad,bd->ab", rows, rows), -1.0, 1.0)
+    cosines[absent, :] = np.nan
+    cosines[:, absent] = np.nan
+    return cosines
+
+
+def between_class_cosine(
+    cosines: Floats,
+    rows: Sequence[int] | Labels | None = None,
+    columns: Sequence[int] | Labels | None = None,
+) -> float:
+    """Mean cosine over the pairs of different classes.
+
+    Args:
+        cosines: (C, C) of ``centroid_cosines``.
+        rows: ids of the classes on one side; None for all.
+        columns: ids on the other side; None for the same as ``rows``. So ``(cosines)`` is the
+            mean among all classes, ``(cosines, scarce)`` among the scarce ones, and
+            ``(cosines, scarce, sufficient)`` between the two groups.
+
+    Returns:
+        A value in [−1, 1], small where classes are well apart; NaN if no two different present
+        classes are left.
+
+    >>> cosines = np.array([[1.0, 0.2, 0.4], [0.2, 1.0, 0.6], [0.4, 0.6, 1.0]])
+    >>> round(between_class_cosine(cosines), 3)
+    0.4
+    >>> round(between_class_cosine(cosines, [0], [1, 2]), 3)
+    0.3
+    >>> between_class_cosine(cosines, [0])
+    nan
+    """
+    one = np.arange(len(cosines)) if rows is None else np.unique(np.asarray(rows, dtype=np.int64))
+    other = one if columns is None else np.unique(np.asarray(columns, dtype=np.int64))
+    pairs = cosines[np.ix_(one, other)]
+    return mean(pairs[np.not_equal.outer(one, other)])

@@ -1,0 +1,175 @@
+"""A trained model: all that is needed to embed and classify new text, and its two files."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from textmetric.encoder import Encoder
+from textmetric.errors import UserError
+from textmetric.files import read_json, replacing_folder, write_json
+from textmetric.losses import ClassificationObjective, build
+from textmetric.measures import centroid_predict
+from textmetric.text import RaggedTokens, Vocabulary
+
+FORMAT = 1
+
+
+@dataclass
+class TrainedModel:
+    """An encoder with its vocabulary, class names, class centroids and, if it has one, its head.
+
+    Attributes:
+        encoder: on the CPU.
+        head: the classification objective it was trained with, or None.
+        centroids: (C, dim) float32, mean unit embedding of each class's train rows; NaN for a
+            class that had none.
+        vocabulary: the known tokens.
+        label_names: the C class names; labels are their places.
+        family: ``classification`` or ``metric``.
+        objective: name and parameters of the objective.
+        sampler: how its batches were drawn.
+        seed: of its training.
+    """
+
+    encoder: Encoder
+    head: ClassificationObjective | None
+    centroids: npt.NDArray[np.float32]
+    vocabulary: Vocabulary
+    label_names: list[str]
+    family: str
+    objective: dict[str, Any]
+    sampler: str
+    seed: int
+
+    def embed(self, tokens: RaggedTokens) -> npt.NDArray[np.float32]:
+        """The embeddings (n, dim) float32 of n texts encoded by this model's vocabulary."""
+        return self.encoder.embed(tokens)
+
+    def predict_head(self, embeddings: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:
+        """The class (n,) int32 that the head gives to embeddings (n, dim).
+
+        Raises:
+            UserError: the model was trained by a metric objective and has no head.
+        """
+        if self.head is None:
+            raise UserError(
+                f"a model trained with {self.objective.get('name')!r} has no classification "
+                "head: predict by the nearest centroid instead"
+            )
+        with torch.no_grad():
+            logits = self.head.logits(torch.from_numpy(embeddings))
+        return logits.argmax(dim=1).numpy().astype(np.int32)
+
+    def predict_centroid(self, embeddings: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:
+        """The class (n,) int32 whose centroid has the largest cosine with each embedding."""
+        return centroid_predict(self.centroids, embeddings)
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write ``model.json`` and ``weights.safetensors`` to ``folder``, replacing it.
+
+        Raises:
+            UserError: ``folder`` holds something else than a model, or cannot be written.
+        """
+        folder = Path(folder)
+        if folder.exists() and (not folder.is_dir() or set(os.listdir(folder)) - _FILES):
+            raise UserError(
+                f"{folder} exists and is not a saved model: choose another folder, or empty it"
+            )
+        tokens = "\n".join(self.vocabulary.tokens).encode("utf-8")
+        tensors = {
+            "weight": self.encoder.weight.detach(),
+            "centroids": torch.from_numpy(self.centroids),
+            "vocabulary": torch.from_numpy(np.frombuffer(tokens, dtype=np.uint8).copy()),
+        }
+        if self.encoder.linear is not None:
+            tensors["linear.weight"] = self.encoder.linear.weight.detach()
+            tensors["linear.bias"] = self.encoder.linear.bias.detach()
+        if self.head is not None:
+            tensors |= {f"head.{name}": value for name, value in self.head.state_dict().items()}
+        description = {
+            "format": FORMAT,
+            "tokenizer": "basic_english",
+            "dim": self.encoder.dim,
+            "layer": self.encoder.layer,
+            "label_names": self.label_names,
+            "family": self.family,
+            "objective": self.objective,
+            "sampler": self.sampler,
+            "seed": self.seed,
+        }
+        with replacing_folder(folder) as temporary:
+            save_file(
+                {name: tensor.contiguous() for name, tensor in tensors.items()},
+                temporary / "weights.safetensors",
+            )
+            write_json(temporary / "model.json", description)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> TrainedModel:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            UserError: a file is missing, damaged or of a newer format.
+        """
+        folder = Path(folder)
+        for name in sorted(_FILES):
+            if not (folder / name).is_file():
+                raise UserError(
+                    f"{folder} holds no {name}, so it is not a saved model: name a folder such "
+                    "as models/target/metric_balanced/seed-0"
+                )
+        description = read_json(folder / "model.json")
+        if description.get("format") != FORMAT:
+            raise UserError(
+                f"{folder / 'model.json'} has format {description.get('format')!r}, this version "
+                f"reads format {FORMAT}: install the version that wrote it, or train again"
+            )
+        try:
+            tensors = load_file(folder / "weights.safetensors")
+            vocabulary = Vocabulary(bytes(tensors["vocabulary"].numpy()).decode().split("\n"))
+            encoder = Encoder(len(vocabulary), description["dim"], description["layer"])
+            state = {name: tensors[name] for name in encoder.state_dict()}
+            encoder.load_state_dict(state)
+            head = None
+            if description["family"] == "classification":
+                head = build(
+                    "classification",
+                    description["objective"],
+                    dim=description["dim"],
+                    classes=len(description["label_names"]),
+                )
+                assert isinstance(head, ClassificationObjective)
+                head.load_state_dict(
+                    {name: tensors[f"head.{name}"] for name in head.state_dict()}
+                )
+                head.eval()
+            encoder.eval()
+            centroids = tensors["centroids"].numpy()
+        except (OSError, KeyError, RuntimeError, UnicodeDecodeError, SafetensorError) as error:
+            problem = " ".join(str(error).split())[:200]
+            raise UserError(
+                f"{folder} is damaged ({problem}): copy it again, or train again"
+            ) from None
+        return cls(
+            encoder=encoder,
+            head=head,
+            centroids=centroids,
+            vocabulary=vocabulary,
+            label_names=description["label_names"],
+            family=description["family"],
+            objective=description["objective"],
+            sampler=description["sampler"],
+            seed=description["seed"],
+        )
+
+
+_FILES = {"model.json", "weights.safetensors"}

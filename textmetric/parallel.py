@@ -1,0 +1,107 @@
+"""Independent jobs in processes, with one progress bar over all of their ticks."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.queues import SimpleQueue
+from typing import Any, TypeVar
+
+from threadpoolctl import threadpool_limits
+from tqdm.auto import tqdm
+
+from textmetric.errors import UserError
+
+_Job = TypeVar("_Job")
+_Result = TypeVar("_Result")
+
+_ticks: SimpleQueue[bool] | None = None
+
+
+def cores() -> int:
+    """The number of processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def run(
+    function: Callable[[_Job, Callable[[], None]], _Result],
+    jobs: Sequence[_Job],
+    *,
+    workers: int | None = None,
+    ticks: int = 1,
+    label: str = "",
+    unit: str = "job",
+    progress: bool = True,
+) -> list[_Result]:
+    """``[function(job, tick) for job in jobs]``, in processes, in the order of ``jobs``.
+
+    Args:
+        function: a module-level function; it calls ``tick()`` as its work proceeds.
+        jobs: what each call gets.
+        workers: processes at once; default the cores there are. With one worker or one job
+            everything runs in this process.
+        ticks: how many ticks a job gives, for the length of the bar.
+        label: what stands before the bar.
+        unit: what a tick is called in the bar.
+        progress: whether to show the bar (on stderr).
+
+    Raises:
+        UserError: a process was killed, most often for want of memory.
+        Exception: whatever ``function`` raises; the other jobs are stopped.
+    """
+    workers = min(cores() if workers is None else workers, len(jobs))
+    with tqdm(
+        total=len(jobs) * ticks, desc=label, unit=unit, disable=not progress, file=sys.stderr
+    ) as bar:
+        if workers <= 1:
+            return [function(job, bar.update) for job in jobs]
+        # Forked workers have torch imported already, which saves seconds a stage.
+        context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+        queue = context.SimpleQueue()
+        listener = threading.Thread(target=_move_bar, args=(queue, bar), daemon=True)
+        executor = ProcessPoolExecutor(
+            workers, mp_context=context, initializer=_start_worker, initargs=(queue,)
+        )
+        try:
+            futures = [executor.submit(_call, function, job) for job in jobs]
+            listener.start()  # after the fork, which takes no thread along
+            return [future.result() for future in futures]
+        except BrokenProcessPool:
+            raise UserError(
+                "a worker process was killed, most often for want of memory: "
+                "use fewer rows (data.limit) or a smaller vocabulary (data.max_size)"
+            ) from None
+        finally:
+            executor.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():
+                process.terminate()
+            if listener.is_alive():
+                queue.put(False)
+                listener.join()
+
+
+def _start_worker(queue: SimpleQueue[bool]) -> None:
+    global _ticks
+    _ticks = queue
+    threadpool_limits(1)  # the processes fill the cores
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops its workers itself
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _call(function: Callable[[Any, Callable[[], None]], _Result], job: Any) -> _Result:
+    assert _ticks is not None
+    queue = _ticks
+    return function(job, lambda: queue.put(True))
+
+
+def _move_bar(queue: SimpleQueue[bool], bar: Any) -> None:
+    while queue.get():
+        bar.update()

@@ -1,0 +1,163 @@
+"""The schema of params.yaml, and its only reader.
+
+Every section is a pydantic model, so that a misspelt key or a bad value is one sentence that
+names the key. The parameters of the objectives (``classification``, ``loss``) are checked by
+the objective itself, see :func:`textmetric.losses.build`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, model_validator
+
+from textmetric.errors import UserError, unknown_name
+from textmetric.schema import Section, validated
+
+Role = Literal["target", "source"]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+FAMILIES = {"cls": "classification", "metric": "loss"}
+"""Arm prefix → section of params.yaml that holds its objective."""
+
+
+class Corpora(Section):
+    """Which corpus plays which role: a name, a path, or a mapping (see docs/corpora.md)."""
+
+    target: str | dict[str, Any]
+    source: str | dict[str, Any]
+
+    def of(self, role: str) -> str | dict[str, Any]:
+        """The corpus that plays ``role``.
+
+        Raises:
+            UserError: there is no such role.
+        """
+        if role not in ("target", "source"):
+            raise unknown_name("role", role, ("target", "source"))
+        return self.target if role == "target" else self.source
+
+
+class Data(Section):
+    """How rows and tokens are chosen."""
+
+    limit: int | None = Field(default=None, ge=20)
+    mirror: str | None = None
+    validation: Fraction = 0.1
+    test: Fraction = 0.2
+    min_freq: int = Field(default=1, ge=1)
+    max_size: int | None = Field(default=None, ge=1)
+    seed: int = Field(default=0, ge=0)
+
+
+class Split(Section):
+    """One training set: a role's rows, some labels cut, some marked as rare."""
+
+    role: Role
+    scarce: list[int] = []
+    keep: float = 1.0
+    rare: int = Field(default=0, ge=0)
+
+
+class Model(Section):
+    """The encoder."""
+
+    dim: int = Field(default=32, ge=1)
+    layer: Literal["bag", "linear"] = "bag"
+
+
+class Train(Section):
+    """The training loop, equal for every arm."""
+
+    epochs: int = Field(default=10, ge=1)
+    batch_size: int = Field(default=64, ge=4)
+    optimizer: Literal["sgd", "adagrad", "adam"] = "adagrad"
+    lr: float = Field(default=0.1, gt=0)
+    decay: Literal["linear", "constant"] = "linear"
+    device: str = "auto"
+
+
+class Evaluate(Section):
+    """The measures."""
+
+    neighbours: int = Field(default=10, ge=1)
+
+
+class Tsne(Section):
+    """The pictures."""
+
+    points: int | None = Field(default=1500, ge=10)
+    perplexity: float = Field(default=30, gt=1)
+    seed: int = Field(default=0, ge=0)
+
+
+class Finetune(Section):
+    """The transfer from source to target."""
+
+    sampler: str = "shuffled"
+    epochs: int = Field(default=5, ge=1)
+    lr: float = Field(default=0.05, gt=0)
+    tanh: bool = True
+
+
+class Params(Section):
+    """All of params.yaml."""
+
+    corpora: Corpora
+    data: Data = Data()
+    splits: Annotated[dict[str, Split], Field(min_length=1)]
+    samplers: Annotated[list[Literal["shuffled", "balanced"]], Field(min_length=1)]
+    arms: Annotated[list[str], Field(min_length=1)]
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    model: Model = Model()
+    train: Train = Train()
+    classification: dict[str, Any] = {"name": "cross_entropy"}
+    loss: dict[str, Any] = {"name": "triplet"}
+    evaluate: Evaluate = Evaluate()
+    tsne: Tsne = Tsne()
+    finetune: Finetune = Finetune()
+
+    @model_validator(mode="after")
+    def _arms_fit_samplers(self) -> Params:
+        known = [f"{family}_{sampler}" for family in FAMILIES for sampler in self.samplers]
+        for arm in self.arms:
+            if arm not in known:
+                raise unknown_name("entry of arms", arm, known)
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("seeds holds a value twice; every seed must be different")
+        if self.finetune.sampler not in self.samplers:
+            raise unknown_name("finetune.sampler", self.finetune.sampler, self.samplers)
+        return self
+
+    def split(self, name: str) -> Split:
+        """The entry of ``splits`` called ``name``.
+
+        Raises:
+            UserError: there is none.
+        """
+        if name not in self.splits:
+            raise unknown_name("split", name, self.splits)
+        return self.splits[name]
+
+
+def read(path: str | os.PathLike[str] = "params.yaml") -> Params:
+    """Read and check params.yaml.
+
+    Raises:
+        UserError: the file is missing or is not YAML, or a key or value is wrong; the message
+            names the key.
+    """
+    try:
+        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(
+            f"{path} is missing: run from the folder that holds it, or give --params"
+        ) from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        problem = " ".join(str(error).split())
+        raise UserError(f"{path} cannot be read as YAML ({problem}): mend it") from None
+    if not isinstance(raw, dict):
+        raise UserError(f"{path} must hold a mapping of sections: start from the one in the repository")
+    return validated(Params, raw)

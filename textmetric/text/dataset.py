@@ -1,0 +1,269 @@
+"""A whole corpus as arrays: vocabulary, labels, and the tokens of train, validation and test."""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from tqdm import tqdm
+
+from textmetric.errors import UserError
+from textmetric.files import read_json, replacing_folder, write_json
+from textmetric.text.ragged import RaggedTokens, map_array, write_array
+from textmetric.text.tokenizer import tokenize
+from textmetric.text.vocabulary import UNKNOWN, Vocabulary
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PARTS = ("train", "validation", "test")
+# Frequencies are counted by blocks of tokens: np.bincount copies what it counts to int64.
+_TOKENS_AT_ONCE = 1 << 22
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledTokens:
+    """Texts as token ids, each with the id of its label.
+
+    Args:
+        tokens: n rows of token ids.
+        labels: (n,) int32, ids >= 0 into ``label_names`` of the corpus.
+
+    Raises:
+        ValueError: labels of another type or number.
+    """
+
+    tokens: RaggedTokens
+    labels: NDArray[np.int32]
+
+    def __post_init__(self) -> None:
+        if self.labels.dtype != np.int32 or self.labels.shape != (len(self.tokens),):
+            raise ValueError(
+                f"labels are {self.labels.dtype} of shape {self.labels.shape}, expected int32, "
+                f"one for each of the {len(self.tokens)} rows"
+            )
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def take(self, rows: ArrayLike) -> LabelledTokens:
+        """Copy the given rows, in the given order; see :meth:`RaggedTokens.take`."""
+        rows = np.asarray(rows)
+        if rows.size == 0:
+            rows = rows.astype(np.int64)
+        return LabelledTokens(self.tokens.take(rows), self.labels[rows])
+
+    def save(self, prefix: str | os.PathLike[str]) -> None:
+        """Write ``<prefix>.ids.npy``, ``<prefix>.offsets.npy`` and ``<prefix>.labels.npy``."""
+        self.tokens.save(prefix)
+        write_array(f"{os.fspath(prefix)}.labels.npy", self.labels)
+
+    @classmethod
+    def load(cls, prefix: str | os.PathLike[str]) -> LabelledTokens:
+        """Map what :meth:`save` wrote into memory, read only.
+
+        Raises:
+            UserError: a file is missing, damaged, or does not fit the others.
+        """
+        path = f"{os.fspath(prefix)}.labels.npy"
+        tokens, labels = RaggedTokens.load(prefix), map_array(path, np.int32)
+        if len(labels) != len(tokens):
+            raise UserError(
+                f"{path} holds {len(labels)} labels, expected one for each of the {len(tokens)} "
+                "rows of tokens beside it: write them again (dvc repro)"
+            )
+        return cls(tokens, labels)
+
+
+@dataclass(frozen=True, eq=False)
+class TokenizedCorpus:
+    """A corpus ready for training: complete in one folder, without the text.
+
+    Args:
+        vocabulary: the tokens of the train part.
+        label_names: the name of each label id.
+        train: the texts to learn from.
+        validation: the texts to tune with; may have no row.
+        test: the texts to measure on; may have no row.
+        scarce: ids of the labels that were cut or are rare, rising; the measures tell of them
+            apart.
+    """
+
+    vocabulary: Vocabulary
+    label_names: list[str]
+    train: LabelledTokens
+    validation: LabelledTokens
+    test: LabelledTokens
+    scarce: list[int] = field(default_factory=list)
+
+    @property
+    def train_counts(self) -> NDArray[np.int64]:
+        """(number of labels,) int64, the train rows of each label."""
+        return np.bincount(self.train.labels, minlength=len(self.label_names))
+
+    @property
+    def empty_rows(self) -> dict[str, int]:
+        """How many rows of each part have no known token, so that their embedding is zero."""
+        return {
+            part: int(np.count_nonzero(getattr(self, part).tokens.lengths == 0)) for part in PARTS
+        }
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write the corpus as a folder of its own; what stood there is replaced.
+
+        ``vocabulary.txt``; ``labels.json`` (``names``, ``train_rows`` by label, ``scarce``,
+        ``empty_rows`` by part); ``ids``, ``offsets`` and ``labels`` of each part as ``.npy``.
+        """
+        with replacing_folder(folder) as temporary:
+            self.vocabulary.save(temporary / "vocabulary.txt")
+            for part in PARTS:
+                getattr(self, part).save(temporary / part)
+            write_json(
+                temporary / "labels.json",
+                {
+                    "names": self.label_names,
+                    "train_rows": self.train_counts,
+                    "scarce": self.scarce,
+                    "empty_rows": self.empty_rows,
+                },
+            )
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> TokenizedCorpus:
+        """Read what :meth:`save` wrote; the arrays are mapped into memory, read only.
+
+        Raises:
+            UserError: a file is missing, damaged, or does not fit the others.
+        """
+        folder = Path(folder)
+        about = read_json(folder / "labels.json")
+        try:
+            names, scarce = list(map(str, about["names"])), list(map(int, about["scarce"]))
+        except (TypeError, KeyError, ValueError):
+            raise UserError(
+                f"{folder / 'labels.json'} has not the keys names and scarce, each with a list: "
+                "write it again (dvc repro)"
+            ) from None
+        vocabulary = Vocabulary.load(folder / "vocabulary.txt")
+        parts = {part: LabelledTokens.load(folder / part) for part in PARTS}
+        for part, rows in parts.items():
+            # An id out of range would only be met deep inside a training.
+            _check_range(folder / f"{part}.ids.npy", rows.tokens.ids, 1, len(vocabulary))
+            _check_range(folder / f"{part}.labels.npy", rows.labels, 0, len(names))
+        _check_range(folder / "labels.json", np.array(scarce, np.int64), 0, len(names))
+        return cls(vocabulary, names, **parts, scarce=scarce)
+
+
+def tokenize_train(
+    texts: Iterable[str], *, min_freq: int = 1, max_size: int | None = None
+) -> tuple[Vocabulary, RaggedTokens]:
+    """Build the vocabulary of ``texts`` and encode them, in one pass over them.
+
+    Args:
+        texts: the train texts.
+        min_freq: tokens that occur less often are left out, >= 1.
+        max_size: how many tokens to keep at most, without ``<unk>``, >= 1; None for all.
+
+    Raises:
+        UserError: an argument out of range, no token at all, or an item that is no string.
+    """
+    # A new token gets the next number when it is first met; the numbers take their final order
+    # when all frequencies are known. 0 is <unk> in both, so a literal "<unk>" stays unknown.
+    first_met: defaultdict[str, int] = defaultdict()
+    first_met.default_factory = first_met.__len__
+    first_met[UNKNOWN] = 0
+    ids, offsets = array("i"), array("q", [0])
+    for tokens in tokenize(texts):
+        ids.extend(map(first_met.__getitem__, tokens))
+        offsets.append(len(ids))
+    rows = RaggedTokens(np.frombuffer(ids, np.int32), np.frombuffer(offsets, np.int64))
+    counts = token_counts(rows, len(first_met))
+    vocabulary = Vocabulary.build(
+        dict(zip(first_met, counts.tolist(), strict=True)), min_freq=min_freq, max_size=max_size
+    )
+    return vocabulary, rows.remap(renumbering(first_met, vocabulary))
+
+
+def tokenize_corpus(
+    frame: pd.DataFrame,
+    *,
+    min_freq: int = 1,
+    max_size: int | None = None,
+    progress: bool = True,
+) -> TokenizedCorpus:
+    """Tokenise a corpus; the vocabulary comes from its train rows only.
+
+    The rows of each part keep their order. Label ids follow the sorted names of all labels in
+    the frame.
+
+    Args:
+        frame: one row a text, columns ``text``, ``label`` and ``split`` (train, validation or
+            test), as the corpora give it.
+        min_freq: tokens that occur less often in train are unknown, >= 1.
+        max_size: how many tokens to know at most, without ``<unk>``, >= 1; None for all.
+        progress: show a progress bar.
+
+    Raises:
+        UserError: no train row, a row without text or label, an unknown part, an argument out
+            of range, or no token is left.
+    """
+    part_of_row = frame["split"].to_numpy()
+    strangers = sorted({str(part) for part in set(part_of_row) - set(PARTS)})
+    if strangers:
+        raise UserError(
+            f"column split holds {strangers[0]!r}, expected {', '.join(PARTS)}: rename it"
+        )
+    if not (part_of_row == "train").any():
+        raise UserError("the corpus has no train row: give it some, or lower data.validation")
+    missing = np.flatnonzero(frame["label"].isna().to_numpy())
+    if missing.size:
+        raise UserError(f"row {missing[0]} (counted from 0) has no label: fill or drop it")
+    categories = frame["label"].astype(str).astype("category").cat
+    label_names = [str(name) for name in categories.categories]
+    codes: NDArray[np.int32] = categories.codes.to_numpy().astype(np.int32)
+
+    def texts(part: str) -> Iterable[str]:
+        of_part: pd.Series[str] = frame["text"][part_of_row == part]
+        return tqdm(of_part, desc=f"tokenize {part}", unit=" texts", disable=not progress)
+
+    def labels(part: str) -> NDArray[np.int32]:
+        chosen: NDArray[np.int32] = codes[part_of_row == part]
+        return chosen
+
+    vocabulary, train = tokenize_train(texts("train"), min_freq=min_freq, max_size=max_size)
+    return TokenizedCorpus(
+        vocabulary,
+        label_names,
+        train=LabelledTokens(train, labels("train")),
+        validation=LabelledTokens(vocabulary.encode(texts("validation")), labels("validation")),
+        test=LabelledTokens(vocabulary.encode(texts("test")), labels("test")),
+    )
+
+
+def token_counts(tokens: RaggedTokens, size: int) -> NDArray[np.int64]:
+    """(size,) int64, how often each id in [0, size) occurs."""
+    counts = np.zeros(size, np.int64)
+    for first in range(0, tokens.ids.size, _TOKENS_AT_ONCE):
+        counts += np.bincount(tokens.ids[first : first + _TOKENS_AT_ONCE], minlength=size)
+    return counts
+
+
+def renumbering(tokens: Iterable[str], vocabulary: Vocabulary) -> NDArray[np.int32]:
+    """The id in ``vocabulary`` of each of ``tokens``, 0 for unknown: for RaggedTokens.remap."""
+    get = vocabulary.ids.get
+    return np.fromiter((get(token, 0) for token in tokens), np.int32)
+
+
+def _check_range(path: Path, ids: NDArray[np.integer], low: int, end: int) -> None:
+    if ids.size and (ids.min() < low or ids.max() >= end):
+        raise UserError(
+            f"{path} holds an id outside {low} to {end - 1}, so it does not belong to the files "
+            "beside it: write them again (dvc repro)"
+        )

@@ -1,0 +1,258 @@
+"""The loop: encoder + objective + batches → weights and a learning curve.
+
+Every objective, the transfer's head included, is trained by :func:`fit`. The learning rate of
+a step, the number of steps and the batches' sizes do not depend on the objective.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from textmetric.batching import BatchSampler
+from textmetric.encoder import Encoder
+from textmetric.errors import UserError
+from textmetric.losses import ClassificationObjective, Objective, build
+from textmetric.measures import class_centroids, retrieval
+from textmetric.model import TrainedModel
+from textmetric.params import Model, Train
+from textmetric.row_optimizer import RowOptimizer
+from textmetric.text import LabelledTokens, TokenizedCorpus
+
+COLLAPSE_DISTANCE = 1e-3
+VALIDATION_ROWS = 1000
+"""The learning curve measures MAP@R on at most so many validation rows."""
+
+_DENSE = {"sgd": torch.optim.SGD, "adagrad": torch.optim.Adagrad, "adam": torch.optim.Adam}
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch leaves behind.
+
+    Attributes:
+        epoch: 1 for the first.
+        loss: mean over the epoch's batches.
+        log: means of what the objective logs, such as ``active_fraction``; NaN left out.
+        seconds: time spent on batches.
+    """
+
+    epoch: int
+    loss: float
+    log: dict[str, float]
+    seconds: float
+
+
+def fit(
+    encoder: Encoder,
+    objective: Objective,
+    data: LabelledTokens,
+    settings: Train,
+    *,
+    sampler: str,
+    seed: int,
+    frozen: bool = False,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+) -> None:
+    """Train ``encoder`` and ``objective`` in place, both on the device they are on.
+
+    Args:
+        encoder: what gives the embeddings.
+        objective: what gives the loss; its parameters are trained too.
+        data: the rows of the train part.
+        settings: epochs, batch size, optimiser and learning rate.
+        sampler: ``shuffled`` or ``balanced``.
+        seed: of the batches. Same seed, same device: same bytes.
+        frozen: leave the encoder as it is and train the objective's parameters only.
+        on_epoch: called after each epoch.
+
+    Raises:
+        UserError: the loss became NaN or infinite, or the embeddings collapsed.
+    """
+    device = encoder.weight.device
+    batches = BatchSampler(sampler, data.labels, settings.batch_size, seed=seed)
+    labels = np.asarray(data.labels, dtype=np.int64)
+    dense = list(objective.parameters())
+    if encoder.linear is not None and not frozen:
+        dense += encoder.linear.parameters()
+    dense_optimizer = _DENSE[settings.optimizer](dense, lr=settings.lr) if dense else None
+    rows_optimizer = RowOptimizer(encoder.weight.detach(), settings.optimizer)
+    encoder.train()
+    objective.train()
+    step = 0
+    total = settings.epochs * batches.steps
+    with one_thread():
+        for epoch in range(1, settings.epochs + 1):
+            started = time.perf_counter()
+            losses: list[torch.Tensor] = []
+            logs: list[dict[str, Any]] = []
+            for rows in batches.epoch():
+                lr = settings.lr * (1 - step / total if settings.decay == "linear" else 1)
+                step += 1
+                batch = data.tokens.take(rows)
+                ids = torch.from_numpy(batch.ids).to(device)
+                offsets = torch.from_numpy(batch.offsets).to(device)
+                target = torch.from_numpy(labels[rows]).to(device)
+                # Autograd sees only the (B, dim) bags: the rest of the encoder's gradient is
+                # RowOptimizer's, which touches the token vectors of this batch alone.
+                with torch.no_grad():
+                    bags = encoder.bag(ids, offsets[:-1].int())
+                bags.requires_grad_(not frozen)
+                embeddings = encoder.project(bags)
+                loss = objective(embeddings, target)
+                if dense_optimizer is not None:
+                    dense_optimizer.zero_grad()
+                    for group in dense_optimizer.param_groups:
+                        group["lr"] = lr
+                loss.backward()  # type: ignore[no-untyped-call]
+                if dense_optimizer is not None:
+                    dense_optimizer.step()
+                if bags.grad is not None:
+                    rows_optimizer.step(batch, bags.grad, lr)
+                losses.append(loss.detach())
+                logs.append(dict(objective.log))
+            record = Epoch(
+                epoch,
+                float(torch.stack(losses).mean()),
+                _means(logs),
+                time.perf_counter() - started,
+            )
+            _guard(record, embeddings.detach(), target, seed)
+            on_epoch(record)
+    encoder.eval()
+    objective.eval()
+
+
+def train(
+    corpus: TokenizedCorpus,
+    *,
+    family: str,
+    objective: Mapping[str, Any],
+    sampler: str,
+    model: Model,
+    settings: Train,
+    seed: int,
+    device: torch.device,
+    tick: Callable[[], Any] = lambda: None,
+) -> tuple[TrainedModel, list[dict[str, float]], list[float]]:
+    """Train one arm with one seed.
+
+    Args:
+        corpus: trained on its train part; its validation part gives the curve and nothing
+            else; its test part is not looked at.
+        family: ``classification`` or ``metric``.
+        objective: name and parameters, as in params.yaml.
+        sampler: ``shuffled`` or ``balanced``.
+        model: the encoder.
+        settings: the loop.
+        seed: of the weights, the batches and the mining.
+        device: where to train.
+        tick: called after each epoch.
+
+    Returns:
+        The model; the curve, a row an epoch; the seconds of each epoch.
+
+    Raises:
+        UserError: see :func:`fit` and :func:`textmetric.losses.build`.
+    """
+    torch.manual_seed(seed)
+    encoder = Encoder(len(corpus.vocabulary), model.dim, model.layer)
+    module = build(
+        family, objective, dim=model.dim, classes=len(corpus.label_names), seed=seed
+    )
+    encoder.to(device)
+    module.to(device)
+    sample = _validation_sample(corpus.validation)
+    curve: list[dict[str, float]] = []
+    seconds: list[float] = []
+
+    def record(epoch: Epoch) -> None:
+        curve.append(
+            {
+                "seed": seed,
+                "epoch": epoch.epoch,
+                "loss": epoch.loss,
+                "active_fraction": epoch.log.get("active_fraction", math.nan),
+                "positive_distance": epoch.log.get("positive_distance", math.nan),
+                "negative_distance": epoch.log.get("negative_distance", math.nan),
+                "validation_map_at_r": _map_at_r(encoder, sample),
+            }
+        )
+        seconds.append(epoch.seconds)
+        tick()
+
+    fit(encoder, module, corpus.train, settings, sampler=sampler, seed=seed, on_epoch=record)
+    with one_thread():
+        centroids = class_centroids(
+            encoder.embed(corpus.train.tokens), corpus.train.labels, len(corpus.label_names)
+        ).astype(np.float32)
+    trained = TrainedModel(
+        encoder=encoder.cpu(),
+        head=module.cpu() if isinstance(module, ClassificationObjective) else None,
+        centroids=centroids,
+        vocabulary=corpus.vocabulary,
+        label_names=corpus.label_names,
+        family=family,
+        objective=dict(objective),
+        sampler=sampler,
+        seed=seed,
+    )
+    return trained, curve, seconds
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch on one thread: sums in one order, and no waiting on threads for small matrices."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _means(logs: list[dict[str, Any]]) -> dict[str, float]:
+    means = {}
+    for name in sorted({name for log in logs for name in log}):
+        values = torch.stack([torch.as_tensor(log[name]).float() for log in logs if name in log])
+        means[name] = float(values.nanmean())
+    return means
+
+
+def _guard(record: Epoch, embeddings: torch.Tensor, labels: torch.Tensor, seed: int) -> None:
+    if not math.isfinite(record.loss) or not bool(torch.isfinite(embeddings).all()):
+        raise UserError(
+            f"training diverged in epoch {record.epoch} (seed {seed}): the loss is "
+            f"{record.loss}; lower train.lr or change the objective's margin"
+        )
+    rows = len(embeddings)
+    if rows > 1 and len(labels.unique()) > 1:
+        distance = float(torch.pdist(embeddings.float()).mean())
+        if distance < COLLAPSE_DISTANCE:
+            raise UserError(
+                f"the embeddings collapsed in epoch {record.epoch} (seed {seed}): their mean "
+                f"distance is {distance:.1e}; use another miner (loss.miner), a larger margin "
+                "(loss.margin) or a lower train.lr"
+            )
+
+
+def _validation_sample(validation: LabelledTokens) -> LabelledTokens:
+    # Every k-th row: a corpus that stands sorted by class gives a stratified sample.
+    step = max(1, math.ceil(len(validation) / VALIDATION_ROWS))
+    rows = np.arange(0, len(validation), step)
+    return LabelledTokens(validation.tokens.take(rows), np.asarray(validation.labels)[rows])
+
+
+def _map_at_r(encoder: Encoder, sample: LabelledTokens) -> float:
+    if len(sample) < 2:
+        return math.nan
+    values = retrieval(encoder.embed(sample.tokens), sample.labels, ks=(1,)).map_at_r
+    counted = ~np.isnan(values)
+    return float(values[counted].mean()) if counted.any() else math.nan

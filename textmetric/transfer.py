@@ -1,0 +1,245 @@
+"""Fine-tuning: does training on the source corpus help on the target corpus, and from which arm?"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from textmetric import parallel
+from textmetric.encoder import Encoder, choose_device
+from textmetric.errors import unknown_name
+from textmetric.files import replacing_file
+from textmetric.losses import ClassificationObjective
+from textmetric.model import TrainedModel
+from textmetric.params import Finetune, Model, Train
+from textmetric.text import LabelledTokens, RaggedTokens, TokenizedCorpus, Vocabulary
+from textmetric.training import Epoch, fit, one_thread
+
+Tuning = Literal["frozen", "finetuned"]
+TUNINGS: tuple[Tuning, ...] = ("frozen", "finetuned")
+INITS = ("cls", "metric", "scratch")
+
+
+class TransferHead(ClassificationObjective):
+    """The head of the original study, trained by cross-entropy.
+
+    Dropout .2, batch norm, Linear dim → 64, dropout .2, batch norm, Linear 64 → classes, tanh.
+    The tanh bounds the logits to ±1 and so caps the confidence: with C classes the largest
+    probability is e / (e + (C − 1)/e). ``tanh=False`` leaves it out.
+    """
+
+    def __init__(self, dim: int, classes: int, *, tanh: bool = True) -> None:
+        nn.Module.__init__(self)
+        self.log: dict[str, float | Tensor] = {}
+        layers: list[nn.Module] = [
+            nn.Dropout(0.2),
+            nn.BatchNorm1d(dim),
+            nn.Linear(dim, 64),
+            nn.Dropout(0.2),
+            nn.BatchNorm1d(64),
+            nn.Linear(64, classes),
+        ]
+        self.layers = nn.Sequential(*layers, *([nn.Tanh()] if tanh else []))
+
+    def logits(self, embeddings: Tensor) -> Tensor:
+        """(B, classes) scores of embeddings (B, dim)."""
+        scores: Tensor = self.layers(embeddings)
+        return scores
+
+    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """Mean cross-entropy of embeddings (B, dim) against labels (B,)."""
+        if len(embeddings) == 1:  # batch norm cannot train on one row
+            return embeddings.sum() * 0
+        return functional.cross_entropy(self.logits(embeddings), labels)
+
+
+def finetune(
+    corpus: TokenizedCorpus,
+    source: TrainedModel | None,
+    *,
+    tuning: Tuning,
+    settings: Finetune,
+    model: Model,
+    train: Train,
+    seed: int,
+    device: torch.device,
+    tick: Callable[[], Any] = lambda: None,
+) -> list[dict[str, float]]:
+    """Train a classifier of the target on top of the source's embeddings.
+
+    Token vectors that both vocabularies know start from the source; with ``finetuned`` the
+    target's other tokens start uniform in ±0.5 like any new vector, with ``frozen``, where they
+    could never be learnt, they are unknown. ``source=None`` starts from nothing ("scratch").
+
+    Args:
+        corpus: the target.
+        source: a model trained on the source corpus, or None.
+        tuning: ``frozen`` (only the head learns) or ``finetuned`` (everything does).
+        settings: epochs, learning rate, tanh or not.
+        model: the encoder's shape, for scratch.
+        train: batch size, optimiser and decay.
+        seed: of the new weights and the batches.
+        device: where to train.
+        tick: called after each epoch.
+
+    Returns:
+        A row an epoch: epoch, train_loss, validation_loss and validation_accuracy, and
+        test_accuracy, NaN but after the last epoch: the test part is read once.
+    """
+    torch.manual_seed(seed)
+    known = shared_tokens(corpus.vocabulary, source.vocabulary if source else None)
+    encoder = Encoder(
+        len(corpus.vocabulary),
+        source.encoder.dim if source else model.dim,
+        source.encoder.layer if source else model.layer,
+    )
+    if source is not None:
+        with torch.no_grad():
+            rows = torch.from_numpy(np.flatnonzero(known))
+            encoder.weight[rows] = source.encoder.weight[torch.from_numpy(known[known > 0])]
+            if encoder.linear is not None and source.encoder.linear is not None:
+                encoder.linear.load_state_dict(source.encoder.linear.state_dict())
+    frozen = tuning == "frozen"
+    parts = {name: getattr(corpus, name) for name in ("train", "validation", "test")}
+    if frozen and source is not None:
+        keep = np.where(known > 0, np.arange(len(known)), 0).astype(np.int32)
+        parts = {
+            name: LabelledTokens(_in_memory(part.tokens).remap(keep), part.labels)
+            for name, part in parts.items()
+        }
+    head = TransferHead(encoder.dim, len(corpus.label_names), tanh=settings.tanh)
+    if frozen:
+        encoder.requires_grad_(False)
+    encoder.to(device)
+    head.to(device)
+    curve: list[dict[str, float]] = []
+
+    def record(epoch: Epoch) -> None:
+        head.eval()
+        loss, accuracy = _measure(encoder, head, parts["validation"])
+        last = epoch.epoch == settings.epochs
+        curve.append(
+            {
+                "epoch": epoch.epoch,
+                "train_loss": epoch.loss,
+                "validation_loss": loss,
+                "validation_accuracy": accuracy,
+                "test_accuracy": _measure(encoder, head, parts["test"])[1] if last else np.nan,
+            }
+        )
+        head.train()
+        tick()
+
+    fit(
+        encoder,
+        head,
+        parts["train"],
+        train.model_copy(update={"epochs": settings.epochs, "lr": settings.lr}),
+        sampler="shuffled",
+        seed=seed,
+        frozen=frozen,
+        on_epoch=record,
+    )
+    return curve
+
+
+def shared_tokens(target: Vocabulary, source: Vocabulary | None) -> npt.NDArray[np.int64]:
+    """(size of target,) int64: the source's id of each of the target's tokens, 0 for none."""
+    if source is None:
+        return np.zeros(len(target), dtype=np.int64)
+    return np.fromiter((source.ids.get(token, 0) for token in target.tokens), dtype=np.int64)
+
+
+def _in_memory(tokens: RaggedTokens) -> RaggedTokens:
+    return RaggedTokens(np.array(tokens.ids), np.array(tokens.offsets))
+
+
+@torch.no_grad()
+def _measure(encoder: Encoder, head: TransferHead, part: LabelledTokens) -> tuple[float, float]:
+    if len(part) == 0:
+        return float("nan"), float("nan")
+    with one_thread():
+        device = encoder.weight.device
+        logits = head.logits(torch.from_numpy(encoder.embed(part.tokens)).to(device))
+        labels = torch.from_numpy(np.array(part.labels, dtype=np.int64)).to(device)
+        loss = functional.cross_entropy(logits, labels)
+        return float(loss), float((logits.argmax(dim=1) == labels).float().mean())
+
+
+def finetune_seeds(
+    target: str | os.PathLike[str],
+    models: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    init: str,
+    seeds: Sequence[int],
+    settings: Finetune,
+    model: Model,
+    train: Train,
+    progress: bool = True,
+) -> None:
+    """:func:`finetune` with every tuning and seed, in parallel, written as one table.
+
+    Args:
+        target: folder of the tokenised target.
+        models: folder of the source arm's seeds; not read for ``scratch``.
+        out: csv file to write: init, tuning, seed and the columns of :func:`finetune`.
+        init: ``cls``, ``metric`` or ``scratch``.
+        seeds: seed s of the fine-tuning starts from seed s of the source arm.
+        settings: of the transfer.
+        model: the encoder's shape, for scratch.
+        train: batch size, optimiser, decay and device.
+        progress: show a progress bar.
+
+    Raises:
+        UserError: an unknown init, or a model that is missing.
+    """
+    if init not in INITS:
+        raise unknown_name("init", init, INITS)
+    device = choose_device(train.device)
+    jobs = [
+        {
+            "target": target,
+            "source": None if init == "scratch" else os.path.join(models, f"seed-{seed}"),
+            "init": init,
+            "tuning": tuning,
+            "seed": seed,
+            "settings": settings,
+            "model": model,
+            "train": train,
+            "device": device,
+        }
+        for tuning in TUNINGS
+        for seed in seeds
+    ]
+    results = parallel.run(
+        _finetune_job,
+        jobs,
+        workers=1 if device.type == "cuda" else None,
+        ticks=settings.epochs,
+        label=f"finetune {init}",
+        unit="epoch",
+        progress=progress,
+    )
+    with replacing_file(out) as path:
+        pd.DataFrame([row for rows in results for row in rows]).to_csv(path, index=False)
+
+
+def _finetune_job(job: dict[str, Any], tick: Callable[[], None]) -> list[dict[str, Any]]:
+    init, source = job.pop("init"), job.pop("source")
+    rows = finetune(
+        TokenizedCorpus.load(job.pop("target")),
+        None if source is None else TrainedModel.load(source),
+        tick=tick,
+        **job,
+    )
+    about = {"init": init, "tuning": job["tuning"], "seed": job["seed"]}
+    return [about | row for row in rows]
