@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.queues import SimpleQueue
 from typing import Any, TypeVar
@@ -73,7 +73,9 @@ def run(
         try:
             futures = [executor.submit(_call, function, job) for job in jobs]
             listener.start()  # after the fork, which takes no thread along
-            return [future.result() for future in futures]
+            wait(futures, return_when=FIRST_EXCEPTION)
+            failed = [future for future in futures if future.done() and future.exception()]
+            return [future.result() for future in failed or futures]
         except BrokenProcessPool:
             raise UserError(
                 "a worker process was killed, most often for want of memory: "

@@ -130,7 +130,7 @@ def test_a_perfect_space_has_every_measure_at_its_best() -> None:
     evaluation = evaluate(
         np.eye(4)[labels], labels, classes=4, scarce=[0, 1], predictions={"knn": labels}
     )
-    best = {name: 1.0 for name in evaluation.flat}
+    best = dict.fromkeys(evaluation.flat, 1.0)
     best |= dict.fromkeys(
         ("between_class_cosine", "scarce_between_class_cosine", "scarce_among_cosine"), 0.0
     )

@@ -61,7 +61,7 @@ def all_triplets(
     tells for each positive how many negatives it meets, and for each negative how many positives.
     """
     # A negative at exactly the reach gives 0 and does not count: one step down sorts it behind.
-    reach = torch.nextafter(distances + margin, torch.zeros_like(distances))
+    reach = torch.nextafter(distances + margin, torch.full_like(distances, -torch.inf))
     columns = _rising(torch.where(positive, reach, distances))
     positive_sorted, negative_sorted = positive.gather(1, columns), negative.gather(1, columns)
     positives = positive.sum(1, keepdim=True)
@@ -100,7 +100,7 @@ def semi_hard_triplets(
     last = torch.where(negative.gather(1, columns), positions, 0).cummax(1).values
     n = torch.empty_like(columns).scatter_(1, columns, columns.gather(1, last))
     candidate = distances.gather(1, n)
-    # Where no negative is farther, ``last`` is 0: that row is a positive, or not farther.
+    # Where no negative is farther, ``last`` is still 0, and position 0 holds no negative.
     semi_hard = (candidate > distances) & (candidate < distances + margin) & negative.gather(1, n)
     n = n.where(semi_hard, _random_negatives(negative, generator))
     pairs = positive & negative.any(1, keepdim=True)

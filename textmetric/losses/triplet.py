@@ -72,7 +72,7 @@ class Triplet(Objective):
             # Without a triplet the slopes are all 0: the loss is 0 and so is its gradient.
             divisor = divisor.clamp_min(1)
             slope = found.slope / divisor
-            offset = params.margin * found.active / divisor
+            offset = params.margin * (found.active.to(distances.dtype) / divisor)
             self.log = {
                 "active_fraction": found.active / found.total,
                 "mined_fraction": found.mined / found.total,

@@ -11,7 +11,9 @@ Two traps decide how this is written.
 * **Ties** must go by row id. The similarity, rounded to about 35 bits behind the point, and the
   row id are packed into one float64 (whole part: minus the similarity, fraction: the id). The
   keys are all different, so any partition or sort gives the one right order, and a library that
-  promises nothing about ties cannot do harm. "Equal" below means equal in those bits.
+  promises nothing about ties cannot do harm. "Equal" below means equal in those bits: equal
+  rows are; two different rows that mathematics puts at the same angle of a query may differ by
+  about 1e-8, and then keep that order everywhere.
 
 Faiss is the quickest for few neighbours among many rows, but slow for the hundreds that
 R-precision asks for: there a matrix product a block of queries at a time and numpy's partition

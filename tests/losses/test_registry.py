@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from textmetric import losses
+from textmetric.errors import UserError
+from textmetric.losses import ClassificationObjective, Objective, build, parameters
+from textmetric.losses.objective import Parameters
+
+
+@pytest.mark.parametrize(
+    ("family", "name"),
+    [(family, name) for family, names in losses.OBJECTIVES.items() for name in names],
+)
+def test_every_registered_objective_builds_with_its_defaults_and_runs(
+    family: losses.Family, name: str
+) -> None:
+    objective = build(family, {"name": name}, dim=3, classes=2)
+    loss = objective(torch.randn(8, 3), torch.arange(8) % 2)
+    assert isinstance(objective, Objective)
+    assert isinstance(objective, ClassificationObjective) == (family == "classification")
+    assert loss.ndim == 0
+    assert torch.isfinite(loss)
+
+
+def test_every_parameter_of_every_objective_has_a_default() -> None:
+    for family, names in losses.OBJECTIVES.items():
+        for name in names:
+            assert isinstance(parameters(family, {"name": name}), Parameters)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("family", "params", "message"),
+    [
+        (
+            "metric",
+            {"name": "tripplet"},
+            "unknown loss.name 'tripplet'; did you mean 'triplet'? Known: triplet",
+        ),
+        (
+            "classification",
+            {"name": "cross-entropy"},
+            "unknown classification.name 'cross-entropy'; did you mean 'cross_entropy'? "
+            "Known: cross_entropy",
+        ),
+        ("metric", {}, "unknown loss.name 'None'. Known: triplet"),
+        (
+            "metric",
+            {"name": "triplet", "margin": -0.5},
+            "loss.margin is -0.5, but it should be greater than or equal to 0 (default 0.2)",
+        ),
+        (
+            "metric",
+            {"name": "triplet", "margin": "wide"},
+            "loss.margin is 'wide', but it should be a valid number, unable to parse string as a "
+            "number (default 0.2)",
+        ),
+        (
+            "metric",
+            {"name": "triplet", "margin": float("nan")},
+            "loss.margin is nan, but it should be a finite number (default 0.2)",
+        ),
+        (
+            "metric",
+            {"name": "triplet", "margin": None},
+            "loss.margin is None, but it should be a valid number (default 0.2)",
+        ),
+        (
+            "metric",
+            {"name": "triplet", "miner": "semihard"},
+            "unknown loss.miner 'semihard'; did you mean 'semi_hard'? "
+            "Known: all, easy, hard, random, semi_hard",
+        ),
+        (
+            "metric",
+            {"name": "triplet", "margn": 0.1},
+            "unknown parameter 'loss.margn'; did you mean 'loss.margin'? Known: loss.distance, "
+            "loss.margin, loss.miner, loss.name, loss.normalize, loss.reduction",
+        ),
+        (
+            "classification",
+            {"name": "cross_entropy", "margin": 0.2},
+            "unknown parameter 'classification.margin'; did you mean 'classification.name'? "
+            "Known: classification.name",
+        ),
+        (
+            "metric",
+            "triplet",
+            "loss is 'triplet', but it should be a mapping with a name, such as {name: triplet}",
+        ),
+    ],
+)
+def test_a_mistake_is_one_sentence_that_names_the_key(
+    family: losses.Family, params: object, message: str
+) -> None:
+    with pytest.raises(UserError) as caught:
+        build(family, params, dim=2, classes=2)  # type: ignore[arg-type]
+    assert str(caught.value) == message
+
+
+def test_parameters_of_another_objective_of_the_family_are_ignored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # A second name for the same class stands in for a second objective with other parameters.
+    monkeypatch.setitem(losses.OBJECTIVES["metric"], "bare", "cross_entropy.CrossEntropy")
+    build("metric", {"name": "bare", "margin": 0.1, "miner": "hard"}, dim=2, classes=2)
+    with pytest.raises(UserError, match=r"unknown parameter 'loss\.marge'"):
+        build("metric", {"name": "bare", "marge": 0.1}, dim=2, classes=2)
+
+
+def test_a_number_written_as_text_is_a_number() -> None:
+    # YAML 1.1 reads 1e-1 as text.
+    assert parameters("metric", {"name": "triplet", "margin": "1e-1"}).model_dump()["margin"] == 0.1
+
+
+def test_a_classifier_does_not_import_the_metric_objectives() -> None:
+    code = (
+        "import sys; from textmetric.losses import build\n"
+        "build('classification', {'name': 'cross_entropy'}, dim=2, classes=2)\n"
+        "sys.exit('textmetric.losses.triplet' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from textmetric.errors import UserError
+from textmetric.files import read_json, replacing_file, replacing_folder, write_error, write_json
+
+
+def test_a_file_appears_under_its_name_only_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "a.csv.gz"
+    with replacing_file(path) as temporary:
+        temporary.write_text("new")
+        assert not path.exists()
+        assert temporary.name.endswith(".csv.gz")
+    assert path.read_text() == "new"
+    assert os.listdir(path.parent) == ["a.csv.gz"]
+
+
+def test_what_stood_there_stays_when_writing_fails(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(KeyboardInterrupt), replacing_file(path) as temporary:
+        temporary.write_text("half")
+        raise KeyboardInterrupt
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "stale").touch()
+    with replacing_folder(folder) as temporary:
+        (temporary / "fresh").touch()
+        assert (folder / "stale").exists()
+    assert os.listdir(folder) == ["fresh"]
+    with pytest.raises(KeyboardInterrupt), replacing_folder(folder) as temporary:
+        (temporary / "half").touch()
+        raise KeyboardInterrupt
+    assert os.listdir(folder) == ["fresh"]
+    assert os.listdir(tmp_path) == ["model"]
+
+
+@pytest.mark.parametrize(
+    ("number", "said"), [(errno.ENOSPC, "no space left"), (errno.EACCES, "no permission")]
+)
+def test_a_full_disk_and_a_forbidden_folder_are_told_in_one_sentence(
+    tmp_path: Path, number: int, said: str
+) -> None:
+    path = tmp_path / "a.json"
+    with pytest.raises(UserError, match=said) as told, replacing_file(path):
+        raise OSError(number, os.strerror(number))
+    assert str(path) in str(told.value)
+    assert not isinstance(write_error(path, OSError(errno.EIO, "broken")), UserError)
+
+
+def test_json_keeps_the_order_and_writes_nan_as_null(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, {"z": np.float32(0.5), "a": [math.nan, np.array([1, 2])], "é": (True, None)})
+    assert json.loads(path.read_text()) == {"z": 0.5, "a": [None, [1, 2]], "é": [True, None]}
+    assert list(read_json(path)) == ["z", "a", "é"]
+
+
+def test_a_missing_or_broken_json_file_names_itself_and_the_remedy(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"a\.json is missing: run the stage"):
+        read_json(tmp_path / "a.json")
+    (tmp_path / "a.json").write_text("{")
+    with pytest.raises(UserError, match=r"a\.json cannot be read as JSON"):
+        read_json(tmp_path / "a.json")

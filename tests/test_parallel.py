@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable
+
+import pytest
+
+from textmetric import parallel
+from textmetric.errors import UserError
+
+
+def square(job: int, tick: Callable[[], None]) -> tuple[int, int]:
+    tick()
+    return job * job, os.getpid()
+
+
+def fail(job: int, tick: Callable[[], None]) -> None:
+    if job == 0:
+        raise UserError("job 0 is wrong: mend it")
+    time.sleep(30)
+
+
+def die(job: int, tick: Callable[[], None]) -> None:
+    os._exit(1)
+
+
+def test_results_come_in_the_order_of_the_jobs_from_other_processes() -> None:
+    found = parallel.run(square, [3, 1, 2], workers=2, progress=False)
+    assert [value for value, _ in found] == [9, 1, 4]
+    assert os.getpid() not in {process for _, process in found}
+
+
+def test_one_worker_stays_in_this_process() -> None:
+    assert {process for _, process in parallel.run(square, [3, 1], workers=1)} == {os.getpid()}
+
+
+def test_no_jobs_give_no_results() -> None:
+    assert parallel.run(square, [], progress=False) == []
+
+
+def test_an_error_stops_the_other_jobs_at_once() -> None:
+    started = time.monotonic()
+    with pytest.raises(UserError, match="job 0 is wrong"):
+        parallel.run(fail, [1, 0], workers=2, progress=False)
+    assert time.monotonic() - started < 20
+    assert not [process for process in multiprocessing.active_children() if process.is_alive()]
+
+
+def test_a_killed_worker_is_told_as_want_of_memory() -> None:
+    with pytest.raises(UserError, match="want of memory"):
+        parallel.run(die, [0, 1], workers=2, progress=False)
+
+
+def test_the_bar_counts_the_ticks_of_every_process(capsys: pytest.CaptureFixture[str]) -> None:
+    parallel.run(square, [1, 2, 3], workers=2, label="squares", unit="number")
+    assert "3/3" in capsys.readouterr().err

@@ -1,0 +1,310 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from textmetric.encoder import Encoder, choose_device
+from textmetric.errors import UserError
+from textmetric.losses import ClassificationObjective, Objective
+from textmetric.losses.cross_entropy import CrossEntropy, CrossEntropyParameters
+from textmetric.model import TrainedModel
+from textmetric.params import Model, Train
+from textmetric.text import LabelledTokens, RaggedTokens, TokenizedCorpus, tokenize_train
+from textmetric.training import Epoch, fit, train
+
+CPU = torch.device("cpu")
+WORDS = {
+    "food": "apple bread cheese pie soup rice bean cake".split(),
+    "road": "car bus lane wheel truck bridge toll fuel".split(),
+    "song": "tune drum bass chord verse choir harp note".split(),
+}
+
+
+def corpus(rows: int = 20, seed: int = 0, validation: int = 6) -> TokenizedCorpus:
+    """Three classes with words of their own, and two words that all of them share."""
+    rng = np.random.default_rng(seed)
+
+    def part(size: int) -> tuple[list[str], np.ndarray]:
+        labels = np.arange(size, dtype=np.int32) % 3
+        texts = [
+            " ".join([*rng.choice(list(WORDS.values())[label], size=4), "the", "a"])
+            for label in labels
+        ]
+        return texts, labels
+
+    texts, labels = part(rows * 3)
+    vocabulary, tokens = tokenize_train(texts)
+    held_out = [
+        LabelledTokens(vocabulary.encode(texts), labels)
+        for texts, labels in (part(validation), part(9))
+    ]
+    return TokenizedCorpus(
+        vocabulary, list(WORDS), LabelledTokens(tokens, labels), held_out[0], held_out[1]
+    )
+
+
+def trained(
+    family: str = "metric",
+    objective: dict[str, object] | None = None,
+    *,
+    seed: int = 0,
+    layer: str = "bag",
+    sampler: str = "balanced",
+    data: TokenizedCorpus | None = None,
+    **settings: object,
+) -> tuple[TrainedModel, list[dict[str, float]], list[float]]:
+    return train(
+        data or corpus(),
+        family=family,
+        objective=objective
+        or {"name": "cross_entropy" if family == "classification" else "triplet"},
+        sampler=sampler,
+        model=Model(dim=8, layer=layer),
+        settings=Train(**{"epochs": 4, "batch_size": 12} | settings),
+        seed=seed,
+        device=CPU,
+    )
+
+
+FAMILIES = pytest.mark.parametrize("family", ["classification", "metric"])
+LAYERS = pytest.mark.parametrize("layer", ["bag", "linear"])
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adagrad"])
+@LAYERS
+def test_training_equals_plain_torch_step_by_step(optimizer: str, layer: str) -> None:
+    """The loop against nn.EmbeddingBag(sparse=True), torch.optim and the same batches."""
+    data = corpus().train
+    settings = Train(epochs=3, batch_size=12, optimizer=optimizer, lr=0.2)
+
+    def start() -> tuple[Encoder, CrossEntropy]:
+        torch.manual_seed(5)
+        encoder = Encoder(27, 8, layer)
+        head = CrossEntropy(CrossEntropyParameters(), dim=8, classes=3)
+        return encoder.double(), head.double()
+
+    encoder, head = start()
+    losses: list[float] = []
+    fit(
+        encoder, head, data, settings, sampler="shuffled", seed=1,
+        on_epoch=lambda epoch: losses.append(epoch.loss),
+    )  # fmt: skip
+
+    from textmetric.batching import BatchSampler
+
+    twin, twin_head = start()
+    bag = nn.EmbeddingBag(27, 8, mode="mean", sparse=True).double()
+    bag.weight.data.copy_(twin.weight.data)
+    modules = [bag, twin_head, *([twin.linear] if twin.linear else [])]
+    parameters = [parameter for module in modules for parameter in module.parameters()]
+    kind = torch.optim.SGD if optimizer == "sgd" else torch.optim.Adagrad
+    reference = kind(parameters, lr=0.2)
+    batches = BatchSampler("shuffled", data.labels, 12, seed=1)
+    expected = []
+    step, total = 0, 3 * batches.steps
+    for _ in range(3):
+        epoch = []
+        for rows in batches.epoch():
+            reference.param_groups[0]["lr"] = 0.2 * (1 - step / total)
+            step += 1
+            texts = [torch.from_numpy(data.tokens.take([row]).ids) for row in rows]
+            offsets = torch.tensor([0, *np.cumsum([len(text) for text in texts])[:-1]])
+            embeddings = bag(torch.cat(texts).long(), offsets)
+            if twin.linear is not None:
+                embeddings = twin.linear(embeddings)
+            loss = twin_head(embeddings, torch.from_numpy(data.labels[rows].astype(np.int64)))
+            reference.zero_grad()
+            loss.backward()
+            reference.step()
+            epoch.append(loss.item())
+        expected.append(np.mean(epoch))
+    # float64 sums in another order, over some dozen steps
+    np.testing.assert_allclose(losses, expected, rtol=1e-9)
+    torch.testing.assert_close(encoder.weight.data, bag.weight.data, rtol=1e-9, atol=1e-11)
+
+
+@FAMILIES
+@LAYERS
+def test_training_separates_classes_that_have_words_of_their_own(family: str, layer: str) -> None:
+    model, curve, _ = trained(family, layer=layer, epochs=12)
+    test = corpus().test
+    embeddings = model.embed(test.tokens)
+    assert embeddings.shape == (9, 8)
+    assert (model.predict_centroid(embeddings) == test.labels).all()
+    if family == "classification":
+        assert (model.predict_head(embeddings) == test.labels).all()
+    assert curve[-1]["loss"] < curve[0]["loss"]
+    assert curve[-1]["validation_map_at_r"] == 1
+
+
+@FAMILIES
+@pytest.mark.parametrize("sampler", ["shuffled", "balanced"])
+def test_same_seed_same_bytes_other_seed_other_bytes(
+    family: str, sampler: str, tmp_path: Path
+) -> None:
+    for name, seed in (("first", 3), ("second", 3), ("third", 4)):
+        trained(family, seed=seed, sampler=sampler)[0].save(tmp_path / name)
+    first, second, third = (
+        (tmp_path / name / "weights.safetensors").read_bytes()
+        for name in ("first", "second", "third")
+    )
+    assert first == second
+    assert first != third
+
+
+@FAMILIES
+def test_the_number_of_threads_does_not_change_the_result(family: str) -> None:
+    before = torch.get_num_threads()
+    weights = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        weights.append(trained(family)[0].encoder.weight.detach().numpy())
+        assert torch.get_num_threads() == threads
+    torch.set_num_threads(before)
+    np.testing.assert_array_equal(*weights)
+
+
+@FAMILIES
+def test_the_curve_has_a_row_an_epoch_with_what_the_objective_logs(family: str) -> None:
+    _, curve, seconds = trained(family)
+    assert [row["epoch"] for row in curve] == [1, 2, 3, 4]
+    assert len(seconds) == 4
+    for name in ("active_fraction", "positive_distance", "negative_distance"):
+        assert all(np.isnan(row[name]) == (family == "classification") for row in curve)
+    assert all(0 <= row["validation_map_at_r"] <= 1 for row in curve)
+
+
+@FAMILIES
+def test_without_validation_rows_the_curve_says_nan(family: str) -> None:
+    _, curve, _ = trained(family, data=corpus(validation=0))
+    assert all(np.isnan(row["validation_map_at_r"]) for row in curve)
+
+
+@FAMILIES
+def test_texts_without_a_known_token_train_and_embed_as_zero(family: str) -> None:
+    data = corpus()
+    tokens = data.train.tokens
+    offsets = tokens.offsets.copy()
+    offsets[1] = 0  # the first text loses its tokens to the second
+    emptied = LabelledTokens(RaggedTokens(tokens.ids, offsets), data.train.labels)
+    twin = TokenizedCorpus(
+        data.vocabulary, data.label_names, emptied, data.validation, data.test
+    )
+    model, _, _ = trained(family, data=twin)
+    assert not model.embed(emptied.tokens)[0].any()
+
+
+class Broken(Objective):
+    """Gives what it is told, whatever the batch."""
+
+    def __init__(self, value: float) -> None:
+        nn.Module.__init__(self)
+        self.log: dict[str, float | torch.Tensor] = {}
+        self.value = value
+
+    def forward(self, embeddings: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return embeddings.sum() * self.value
+
+
+def test_a_loss_that_is_not_a_number_stops_with_the_epoch_and_a_remedy() -> None:
+    with pytest.raises(UserError, match=r"diverged in epoch 1 \(seed 7\).*lower train\.lr"):
+        fit(
+            Encoder(27, 8), Broken(float("nan")), corpus().train,
+            Train(batch_size=12), sampler="shuffled", seed=7,
+        )  # fmt: skip
+
+
+def test_collapsed_embeddings_stop_instead_of_reporting_a_perfect_cohesion() -> None:
+    encoder = Encoder(27, 8)
+    encoder.weight.data[:] = 1
+    with pytest.raises(UserError, match=r"collapsed in epoch 1 .*loss\.miner"):
+        fit(
+            encoder, Broken(0.0), corpus().train,
+            Train(batch_size=12), sampler="shuffled", seed=0,
+        )  # fmt: skip
+
+
+def test_a_frozen_encoder_stays_and_its_head_learns() -> None:
+    encoder = Encoder(27, 8, "linear")
+    head = CrossEntropy(CrossEntropyParameters(), dim=8, classes=3)
+    before = [value.clone() for value in (*encoder.parameters(), *head.parameters())]
+    epochs: list[Epoch] = []
+    fit(
+        encoder, head, corpus().train, Train(epochs=2, batch_size=12),
+        sampler="shuffled", seed=0, frozen=True, on_epoch=epochs.append,
+    )  # fmt: skip
+    after = [*encoder.parameters(), *head.parameters()]
+    same = [torch.equal(old, new) for old, new in zip(before, after, strict=True)]
+    assert same == [True] * 3 + [False] * 2
+    assert epochs[1].loss < epochs[0].loss
+
+
+@FAMILIES
+@LAYERS
+def test_a_saved_model_gives_the_same_embeddings_and_predictions(
+    family: str, layer: str, tmp_path: Path
+) -> None:
+    model, _, _ = trained(family, layer=layer)
+    model.save(tmp_path / "model")
+    loaded = TrainedModel.load(tmp_path / "model")
+    embeddings = model.embed(corpus().test.tokens)
+    np.testing.assert_array_equal(loaded.embed(corpus().test.tokens), embeddings)
+    np.testing.assert_array_equal(
+        loaded.predict_centroid(embeddings), model.predict_centroid(embeddings)
+    )
+    assert loaded.vocabulary == model.vocabulary
+    assert (loaded.head is None) == (family == "metric")
+    if isinstance(loaded.head, ClassificationObjective):
+        np.testing.assert_array_equal(
+            loaded.predict_head(embeddings), model.predict_head(embeddings)
+        )
+
+
+def test_embedding_in_chunks_equals_embedding_at_once() -> None:
+    encoder = Encoder(27, 8, "linear")
+    tokens = corpus().train.tokens
+    np.testing.assert_array_equal(encoder.embed(tokens, 7), encoder.embed(tokens))
+
+
+def test_a_model_without_head_says_how_to_predict() -> None:
+    model, _, _ = trained("metric", epochs=1)
+    with pytest.raises(UserError, match="no classification head"):
+        model.predict_head(np.zeros((1, 8), dtype=np.float32))
+
+
+def test_loading_something_else_than_a_model_names_what_is_wrong(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"holds no model\.json"):
+        TrainedModel.load(tmp_path)
+    trained(epochs=1)[0].save(tmp_path / "model")
+    weights = tmp_path / "model" / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(UserError, match="is damaged"):
+        TrainedModel.load(tmp_path / "model")
+    description = tmp_path / "model" / "model.json"
+    description.write_text(description.read_text().replace('"format": 1', '"format": 2'))
+    with pytest.raises(UserError, match="has format 2"):
+        TrainedModel.load(tmp_path / "model")
+
+
+def test_saving_never_replaces_a_folder_that_is_not_a_model(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(UserError, match="is not a saved model"):
+        trained(epochs=1)[0].save(tmp_path)
+    assert (tmp_path / "thesis.tex").exists()
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:x"])
+def test_an_unknown_device_is_an_error_that_lists_the_known(name: str) -> None:
+    with pytest.raises(UserError, match="use auto, cpu or cuda"):
+        choose_device(name)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_cuda_where_there_is_none_says_so() -> None:
+    with pytest.raises(UserError, match="torch finds no CUDA device"):
+        choose_device("cuda")
+    assert choose_device("auto") == CPU

@@ -1,0 +1,146 @@
+"""Where text comes from: the built-in corpora by name, and the user's own tables by path.
+
+Reading goes one way: a corpus file gives the rows as published, :mod:`.parts` cleans them, cuts
+what is missing and applies a limit, and :func:`load` returns one frame with its counts.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from textmetric.errors import UserError, unknown_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BUILT_IN = ("ag_news", "dbpedia14", "dbpedia_classes", "docstring_modules", "docstrings")
+"""The names of the built-in corpora. Each is a module of this package with ``read(...)``."""
+
+__all__ = ["BUILT_IN", "Corpus", "load"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A labelled corpus in three parts.
+
+    Attributes:
+        frame: the columns ``text``, ``label`` and ``split`` (``train``, ``validation``, ``test``),
+            all strings; train rows first, then validation, then test, each in the corpus's order.
+        summary: ``name``, ``classes``, the rows of each part (``train_rows``, ...), the rows that
+            were left out by reason (``leaked_rows``, ``conflicting_rows``, ``duplicate_rows``,
+            ``short_rows``, ``small_class_rows``, ``small_classes``), and ``limit``.
+    """
+
+    frame: pd.DataFrame
+    summary: dict[str, int | str | None]
+
+
+def load(
+    spec: str | Mapping[str, Any],
+    *,
+    limit: int | None = None,
+    validation: float = 0.1,
+    test: float = 0.2,
+    seed: int = 0,
+    mirror: str | None = None,
+    cache: Path | None = None,
+    progress: bool = True,
+) -> Corpus:
+    """Load a corpus, clean it, and cut the parts that it does not bring.
+
+    Args:
+        spec: a built-in name, a path of a table or folder, or a mapping ``{name, level,
+            min_rows}`` or ``{path, text, label, min_rows}`` (see docs/corpora.md).
+        limit: at most this many train rows, stratified; validation and test shrink in proportion.
+        validation: the fraction of the train rows to cut for validation, in [0, 1), where the
+            corpus has no validation part.
+        test: the fraction of all rows to cut for test, in (0, 1), where it has no test part.
+        seed: of the cuts and the limit. Same corpus and seed, same rows.
+        mirror: a folder or URL to take downloads from instead of the public addresses.
+        cache: the folder for downloads; by default pooch's cache for ``textmetric``.
+        progress: show progress bars.
+
+    Raises:
+        UserError: any mistake in the spec or in the data; a download that fails.
+    """
+    if isinstance(spec, str):
+        options: dict[str, Any] = {"name" if spec in BUILT_IN else "path": spec}
+    elif isinstance(spec, Mapping):
+        options = dict(spec)
+    else:
+        raise UserError(
+            f"a corpus must be a built-in name, a path or a mapping, not {spec!r}: see"
+            " docs/corpora.md"
+        )
+    name, min_rows = options.get("name"), options.get("min_rows")
+    if name is not None and "path" in options:
+        raise UserError(
+            f"the corpus mapping has both name ({name}) and path ({options['path']}): keep one"
+        )
+    if min_rows is not None and (not isinstance(min_rows, int) or min_rows < 2):
+        raise UserError(
+            f"min_rows of a corpus must be a whole number from 2, not {min_rows!r}: classes with"
+            " fewer rows are dropped, and no class can be learnt from fewer than 2"
+        )
+    from textmetric.corpora import parts, tables
+
+    counts: dict[str, int] = {}
+    if name is not None:
+        _check_keys(options, ("name", "level", "min_rows"))
+        if name not in BUILT_IN:
+            raise _unknown(str(name))
+        if cache is None:
+            import pooch
+
+            cache = Path(pooch.os_cache("textmetric"))
+        module = importlib.import_module(f"textmetric.corpora.{name}")
+        frame, counts = module.read(
+            level=options.get("level"), cache=Path(cache), mirror=mirror, progress=progress
+        )
+        min_rows = min_rows or getattr(module, "MIN_ROWS", None)
+    elif "path" in options:
+        _check_keys(options, ("path", "text", "label", "min_rows"))
+        name = str(options["path"])
+        path = Path(name).expanduser()
+        if isinstance(spec, str) and not path.exists() and path.name == name and not path.suffix:
+            raise _unknown(name)
+        frame = tables.read(
+            path, text=options.get("text", "text"), label=options.get("label", "label")
+        )
+    else:
+        raise UserError(
+            "a corpus mapping needs the key name (a built-in corpus) or path (a table), but has "
+            + (", ".join(map(str, options)) or "no key")
+        )
+    frame, summary = parts.prepare(
+        frame,
+        name=str(name),
+        test=test,
+        validation=validation,
+        limit=limit,
+        min_rows=min_rows,
+        seed=seed,
+    )
+    summary = {"name": str(name), "short_rows": 0, **summary, **counts}
+    _log.info("%s: %s", name, ", ".join(f"{key} {value}" for key, value in summary.items()))
+    return Corpus(frame, summary)
+
+
+def _check_keys(options: Mapping[str, Any], known: tuple[str, ...]) -> None:
+    for key in options:
+        if key not in known:
+            raise unknown_name("corpus key", str(key), known)
+
+
+def _unknown(name: str) -> UserError:
+    return UserError(
+        f"{unknown_name('corpus', name, BUILT_IN)}, or give the path of a csv, tsv, jsonl or"
+        " parquet file or of a folder with train* and test* files"
+    )

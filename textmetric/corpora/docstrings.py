@@ -1,0 +1,184 @@
+"""Docstrings of the installed packages: real English on every machine, with natural classes.
+
+The sources are parsed with ``ast``, never imported. A text is the start of the docstring of a
+module, class or function; its class is the package (``docstrings``) or the package and its top
+module (``docstring_modules``). The packages' tests are left out: their docstrings are titles of
+test cases.
+"""
+
+from __future__ import annotations
+
+import ast
+import gc
+import importlib.util
+import re
+import sysconfig
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textmetric.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PACKAGES = {
+    "stdlib": None,
+    "torch": "torch",
+    "numpy": "numpy",
+    "scipy": "scipy",
+    "pandas": "pandas",
+    "matplotlib": "matplotlib",
+    "scikit-learn": "sklearn",
+}
+"""Class name to import name; the standard library has no one import name."""
+
+MIN_WORDS = 8
+MAX_WORDS = 60
+"""Words kept of a docstring. Whole ones run from 8 words to thousands, most of them tables of
+parameters; the start is what tells the purpose."""
+
+_TESTS = re.compile(r"(^|/)(tests?|testing|idle_test)/|(^|/)(test_[^/]*|conftest)\.py$")
+_BATCH = 40  # files a worker parses at a time
+_BODIES = ("body", "orelse", "finalbody", "handlers", "cases")
+
+
+def read(
+    *, level: str | None, cache: Path, mirror: str | None, progress: bool
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    """One class a package: ``text``, ``label``, ``split`` (all train), and the short rows.
+
+    Raises:
+        UserError: a package is not installed, or a ``level`` is given.
+    """
+    if level is not None:
+        raise UserError("corpus docstrings has no levels: remove the key level from its mapping")
+    return collect(folders(PACKAGES), by_module=False, progress=progress)
+
+
+def folders(packages: Mapping[str, str | None]) -> dict[str, Path]:
+    """Where the sources of each package lie; none is imported.
+
+    Raises:
+        UserError: a package is not installed.
+    """
+    found = {}
+    for label, name in packages.items():
+        if name is None:
+            found[label] = Path(sysconfig.get_paths()["stdlib"])
+            continue
+        # For a top-level name this looks along the path only, and runs none of its code.
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.origin is None or not spec.submodule_search_locations:
+            raise UserError(
+                f"the docstring corpora need the package {label}, which is not installed: install"
+                " it, or choose another corpus"
+            )
+        found[label] = Path(spec.origin).parent
+    return found
+
+
+def collect(
+    sources: Mapping[str, Path], *, by_module: bool, progress: bool
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    """The docstrings under some folders.
+
+    Args:
+        sources: class name to folder.
+        by_module: the class is ``package.module`` instead, where module is the folder or file
+            at the top of the package.
+        progress: show a progress bar.
+
+    Returns:
+        ``text``, ``label`` and ``split`` (all train) in the order of sources, paths and lines,
+        whatever the number of processes; and the count of texts under eight words, which are
+        left out.
+
+    Raises:
+        UserError: a folder holds no Python source.
+    """
+    import pandas as pd
+    from joblib import Parallel, delayed
+    from tqdm import tqdm
+
+    labels, paths = [], []
+    for label, folder in sources.items():
+        files = _files(folder)
+        if not files:
+            raise UserError(
+                f"{folder} holds no Python sources of {label} for the docstring corpora: install"
+                " the package with its sources, or choose another corpus"
+            )
+        for file in files:
+            top = file.split("/")[0].removesuffix(".py")
+            module = "" if top == "__init__" or not by_module else f".{top}"
+            labels.append(label + module)
+            paths.append(folder / file)
+    batches = [paths[start : start + _BATCH] for start in range(0, len(paths), _BATCH)]
+    jobs = 1 if len(batches) < 4 else -1  # a few files are parsed before a process has started
+    found = Parallel(n_jobs=jobs, return_as="generator")(
+        delayed(_parse)(batch) for batch in batches
+    )
+    bar = tqdm(
+        found,
+        total=len(batches),
+        desc="docstrings",
+        unit=f"×{_BATCH} files",
+        disable=not progress,
+        leave=False,
+    )
+    texts = [file for batch in bar for file in batch]
+    rows = [(text, label) for label, (file, _) in zip(labels, texts, strict=True) for text in file]
+    frame = pd.DataFrame(rows, columns=["text", "label"]).assign(split="train")
+    return frame, {"short_rows": sum(short for _, short in texts)}
+
+
+def _files(folder: Path) -> list[str]:
+    """Python files below a folder but for tests and other people's packages, in stable order."""
+    found = []
+    for file in folder.rglob("*.py"):
+        name = file.relative_to(folder).as_posix()
+        if not _TESTS.search(name) and not name.startswith(("site-packages/", "dist-packages/")):
+            found.append(name)
+    return sorted(found)
+
+
+def _parse(paths: Sequence[Path]) -> list[tuple[list[str], int]]:
+    """The texts of each file, and how many were too short."""
+    # A syntax tree is a million small objects and no cycle: the collector only costs time.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # invalid escapes in other people's sources
+            return [_texts(path.read_bytes()) for path in paths]
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _texts(source: bytes) -> tuple[list[str], int]:
+    """The texts of one source file in the order of lines, and how many were too short."""
+    if b'"""' not in source and b"'''" not in source:
+        return [], 0
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError):  # such as samples of Python 2
+        return [], 0
+    texts, short = [], 0
+    stack: list[ast.AST] = [tree]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            words = (ast.get_docstring(node, clean=False) or "").split()[:MAX_WORDS]
+            # A lone surrogate, which a literal may hold, cannot be written as UTF-8.
+            text = " ".join(words).encode("utf-8", "ignore").decode("utf-8")
+            if len(words) >= MIN_WORDS:
+                texts.append(text)
+            else:
+                short += bool(words)
+        # Only statements hold definitions: walking expressions as well would take twice as long.
+        below = [child for name in _BODIES for child in getattr(node, name, ())]
+        stack.extend(reversed(below))
+    return texts, short

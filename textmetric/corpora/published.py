@@ -1,0 +1,81 @@
+"""What the downloaded corpora share: their published size is checked, class numbers get names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textmetric.corpora import tables
+from textmetric.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def titled(data: bytes, source: str, classes: Sequence[str]) -> pd.DataFrame:
+    """The layout of the corpora of Zhang, Zhao and LeCun (NIPS 2015).
+
+    Args:
+        data: CSV without a header: the class number from 1, a title, a text.
+        source: what to call it in messages.
+        classes: the class names, in the order of the numbers.
+
+    Returns:
+        ``text`` (title, a space, text) and ``label``.
+
+    Raises:
+        UserError: the file has another layout.
+    """
+    import pandas as pd
+
+    columns = ("class", "title", "text")
+    frame = tables.csv_table(data, source, columns, header=columns).to_pandas()
+    numbers = {str(number): name for number, name in enumerate(classes, start=1)}
+    labels = frame["class"].map(numbers)
+    if labels.isna().any():
+        row = int(labels.isna().to_numpy().argmax())
+        raise UserError(
+            f"row {row + 1} of {source} has the class {frame['class'].iloc[row]!r}, where"
+            f" 1 to {len(classes)} is expected: it is not the original file, get it again"
+        )
+    return pd.DataFrame({"text": frame["title"] + " " + frame["text"], "label": labels})
+
+
+def join(
+    corpus: str,
+    parts: Mapping[str, pd.DataFrame],
+    rows: Mapping[str, int],
+    classes: int,
+    cache: Path,
+) -> pd.DataFrame:
+    """Check the published counts and put the parts together.
+
+    Args:
+        corpus: its name.
+        parts: ``text`` and ``label`` by split.
+        rows: the published number of rows by split.
+        classes: the published number of classes, the same in each split.
+        cache: the folder of the downloads, for the message.
+
+    Returns:
+        The columns ``text``, ``label`` and ``split``.
+
+    Raises:
+        UserError: a count differs: no checksum is known for some addresses, so this is what
+            tells a wrong file.
+    """
+    import pandas as pd
+
+    for split, frame in parts.items():
+        found, there = len(frame), frame["label"].nunique()
+        if (found, there) != (rows[split], classes):
+            raise UserError(
+                f"the {split} part of {corpus} has {found} rows of {there} classes, where"
+                f" {rows[split]} rows of {classes} classes are published: remove its files from"
+                f" {cache} or mend data.mirror, or give this part of the corpus as a table by its"
+                " path"
+            )
+    return pd.concat(
+        [frame.assign(split=split) for split, frame in parts.items()], ignore_index=True
+    )
