@@ -35,4 +35,6 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
 
 
 if __name__ == "__main__":
-    command.run(main, "stages.train_metric", split="an entry of splits", sampler="shuffled or balanced")
+    command.run(
+        main, "stages.train_metric", split="an entry of splits", sampler="shuffled or balanced"
+    )

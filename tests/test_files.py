@@ -26,7 +26,7 @@ def test_a_file_appears_under_its_name_only_when_it_is_whole(tmp_path: Path) -> 
 def test_what_stood_there_stays_when_writing_fails(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(KeyboardInterrupt), replacing_file(path) as temporary:
+    with pytest.raises(KeyboardInterrupt), replacing_file(path) as temporary:  # noqa: PT012
         temporary.write_text("half")
         raise KeyboardInterrupt
     assert path.read_text() == "old"
@@ -41,7 +41,7 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
         (temporary / "fresh").touch()
         assert (folder / "stale").exists()
     assert os.listdir(folder) == ["fresh"]
-    with pytest.raises(KeyboardInterrupt), replacing_folder(folder) as temporary:
+    with pytest.raises(KeyboardInterrupt), replacing_folder(folder) as temporary:  # noqa: PT012
         (temporary / "half").touch()
         raise KeyboardInterrupt
     assert os.listdir(folder) == ["fresh"]

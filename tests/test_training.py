@@ -7,68 +7,16 @@ import pytest
 import torch
 from torch import nn
 
+from tests.tiny import CPU, corpus, trained
+from textmetric.batching import BatchSampler
 from textmetric.encoder import Encoder, choose_device
 from textmetric.errors import UserError
 from textmetric.losses import ClassificationObjective, Objective
 from textmetric.losses.cross_entropy import CrossEntropy, CrossEntropyParameters
 from textmetric.model import TrainedModel
-from textmetric.params import Model, Train
-from textmetric.text import LabelledTokens, RaggedTokens, TokenizedCorpus, tokenize_train
-from textmetric.training import Epoch, fit, train
-
-CPU = torch.device("cpu")
-WORDS = {
-    "food": "apple bread cheese pie soup rice bean cake".split(),
-    "road": "car bus lane wheel truck bridge toll fuel".split(),
-    "song": "tune drum bass chord verse choir harp note".split(),
-}
-
-
-def corpus(rows: int = 20, seed: int = 0, validation: int = 6) -> TokenizedCorpus:
-    """Three classes with words of their own, and two words that all of them share."""
-    rng = np.random.default_rng(seed)
-
-    def part(size: int) -> tuple[list[str], np.ndarray]:
-        labels = np.arange(size, dtype=np.int32) % 3
-        texts = [
-            " ".join([*rng.choice(list(WORDS.values())[label], size=4), "the", "a"])
-            for label in labels
-        ]
-        return texts, labels
-
-    texts, labels = part(rows * 3)
-    vocabulary, tokens = tokenize_train(texts)
-    held_out = [
-        LabelledTokens(vocabulary.encode(texts), labels)
-        for texts, labels in (part(validation), part(9))
-    ]
-    return TokenizedCorpus(
-        vocabulary, list(WORDS), LabelledTokens(tokens, labels), held_out[0], held_out[1]
-    )
-
-
-def trained(
-    family: str = "metric",
-    objective: dict[str, object] | None = None,
-    *,
-    seed: int = 0,
-    layer: str = "bag",
-    sampler: str = "balanced",
-    data: TokenizedCorpus | None = None,
-    **settings: object,
-) -> tuple[TrainedModel, list[dict[str, float]], list[float]]:
-    return train(
-        data or corpus(),
-        family=family,
-        objective=objective
-        or {"name": "cross_entropy" if family == "classification" else "triplet"},
-        sampler=sampler,
-        model=Model(dim=8, layer=layer),
-        settings=Train(**{"epochs": 4, "batch_size": 12} | settings),
-        seed=seed,
-        device=CPU,
-    )
-
+from textmetric.params import Train
+from textmetric.text import LabelledTokens, RaggedTokens, TokenizedCorpus
+from textmetric.training import Epoch, fit
 
 FAMILIES = pytest.mark.parametrize("family", ["classification", "metric"])
 LAYERS = pytest.mark.parametrize("layer", ["bag", "linear"])
@@ -93,8 +41,6 @@ def test_training_equals_plain_torch_step_by_step(optimizer: str, layer: str) ->
         encoder, head, data, settings, sampler="shuffled", seed=1,
         on_epoch=lambda epoch: losses.append(epoch.loss),
     )  # fmt: skip
-
-    from textmetric.batching import BatchSampler
 
     twin, twin_head = start()
     bag = nn.EmbeddingBag(27, 8, mode="mean", sparse=True).double()
@@ -191,9 +137,7 @@ def test_texts_without_a_known_token_train_and_embed_as_zero(family: str) -> Non
     offsets = tokens.offsets.copy()
     offsets[1] = 0  # the first text loses its tokens to the second
     emptied = LabelledTokens(RaggedTokens(tokens.ids, offsets), data.train.labels)
-    twin = TokenizedCorpus(
-        data.vocabulary, data.label_names, emptied, data.validation, data.test
-    )
+    twin = TokenizedCorpus(data.vocabulary, data.label_names, emptied, data.validation, data.test)
     model, _, _ = trained(family, data=twin)
     assert not model.embed(emptied.tokens)[0].any()
 

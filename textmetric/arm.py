@@ -1,4 +1,4 @@
-"""An arm of the study, objective × sampler: its seeds trained in parallel, its test set embedded."""
+"""An arm of the study, objective × sampler: training its seeds, embedding the test set."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import pandas as pd
 from textmetric import parallel
 from textmetric.encoder import choose_device
 from textmetric.files import replacing_file, replacing_folder, write_json
+from textmetric.losses import Family
 from textmetric.measures import knn_predict
 from textmetric.model import TrainedModel
 from textmetric.params import Model, Train
@@ -32,7 +33,7 @@ def train_arm(
     curves: Path_,
     costs: Path_,
     *,
-    family: str,
+    family: Family,
     objective: Mapping[str, Any],
     sampler: str,
     seeds: Sequence[int],
@@ -147,17 +148,18 @@ def embed_arms(
         for place, arm in enumerate(arms):
             of_arm = results[place * len(seeds) : (place + 1) * len(seeds)]
             arrays = {name: np.stack([result[name] for result in of_arm]) for name in of_arm[0]}
-            np.savez(folder / f"{arm}.npz", labels=labels, seeds=np.array(seeds), **arrays)
+            arrays |= {"labels": labels, "seeds": np.array(seeds)}
+            np.savez(folder / f"{arm}.npz", allow_pickle=False, **arrays)
 
 
 def _embed(
     job: tuple[str, Path, int], tick: Callable[[], None]
-) -> dict[str, npt.NDArray[np.float32 | np.int32]]:
+) -> dict[str, npt.NDArray[Any]]:
     split, folder, neighbours = job
     corpus, model = TokenizedCorpus.load(split), TrainedModel.load(folder)
     with one_thread():
         embeddings = model.embed(corpus.test.tokens)
-        results: dict[str, npt.NDArray[np.float32 | np.int32]] = {
+        results: dict[str, npt.NDArray[Any]] = {
             "embeddings": embeddings,
             "knn": knn_predict(
                 model.embed(corpus.train.tokens), corpus.train.labels, embeddings, k=neighbours

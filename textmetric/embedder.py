@@ -114,9 +114,7 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         )
         texts = _checked_texts(texts)
         classes, codes = _checked_labels(labels, len(texts))
-        vocabulary, tokens = tokenize_train(
-            texts, min_freq=self.min_freq, max_size=self.max_size
-        )
+        vocabulary, tokens = tokenize_train(texts, min_freq=self.min_freq, max_size=self.max_size)
         nothing = LabelledTokens(vocabulary.encode([]), np.empty(0, dtype=np.int32))
         corpus = TokenizedCorpus(
             vocabulary=vocabulary,
@@ -219,5 +217,7 @@ def _checked_labels(
         raise UserError(f"there are {len(classes)} classes, expected at least two: add texts")
     if counts.min() < 2:
         name = classes[counts.argmin()]
-        raise UserError(f"class {str(name)!r} has one text, expected two or more: add one, or drop it")
+        raise UserError(
+            f"class {str(name)!r} has one text, expected two or more: add one, or drop it"
+        )
     return classes, codes.astype(np.int32)

@@ -86,6 +86,7 @@ def choose_device(name: str) -> torch.device:
         raise UserError(f"params.yaml: train.device is {name!r}: use auto, cpu or cuda")
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise UserError(
-            f"params.yaml: train.device is {name!r}, but torch finds no CUDA device: use auto or cpu"
+            f"params.yaml: train.device is {name!r}, but torch finds no CUDA device: "
+            "use auto or cpu"
         )
     return torch.device(name)

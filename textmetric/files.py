@@ -79,7 +79,7 @@ def write_error(path: str | os.PathLike[str], error: OSError) -> OSError | UserE
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Write ``value`` as JSON: keys in their order, two spaces, NaN as null; same in, same bytes."""
+    """Write ``value`` as JSON: keys in their order, NaN as null; same value, same bytes."""
     text = json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False)
     with replacing_file(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")

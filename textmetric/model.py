@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from textmetric.encoder import Encoder
 from textmetric.errors import UserError
 from textmetric.files import read_json, replacing_folder, write_json
-from textmetric.losses import ClassificationObjective, build
+from textmetric.losses import ClassificationObjective, Family, build
 from textmetric.measures import centroid_predict
 from textmetric.text import RaggedTokens, Vocabulary
 
@@ -45,7 +45,7 @@ class TrainedModel:
     centroids: npt.NDArray[np.float32]
     vocabulary: Vocabulary
     label_names: list[str]
-    family: str
+    family: Family
     objective: dict[str, Any]
     sampler: str
     seed: int
@@ -67,7 +67,8 @@ class TrainedModel:
             )
         with torch.no_grad():
             logits = self.head.logits(torch.from_numpy(embeddings))
-        return logits.argmax(dim=1).numpy().astype(np.int32)
+        labels: npt.NDArray[np.int32] = logits.argmax(dim=1).numpy().astype(np.int32)
+        return labels
 
     def predict_centroid(self, embeddings: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:
         """The class (n,) int32 whose centroid has the largest cosine with each embedding."""
@@ -139,18 +140,17 @@ class TrainedModel:
             encoder = Encoder(len(vocabulary), description["dim"], description["layer"])
             state = {name: tensors[name] for name in encoder.state_dict()}
             encoder.load_state_dict(state)
-            head = None
+            head: ClassificationObjective | None = None
             if description["family"] == "classification":
-                head = build(
+                built = build(
                     "classification",
                     description["objective"],
                     dim=description["dim"],
                     classes=len(description["label_names"]),
                 )
-                assert isinstance(head, ClassificationObjective)
-                head.load_state_dict(
-                    {name: tensors[f"head.{name}"] for name in head.state_dict()}
-                )
+                assert isinstance(built, ClassificationObjective)
+                head = built
+                head.load_state_dict({name: tensors[f"head.{name}"] for name in head.state_dict()})
                 head.eval()
             encoder.eval()
             centroids = tensors["centroids"].numpy()

@@ -62,7 +62,7 @@ def run(
         total=len(jobs) * ticks, desc=label, unit=unit, disable=not progress, file=sys.stderr
     ) as bar:
         if workers <= 1:
-            return [function(job, bar.update) for job in jobs]
+            return [function(job, lambda: _advance(bar)) for job in jobs]
         # Forked workers have torch imported already, which saves seconds a stage.
         context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
         queue = context.SimpleQueue()
@@ -106,4 +106,8 @@ def _call(function: Callable[[Any, Callable[[], None]], _Result], job: Any) -> _
 
 def _move_bar(queue: SimpleQueue[bool], bar: Any) -> None:
     while queue.get():
-        bar.update()
+        _advance(bar)
+
+
+def _advance(bar: Any) -> None:
+    bar.update()

@@ -56,7 +56,7 @@ class Split(Section):
     """One training set: a role's rows, some labels cut, some marked as rare."""
 
     role: Role
-    scarce: list[int] = []
+    scarce: list[int] = Field(default_factory=list)
     keep: float = 1.0
     rare: int = Field(default=0, ge=0)
 
@@ -113,8 +113,8 @@ class Params(Section):
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
     model: Model = Model()
     train: Train = Train()
-    classification: dict[str, Any] = {"name": "cross_entropy"}
-    loss: dict[str, Any] = {"name": "triplet"}
+    classification: dict[str, Any]
+    loss: dict[str, Any]
     evaluate: Evaluate = Evaluate()
     tsne: Tsne = Tsne()
     finetune: Finetune = Finetune()
@@ -159,5 +159,7 @@ def read(path: str | os.PathLike[str] = "params.yaml") -> Params:
         problem = " ".join(str(error).split())
         raise UserError(f"{path} cannot be read as YAML ({problem}): mend it") from None
     if not isinstance(raw, dict):
-        raise UserError(f"{path} must hold a mapping of sections: start from the one in the repository")
+        raise UserError(
+            f"{path} must hold a mapping of sections: start from the one in the repository"
+        )
     return validated(Params, raw)

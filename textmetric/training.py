@@ -19,7 +19,7 @@ import torch
 from textmetric.batching import BatchSampler
 from textmetric.encoder import Encoder
 from textmetric.errors import UserError
-from textmetric.losses import ClassificationObjective, Objective, build
+from textmetric.losses import ClassificationObjective, Family, Objective, build
 from textmetric.measures import class_centroids, retrieval
 from textmetric.model import TrainedModel
 from textmetric.params import Model, Train
@@ -111,7 +111,7 @@ def fit(
                     dense_optimizer.zero_grad()
                     for group in dense_optimizer.param_groups:
                         group["lr"] = lr
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
                 if dense_optimizer is not None:
                     dense_optimizer.step()
                 if bags.grad is not None:
@@ -133,7 +133,7 @@ def fit(
 def train(
     corpus: TokenizedCorpus,
     *,
-    family: str,
+    family: Family,
     objective: Mapping[str, Any],
     sampler: str,
     model: Model,
@@ -164,9 +164,7 @@ def train(
     """
     torch.manual_seed(seed)
     encoder = Encoder(len(corpus.vocabulary), model.dim, model.layer)
-    module = build(
-        family, objective, dim=model.dim, classes=len(corpus.label_names), seed=seed
-    )
+    module = build(family, objective, dim=model.dim, classes=len(corpus.label_names), seed=seed)
     encoder.to(device)
     module.to(device)
     sample = _validation_sample(corpus.validation)
@@ -233,7 +231,7 @@ def _guard(record: Epoch, embeddings: torch.Tensor, labels: torch.Tensor, seed: 
             f"{record.loss}; lower train.lr or change the objective's margin"
         )
     rows = len(embeddings)
-    if rows > 1 and len(labels.unique()) > 1:
+    if rows > 1 and bool((labels != labels[0]).any()):
         distance = float(torch.pdist(embeddings.float()).mean())
         if distance < COLLAPSE_DISTANCE:
             raise UserError(

@@ -133,6 +133,19 @@ def test_equals_the_plain_loops(miner: str, distance: str, reduction: str, norma
     assert objective.log["active_fraction"].item() == pytest.approx(active)
 
 
+@pytest.mark.parametrize("miner", ALL_MINERS)
+def test_single_precision_is_as_exact_as_it_can_be(miner: str) -> None:
+    embeddings, labels = batch(rows=64)
+    embeddings = embeddings.float()
+    loss = triplet(miner=miner, seed=1)(embeddings, labels)
+    assert loss.dtype == torch.float32
+    expected, _ = twin(embeddings.double(), labels, miner=miner, seed=1)
+    # Slopes, distances and their pairwise sum: 4 + log₂ 64² roundings of numbers of this size. A
+    # hinge that is 0 in one precision and not in the other is itself no more than a rounding.
+    size = float(pairwise(embeddings).max()) + 0.2
+    assert loss.item() == pytest.approx(expected, rel=0, abs=16 * 2.0**-23 * size)
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     points=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 2)), min_size=1, max_size=9),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,7 +110,12 @@ def load(
         _check_keys(options, ("path", "text", "label", "min_rows"))
         name = str(options["path"])
         path = Path(name).expanduser()
-        if isinstance(spec, str) and not path.exists() and path.name == name and not path.suffix:
+        if (
+            isinstance(spec, str)
+            and not os.path.exists(path)
+            and path.name == name
+            and not path.suffix
+        ):
             raise _unknown(name)
         frame = tables.read(
             path, text=options.get("text", "text"), label=options.get("label", "label")

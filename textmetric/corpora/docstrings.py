@@ -120,15 +120,13 @@ def collect(
     found = Parallel(n_jobs=jobs, return_as="generator")(
         delayed(_parse)(batch) for batch in batches
     )
-    bar = tqdm(
-        found,
-        total=len(batches),
-        desc="docstrings",
-        unit=f"×{_BATCH} files",
-        disable=not progress,
-        leave=False,
-    )
-    texts = [file for batch in bar for file in batch]
+    texts: list[tuple[list[str], int]] = []
+    with tqdm(
+        desc="docstrings", total=len(paths), unit=" files", disable=not progress, leave=False
+    ) as bar:
+        for batch in found:
+            texts.extend(batch)
+            bar.update(len(batch))
     rows = [(text, label) for label, (file, _) in zip(labels, texts, strict=True) for text in file]
     frame = pd.DataFrame(rows, columns=["text", "label"]).assign(split="train")
     return frame, {"short_rows": sum(short for _, short in texts)}

@@ -128,11 +128,11 @@ def _get(file: File, folder: Path, mirror: str | None, progress: bool, pause: fl
         return path
     urls = file.urls if mirror is None else (f"{mirror.rstrip('/')}/{file.name}",)
     path = folder / file.name
+    if path.is_file() and _matches(path, file.checksum):
+        return path
     path.parent.mkdir(parents=True, exist_ok=True)
     reasons = []
     with _alone(path.parent):
-        if path.is_file() and _matches(path, file.checksum):
-            return path
         for url in urls:
             try:
                 _from_url(url, path, file.checksum, progress, pause)

@@ -8,6 +8,7 @@ case and white space, since the tokenizer sees neither.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,8 +58,11 @@ def prepare(
         raise UserError(f"the test fraction must lie between 0 and 1, not {test}")
     if not 0 <= validation < 1:
         raise UserError(f"data.validation must be at least 0 and below 1, not {validation}")
+    import pandas as pd
+
     texts = same_text(frame["text"])
-    names, labels = np.unique(frame["label"].to_numpy(dtype=str), return_inverse=True)
+    codes, index = pd.factorize(frame["label"], sort=True)
+    labels, names = codes.astype(np.int64), [str(name) for name in index]
     split = frame["split"].to_numpy(dtype=object)
     part = np.select([split == other for other in SPLITS], [0, 1, 2]).astype(np.int64)
 
@@ -91,7 +95,10 @@ def same_text(texts: pd.Series[str]) -> Ints:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    lower = pc.utf8_lower(pa.array(texts, type=pa.large_string()))
+    array = pa.array(texts, type=pa.large_string())
+    if isinstance(array, pa.ChunkedArray):  # as a column made of several tables is
+        array = array.combine_chunks()
+    lower = pc.utf8_lower(array)
     plain = pc.utf8_trim_whitespace(pc.replace_substring_regex(lower, r"\s+", " "))
     numbers: Ints = plain.dictionary_encode().indices.to_numpy(zero_copy_only=False)
     return numbers.astype(np.int64)
@@ -145,7 +152,7 @@ def _large_enough(
     keep: Bools,
     labels: Ints,
     part: Ints,
-    names: NDArray[np.str_],
+    names: Sequence[str],
     min_rows: int | None,
     name: str,
     summary: dict[str, int | str | None],
@@ -161,7 +168,7 @@ def _large_enough(
         train = np.where(small, 0, train)
     present = np.bincount(labels[keep], minlength=len(names)) > 0
     if present.sum() < 2:
-        only = f"only the class {names[present][0]!r}" if present.any() else "no class"
+        only = f"only the class {names[present.argmax()]!r}" if present.any() else "no class"
         after = "" if min_rows is None else f" with {min_rows} train rows or more (min_rows)"
         raise UserError(
             f"corpus {name} has {only}{after} once repeated and leaked texts are left out:"
@@ -172,7 +179,7 @@ def _large_enough(
         if scarce.size:
             others = f" (and {scarce.size - 1} other classes)" if scarce.size > 1 else ""
             raise UserError(
-                f"class {str(names[scarce[0]])!r}{others} of corpus {name} has {told}, where at"
+                f"class {names[scarce[0]]!r}{others} of corpus {name} has {told}, where at"
                 " least 2 are needed: add rows, or give the corpus as a mapping with min_rows: 2"
                 " to leave such classes out"
             )

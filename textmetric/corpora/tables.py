@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
 import zlib
 from collections.abc import Sequence
@@ -44,11 +45,17 @@ def read(path: Path, *, text: str = "text", label: str = "label") -> pd.DataFram
             raise UserError(f"the corpus key {key} must be the name of a column, not {column!r}")
     if text == label:
         raise UserError(f"text and label of corpus {path} name the same column {text!r}")
-    if not path.is_dir():
+    if not os.path.isdir(path):  # unlike Path.is_dir, False where looking is not allowed
         return _read_file(path, text, label).assign(split="train")
     found: dict[str, list[Path]] = {"train": [], "validation": [], "test": []}
     prefixes = {"train": "train", "validation": "val", "test": "test"}
-    for file in sorted(path.iterdir()):
+    try:
+        inside = sorted(path.iterdir())
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read ({error.strerror}): check its permissions"
+        ) from None
+    for file in inside:
         if file.is_file() and _suffix(file) in SUFFIXES:
             for split, prefix in prefixes.items():
                 if file.name.lower().startswith(prefix):

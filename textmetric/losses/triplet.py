@@ -37,7 +37,8 @@ class Triplet(Objective):
     """``max(0, D(a,p) − D(a,n) + m)``, averaged over the mined triplets of the batch.
 
     Anchor a and positive p are different rows of one class, the negative n is a row of another
-    class. Hoffer & Ailon 2014 (arXiv 1412.6622); FaceNet, Schroff et al. 2015 (arXiv 1503.03832).
+    class. The hinge is FaceNet's (Schroff et al. 2015, arXiv 1503.03832); the triplet network of
+    Hoffer & Ailon 2014 (arXiv 1412.6622) compares the same two distances by a softmax.
 
     The batch must hold two classes, one of them with two rows, else the loss is 0. Deviations
     from FaceNet, whose margin is 0.2 on squared distances of unit vectors: ours takes plain

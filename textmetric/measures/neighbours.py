@@ -1,4 +1,4 @@
-"""Exact nearest neighbours by cosine, the same bytes on every machine.
+"""Exact nearest neighbours by cosine, the same for any number of threads.
 
 Two traps decide how this is written.
 

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from textmetric import corpora
+from textmetric.corpora import ag_news, dbpedia14, dbpedia_classes, docstrings
+from textmetric.errors import UserError
+
+
+def reviews(path: Path, rows: int = 20) -> Path:
+    lines = [f"review {row} of it,{'good' if row % 2 else 'bad'}" for row in range(rows)]
+    path.write_text("\n".join(["text,label", *lines]) + "\n")
+    return path
+
+
+def test_a_table_is_loaded_by_its_path(tmp_path: Path) -> None:
+    corpus = corpora.load(str(reviews(tmp_path / "reviews.csv")))
+    assert list(corpus.frame.columns) == ["text", "label", "split"]
+    assert corpus.frame["split"].value_counts().to_dict() == {
+        "train": 14,
+        "test": 4,
+        "validation": 2,
+    }
+    assert corpus.summary == {
+        "name": str(tmp_path / "reviews.csv"),
+        "classes": 2,
+        "train_rows": 14,
+        "validation_rows": 2,
+        "test_rows": 4,
+        "leaked_rows": 0,
+        "conflicting_rows": 0,
+        "duplicate_rows": 0,
+        "short_rows": 0,
+        "small_classes": 0,
+        "small_class_rows": 0,
+        "limit": None,
+    }
+
+
+def test_a_mapping_names_columns(tmp_path: Path) -> None:
+    (tmp_path / "r.tsv").write_text(
+        "body\tstars\n" + "".join(f"text {row}\t{row % 3}\n" for row in range(12))
+    )
+    corpus = corpora.load({"path": str(tmp_path / "r.tsv"), "text": "body", "label": "stars"})
+    assert set(corpus.frame["label"]) == {"0", "1", "2"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("ag_new", "unknown corpus 'ag_new'; did you mean 'ag_news'.*or give the path of a csv"),
+        ("gone.csv", r"gone\.csv does not exist"),
+        ("some/folder", "some/folder is no table"),
+        ({"name": "ag"}, "unknown corpus 'ag'"),
+        ({"name": "ag_news", "level": "l1"}, "ag_news has no levels"),
+        ({"name": "dbpedia_classes", "level": "l4"}, "unknown level of dbpedia_classes 'l4'"),
+        ({"name": "docstrings", "path": "x.csv"}, "both name .* and path"),
+        ({"name": "docstrings", "text": "x"}, "unknown corpus key 'text'"),
+        ({"path": "x.csv", "labels": "x"}, "unknown corpus key 'labels'; did you mean 'label'"),
+        ({"path": "x.csv", "min_rows": 1}, "min_rows of a corpus must be a whole number from 2"),
+        ({}, "needs the key name .* or path .* but has no key"),
+        (None, "must be a built-in name, a path or a mapping, not None"),
+    ],
+)
+def test_a_wrong_spec_is_one_sentence(spec: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        corpora.load(spec)
+
+
+def test_importing_the_room_is_cheap_and_knows_nothing_of_torch() -> None:
+    code = (
+        "import sys, textmetric.corpora, textmetric.corpora.ag_news\n"
+        "print([m for m in ('torch', 'pandas', 'pyarrow', 'requests') if m in sys.modules])"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_docstring_modules_drops_small_modules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module, rows in (("one", 25), ("two", 21), ("few", 19)):
+        functions = [
+            f'def f{n}():\n    """Word {n} of {module} in a line of nine."""\n' for n in range(rows)
+        ]
+        (tmp_path / f"{module}.py").write_text("\n".join(functions))
+    monkeypatch.setattr(docstrings, "folders", lambda _: {"toy": tmp_path})
+    corpus = corpora.load("docstring_modules", progress=False)
+    assert set(corpus.frame["label"]) == {"toy.one", "toy.two"}
+    assert corpus.summary["small_classes"] == 1
+    wider = corpora.load({"name": "docstring_modules", "min_rows": 19}, progress=False)
+    assert wider.summary["classes"] == 3
+
+
+def zhang(rows: int, classes: int) -> str:
+    return "".join(
+        f'"{row % classes + 1}","Title {row}","Says ""{row}"", a \\ text"\n' for row in range(rows)
+    )
+
+
+def test_ag_news_and_dbpedia14_read_the_published_layout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module, folder, classes in ((ag_news, "ag_news_csv", 4), (dbpedia14, "dbpedia_csv", 14)):
+        monkeypatch.setattr(module, "ROWS", {"train": classes * 10, "test": classes})
+        (tmp_path / folder).mkdir()
+        train = zhang(classes * 10, classes).replace("Title", "Learn")
+        (tmp_path / folder / "train.csv").write_text(train)
+        (tmp_path / folder / "test.csv").write_text(zhang(classes, classes))
+    corpus = corpora.load("dbpedia14", mirror=str(tmp_path), cache=tmp_path / "cache")
+    row = corpus.frame.iloc[-14]
+    assert (row["text"], row["label"], row["split"]) == (
+        'Title 0 Says "0", a \\ text',
+        "Company",
+        "test",
+    )
+    with pytest.raises(UserError, match=r"train\.csv does not have the checksum md5:b1a00f82"):
+        corpora.load("ag_news", mirror=str(tmp_path), cache=tmp_path / "cache")
+
+
+def test_wrong_counts_and_layouts_of_published_corpora_are_found(tmp_path: Path) -> None:
+    (tmp_path / "dbpedia_csv").mkdir()
+    for part in ("train", "test"):
+        (tmp_path / "dbpedia_csv" / f"{part}.csv").write_text(zhang(28, 14))
+    with pytest.raises(UserError, match="train part of dbpedia14 has 28 rows of 14 classes, where"):
+        corpora.load("dbpedia14", mirror=str(tmp_path), cache=tmp_path / "cache")
+    (tmp_path / "dbpedia_csv" / "train.csv").write_text(zhang(15, 15))
+    with pytest.raises(UserError, match=r"row 15 of dbpedia_csv/train\.csv has the class '15'"):
+        corpora.load("dbpedia14", mirror=str(tmp_path), cache=tmp_path / "cache")
+
+
+@pytest.mark.parametrize("level", ["l1", "l2", "l3"])
+def test_dbpedia_classes_has_levels_and_its_own_validation_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: str
+) -> None:
+    monkeypatch.setattr(dbpedia_classes, "LEVELS", {"l1": 2, "l2": 3, "l3": 6})
+    monkeypatch.setattr(dbpedia_classes, "ROWS", {"train": 24, "validation": 12, "test": 6})
+    (tmp_path / "dbpedia_classes").mkdir()
+    for part, rows in (("train", 24), ("val", 12), ("test", 6)):
+        lines = [f"{part} {row},A{row % 2},B{row % 3},C{row % 6}" for row in range(rows)]
+        path = tmp_path / "dbpedia_classes" / f"DBPEDIA_{part}.csv"
+        path.write_text("\n".join(["text,l1,l2,l3", *lines]) + "\n")
+    corpus = corpora.load(
+        {"name": "dbpedia_classes", "level": level}, mirror=str(tmp_path), cache=tmp_path / "cache"
+    )
+    assert corpus.summary["classes"] == dbpedia_classes.LEVELS[level]
+    assert corpus.summary["validation_rows"] == 12
+    assert corpus.frame["label"].iloc[0] == {"l1": "A0", "l2": "B0", "l3": "C0"}[level]
+
+
+def test_the_news_sample_keeps_its_whole_test_part(datasets: Path) -> None:
+    corpus = corpora.load(str(datasets / "ag_news"))
+    assert corpus.summary["test_rows"] == 7600
+    assert corpus.summary["classes"] == 4
+    counts = [corpus.summary[key] for key in ("leaked_rows", "conflicting_rows", "duplicate_rows")]
+    rows = [corpus.summary[f"{split}_rows"] for split in ("train", "validation")]
+    assert sum(counts) + sum(rows) == 50_725  # type: ignore[arg-type]
+
+
+def test_the_original_news_test_file_has_the_published_layout(datasets: Path) -> None:
+    from textmetric.corpora import fetch, published
+
+    path = datasets / "ag_news" / "ag_news_csv" / "test.csv"
+    assert fetch._matches(path, ag_news.ALTERNATIVES[0][1].checksum)
+    frame = published.titled(path.read_bytes(), path.name, ag_news.CLASSES)
+    assert frame["label"].value_counts().to_dict() == dict.fromkeys(ag_news.CLASSES, 1900)
+    again = corpora.tables.read_bytes(datasets / "ag_news" / "test.csv.gz")
+    assert frame["text"].iloc[0].encode() in again
+
+
+def test_a_sample_with_219_classes_needs_min_rows(datasets: Path) -> None:
+    spec = {"path": str(datasets / "dbpedia_classes" / "train_sample.csv.gz"), "label": "l3"}
+    with pytest.raises(UserError, match="min_rows: 2"):
+        corpora.load(spec)
+    corpus = corpora.load({**spec, "min_rows": 2})
+    assert corpus.summary["classes"] == 217
+    assert corpus.summary["small_classes"] == 2
+    assert corpus.frame[corpus.frame["split"] == "train"]["label"].value_counts().min() >= 2

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from textmetric.corpora import tables
+from textmetric.errors import UserError
+
+ROWS = [("a cat", "pets"), ('says "hi",\nthen\tleaves', "01"), ("NA", "null")]
+
+
+def written(folder: Path, name: str, rows: list[tuple[str, str]] = ROWS) -> Path:
+    frame = pd.DataFrame(rows, columns=["text", "label"]).assign(other=1.5)
+    path = folder / name
+    if ".parquet" in name:
+        data = frame.to_parquet()
+    elif ".jsonl" in name:
+        data = frame.to_json(orient="records", lines=True).encode()
+    else:
+        data = frame.to_csv(index=False, sep="\t" if ".tsv" in name else ",").encode()
+    path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    return path
+
+
+@pytest.mark.parametrize("suffix", tables.SUFFIXES)
+@pytest.mark.parametrize("packed", ["", ".gz"])
+def test_every_format_gives_the_same_rows(tmp_path: Path, suffix: str, packed: str) -> None:
+    frame = tables.read(written(tmp_path, f"toy{suffix}{packed}"))
+    assert list(frame.columns) == ["text", "label", "split"]
+    assert list(zip(frame["text"], frame["label"], strict=True)) == ROWS
+    assert set(frame["split"]) == {"train"}
+
+
+def test_columns_are_chosen_by_name_and_numbers_become_strings(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"stars": [5, 1], "body": ["good", "bad"], "text": ["x", "y"]})
+    frame.to_parquet(tmp_path / "a.parquet")
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    frame.to_json(tmp_path / "a.jsonl", orient="records", lines=True)
+    for path in tmp_path.iterdir():
+        table = tables.read(path, text="body", label="stars")
+        assert table["text"].tolist() == ["good", "bad"]
+        assert table["label"].tolist() == ["5", "1"]
+
+
+def test_a_byte_order_mark_and_windows_line_ends_do_no_harm(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbftext,label\r\na b, x \r\n\r\nc,y\r\n")
+    (tmp_path / "a.jsonl").write_bytes(b'\xef\xbb\xbf{"text": "a b", "label": "x"}\r\n')
+    assert tables.read(tmp_path / "a.csv")["label"].tolist() == ["x", "y"]
+    assert tables.read(tmp_path / "a.jsonl")["text"].tolist() == ["a b"]
+
+
+def test_a_folder_is_its_train_test_and_valid_files(tmp_path: Path) -> None:
+    written(tmp_path, "train_sample.csv.gz")
+    written(tmp_path, "test.jsonl", ROWS[:1])
+    (tmp_path / "train_old").mkdir()
+    (tmp_path / "train.md").write_text("notes")
+    written(tmp_path, "other.csv")
+    frame = tables.read(tmp_path)
+    assert frame["split"].value_counts().to_dict() == {"train": 3, "test": 1}
+    for name in ("val.csv", "valid.parquet"):
+        path = written(tmp_path, name, ROWS[:2])
+        assert (tables.read(tmp_path)["split"] == "validation").sum() == 2
+        path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["train.csv"], "one table whose name starts with 'test'.*but has none"),
+        (["test.csv"], "starts with 'train'.*but has none"),
+        (["train.csv", "train_2.csv", "test.csv"], r"but has train\.csv, train_2\.csv"),
+        (["train.csv", "test.csv", "val.csv", "valid.csv"], "starts with 'val'"),
+    ],
+)
+def test_a_folder_with_other_files_is_refused(
+    tmp_path: Path, names: list[str], message: str
+) -> None:
+    for name in names:
+        written(tmp_path, name)
+    with pytest.raises(UserError, match=message):
+        tables.read(tmp_path)
+
+
+CSV, JSONL = "a.csv", "a.jsonl"
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        (CSV, b"", r"a\.csv is empty"),
+        (CSV, b"text,label\n", r"a\.csv has no rows"),
+        (JSONL, b"\n\n", r"a\.jsonl has no rows"),
+        (CSV, b"body,label\nx,y\n", "no column 'text'; its columns are body, label: name the"),
+        (CSV, b"text,label\nx,y\nz\n", r"row 2 of .*a\.csv has 1 fields where 2 are expected"),
+        (CSV, b"text,label\nx,y,z\n", "row 1 of .* has 3 fields where 2"),
+        (CSV, b'text,label\nx,y\n"z,y\nx,y\n', "row 2 of .* has 1 fields"),
+        (CSV, b"text,label\nx,y\n\xff\xfez,y\n", r"is not UTF-8 \(line 3, byte 15\): save it"),
+        (CSV, "text,label\nx,y\n".encode("utf-16"), r"is not UTF-8 \(line 1, byte 0\)"),
+        (JSONL, b'{"text": "\xe9", "label": "x"}\n', "is not UTF-8"),
+        (CSV, b"text,label\nx,y\n ,y\n,z\n", r"row 2 \(and 1 other rows\) .*an empty 'text'"),
+        (CSV, b'text,label\nx,"  "\n', "row 1 of .* an empty 'label': fill it in"),
+        (JSONL, b'{"text": "x", "label": null}\n', "row 1 of .* an empty 'label'"),
+        (JSONL, b'{"text": "x", "label": "y"}\n{"text": \n', r"line 2 of .* is not a JSON object"),
+        (JSONL, b'["x", "y"]\n', "line 1 of .* is not a JSON object"),
+        (JSONL, b'{"text": "x", "tag": "y"}\n', "line 1 .* no column 'label'; .* text, tag"),
+        (JSONL, b'{"text": ["x"], "label": "y"}\n', "line 1 of .* has a list as 'text'"),
+        ("a.parquet", b"PAR1 no", "cannot be read as parquet"),
+        ("a.csv.gz", b"text,label\nx,y\n", "cannot be unpacked"),
+        ("a.csv.gz", gzip.compress(b"text,label\nx,y\n")[:-9], "cannot be unpacked"),
+        ("a.xlsx", b"x", r"expected a name that ends in \.csv"),
+    ],
+)
+def test_bad_files_get_one_sentence(tmp_path: Path, name: str, data: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(UserError, match=message) as caught:
+        tables.read(tmp_path / name)
+    assert "\n" not in str(caught.value)
+    assert name in str(caught.value)
+
+
+def test_missing_files_and_bad_parquet_columns(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"gone\.csv does not exist: check the path"):
+        tables.read(tmp_path / "gone.csv")
+    pd.DataFrame({"text": [["a"]], "label": [None]}).to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(UserError, match="no column 'tag'; its columns are text, label"):
+        tables.read(tmp_path / "a.parquet", label="tag")
+    with pytest.raises(UserError, match=r"column 'text' of .* holds list"):
+        tables.read(tmp_path / "a.parquet")
+    with pytest.raises(UserError, match="name the same column 'text'"):
+        tables.read(tmp_path / "a.parquet", label="text")
+
+
+def test_a_file_without_read_permission(tmp_path: Path) -> None:
+    path = written(tmp_path, "a.csv")
+    path.chmod(0)
+    try:
+        path.read_bytes()
+    except PermissionError:
+        with pytest.raises(UserError, match=r"cannot be read \(Permission denied\)"):
+            tables.read(path)
+    else:  # the superuser reads everything; a name too long fails for anybody
+        with pytest.raises(UserError, match="cannot be read"):
+            tables.read(tmp_path / ("x" * 300 + ".csv"))
+
+
+def test_csv_reads_as_pandas_does(datasets: Path) -> None:
+    path = datasets / "dbpedia_classes" / "train_sample.csv.gz"
+    ours = tables.read(path, label="l3")
+    theirs = pd.read_csv(path, keep_default_na=False, dtype=str)
+    assert ours["text"].tolist() == theirs["text"].tolist()
+    assert ours["label"].tolist() == theirs["l3"].tolist()
+
+
+def test_json_numbers_and_truths_are_strings(tmp_path: Path) -> None:
+    lines = [{"text": 1, "label": True}, {"text": "b", "label": 2.5}]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    frame = tables.read(tmp_path / "a.jsonl")
+    assert frame["text"].tolist() == ["1", "b"]
+    assert frame["label"].tolist() == ["True", "2.5"]

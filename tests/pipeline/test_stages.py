@@ -1,0 +1,219 @@
+"""The real stages, as a user starts them, on tiny texts and without DVC."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from tests.tiny import WORDS
+from textmetric import TextEmbedder
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(folder: Path, stage: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", f"stages.{stage}", *arguments],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def write_params(folder: Path, **sections: Any) -> None:
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params |= {
+        "corpora": {"target": "few.csv", "source": {"path": "many.csv", "label": "topic"}},
+        "splits": {
+            "target": {"role": "target"},
+            "target-scarce-0": {"role": "target", "scarce": [0], "keep": 0.2},
+            "source": {"role": "source", "rare": 1},
+        },
+        "samplers": ["balanced"],
+        "arms": ["cls_balanced", "metric_balanced"],
+        "seeds": [0, 1],
+    }
+    params["train"] |= {"epochs": 2, "batch_size": 16}
+    params["tsne"] |= {"points": 40}
+    params["finetune"] |= {"epochs": 2, "sampler": "balanced"}
+    for name, values in sections.items():
+        params[name] = {**params[name], **values} if isinstance(values, dict) else values
+    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+def write_table(path: Path, label: str, rows: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels = [list(WORDS)[row % 3] for row in range(rows)]
+    # a number makes every text different: equal texts in train and test are dropped
+    texts = [
+        f"{' '.join(rng.choice(WORDS[label], size=5))} the {row}"
+        for row, label in enumerate(labels)
+    ]
+    pd.DataFrame({"text": texts, label: labels}).to_csv(path, index=False)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder where the whole pipeline has run."""
+    folder = tmp_path_factory.mktemp("project")
+    write_params(folder)
+    write_table(folder / "few.csv", "label", 120, seed=0)
+    write_table(folder / "many.csv", "topic", 150, seed=1)
+    steps: list[tuple[str, ...]] = [("objectives",)]
+    for role in ("target", "source"):
+        steps += [("download", "--role", role), ("tokenize", "--role", role)]
+    for split in ("target", "target-scarce-0", "source"):
+        steps.append(("split", "--split", split))
+        for family in ("cls", "metric"):
+            steps.append((f"train_{family}", "--split", split, "--sampler", "balanced"))
+        steps.append(("embed", "--split", split))
+        for arm in ("cls_balanced", "metric_balanced"):
+            steps.append(("evaluate", "--split", split, "--arm", arm))
+        steps.append(("tsne", "--split", split))
+    steps += [("finetune", "--init", init) for init in ("cls", "metric", "scratch")]
+    steps += [("report",), ("costs",)]
+    for step in steps:
+        finished = run(folder, *step)
+        assert finished.returncode == 0, (step, finished.stderr)
+    return folder
+
+
+def test_every_stage_leaves_what_the_next_needs_and_nothing_half_written(project: Path) -> None:
+    assert (project / "reports" / "results.md").stat().st_size > 1000
+    assert (project / "plots" / "tsne" / "source.png").stat().st_size > 1000
+    assert not list(project.rglob(".writing-*"))
+
+
+def test_metrics_are_flat_have_the_same_keys_and_lie_in_their_ranges(project: Path) -> None:
+    found = {
+        path.relative_to(project / "metrics").as_posix(): json.loads(path.read_text())
+        for path in sorted((project / "metrics").rglob("*.json"))
+    }
+    assert len(found) == 6
+    for name, metrics in found.items():
+        assert all(isinstance(value, (int, float)) for value in metrics.values()), name
+        assert 0.9 < metrics["knn_accuracy"] <= 1
+        assert 0 <= metrics["map_at_r"] <= 1
+        assert ("head_accuracy" in metrics) == ("cls" in name)
+        assert ("scarce_map_at_r" in metrics) == (not name.startswith("target/"))
+    whole, cut = (found[f"{split}/cls_balanced.json"] for split in ("target", "target-scarce-0"))
+    assert cut["train_rows"] < whole["train_rows"]
+    assert cut["test_rows"] == whole["test_rows"]
+
+
+def test_a_trained_model_loads_as_an_estimator(project: Path) -> None:
+    for arm in ("cls_balanced", "metric_balanced"):
+        embedder = TextEmbedder.load(project / "models" / "target" / arm / "seed-1")
+        assert embedder.predict(["apple bread the", "car bus the"]).tolist() == ["food", "road"]
+
+
+def test_a_stage_that_runs_again_writes_the_same_bytes(project: Path) -> None:
+    step = ("train_metric", "--split", "target", "--sampler", "balanced")
+    watched = [
+        *(project / "models/target/metric_balanced").rglob("*.*"),
+        project / "data/curves/target/metric_balanced.csv",
+    ]
+    before = {path: path.read_bytes() for path in watched}
+    assert len(before) == 5
+    assert run(project, *step).returncode == 0
+    assert {path: path.read_bytes() for path in watched} == before
+
+
+@pytest.mark.parametrize(
+    ("sections", "step", "said"),
+    [
+        ({"loss": {"margin": -1}}, ("objectives",), "loss.margin is -1"),
+        ({"loss": {"name": "tripplet"}}, ("objectives",), "did you mean 'triplet'"),
+        ({"train": {"lr": "fast"}}, ("objectives",), "train.lr is 'fast'"),
+        ({"corpora": {"target": "none.csv"}}, ("download", "--role", "target"), "none.csv"),
+        (
+            {"corpora": {"target": {"path": "few.csv", "text": "body"}}},
+            ("download", "--role", "target"),
+            "text, label",
+        ),
+        (
+            {"splits": {"target": {"role": "target", "scarce": [7], "keep": 0.5}}},
+            ("split", "--split", "target"),
+            "7",
+        ),
+        (
+            {"splits": {"target": {"role": "target", "scarce": [0], "keep": 1.5}}},
+            ("split", "--split", "target"),
+            "1.5",
+        ),
+        ({}, ("split", "--split", "traget"), "did you mean 'target'"),
+        ({}, ("embed", "--split", "nowhere"), "unknown split 'nowhere'"),
+    ],
+)
+def test_a_mistake_ends_with_one_sentence_and_status_2(
+    project: Path, tmp_path: Path, sections: dict[str, Any], step: tuple[str, ...], said: str
+) -> None:
+    write_params(tmp_path, **sections)
+    for name in ("few.csv", "many.csv", "data"):
+        (tmp_path / name).symlink_to(project / name)
+    finished = run(tmp_path, *step)
+    lines = [line for line in finished.stderr.splitlines() if "it/s" not in line]
+    assert finished.returncode == 2, finished.stderr
+    assert lines[-1].startswith("error: ")
+    assert said in lines[-1]
+    assert "Traceback" not in finished.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_training_leaves_what_was_there(
+    project: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    write_params(tmp_path, train={"epochs": 100_000, "batch_size": 16})
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "splits").symlink_to(project / "data" / "splits")
+    models = tmp_path / "models" / "target"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stages.train_metric", "--split", "target", "--sampler", "balanced"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not (models.is_dir() and os.listdir(models)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(1)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "error: interrupted" in said
+    assert "Traceback" not in said
+    assert os.listdir(models) == []
+
+
+def test_help_shows_an_example() -> None:
+    finished = run(ROOT, "train_metric", "--help")
+    assert finished.returncode == 0
+    assert "Example: python -m stages.train_metric --split target" in finished.stdout
+
+
+def test_stages_without_torch_do_not_import_it() -> None:
+    for stage in ("download", "tokenize", "split", "evaluate", "tsne", "report", "costs"):
+        finished = subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                f"import sys, stages.{stage}; sys.exit('torch' in sys.modules)",
+            ],
+            cwd=ROOT,
+            check=False,
+        )
+        assert finished.returncode == 0, stage

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from textmetric.errors import UserError
+from textmetric.params import Params, read
+from textmetric.schema import validated
+
+ROOT = Path(__file__).parents[1]
+
+
+def changed(value: object, *keys: str) -> dict[str, Any]:
+    raw: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
+    section = raw
+    for key in keys[:-1]:
+        section = section[key]
+    section[keys[-1]] = value
+    return raw
+
+
+def test_the_params_of_the_repository_are_valid() -> None:
+    params = read(ROOT / "params.yaml")
+    assert params.corpora.of("target") == "docstrings"
+    assert params.split("target-scarce-1").scarce == [1]
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "said"),
+    [
+        (("train", "lr"), -1, r"train\.lr is -1, but input should be greater than 0"),
+        (("train", "epoch"), 3, r"unknown key 'train\.epoch'; did you mean 'epochs'"),
+        (("train", "batch_size"), "many", r"train\.batch_size is 'many'"),
+        (("trian",), {}, r"unknown key 'trian'; did you mean 'train'"),
+        (("splits", "target", "kep"), 0.1, r"'splits\.target\.kep'; did you mean 'keep'"),
+        (("splits", "target", "role"), "both", r"splits\.target\.role is 'both'"),
+        (("arms",), ["cls_shufled"], "'cls_shufled'; did you mean 'cls_shuffled'"),
+        (("seeds",), [1, 1], "seeds holds a value twice"),
+        (("seeds",), [], "seeds is"),
+        (("data", "validation"), 1.5, r"data\.validation is 1\.5"),
+        (("finetune", "sampler"), "sorted", r"finetune\.sampler 'sorted'"),
+        (("model", "layer"), "bags", r"model\.layer is 'bags', but input should be 'bag' or"),
+    ],
+)
+def test_a_mistake_is_one_sentence_that_names_the_key(
+    keys: tuple[str, ...], value: object, said: str
+) -> None:
+    with pytest.raises(UserError, match=said) as told:
+        validated(Params, changed(value, *keys))
+    assert "\n" not in str(told.value)
+
+
+def test_a_missing_section_is_named() -> None:
+    raw = changed(1, "corpora")
+    del raw["corpora"]
+    with pytest.raises(UserError, match="'corpora' is missing"):
+        validated(Params, raw)
+
+
+def test_a_missing_or_broken_file_is_named_with_the_remedy(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    with pytest.raises(UserError, match=r"params\.yaml is missing: run from the folder"):
+        read(path)
+    path.write_text("train: [")
+    with pytest.raises(UserError, match="cannot be read as YAML"):
+        read(path)
+    path.write_text("- a list")
+    with pytest.raises(UserError, match="must hold a mapping"):
+        read(path)
+
+
+def test_an_unknown_split_or_role_lists_the_known() -> None:
+    params = read(ROOT / "params.yaml")
+    with pytest.raises(UserError, match="unknown split 'targe'; did you mean 'target'"):
+        params.split("targe")
+    with pytest.raises(UserError, match=r"unknown role 'goal'.* Known: source, target"):
+        params.corpora.of("goal")
