@@ -13,6 +13,10 @@ from textmetric.files import write_error
 from textmetric.params import Params, read
 
 
+INTERACTIVE = sys.stderr.isatty()
+"""Whether to show progress bars: in a log they would only be noise."""
+
+
 def run(
     main: Callable[[argparse.Namespace, Params], None],
     module: str,

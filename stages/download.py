@@ -25,6 +25,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
         test=params.data.test,
         seed=params.data.seed,
         mirror=params.data.mirror,
+        progress=command.INTERACTIVE,
     )
     with replacing_folder(f"data/raw/{arguments.role}") as folder:
         corpus.frame.to_parquet(folder / "corpus.parquet", index=False)

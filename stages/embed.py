@@ -25,6 +25,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
         seeds=params.seeds,
         neighbours=params.evaluate.neighbours,
         label=f"embed {arguments.split}",
+        progress=command.INTERACTIVE,
     )
 
 

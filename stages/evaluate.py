@@ -25,6 +25,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
         f"data/splits/{arguments.split}",
         name=arguments.split,
         arm=arguments.arm,
+        progress=command.INTERACTIVE,
     )
     write_json(f"data/measures/{cell}.json", record)
     means = {key: interval[0] for key, interval in record["interval"].items()}

@@ -26,6 +26,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
         settings=params.finetune,
         model=params.model,
         train=params.train,
+        progress=command.INTERACTIVE,
     )
 
 

@@ -24,7 +24,12 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
         frame = pd.read_parquet(path)
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run stages.download first (dvc repro)") from None
-    corpus = tokenize_corpus(frame, min_freq=params.data.min_freq, max_size=params.data.max_size)
+    corpus = tokenize_corpus(
+        frame,
+        min_freq=params.data.min_freq,
+        max_size=params.data.max_size,
+        progress=command.INTERACTIVE,
+    )
     corpus.save(f"data/tokens/{arguments.role}")
 
 

@@ -31,6 +31,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
         model=params.model,
         settings=params.train,
         label=f"train {cell}",
+        progress=command.INTERACTIVE,
     )
 
 

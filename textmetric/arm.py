@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from textmetric import parallel
+from textmetric.arrays import write_arrays
 from textmetric.encoder import choose_device
 from textmetric.files import replacing_file, replacing_folder, write_json
 from textmetric.losses import Family
@@ -148,13 +149,10 @@ def embed_arms(
         for place, arm in enumerate(arms):
             of_arm = results[place * len(seeds) : (place + 1) * len(seeds)]
             arrays = {name: np.stack([result[name] for result in of_arm]) for name in of_arm[0]}
-            arrays |= {"labels": labels, "seeds": np.array(seeds)}
-            np.savez(folder / f"{arm}.npz", allow_pickle=False, **arrays)
+            write_arrays(folder / f"{arm}.npz", labels=labels, seeds=np.array(seeds), **arrays)
 
 
-def _embed(
-    job: tuple[str, Path, int], tick: Callable[[], None]
-) -> dict[str, npt.NDArray[Any]]:
+def _embed(job: tuple[str, Path, int], tick: Callable[[], None]) -> dict[str, npt.NDArray[Any]]:
     split, folder, neighbours = job
     corpus, model = TokenizedCorpus.load(split), TrainedModel.load(folder)
     with one_thread():

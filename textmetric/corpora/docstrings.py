@@ -169,11 +169,11 @@ def _texts(source: bytes) -> tuple[list[str], int]:
     while stack:
         node = stack.pop()
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            words = (ast.get_docstring(node, clean=False) or "").split()[:MAX_WORDS]
+            docstring = ast.get_docstring(node, clean=False) or ""
             # A lone surrogate, which a literal may hold, cannot be written as UTF-8.
-            text = " ".join(words).encode("utf-8", "ignore").decode("utf-8")
+            words = docstring.encode("utf-8", "ignore").decode("utf-8").split()[:MAX_WORDS]
             if len(words) >= MIN_WORDS:
-                texts.append(text)
+                texts.append(" ".join(words))
             else:
                 short += bool(words)
         # Only statements hold definitions: walking expressions as well would take twice as long.

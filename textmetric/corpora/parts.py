@@ -83,8 +83,8 @@ def prepare(
     order = np.argsort(part, kind="stable")
     result = frame[["text", "label"]].iloc[rows[order]].reset_index(drop=True)
     result["split"] = np.array(SPLITS, dtype=object)[part[order]]
-    for index, other in enumerate(SPLITS):
-        summary[f"{other}_rows"] = int((part == index).sum())
+    for number, other in enumerate(SPLITS):
+        summary[f"{other}_rows"] = int((part == number).sum())
     summary["classes"] = int(np.unique(labels[part == 0]).size)
     summary["limit"] = limit
     return result, summary
@@ -98,9 +98,11 @@ def same_text(texts: pd.Series[str]) -> Ints:
     array = pa.array(texts, type=pa.large_string())
     if isinstance(array, pa.ChunkedArray):  # as a column made of several tables is
         array = array.combine_chunks()
-    lower = pc.utf8_lower(array)
-    plain = pc.utf8_trim_whitespace(pc.replace_substring_regex(lower, r"\s+", " "))
-    numbers: Ints = plain.dictionary_encode().indices.to_numpy(zero_copy_only=False)
+    # One name, so that a large corpus does not stand in memory once for every step.
+    array = pc.utf8_lower(array)
+    array = pc.replace_substring_regex(array, r"\s+", " ")
+    array = pc.utf8_trim_whitespace(array)
+    numbers: Ints = array.dictionary_encode().indices.to_numpy(zero_copy_only=False)
     return numbers.astype(np.int64)
 
 
@@ -168,7 +170,7 @@ def _large_enough(
         train = np.where(small, 0, train)
     present = np.bincount(labels[keep], minlength=len(names)) > 0
     if present.sum() < 2:
-        only = f"only the class {names[present.argmax()]!r}" if present.any() else "no class"
+        only = f"only the class {names[int(present.argmax())]!r}" if present.any() else "no class"
         after = "" if min_rows is None else f" with {min_rows} train rows or more (min_rows)"
         raise UserError(
             f"corpus {name} has {only}{after} once repeated and leaked texts are left out:"
@@ -179,7 +181,7 @@ def _large_enough(
         if scarce.size:
             others = f" (and {scarce.size - 1} other classes)" if scarce.size > 1 else ""
             raise UserError(
-                f"class {names[scarce[0]]!r}{others} of corpus {name} has {told}, where at"
+                f"class {names[int(scarce[0])]!r}{others} of corpus {name} has {told}, where at"
                 " least 2 are needed: add rows, or give the corpus as a mapping with min_rows: 2"
                 " to leave such classes out"
             )

@@ -6,10 +6,8 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from textmetric import parallel
-from textmetric.errors import UserError
+from textmetric.arrays import read_arrays
 from textmetric.files import read_json
 from textmetric.measures.evaluate import Evaluation, evaluate
 from textmetric.measures.intervals import summarise
@@ -47,13 +45,7 @@ def measure_arm(
     """
     about = read_json(os.path.join(split, "labels.json"))
     corpus = read_json(os.path.join(split, "corpus.json"))
-    try:
-        with np.load(embeddings, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
-    except FileNotFoundError:
-        raise UserError(f"{embeddings} is missing: run stages.embed first (dvc repro)") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{embeddings} is damaged ({error}): embed again (dvc repro)") from None
+    arrays = read_arrays(embeddings)
     jobs = [
         {
             "embeddings": arrays["embeddings"][place],
