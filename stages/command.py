@@ -12,7 +12,6 @@ from textmetric.errors import UserError
 from textmetric.files import write_error
 from textmetric.params import Params, read
 
-
 INTERACTIVE = sys.stderr.isatty()
 """Whether to show progress bars: in a log they would only be noise."""
 

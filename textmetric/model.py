@@ -67,12 +67,12 @@ class TrainedModel:
             )
         with torch.no_grad():
             logits = self.head.logits(torch.from_numpy(embeddings))
-        labels: npt.NDArray[np.int32] = logits.argmax(dim=1).numpy().astype(np.int32)
+        labels: npt.NDArray[np.int32] = np.asarray(logits.argmax(dim=1), dtype=np.int32)
         return labels
 
     def predict_centroid(self, embeddings: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:
         """The class (n,) int32 whose centroid has the largest cosine with each embedding."""
-        return centroid_predict(self.centroids, embeddings)
+        return centroid_predict(self.centroids, embeddings).astype(np.int32, copy=False)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write ``model.json`` and ``weights.safetensors`` to ``folder``, replacing it.

@@ -7,16 +7,15 @@ one thread, so that the same input gives the same bytes in every process.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import faiss
-import joblib
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-from tqdm import tqdm
+from threadpoolctl import threadpool_limits
 
+from textmetric import parallel
 from textmetric.errors import UserError
 
 _FEWEST_ROWS = 3
@@ -27,7 +26,7 @@ _KEPT_WEIGHT = 3.0
 """A scarce class is drawn this many times as densely as the others."""
 _FEWEST_FOR_TSNE = 5
 """Below this the neighbours of every point are all other points: PCA says as much."""
-_REPORT_EVERY = 50
+_TICK_EVERY = 50
 
 
 def sample_rows(
@@ -110,7 +109,7 @@ def tsne(
     early_iterations: int = 250,
     iterations: int = 500,
     seed: int = 0,
-    progress: bool = False,
+    tick: Callable[[], Any] = lambda: None,
 ) -> NDArray[np.float32]:
     """Place embeddings in the plane so that neighbours stay neighbours (van der Maaten 2008).
 
@@ -130,7 +129,7 @@ def tsne(
         early_iterations: iterations with attraction exaggerated 12 times.
         iterations: iterations after that.
         seed: seeds the tiny jitter of the start, which sets equal rows apart.
-        progress: show a progress bar.
+        tick: called after every 50 iterations.
 
     Returns:
         (n, 2) coordinates, centred on 0.
@@ -168,7 +167,7 @@ def tsne(
             perplexity=min(perplexity, (n - 1) / 3),
             early_iterations=early_iterations,
             iterations=iterations,
-            progress=progress,
+            tick=tick,
         )
     coordinates -= coordinates.mean(axis=0)
     return coordinates.astype(np.float32)
@@ -181,7 +180,8 @@ def tsne_arms(
     early_iterations: int = 250,
     iterations: int = 500,
     seed: int = 0,
-    n_jobs: int = -1,
+    workers: int | None = None,
+    label: str = "t-SNE",
     progress: bool = False,
 ) -> list[NDArray[np.float32]]:
     """:func:`tsne` of several arms, in parallel processes.
@@ -192,32 +192,32 @@ def tsne_arms(
         early_iterations: see there.
         iterations: see there.
         seed: the same for every arm.
-        n_jobs: processes; -1 takes all cores. The result does not depend on it.
-        progress: show a progress bar over the arms.
+        workers: processes; default all cores. The result does not depend on it.
+        label: what stands before the progress bar.
+        progress: show a progress bar.
 
     Returns:
         One (n, 2) array an arm, in the order given.
     """
-    if not embeddings:
-        return []
-    # memmapping would write large arrays to a temporary folder to save copies of a few MB.
-    parallel = joblib.Parallel(
-        n_jobs=min(joblib.effective_n_jobs(n_jobs), len(embeddings)),
-        return_as="generator",
-        max_nbytes=None,
+    settings = {
+        "perplexity": perplexity,
+        "early_iterations": early_iterations,
+        "iterations": iterations,
+        "seed": seed,
+    }
+    return parallel.run(
+        _tsne_job,
+        [{"embeddings": one, **settings} for one in embeddings],
+        workers=workers,
+        ticks=early_iterations // _TICK_EVERY + iterations // _TICK_EVERY,
+        label=label,
+        unit=f"x{_TICK_EVERY} iterations",
+        progress=progress,
     )
-    arms = parallel(
-        joblib.delayed(tsne)(
-            one,
-            perplexity=perplexity,
-            early_iterations=early_iterations,
-            iterations=iterations,
-            seed=seed,
-        )
-        for one in embeddings
-    )
-    bar = tqdm(arms, total=len(embeddings), desc="t-SNE", unit="arm", disable=not progress)
-    return list(bar)
+
+
+def _tsne_job(job: dict[str, Any], tick: Callable[[], None]) -> NDArray[np.float32]:
+    return tsne(**job, tick=tick)
 
 
 def _principal_components(rows: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -254,7 +254,7 @@ def _optimised(
     perplexity: float,
     early_iterations: int,
     iterations: int,
-    progress: bool,
+    tick: Callable[[], Any],
 ) -> NDArray[np.float64]:
     # openTSNE takes two seconds to import; whoever only samples rows does not wait for it.
     from openTSNE import TSNE
@@ -265,16 +265,11 @@ def _optimised(
     affinities = PerplexityBasedNN(
         knn_index=PrecomputedNeighbors(neighbours, distances), perplexity=perplexity, n_jobs=1
     )
-    with tqdm(total=early_iterations + iterations, desc="t-SNE", disable=not progress) as bar:
-
-        def advance(*_: Any) -> None:
-            bar.update(_REPORT_EVERY)
-
-        embedding = TSNE(
-            early_exaggeration_iter=early_iterations,
-            n_iter=iterations,
-            n_jobs=1,
-            callbacks=advance if progress else None,
-            callbacks_every_iters=_REPORT_EVERY,
-        ).fit(affinities=affinities, initialization=start)
+    embedding = TSNE(
+        early_exaggeration_iter=early_iterations,
+        n_iter=iterations,
+        n_jobs=1,
+        callbacks=lambda *_: tick() and None,
+        callbacks_every_iters=_TICK_EVERY,
+    ).fit(affinities=affinities, initialization=start)
     return np.array(embedding, dtype=np.float64)

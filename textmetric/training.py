@@ -23,14 +23,12 @@ from textmetric.losses import ClassificationObjective, Family, Objective, build
 from textmetric.measures import class_centroids, retrieval
 from textmetric.model import TrainedModel
 from textmetric.params import Model, Train
-from textmetric.row_optimizer import RowOptimizer
+from textmetric.optimizers import DenseOptimizer, RowOptimizer
 from textmetric.text import LabelledTokens, TokenizedCorpus
 
 COLLAPSE_DISTANCE = 1e-3
 VALIDATION_ROWS = 1000
 """The learning curve measures MAP@R on at most so many validation rows."""
-
-_DENSE = {"sgd": torch.optim.SGD, "adagrad": torch.optim.Adagrad, "adam": torch.optim.Adam}
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ def fit(
     dense = list(objective.parameters())
     if encoder.linear is not None and not frozen:
         dense += encoder.linear.parameters()
-    dense_optimizer = _DENSE[settings.optimizer](dense, lr=settings.lr) if dense else None
+    dense_optimizer = DenseOptimizer(dense, settings.optimizer)
     rows_optimizer = RowOptimizer(encoder.weight.detach(), settings.optimizer)
     encoder.train()
     objective.train()
@@ -107,13 +105,8 @@ def fit(
                 bags.requires_grad_(not frozen)
                 embeddings = encoder.project(bags)
                 loss = objective(embeddings, target)
-                if dense_optimizer is not None:
-                    dense_optimizer.zero_grad()
-                    for group in dense_optimizer.param_groups:
-                        group["lr"] = lr
                 loss.backward()
-                if dense_optimizer is not None:
-                    dense_optimizer.step()
+                dense_optimizer.step(lr)
                 if bags.grad is not None:
                     rows_optimizer.step(batch, bags.grad, lr)
                 losses.append(loss.detach())

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from textmetric.errors import UserError
-from textmetric.row_optimizer import OPTIMIZERS, RowOptimizer
+from textmetric.optimizers import OPTIMIZERS, DenseOptimizer, RowOptimizer
 from textmetric.text import RaggedTokens
 
 TORCH = {"sgd": torch.optim.SGD, "adagrad": torch.optim.Adagrad, "adam": torch.optim.SparseAdam}
@@ -70,6 +70,31 @@ def test_a_repeated_token_gets_its_share_for_every_time_it_occurs() -> None:
     weight = torch.zeros(3, 1)
     RowOptimizer(weight, "sgd").step(batch([[1, 1, 2, 2], [2]]), torch.tensor([[4.0], [10]]), lr=1)
     assert weight.flatten().tolist() == [0, -2, -12]
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_dense_updates_equal_torchs_optimiser_step_by_step(name: str) -> None:
+    torch.manual_seed(0)
+    twin = nn.Linear(3, 2).double()
+    ours = nn.Linear(3, 2).double()
+    ours.load_state_dict(twin.state_dict())
+    idle = torch.ones(2, requires_grad=True)
+    reference = {"adam": torch.optim.Adam}.get(name, TORCH[name])(twin.parameters(), lr=0.1)
+    optimizer = DenseOptimizer([*ours.parameters(), idle], name)
+    for step in range(20):
+        batch = torch.randn(4, 3, dtype=torch.float64)
+        reference.param_groups[0]["lr"] = lr = 0.1 * (1 - step / 20)
+        reference.zero_grad()
+        twin(batch).square().sum().backward()
+        reference.step()
+        ours(batch).square().sum().backward()
+        optimizer.step(lr)
+        for one, other in zip(ours.parameters(), twin.parameters(), strict=True):
+            # Adam adds its eps of 1e-8 inside the bias correction, and we outside
+            tolerance = 1e-6 if name == "adam" else 1e-12
+            torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance)
+            assert one.grad is None
+    assert (idle == 1).all()
 
 
 def test_an_unknown_name_is_an_error_that_suggests_the_nearest() -> None:
