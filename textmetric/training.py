@@ -22,8 +22,8 @@ from textmetric.errors import UserError
 from textmetric.losses import ClassificationObjective, Family, Objective, build
 from textmetric.measures import class_centroids, retrieval
 from textmetric.model import TrainedModel
-from textmetric.params import Model, Train
 from textmetric.optimizers import DenseOptimizer, RowOptimizer
+from textmetric.params import Model, Train
 from textmetric.text import LabelledTokens, TokenizedCorpus
 
 COLLAPSE_DISTANCE = 1e-3

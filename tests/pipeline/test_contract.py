@@ -6,15 +6,17 @@ import ast
 import collections
 import functools
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from stages.code import STAGES
+from textmetric.provenance import code_of
+
 ROOT = Path(__file__).parents[2]
-# Only a docstring and a lazy import stand in these; the objectives are tracked by the hashes
-# in data/objectives/, which the trainings depend on.
-NOT_TRACKED = {"textmetric/__init__.py", "stages/__init__.py"}
 
 
 @functools.cache
@@ -32,55 +34,9 @@ def module_of(stage: Any) -> str:
     return words[2]
 
 
-def file_of(module: str) -> Path | None:
-    path = ROOT.joinpath(*module.split("."))
-    for file in (path / "__init__.py", path.with_suffix(".py")):
-        if file.is_file():
-            return file.relative_to(ROOT)
-    return None
-
-
-@functools.cache
-def imports(module: str) -> frozenset[str]:
-    """The modules of this repository that ``module`` imports itself, wherever in its code."""
-    file = file_of(module)
-    assert file is not None
-    tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
-            node.body = []
-    found = set()
-    for node in ast.walk(tree):
-        names = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        found |= {
-            name
-            for name in names
-            if name.split(".")[0] in ("textmetric", "stages") and file_of(name)
-        }
-    # importing a.b.c runs a/__init__.py and a/b/__init__.py too
-    parents = {name.rsplit(".", depth)[0] for name in found for depth in range(name.count(".") + 1)}
-    return frozenset(found | parents)
-
-
-def files_used(module: str) -> set[str]:
-    seen, waiting = set(), [module]
-    while waiting:
-        name = waiting.pop()
-        if name not in seen and str(file_of(name)) not in NOT_TRACKED:
-            seen.add(name)
-            waiting += imports(name)
-    return {str(file_of(name)) for name in seen}
-
-
 def params_read(module: str) -> set[str]:
     """The keys ``params.a.b`` that a stage's own file reads, such as ``data.limit``."""
-    file = file_of(module)
-    assert file is not None
-    tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+    tree = ast.parse(ROOT.joinpath(*module.split(".")).with_suffix(".py").read_text("utf-8"))
     keys = set()
     for node in ast.walk(tree):
         chain: list[str] = []
@@ -114,32 +70,37 @@ def test_no_two_stages_write_the_same_place() -> None:
         assert not set(out.parents) & set(outs), f"{out} lies inside another stage's output"
 
 
-@pytest.mark.parametrize("name", sorted(stages()))
-def test_code_that_a_stage_imports_is_among_its_dependencies(name: str) -> None:
-    stage = stages()[name]
-    declared = [Path(dep.fs_path).relative_to(ROOT) for dep in stage.deps]
-    missing = {
-        file
-        for file in files_used(module_of(stage))
-        if not any(place == Path(file) or place in Path(file).parents for place in declared)
-    }
-    objectives = {file for file in missing if file.startswith("textmetric/losses/")}
-    if "data/objectives" in {str(place.parent) for place in declared}:
-        missing -= objectives
-    assert missing == set()
+def test_every_stage_depends_on_the_record_of_its_own_code() -> None:
+    for name, stage in stages().items():
+        records = {
+            Path(dep.fs_path).relative_to(ROOT).as_posix()
+            for dep in stage.deps
+            if "data/code" in dep.fs_path
+        }
+        module = module_of(stage).removeprefix("stages.")
+        assert records == (set() if module == "code" else {f"data/code/{module}.json"}), name
+    used = {module_of(stage).removeprefix("stages.") for stage in stages().values()}
+    assert used == {*STAGES, "code"}
 
 
-@pytest.mark.parametrize("name", sorted(stages()))
-def test_code_among_the_dependencies_is_imported(name: str) -> None:
-    stage = stages()[name]
-    used = [Path(file) for file in files_used(module_of(stage))]
-    idle = [
-        place
-        for place in (Path(dep.fs_path).relative_to(ROOT) for dep in stage.deps)
-        if place.parts[0] in ("textmetric", "stages")
-        and not any(file == place or place in file.parents for file in used)
-    ]
-    assert idle == []
+def test_the_record_of_code_is_made_anew_when_any_code_changes() -> None:
+    deps = {Path(dep.fs_path).relative_to(ROOT).as_posix() for dep in stages()["code"].deps}
+    assert {"stages", "textmetric"} <= deps
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_every_module_that_a_stage_really_imports_is_in_its_record(name: str) -> None:
+    script = (
+        f"import sys, stages.{name}\n"
+        "print(*(m.__file__ for n, m in sys.modules.items()"
+        " if n.split('.')[0] in ('textmetric', 'stages') and '.' in n))"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    imported = {Path(file).relative_to(ROOT).as_posix() for file in finished.stdout.split()}
+    assert len(imported) > 3
+    assert imported <= set(code_of([f"stages.{name}"], ROOT))
 
 
 @pytest.mark.parametrize("name", sorted(stages()))
@@ -169,7 +130,7 @@ def test_a_changed_loss_runs_no_classification_again() -> None:
     for name, stage in stages().items():
         if name.startswith("train_cls"):
             assert not any(key.split(".")[0] == "loss" for key in params_declared(stage))
-            assert "data/objectives/metric.json" not in {dep.def_path for dep in stage.deps}
+            assert not any("objectives" in dep.fs_path for dep in stage.deps)
 
 
 def test_nothing_but_the_cost_table_depends_on_costs() -> None:

@@ -72,7 +72,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_params(folder)
     write_table(folder / "few.csv", "label", 120, seed=0)
     write_table(folder / "many.csv", "topic", 150, seed=1)
-    steps: list[tuple[str, ...]] = [("objectives",)]
+    steps: list[tuple[str, ...]] = [("code",)]
     for role in ("target", "source"):
         steps += [("download", "--role", role), ("tokenize", "--role", role)]
     for split in ("target", "target-scarce-0", "source"):
@@ -135,9 +135,9 @@ def test_a_stage_that_runs_again_writes_the_same_bytes(project: Path) -> None:
 @pytest.mark.parametrize(
     ("sections", "step", "said"),
     [
-        ({"loss": {"margin": -1}}, ("objectives",), "loss.margin is -1"),
-        ({"loss": {"name": "tripplet"}}, ("objectives",), "did you mean 'triplet'"),
-        ({"train": {"lr": "fast"}}, ("objectives",), "train.lr is 'fast'"),
+        ({"loss": {"margin": -1}}, ("code",), "loss.margin is -1"),
+        ({"loss": {"name": "tripplet"}}, ("code",), "did you mean 'triplet'"),
+        ({"train": {"lr": "fast"}}, ("code",), "train.lr is 'fast'"),
         ({"corpora": {"target": "none.csv"}}, ("download", "--role", "target"), "none.csv"),
         (
             {"corpora": {"target": {"path": "few.csv", "text": "body"}}},

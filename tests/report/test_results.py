@@ -16,11 +16,19 @@ from textmetric.report.results import write_results
 
 ARMS = ["cls_shuffled", "cls_balanced", "metric_shuffled", "metric_balanced"]
 SPLITS = {"target": "target", "target-scarce-1": "target", "source": "source"}
-KEYS = (
-    "knn_accuracy centroid_accuracy cohesion between_class_cosine gap recall_at_1 recall_at_10 "
-    "recall_at_100 r_precision map_at_r"
-).split()
-SCARCE = "scarce_cohesion scarce_map_at_r scarce_recall_at_1 scarce_among_cosine".split()
+KEYS = [
+    "knn_accuracy",
+    "centroid_accuracy",
+    "cohesion",
+    "between_class_cosine",
+    "gap",
+    "recall_at_1",
+    "recall_at_10",
+    "recall_at_100",
+    "r_precision",
+    "map_at_r",
+]
+SCARCE = ["scarce_cohesion", "scarce_map_at_r", "scarce_recall_at_1", "scarce_among_cosine"]
 
 
 def record(split: str, arm: str, seeds: list[int]) -> dict[str, Any]:

@@ -7,11 +7,8 @@ depends on the code of its own objective alone.
 
 from __future__ import annotations
 
-import ast
-import hashlib
 from collections.abc import Mapping
 from importlib import import_module
-from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 import pydantic
@@ -28,6 +25,7 @@ __all__ = [
     "build",
     "describe",
     "family_of",
+    "module_of",
     "parameters",
 ]
 
@@ -132,34 +130,19 @@ def family_of(name: str) -> Family:
 
 
 def describe(family: Family, params: Mapping[str, Any]) -> dict[str, Any]:
-    """What a training with this objective depends on: its parameters and its code.
-
-    Args:
-        family: ``classification`` or ``metric``.
-        params: see :func:`build`.
-
-    Returns:
-        ``name``; ``parameters``, defaults filled in; ``code``: the sha256 of the objective's own
-        file and of those of this folder that it imports, by file name.
+    """The name and all parameters of an objective, defaults filled in; see :func:`build`.
 
     Raises:
         UserError: As ``build``.
     """
-    checked = parameters(family, params)
-    folder = Path(__file__).parent
-    waiting = [OBJECTIVES[family][params["name"]].partition(".")[0]]
-    code: dict[str, str] = {}
-    while waiting:
-        name = waiting.pop()
-        source = (folder / f"{name}.py").read_bytes()
-        code[name] = hashlib.sha256(source).hexdigest()
-        for node in ast.walk(ast.parse(source)):
-            if isinstance(node, ast.ImportFrom) and node.module:
-                imported = node.module.removeprefix(f"{__name__}.")
-                if (folder / f"{imported}.py").is_file() and imported not in code:
-                    waiting.append(imported)
-    return {
-        "name": params["name"],
-        "parameters": checked.model_dump(),
-        "code": dict(sorted(code.items())),
-    }
+    return {"name": params.get("name"), "parameters": parameters(family, params).model_dump()}
+
+
+def module_of(family: Family, params: Mapping[str, Any]) -> str:
+    """The dotted name of the module that holds the objective; see :func:`build`.
+
+    Raises:
+        UserError: As ``build``.
+    """
+    parameters(family, params)
+    return f"{__name__}.{OBJECTIVES[family][params['name']].rpartition('.')[0]}"

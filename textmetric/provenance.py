@@ -1,0 +1,83 @@
+"""Which code a result comes from: the files that a module imports, and their hashes.
+
+DVC runs a stage again when a file that it depends on changes. Listing a dozen code files for
+each of 76 stages would make dvc.lock so large that DVC, which reads and writes all of it after
+every stage, spends minutes on it; so a stage depends on one small file made from this instead.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from textmetric.errors import UserError
+
+PACKAGES = ("textmetric", "stages")
+
+
+def code_of(modules: Iterable[str], root: str | os.PathLike[str] = ".") -> dict[str, str]:
+    """The sha256 of every file that ``modules`` run, by path, in the order of the paths.
+
+    Imports are followed wherever they stand in a file, but for those for type checking only,
+    and inside ``textmetric`` and ``stages``; other packages are pinned by the lock file. What is
+    imported by a name made at run time must be among ``modules``.
+
+    Args:
+        modules: dotted names, such as ``stages.embed``.
+        root: the folder that holds the packages.
+
+    Raises:
+        UserError: a module is not there, or has a syntax error.
+    """
+    root = Path(root)
+    waiting, found = list(modules), dict[str, str]()
+    while waiting:
+        module = waiting.pop()
+        file = _file_of(module, root)
+        if file is None:
+            raise UserError(f"there is no module {module} in {root.resolve()}: check its name")
+        path = file.relative_to(root).as_posix()
+        # The packages' own __init__ give names lazily; following those would join everything.
+        if path in found or module in PACKAGES:
+            continue
+        source = file.read_bytes()
+        found[path] = hashlib.sha256(source).hexdigest()
+        waiting += _imports(source, path, root)
+    return dict(sorted(found.items()))
+
+
+def _file_of(module: str, root: Path) -> Path | None:
+    path = root.joinpath(*module.split("."))
+    for file in (path / "__init__.py", path.with_suffix(".py")):
+        if file.is_file():
+            return file
+    return None
+
+
+def _imports(source: bytes, path: str, root: Path) -> set[str]:
+    try:
+        tree = ast.parse(source)
+    except SyntaxError as error:
+        raise UserError(f"{path}, line {error.lineno}: {error.msg}: mend it") from None
+    skipped = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+        for statement in node.body
+        for inner in ast.walk(statement)
+    }
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            # `from a.b import c` may mean the module a.b.c
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    ours = {name for name in names if name.partition(".")[0] in PACKAGES and _file_of(name, root)}
+    # importing a.b.c runs a/b/__init__.py too
+    return ours | {name.rpartition(".")[0] for name in ours if name.count(".") > 1}
