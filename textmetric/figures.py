@@ -16,6 +16,7 @@ import matplotlib.style
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
@@ -55,7 +56,9 @@ _MANY = len(_PALETTE)
 _NAMED = 8
 """So many of the largest classes are then named in the picture."""
 _LONGEST_NAME = 32
-_DPI = 120
+_DOT: dict[str, Any] = {"s": 11, "linewidths": 0, "alpha": 0.7}
+_TRIANGLE: dict[str, Any] = {"s": 22, "linewidths": 0.3, "edgecolors": "white", "alpha": 0.95}
+_DPI = 110
 
 
 @contextmanager
@@ -71,12 +74,19 @@ def _figure(path: str | os.PathLike[str], width: float, height: float) -> Iterat
         "legend.frameon": False,
         "savefig.facecolor": "white",  # a code host's dark theme must not shine through
     }
+    # The engine's own padding cuts into the titles of the top row.
+    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
     with matplotlib.style.context(["default", own]):
-        figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
+        figure = Figure(figsize=(width, height), dpi=_DPI, layout=layout)
         yield figure
         with replacing_file(path) as temporary:
             # The version of matplotlib would otherwise stand in the file.
-            figure.savefig(temporary, format="png", metadata={"Software": None})
+            figure.savefig(
+                temporary,
+                format="png",
+                metadata={"Software": None},
+                pil_kwargs={"optimize": True},
+            )
 
 
 def tsne_panels(
@@ -89,91 +99,72 @@ def tsne_panels(
     """Draw the arms side by side, with one legend, scarce classes as red triangles on top.
 
     Up to 10 classes have a colour and a legend entry each. With more, every class has a muted
-    colour of its own, the largest are named in the picture, and the legend tells scarce from
-    other.
+    colour of its own, the largest are named in the picture where there is room, and the legend
+    tells scarce from other.
 
     Args:
         path: the PNG to write.
-        panels: title → (n, 2) coordinates, the same rows in every panel.
+        panels: arm, or any title → (n, 2) coordinates, the same rows in every panel.
         labels: (n,) class ids of the rows.
         label_names: name of each class id.
         scarce: class ids to draw in red.
     """
     present, rows = np.unique(labels, return_counts=True)
-    red = [int(label) for label in present if label in set(scarce)]
-    others = [int(label) for label in present if label not in set(scarce)]
+    marked = np.isin(present, np.asarray(scarce, dtype=np.int64))
     many = len(present) > _MANY
-    colours = _muted(len(others)) if many else _PALETTE
-    shapes = "o" if many else _SHAPES
-    styles: dict[int, dict[str, Any]] = {}
-    for place, label in enumerate(others):
-        styles[label] = {
-            "color": colours[place],
-            "marker": shapes[place % len(shapes)],
-            "markersize": 3.4,
-            "markeredgewidth": 0,
-            "alpha": 0.7,
-        }
-    for label in red:
-        styles[label] = {
-            "color": SCARCE,
-            "marker": "^",
-            "markersize": 4.6,
-            "markeredgewidth": 0.35,
-            "markeredgecolor": "white",
-            "alpha": 0.95,
-        }
-    largest = [int(label) for label in present[np.argsort(-rows, kind="stable")[:_NAMED]]]
+    # By the place among all classes: a class keeps its colour when another one is scarce.
+    colours = _muted(len(present)) if many else list(_PALETTE[: len(present)])
+    shapes = ["o"] * len(present) if many else [_SHAPES[i % 3] for i in range(len(present))]
+    looks = [
+        (SCARCE, "^") if is_scarce else look
+        for is_scarce, look in zip(marked, zip(colours, shapes, strict=True), strict=True)
+    ]
+    place = np.searchsorted(present, labels)
+    row_colours = np.array([colour for colour, _ in looks])[place]
+    row_shapes = np.array([shape for _, shape in looks])[place]
+    largest = present[np.argsort(-rows, kind="stable")[: _NAMED if many else 0]]
 
     columns = max(1, min(len(panels), 2 if len(panels) <= 4 else 3))
     lines = max(1, -(-len(panels) // columns))
-    with _figure(path, 4.7 * columns, 4.7 * lines + 0.6) as figure:
+    with _figure(path, 4.7 * columns, 4.7 * lines + 0.7) as figure:
         axes = figure.subplots(lines, columns, squeeze=False).ravel()
         for axis in axes[len(panels) :]:
             axis.set_visible(False)
         for axis, (title, coordinates) in zip(axes, panels.items(), strict=False):
-            axis.set(title=_plain(title), xticks=[], yticks=[])
+            axis.set(title=_plain(arm_title(title)), xticks=[], yticks=[])
             axis.spines[["top", "right"]].set_visible(True)
             axis.spines[:].set_color("#BBBBBB")
             _square(axis, coordinates)
-            for label, style in styles.items():
-                axis.plot(*coordinates[labels == label].T, linestyle="", **style)
-            for label in largest if many else ():
-                _name_class(axis, coordinates[labels == label], label_names[label])
-        _tsne_legend(figure, styles, red, others, label_names, many)
-
-
-def _tsne_legend(
-    figure: Figure,
-    styles: Mapping[int, dict[str, Any]],
-    red: Sequence[int],
-    others: Sequence[int],
-    label_names: Sequence[str],
-    many: bool,
-) -> None:
-    if many:
-        entries = {}
-        if red:
-            entries[f"scarce ({len(red)} classes)"] = styles[red[0]]
-        if others:
-            title = f"{len(others)} {'other ' if red else ''}classes, the largest named"
-            entries[title] = {**styles[others[0]], "color": "#777777"}
-        legend = list(entries.items())
-    else:
-        legend = [
-            (_plain(label_names[label]) + (" (scarce)" if label in red else ""), styles[label])
-            for label in sorted(styles)
-        ]
-    if not legend:
-        return
-    handles = [Line2D([], [], linestyle="", **{**style, "markersize": 7}) for _, style in legend]
-    figure.legend(
-        handles,
-        [title for title, _ in legend],
-        loc="outside lower center",
-        ncols=min(len(legend), 4),
-        handletextpad=0.3,
-    )
+            # One call a shape, rows in their order: no class lies on top of a whole other one.
+            for shape in (*_SHAPES, "^"):
+                dots = row_shapes == shape
+                axis.scatter(
+                    *coordinates[dots].T,
+                    c=row_colours[dots],
+                    marker=shape,
+                    **(_TRIANGLE if shape == "^" else _DOT),
+                )
+            places = [(label_names[label], coordinates[labels == label]) for label in largest]
+            _name_classes(axis, places)
+        if many:
+            entries = [(f"scarce ({marked.sum()} classes)", SCARCE, "^")] * bool(marked.any())
+            other = "other " if marked.any() else ""
+            if not marked.all():
+                count = int((~marked).sum())
+                title = f"{count} {other}classes, a colour each"
+                entries.append((title, "#888888", "o"))
+        else:
+            entries = [
+                (label_names[int(label)] + " (scarce)" * bool(is_scarce), *look)
+                for label, is_scarce, look in zip(present, marked, looks, strict=True)
+            ]
+        _legend(
+            figure,
+            {
+                title: {"color": colour, "marker": shape, "linestyle": "", "markersize": 6}
+                for title, colour, shape in entries
+            },
+        )
 
 
 def learning_curves(path: str | os.PathLike[str], curves: Mapping[str, pd.DataFrame]) -> None:
@@ -207,7 +198,7 @@ def learning_curves(path: str | os.PathLike[str], curves: Mapping[str, pd.DataFr
                 _band(axis, curves[arm], column, looks[arm])
             axis.set(title=title, xlabel="epoch")
             axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        _line_legend(figure, {arm_title(arm): look for arm, look in looks.items()})
+        _legend(figure, {arm_title(arm): look for arm, look in looks.items()})
 
 
 def finetune_curves(path: str | os.PathLike[str], frames: Mapping[str, pd.DataFrame]) -> None:
@@ -240,7 +231,7 @@ def finetune_curves(path: str | os.PathLike[str], frames: Mapping[str, pd.DataFr
                     _band(axis, frame[frame["tuning"] == tuning], column, looks[init])
                 axis.set(title=f"validation {measure}, {TUNINGS[tuning]}", xlabel="epoch")
                 axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        _line_legend(figure, {FAMILIES.get(init, init): look for init, look in looks.items()})
+        _legend(figure, {FAMILIES.get(init, init): look for init, look in looks.items()})
 
 
 def measure_dots(
@@ -288,6 +279,7 @@ def measure_dots(
                     elinewidth=1.2,
                 )
             axis.set(title=measure.title, ylim=(len(splits) - 0.5, -0.5))
+            axis.xaxis.set_major_locator(MaxNLocator(6))
             axis.set_yticks(range(len(splits)), [_plain(split) for split in splits])
             axis.tick_params(axis="y", length=0)
             axis.grid(axis="y", visible=False)
@@ -302,7 +294,7 @@ def measure_dots(
             }
             for arm, look in looks.items()
         }
-        _line_legend(figure, handles)
+        _legend(figure, handles)
 
 
 def _looks(arms: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -332,7 +324,8 @@ def _band(axis: Any, frame: pd.DataFrame, column: str, look: Mapping[str, Any]) 
     axis.plot(epochs, mean, linewidth=1.6, marker=marker, markersize=4, **look)
 
 
-def _line_legend(figure: Figure, entries: Mapping[str, Mapping[str, Any]]) -> None:
+def _legend(figure: Figure, entries: Mapping[str, Mapping[str, Any]]) -> None:
+    """One legend for all panels, below them: title → how the line or mark looks."""
     if not entries:
         return
     figure.legend(
@@ -343,11 +336,23 @@ def _line_legend(figure: Figure, entries: Mapping[str, Mapping[str, Any]]) -> No
     )
 
 
-def _name_class(axis: Any, dots: NDArray[np.floating], name: str) -> None:
-    """Write the class's name at the dot nearest to its median: inside the class, mostly."""
-    nearest = np.abs(dots - np.median(dots, axis=0)).sum(axis=1).argmin()
-    text = axis.text(*dots[nearest], _plain(name), fontsize=7, ha="center", va="center")
-    text.set_path_effects([withStroke(linewidth=2, foreground="white")])
+def _name_classes(axis: Any, classes: Sequence[tuple[str, NDArray[np.floating]]]) -> None:
+    """Write each name at the dot nearest to its class's median: inside the class, mostly.
+
+    A name that would cover one written before is left out, so put the largest class first.
+    """
+    width = np.ptp(axis.get_xlim())
+    written: list[tuple[NDArray[np.floating], NDArray[np.floating]]] = []
+    for name, dots in classes:
+        nearest = np.abs(dots - np.median(dots, axis=0)).sum(axis=1).argmin()
+        centre, line = dots[nearest], _plain(name)
+        # Half width and height of 7-point letters, as shares of the panel's width.
+        half = width * np.array([0.0075 * len(line), 0.014])
+        if any((np.abs(centre - other) < half + reach).all() for other, reach in written):
+            continue
+        written.append((centre, half))
+        text = axis.text(*centre, line, fontsize=7, ha="center", va="center")
+        text.set_path_effects([withStroke(linewidth=2, foreground="white")])
 
 
 def _square(axis: Any, coordinates: NDArray[np.floating]) -> None:

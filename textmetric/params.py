@@ -88,7 +88,7 @@ class Evaluate(Section):
 class Tsne(Section):
     """The pictures."""
 
-    points: int | None = Field(default=1500, ge=10)
+    points: int | None = Field(default=1000, ge=10)
     perplexity: float = Field(default=30, gt=1)
     seed: int = Field(default=0, ge=0)
 
@@ -97,7 +97,7 @@ class Finetune(Section):
     """The transfer from source to target."""
 
     sampler: str = "shuffled"
-    epochs: int = Field(default=5, ge=1)
+    epochs: int = Field(default=3, ge=1)
     lr: float = Field(default=0.05, gt=0)
     tanh: bool = True
 

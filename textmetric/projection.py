@@ -22,8 +22,6 @@ _FEWEST_ROWS = 3
 """Dots that an ordinary class keeps at least."""
 _FEWEST_KEPT_ROWS = 12
 """Dots that a scarce class keeps at least: fewer do not show whether it holds together."""
-_KEPT_WEIGHT = 3.0
-"""A scarce class is drawn this many times as densely as the others."""
 _FEWEST_FOR_TSNE = 5
 """Below this the neighbours of every point are all other points: PCA says as much."""
 _TICK_EVERY = 50
@@ -38,16 +36,17 @@ def sample_rows(
     """Choose rows to draw: seeded, stratified by class.
 
     The sample has ``points`` rows. Every class gets a share in proportion to its rows, but at
-    least 3 rows; a class in ``keep`` is drawn three times as densely as the others and gets at
-    least 12 rows; no class gets more rows than it has. Where the least numbers add up to more
-    than ``points`` (200 classes and 500 points), they win and the sample is larger.
+    least 3 rows, or at least 12 if it is in ``keep``, as far as it has so many. So a class that
+    is large in the test set is not drawn denser than others for being scarce in training, while
+    a rare one is. Where the least numbers add up to more than ``points`` (200 classes and 500
+    points), they win and the sample is larger.
 
     Args:
         labels: (n,) class ids.
         points: rows to choose, >= 1; ``None`` (or n and more) chooses all.
         seed: which rows of a class are chosen, >= 0.
-        keep: class ids to draw more densely, such as the scarce ones; ids that no row has
-            are ignored.
+        keep: class ids that keep more rows, such as the scarce ones; ids that no row has are
+            ignored.
 
     Returns:
         (m,) rows, ascending.
@@ -65,7 +64,6 @@ def sample_rows(
     quota = _quotas(
         rows,
         least=np.minimum(rows, np.where(kept, _FEWEST_KEPT_ROWS, _FEWEST_ROWS)),
-        weight=rows * np.where(kept, _KEPT_WEIGHT, 1.0),
         points=points,
     )
     shuffled = np.random.default_rng(seed).permutation(n)
@@ -78,10 +76,9 @@ def sample_rows(
 def _quotas(
     rows: NDArray[np.int64],
     least: NDArray[np.int64],
-    weight: NDArray[np.float64],
     points: int,
 ) -> NDArray[np.int64]:
-    """Rows a class: ``clip(scale * weight, least, rows)``, the scale such that they add up.
+    """Rows a class: ``clip(scale * rows, least, rows)``, the scale such that they add up.
 
     All arguments but ``points`` are (C,). What rounding down leaves goes to the largest
     remainders, ties to the lower class id.
@@ -89,11 +86,11 @@ def _quotas(
     low, high = 0.0, 1.0  # at scale 1 every class has all its rows
     for _ in range(60):
         scale = (low + high) / 2
-        if np.clip(scale * weight, least, rows).sum() <= points:
+        if np.clip(scale * rows, least, rows).sum() <= points:
             low = scale
         else:
             high = scale
-    exact = np.clip(low * weight, least, rows)
+    exact = np.clip(low * rows, least, rows)
     quota: NDArray[np.int64] = np.floor(exact).astype(np.int64)
     left = max(0, points - int(quota.sum()))
     largest = np.argsort(quota - exact, kind="stable")

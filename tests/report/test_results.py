@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from textmetric.errors import UserError
-from textmetric.files import write_json
+from textmetric.files import read_json, write_json
 from textmetric.measures import summarise
 from textmetric.report.costs import write_costs
 from textmetric.report.results import write_results
@@ -116,7 +116,8 @@ def text_of(root: Path) -> str:
 def test_every_picture_that_the_page_shows_is_there(study: Path) -> None:
     shown = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text_of(study))
     drawn = [path for path in shown if path.startswith("figures/")]
-    assert len(drawn) == 2 + len(SPLITS)
+    # measures of each role, the transfer, and the curves of each split
+    assert len(drawn) == 2 + 1 + len(SPLITS)
     assert len(shown) == len(drawn) + len(SPLITS)  # and a t-SNE picture a split
     for path in drawn:
         assert (study / "reports" / path).read_bytes().startswith(b"\x89PNG")
@@ -131,7 +132,7 @@ def test_every_table_has_rows_of_one_length(study: Path) -> None:
 def test_means_stand_with_their_intervals_and_differences_are_paired(study: Path) -> None:
     text = text_of(study)
     # MAP@R .5 .55 .6: sd .05, t(.975, 2) = 4.303, half = 4.303 · .05 / √3 = .124
-    assert "| classification, shuffled | 0.550 ± 0.124 |" in text
+    assert "| MAP@R ↑ | 0.550 ± 0.124 | 0.550 ± 0.124 | 0.650 ± 0.124 | 0.650 ± 0.124 |" in text
     # the seeds differ, the pairs do not: the interval of the difference has no width
     assert "| MAP@R ↑ | +0.100 [+0.100, +0.100] | +0.100 [+0.100, +0.100] |" in text
 
@@ -185,6 +186,50 @@ def test_a_missing_file_is_named_and_nothing_is_written(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"cls_shuffled\.json is missing: run the stage"):
         write_results(tmp_path, splits=SPLITS, arms=ARMS)
     assert not (tmp_path / "reports").exists()
+
+
+def test_names_from_the_data_are_not_taken_for_markdown(tmp_path: Path) -> None:
+    write_study(tmp_path, [0, 1])
+    for arm in ARMS:
+        path = tmp_path / f"data/measures/target/{arm}.json"
+        write_json(path, read_json(path) | {"label_names": ["__init__", "<b>", "x\ny"]})
+    write_results(tmp_path, splits={"target": "target"}, arms=ARMS)
+    rows = [line.split(" | ")[0] for line in text_of(tmp_path).splitlines()]
+    assert {r"| \_\_init\_\_", r"| \<b\>", "| x y"} <= set(rows)
+
+
+def test_only_the_splits_and_arms_asked_for_are_read(tmp_path: Path) -> None:
+    write_study(tmp_path, [0, 1])
+    (tmp_path / "data/measures/source/cls_shuffled.json").write_text("damaged")
+    arms = ["cls_shuffled", "metric_shuffled"]
+    write_results(tmp_path, splits={"target": "target"}, arms=arms)
+    assert "balanced" not in text_of(tmp_path)
+    assert "my source" not in text_of(tmp_path)
+
+
+def test_figures_of_a_split_that_is_gone_go_too(tmp_path: Path) -> None:
+    write_study(tmp_path, [0, 1])
+    stale = tmp_path / "reports" / "figures" / "stale.png"
+    stale.parent.mkdir(parents=True)
+    stale.touch()
+    write_results(tmp_path, splits={"target": "target"}, arms=ARMS)
+    assert not stale.exists()
+
+
+def test_a_record_of_another_version_is_named_with_the_key_it_lacks(tmp_path: Path) -> None:
+    write_study(tmp_path, [0, 1])
+    path = tmp_path / "data/measures/target/cls_balanced.json"
+    write_json(path, {"seeds": [0, 1]})
+    with pytest.raises(UserError, match=r"cls_balanced\.json lacks 'label_names': run stage"):
+        write_results(tmp_path, splits=SPLITS, arms=ARMS)
+
+
+def test_arms_of_other_seeds_cannot_be_paired(tmp_path: Path) -> None:
+    write_study(tmp_path, [0, 1])
+    path = tmp_path / "data/measures/target/metric_shuffled.json"
+    write_json(path, read_json(path) | {"seeds": [0, 7]})
+    with pytest.raises(UserError, match=r"has the seeds \[0, 7\], but cls_shuffled has \[0, 1\]"):
+        write_results(tmp_path, splits=SPLITS, arms=ARMS)
 
 
 def test_costs_tell_seconds_and_memory_of_every_arm(study: Path) -> None:

@@ -13,6 +13,11 @@ def test_the_examples_in_the_docstrings_hold() -> None:
         assert result.failed == 0
 
 
+def test_what_is_no_arm_keeps_its_name() -> None:
+    assert names.arm_title("my_own_picture") == "my_own_picture"
+    assert names.arm_title("scratch") == "from scratch"
+
+
 def test_a_value_that_is_missing_is_a_dash_and_one_seed_has_no_interval() -> None:
     assert tables.with_interval(None) == "–"
     assert tables.with_interval([None, None, None]) == "–"

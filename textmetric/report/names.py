@@ -70,12 +70,14 @@ def sampler(arm: str) -> str:
 
 
 def arm_title(arm: str) -> str:
-    """An arm in words.
+    """An arm in words; what is no arm stays as it is.
 
     >>> arm_title("metric_balanced")
     'metric learning, balanced'
     """
-    words = FAMILIES.get(family(arm), family(arm))
+    if family(arm) not in FAMILIES:
+        return arm
+    words = FAMILIES[family(arm)]
     return f"{words}, {sampler(arm)}" if sampler(arm) else words
 
 

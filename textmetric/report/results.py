@@ -26,13 +26,23 @@ from textmetric.report.names import (
     pairs,
     sampler,
 )
-from textmetric.report.tables import difference, table, with_interval
+from textmetric.report.tables import difference, plain, table, with_interval
 
 FEW_CLASSES = 20
 """Up to so many classes every class has a row of its own; above it, their statistics do."""
 INITS = ("cls", "metric", "scratch")
 
 Record = dict[str, Any]
+_RECORD_KEYS = (
+    "seeds",
+    "label_names",
+    "train_rows",
+    "scarce",
+    "counts",
+    "per_seed",
+    "interval",
+    "per_class",
+)
 
 
 def write_results(
@@ -56,10 +66,7 @@ def write_results(
         role: read_json(root / "data" / "raw" / role / "summary.json")
         for role in dict.fromkeys(splits.values())
     }
-    records = {
-        split: {arm: read_json(root / "data" / "measures" / split / f"{arm}.json") for arm in arms}
-        for split in splits
-    }
+    records = {split: _records(root / "data" / "measures" / split, arms) for split in splits}
     objectives = {
         family: read_json(root / "data" / "objectives" / f"{family}.json")
         for family in ("classification", "metric")
@@ -71,7 +78,9 @@ def write_results(
     transfers = {init: _read_csv(root / "data" / "finetune" / f"{init}.csv") for init in INITS}
     seeds = next(iter(next(iter(records.values())).values()))["seeds"]
     with replacing_folder(root / "reports" / "figures") as figures:
-        measure_dots(figures / "measures.png", _long(records))
+        for role in corpora:
+            of_role = {split: records[split] for split in splits if splits[split] == role}
+            measure_dots(figures / f"measures-{role}.png", _long(of_role))
         finetune_curves(figures / "transfer.png", transfers)
         for split, by_arm in curves.items():
             learning_curves(figures / f"curves-{split}.png", by_arm)
@@ -79,7 +88,7 @@ def write_results(
         [
             "# Results",
             _about(corpora, objectives, seeds),
-            _overview(records),
+            _overview(records, list(corpora)),
             *(_split(split, splits[split], by_arm) for split, by_arm in records.items()),
             _transfer(transfers),
             "## Costs\n\n[costs.md](costs.md) has the seconds and the memory of every arm. They "
@@ -96,7 +105,7 @@ def _about(
     rows = [
         [
             role,
-            str(summary["name"]),
+            plain(str(summary["name"])),
             *(
                 f"{summary[key]:,}"
                 for key in ("classes", "train_rows", "validation_rows", "test_rows", "leaked_rows")
@@ -136,26 +145,48 @@ def _seeds(seeds: Sequence[int]) -> str:
     )
 
 
-def _overview(records: Mapping[str, Mapping[str, Record]]) -> str:
+def _overview(records: Mapping[str, Mapping[str, Record]], roles: Sequence[str]) -> str:
+    headline = MEASURES[0]
+    rows = [
+        [plain(split), *(_mean(record, headline) for record in by_arm.values())]
+        for split, by_arm in records.items()
+    ]
+    arms = list(next(iter(records.values())))
     names = ", ".join(measure.name for measure in HEADLINES)
-    return (
-        "## Overview\n\n"
-        "MAP@R is the headline. Cohesion alone misleads: a collapsed embedding has the highest of "
-        "all, so read it with the between-class cosine beside it.\n\n"
-        f"![{names} of every arm and split, with 95 % intervals](figures/measures.png)"
+    return "\n\n".join(
+        [
+            "## Overview",
+            f"{headline.name} is the headline: one row a split, one column an arm.",
+            table([f"split, {headline.title}", *map(arm_title, arms)], rows),
+            "Cohesion alone misleads: a collapsed embedding has the highest of all, so read it "
+            "with the between-class cosine beside it. The pictures show the means and their 95 % "
+            "intervals, on a scale of its own for each corpus.",
+            *(
+                f"![{names} of the splits of the {role}, by arm](figures/measures-{role}.png)"
+                for role in roles
+            ),
+        ]
     )
+
+
+def _mean(record: Record, measure: Measure) -> str:
+    return with_interval(record["interval"].get(measure.key))
 
 
 def _split(split: str, role: str, by_arm: Mapping[str, Record]) -> str:
     first = next(iter(by_arm.values()))
     names, scarce, counts = first["label_names"], first["scarce"], first["counts"]
     parts = [
-        f"## {split}",
+        f"## {plain(split)}",
         f"Role {role}: {counts['train_rows']:,} train rows, {counts['test_rows']:,} test rows "
         f"({counts['empty_rows']:,} without a known token), {len(names)} classes."
         + (f" Scarce: {_scarce_names(first)}." if scarce else ""),
-        "Each row is an arm, objective and sampler; an arrow says whether large or small is good.",
+        "One row a measure, one column an arm (objective, sampler); an arrow says whether large or "
+        "small is good.",
         _measures(by_arm, MEASURES),
+        "Metric learning minus classification under the same sampler: the mean of the paired "
+        "differences and its 95 % interval. With ↑ above zero, and with ↓ below, metric learning "
+        "has the better value.",
         _differences(by_arm, MEASURES),
     ]
     if scarce:
@@ -168,19 +199,23 @@ def _split(split: str, role: str, by_arm: Mapping[str, Record]) -> str:
         ]
     parts += [
         "### Cohesion by label",
-        _cohesion_of_few(by_arm) if len(names) <= FEW_CLASSES else _cohesion_of_many(by_arm),
+        *_cohesion_by_label(by_arm),
         "### Pictures",
-        f"t-SNE of the test set ({split}), scarce labels in red: places near each other are near "
-        "in the embedding; distances between far groups mean little.",
-        f"![t-SNE of {split}](../plots/tsne/{split}.png)",
-        f"![learning curves of {split}](figures/curves-{split}.png)",
+        "t-SNE of a sample of the test set, embedded by the first seed's models"
+        + (", scarce labels in red" if scarce else "")
+        + ": dots near each other are near in the embedding; distances between far groups mean "
+        "little.",
+        f"![t-SNE of {plain(split)}, a panel an arm](../plots/tsne/{split}.png)",
+        "Training by epoch: means over seeds, 95 % intervals as bands; losses of different "
+        "objectives cannot be compared.",
+        f"![learning curves of {plain(split)}](figures/curves-{split}.png)",
     ]
     return "\n\n".join(parts)
 
 
 def _scarce_names(record: Record) -> str:
     names = [
-        f"{record['label_names'][label]} ({record['train_rows'][label]:,} train rows)"
+        f"{plain(record['label_names'][label])} ({record['train_rows'][label]:,} train rows)"
         for label in record["scarce"]
     ]
     return ", ".join(names) if len(names) <= 4 else f"{len(names)} labels, the rarest by train rows"
@@ -189,13 +224,10 @@ def _scarce_names(record: Record) -> str:
 def _measures(by_arm: Mapping[str, Record], measures: Sequence[Measure]) -> str:
     shown = _shown(by_arm, measures)
     rows = [
-        [
-            arm_title(arm),
-            *(with_interval(record["interval"].get(measure.key)) for measure in shown),
-        ]
-        for arm, record in by_arm.items()
+        [measure.title, *(_mean(record, measure) for record in by_arm.values())]
+        for measure in shown
     ]
-    return table(["arm", *(measure.title for measure in shown)], rows)
+    return table(["measure", *map(arm_title, by_arm)], rows)
 
 
 def _differences(by_arm: Mapping[str, Record], measures: Sequence[Measure]) -> str:
@@ -245,12 +277,27 @@ def _cohesion(record: Record) -> npt.NDArray[np.float64]:
     return np.array(record["per_class"]["cohesion"], dtype=np.float64)
 
 
+def _cohesion_by_label(by_arm: Mapping[str, Record]) -> tuple[str, str]:
+    """A reading guide and the table: by name where labels are few, else their statistics."""
+    if len(next(iter(by_arm.values()))["label_names"]) <= FEW_CLASSES:
+        return (
+            "Mean cosine of two test rows of a label: large is good where the between-class "
+            "cosine above is small.",
+            _cohesion_of_few(by_arm),
+        )
+    return (
+        "How the cohesion spreads over the classes: each statistic is taken over all classes of a "
+        "seed, then averaged over the seeds.",
+        _cohesion_of_many(by_arm),
+    )
+
+
 def _cohesion_of_few(by_arm: Mapping[str, Record]) -> str:
     first = next(iter(by_arm.values()))
     by_label = {arm: _cohesion(record) for arm, record in by_arm.items()}
     rows = [
         [
-            f"**{name}** (scarce)" if label in first["scarce"] else name,
+            f"**{plain(name)}** (scarce)" if label in first["scarce"] else plain(name),
             f"{first['train_rows'][label]:,}",
             *(with_interval(mean_interval(values[:, label])) for values in by_label.values()),
         ]
@@ -316,6 +363,23 @@ def _long(records: Mapping[str, Mapping[str, Record]]) -> pd.DataFrame:
         ],
         columns=["split", "arm", "measure", "mean", "low", "high"],
     ).astype({"mean": float, "low": float, "high": float})
+
+
+def _records(folder: Path, arms: Sequence[str]) -> dict[str, Record]:
+    """What stage evaluate wrote of every arm: complete, and of the same seeds."""
+    records = {arm: read_json(folder / f"{arm}.json") for arm in arms}
+    for arm, record in records.items():
+        path = folder / f"{arm}.json"
+        for key in _RECORD_KEYS:
+            if key not in record:
+                raise UserError(f"{path} lacks {key!r}: run stage evaluate again (dvc repro)")
+        if record["seeds"] != records[arms[0]]["seeds"]:
+            raise UserError(
+                f"{path} has the seeds {record['seeds']}, but {arms[0]} has "
+                f"{records[arms[0]]['seeds']}, expected the same for paired differences: run "
+                "stage evaluate again (dvc repro)"
+            )
+    return records
 
 
 def _read_csv(path: Path) -> pd.DataFrame:

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
+
+
+def plain(text: str) -> str:
+    r"""A name from the data as it is to be read, with nothing in it taken for Markdown.
+
+    >>> plain("__init__ <b>")
+    '\\_\\_init\\_\\_ \\<b\\>'
+    """
+    return re.sub(r"([\\`*_\[\]<>~$])", r"\\\1", " ".join(text.split()))
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
