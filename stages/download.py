@@ -30,6 +30,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
     with replacing_folder(f"data/raw/{arguments.role}") as folder:
         corpus.frame.to_parquet(folder / "corpus.parquet", index=False)
         write_json(folder / "summary.json", corpus.summary)
+    print(", ".join(f"{key} {value}" for key, value in corpus.summary.items()))
 
 
 if __name__ == "__main__":
