@@ -69,7 +69,9 @@ def replacing_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 def write_error(path: str | os.PathLike[str], error: OSError) -> OSError | UserError:
     """The error to show for a failed write: one sentence where the user can do something."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    # numpy tells a short write without an error number
+    short = error.errno is None and "requested and" in str(error)
+    if short or error.errno in (errno.ENOSPC, errno.EDQUOT):
         return UserError(f"no space left on the disk to write {path}: free some and run again")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return UserError(

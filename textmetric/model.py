@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,10 +109,14 @@ class TrainedModel:
             "seed": self.seed,
         }
         with replacing_folder(folder) as temporary:
-            save_file(
-                {name: tensor.contiguous() for name, tensor in tensors.items()},
-                temporary / "weights.safetensors",
-            )
+            try:
+                save_file(
+                    {name: tensor.contiguous() for name, tensor in tensors.items()},
+                    temporary / "weights.safetensors",
+                )
+            except SafetensorError as error:  # it tells a full disk by its text alone
+                full = f"os error {errno.ENOSPC}" in str(error)
+                raise OSError(errno.ENOSPC if full else errno.EIO, str(error)) from None
             write_json(temporary / "model.json", description)
 
     @classmethod

@@ -177,6 +177,16 @@ def test_one_arm_alone_has_no_differences(tmp_path: Path) -> None:
     assert "no pair of arms" in text_of(tmp_path)
 
 
+def test_many_classes_without_any_cohesion_have_dashes(tmp_path: Path) -> None:
+    write_study(tmp_path, [0, 1])
+    for arm in ARMS:
+        path = tmp_path / f"data/measures/source/{arm}.json"
+        unknown = np.full((2, 30), np.nan)
+        write_json(path, read_json(path) | {"per_class": {"cohesion": unknown}})
+    write_results(tmp_path, splits={"source": "source"}, arms=ARMS)
+    assert "| metric learning, balanced | – | – | – | – | – | – | – |" in text_of(tmp_path)
+
+
 def test_a_missing_file_is_named_and_nothing_is_written(tmp_path: Path) -> None:
     write_study(tmp_path, [0, 1])
     (tmp_path / "data/curves/target/cls_shuffled.csv").unlink()

@@ -321,15 +321,15 @@ def _cohesion_of_many(by_arm: Mapping[str, Record]) -> str:
     rows = []
     for arm, record in by_arm.items():
         seeds = [values[~np.isnan(values)] for values in _cohesion(record)]
-        rows.append(
-            [
-                arm_title(arm),
-                *(
-                    with_interval(mean_interval([statistic(values) for values in seeds]))
-                    for statistic in statistics.values()
-                ),
-            ]
-        )
+        # a class with one test row has no cohesion, and in a small sample most have one
+        enough = min(map(len, seeds)) >= 2
+        cells = [
+            with_interval(
+                mean_interval([statistic(values) for values in seeds]) if enough else None
+            )
+            for statistic in statistics.values()
+        ]
+        rows.append([arm_title(arm), *cells])
     return table(["arm", *statistics], rows)
 
 

@@ -1,0 +1,77 @@
+"""A disk that is really full: a tiny file system made for the test, where that is allowed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.tiny import corpus, trained
+from textmetric.arrays import write_arrays
+from textmetric.errors import UserError
+from textmetric.figures import tsne_panels
+from textmetric.files import replacing_folder, write_json
+
+NUMBERS = np.random.default_rng(0).random((60_000, 2))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder with room for 64 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)],
+        capture_output=True,
+        check=False,
+    )
+    if mounted.returncode:
+        pytest.skip("mounting a small file system needs root: run the tests as root to have this")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def write_model(folder: Path) -> None:
+    model, _, _ = trained(epochs=1)
+    model.vocabulary.tokens.extend(str(number) for number in range(60_000))
+    model.save(folder / "model")
+
+
+def write_table(folder: Path) -> None:
+    with replacing_folder(folder / "raw") as temporary:
+        pd.DataFrame(NUMBERS, columns=["a", "b"]).to_parquet(temporary / "corpus.parquet")
+
+
+def write_tokens(folder: Path) -> None:
+    big = corpus(rows=3000)
+    big.save(folder / "tokens")
+
+
+def write_picture(folder: Path) -> None:
+    labels = np.arange(len(NUMBERS)) % 9
+    tsne_panels(folder / "a.png", {"arm": NUMBERS}, labels, list("abcdefghi"))
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        write_model,
+        write_table,
+        write_tokens,
+        write_picture,
+        lambda folder: write_arrays(folder / "a.npz", numbers=NUMBERS),
+        lambda folder: write_json(folder / "a.json", NUMBERS),
+    ],
+    ids=["model", "table", "tokens", "picture", "arrays", "json"],
+)
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(
+    write: Callable[[Path], None], small_disk: Path
+) -> None:
+    with pytest.raises(UserError, match="no space left on the disk to write"):
+        write(small_disk)
+    assert os.listdir(small_disk) == []
