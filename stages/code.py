@@ -13,6 +13,7 @@ Example: python -m stages.code
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from stages import command
 from textmetric.corpora import BUILT_IN
@@ -21,6 +22,7 @@ from textmetric.losses import describe, module_of
 from textmetric.params import Params
 from textmetric.provenance import code_of
 
+ROOT = Path(__file__).parents[1]
 STAGES = [
     "download",
     "tokenize",
@@ -55,7 +57,9 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
         write_json(folder / "metric.json", describe("metric", params.loss))
     with replacing_folder("data/code") as folder:
         for name in STAGES:
-            write_json(folder / f"{name}.json", code_of([f"stages.{name}", *chosen.get(name, [])]))
+            write_json(
+                folder / f"{name}.json", code_of([f"stages.{name}", *chosen.get(name, [])], ROOT)
+            )
 
 
 if __name__ == "__main__":

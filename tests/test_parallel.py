@@ -48,6 +48,25 @@ def test_an_error_stops_the_other_jobs_at_once() -> None:
     assert not [process for process in multiprocessing.active_children() if process.is_alive()]
 
 
+def test_a_worker_that_still_starts_when_all_is_done_ends_without_a_word(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    import signal
+
+    def interrupt(signum: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        for _ in range(5):
+            parallel.run(square, [1, 2], workers=2, progress=False)
+            with pytest.raises(UserError):
+                parallel.run(fail, [0, 0], workers=2, progress=False)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert capfd.readouterr().err == ""
+
+
 def test_a_killed_worker_is_told_as_want_of_memory() -> None:
     with pytest.raises(UserError, match="want of memory"):
         parallel.run(die, [0, 1], workers=2, progress=False)

@@ -7,9 +7,10 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing.queues import SimpleQueue
 from typing import Any, TypeVar
 
@@ -70,31 +71,58 @@ def run(
         executor = ProcessPoolExecutor(
             workers, mp_context=context, initializer=_start_worker, initargs=(queue,)
         )
+        done = False
         try:
-            futures = [executor.submit(_call, function, job) for job in jobs]
+            with _workers_signals():
+                futures = [executor.submit(_call, function, job) for job in jobs]
             listener.start()  # after the fork, which takes no thread along
             wait(futures, return_when=FIRST_EXCEPTION)
             failed = [future for future in futures if future.done() and future.exception()]
-            return [future.result() for future in failed or futures]
+            results = [future.result() for future in failed or futures]
+            done = True
+            return results
         except BrokenProcessPool:
             raise UserError(
                 "a worker process was killed, most often for want of memory: "
                 "use fewer rows (data.limit) or a smaller vocabulary (data.max_size)"
             ) from None
         finally:
-            executor.shutdown(wait=False, cancel_futures=True)
-            for process in multiprocessing.active_children():
+            executor.shutdown(wait=done, cancel_futures=True)
+            stopped = [] if done else multiprocessing.active_children()
+            for process in stopped:
                 process.terminate()
-            if listener.is_alive():
+            for process in stopped:
+                process.join()
+            # A worker that was stopped may have held the queue's lock, so nothing is put into it
+            # then: the listener is a daemon and ends with this process.
+            if done:
                 queue.put(False)
                 listener.join()
+
+
+@contextmanager
+def _workers_signals() -> Iterator[None]:
+    """Signals as a worker must have them from its first moment: it inherits them by the fork.
+
+    Ctrl-C reaches the whole group of processes, and the parent stops its workers itself.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set signals, and the worker does it itself then
+        return
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    terminate = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, interrupt)
+        signal.signal(signal.SIGTERM, terminate)
 
 
 def _start_worker(queue: SimpleQueue[bool]) -> None:
     global _ticks
     _ticks = queue
     threadpool_limits(1)  # the processes fill the cores
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops its workers itself
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
