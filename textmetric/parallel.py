@@ -87,17 +87,20 @@ def run(
                 "use fewer rows (data.limit) or a smaller vocabulary (data.max_size)"
             ) from None
         finally:
-            executor.shutdown(wait=done, cancel_futures=True)
-            stopped = [] if done else multiprocessing.active_children()
-            for process in stopped:
-                process.terminate()
-            for process in stopped:
-                process.join()
             # A worker that was stopped may have held the queue's lock, so nothing is put into it
             # then: the listener is a daemon and ends with this process.
             if done:
                 queue.put(False)
                 listener.join()
+            workers_left = multiprocessing.active_children()
+            executor.shutdown(wait=False, cancel_futures=True)
+            for process in workers_left:
+                process.terminate()
+            for process in workers_left:
+                process.join(timeout=5)
+                if process.is_alive():
+                    process.kill()
+                    process.join()
 
 
 @contextmanager

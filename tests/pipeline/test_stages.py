@@ -188,13 +188,18 @@ def test_an_interrupted_training_leaves_what_was_there(
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         stderr=subprocess.PIPE,
         text=True,
+        # a shell's background jobs, and so maybe these tests, ignore Ctrl-C from birth
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,
     )
     deadline = time.monotonic() + 60
     while not (models.is_dir() and os.listdir(models)) and time.monotonic() < deadline:
         time.sleep(0.1)
     time.sleep(1)
     process.send_signal(number)
-    _, said = process.communicate(timeout=60)
+    try:
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 2
     assert "error: interrupted" in said
     assert "Traceback" not in said
