@@ -41,11 +41,12 @@ def test_no_jobs_give_no_results() -> None:
 
 
 def test_an_error_stops_the_other_jobs_at_once() -> None:
+    before = set(multiprocessing.active_children())
     started = time.monotonic()
     with pytest.raises(UserError, match="job 0 is wrong"):
         parallel.run(fail, [1, 0], workers=2, progress=False)
-    assert time.monotonic() - started < 20
-    assert not [process for process in multiprocessing.active_children() if process.is_alive()]
+    assert time.monotonic() - started < 28  # the other job sleeps for 30
+    assert set(multiprocessing.active_children()) <= before
 
 
 def test_a_worker_that_still_starts_when_all_is_done_ends_without_a_word(
