@@ -157,7 +157,7 @@ def train(
     """
     torch.manual_seed(seed)
     encoder = Encoder(len(corpus.vocabulary), model.dim, model.layer)
-    module = build(family, objective, dim=model.dim, classes=len(corpus.label_names), seed=seed)
+    module = build(family, objective, dim=model.dim, classes=len(corpus.trained_labels), seed=seed)
     encoder.to(device)
     module.to(device)
     sample = _validation_sample(corpus.validation)
@@ -182,14 +182,14 @@ def train(
     fit(encoder, module, corpus.train, settings, sampler=sampler, seed=seed, on_epoch=record)
     with one_thread():
         centroids = class_centroids(
-            encoder.embed(corpus.train.tokens), corpus.train.labels, len(corpus.label_names)
+            encoder.embed(corpus.train.tokens), corpus.train.labels, len(corpus.trained_labels)
         ).astype(np.float32)
     trained = TrainedModel(
         encoder=encoder.cpu(),
         head=module.cpu() if isinstance(module, ClassificationObjective) else None,
         centroids=centroids,
         vocabulary=corpus.vocabulary,
-        label_names=corpus.label_names,
+        label_names=corpus.trained_labels,
         family=family,
         objective=dict(objective),
         sampler=sampler,
