@@ -192,6 +192,6 @@ def test_a_table_may_say_which_published_corpus_it_is_a_sample_of(tmp_path: Path
     rows = [f"word{i} and more,{'ab'[i % 2]}" for i in range(20)]
     path.write_text("\n".join(["text,label", *rows]), encoding="utf-8")
     spec = {"path": str(path), "sample_of": "ag_news"}
-    assert load(spec, progress=False).summary["sample_of"] == "ag_news"
+    assert corpora.load(spec, progress=False).summary["sample_of"] == "ag_news"
     with pytest.raises(UserError, match="unknown sample_of of a corpus 'ag-news'; did you mean"):
-        load({**spec, "sample_of": "ag-news"}, progress=False)
+        corpora.load({**spec, "sample_of": "ag-news"}, progress=False)

@@ -35,9 +35,10 @@ def measure_arm(
 
     Returns:
         ``split``, ``arm``, ``seeds``; ``label_names``, ``train_rows`` (a number a class),
-        ``scarce`` and ``unseen`` (class ids); ``counts`` (rows of the split, see below); ``per_seed`` key → a
-        value a seed; ``interval`` key → (mean, low, high); ``per_class`` key → for each seed a
-        value a class. Counts: ``train_rows``, ``test_rows``, ``empty_rows`` (test rows without
+        ``scarce`` and ``unseen`` (class ids); ``counts`` (rows of the split, see below);
+        ``per_seed`` key → a value a seed; ``interval`` key → (mean, low, high); ``per_class`` key
+        → for each seed a value a class. Counts: ``train_rows``, ``test_rows``, ``empty_rows``
+        (test rows without
         a known token) and ``leaked_rows`` (dropped from train since their text is in test).
 
     Raises:
