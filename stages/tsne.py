@@ -52,7 +52,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
         labels=labels[rows],
         seeds=np.array([params.seeds[place] for place in seeds]),
         scarce_coordinates=np.stack(coordinates[len(arms) * len(seeds) :]),
-        scarce_rows=rare,
+        scarce_labels=labels[rare],
     )
     tsne_panels(
         f"plots/tsne/{split}.png",

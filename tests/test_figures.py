@@ -11,9 +11,11 @@ from PIL import Image
 
 from textmetric.figures import (
     finetune_curves,
+    label_dots,
     label_efficiency,
     learning_curves,
     measure_dots,
+    rows_histogram,
     tsne_panels,
 )
 
@@ -242,3 +244,26 @@ def test_measures_without_interval_are_dots(tmp_path: Path) -> None:
         (pixels(tmp_path / name).min(axis=2) < 200).sum() for name in ("with.png", "without.png")
     )
     assert 0 < dots < with_bars
+
+
+def test_the_histogram_counts_every_label_once(tmp_path: Path) -> None:
+    rows = [1, 1, 2, 5, 40, 900, 900]
+    rows_histogram(tmp_path / "one.png", rows, marked=[0, 1])
+    rows_histogram(tmp_path / "two.png", rows, marked=[0, 1])
+    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
+    assert (pixels(tmp_path / "one.png").reshape(-1, 3) == RED).all(1).any()
+    rows_histogram(tmp_path / "plain.png", [7, 7], marked=[])
+    assert not (pixels(tmp_path / "plain.png").reshape(-1, 3) == RED).all(1).any()
+
+
+def test_label_dots_draw_labels_without_a_value_too(tmp_path: Path) -> None:
+    values = pd.DataFrame(
+        [
+            [label, arm, mean, mean - 0.1, mean + 0.1]
+            for arm in ("cls_shuffled", "metric_balanced")
+            for label, mean in (("a$b", 0.3), ("_b", np.nan), ("c", 0.5))
+        ],
+        columns=["label", "arm", "mean", "low", "high"],
+    )
+    label_dots(tmp_path / "dots.png", values, "cohesion")
+    assert (tmp_path / "dots.png").read_bytes().startswith(b"\x89PNG")
