@@ -1,8 +1,8 @@
 """Put every table and picture of the last run into one Markdown file.
 
 Reads data/raw/*/summary.json, data/objectives/, data/measures/, data/curves/, data/finetune/,
-data/tsne/ and splits, arms, samplers, train of params.yaml; writes reports/results.md and
-reports/figures/.
+data/tsne/ and splits, arms, samplers, train of params.yaml; writes reports/results.md,
+reports/figures/ and plots/curves/.
 
 Example: python -m stages.report
 """
@@ -13,6 +13,7 @@ import argparse
 
 from stages import command
 from textmetric.params import Params
+from textmetric.report.curves import write_curve_tables
 from textmetric.report.results import write_results
 from textmetric.report.study import read_study
 
@@ -27,6 +28,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
         train=params.train,
     )
     write_results(".", study)
+    write_curve_tables("plots/curves", study.curves)
 
 
 if __name__ == "__main__":

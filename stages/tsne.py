@@ -2,7 +2,7 @@
 
 The embeddings of the first tsne.seeds seeds, of a stratified sample of the test set; and, where
 several labels are scarce, of the rows of these alone with the first seed. Draws the first. Reads
-data/embeddings/<split>/, data/splits/<split>/labels.json and arms, seeds, tsne of params.yaml;
+data/embeddings/<split>/, data/splits/<split>/labels.json and arms, tsne of params.yaml;
 writes data/tsne/<split>.npz and plots/tsne/<split>.png.
 
 Example: python -m stages.tsne --split target
@@ -32,10 +32,14 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
     rows = sample_rows(labels, settings.points, settings.seed, keep=about["scarce"])
     rare = scarce_rows(labels, about["scarce"])
     rare = rare[sample_rows(labels[rare], settings.points, settings.seed)]
-    seeds = range(min(settings.seeds, len(params.seeds)))
+    seeds = arms[params.arms[0]]["seeds"][: settings.seeds]
     coordinates = tsne_arms(
         [
-            *(arrays["embeddings"][seed][rows] for arrays in arms.values() for seed in seeds),
+            *(
+                arrays["embeddings"][place][rows]
+                for arrays in arms.values()
+                for place in range(len(seeds))
+            ),
             *(arrays["embeddings"][0][rare] for arrays in arms.values()),
         ],
         perplexity=settings.perplexity,
@@ -50,7 +54,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
         coordinates=of_sample,
         rows=rows,
         labels=labels[rows],
-        seeds=np.array([params.seeds[place] for place in seeds]),
+        seeds=seeds,
         scarce_coordinates=np.stack(coordinates[len(arms) * len(seeds) :]),
         scarce_labels=labels[rare],
     )

@@ -94,6 +94,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_stage_leaves_what_the_next_needs_and_nothing_half_written(project: Path) -> None:
     assert (project / "reports" / "results.md").stat().st_size > 1000
     assert (project / "plots" / "tsne" / "source.png").stat().st_size > 1000
+    curves = pd.read_csv(project / "plots" / "curves" / "target-scarce-0.csv")
+    assert curves["arm"].tolist() == ["cls_balanced"] * 2 + ["metric_balanced"] * 2
+    assert curves["epoch"].tolist() == [1, 2, 1, 2]
     assert not list(project.rglob(".writing-*"))
 
 
