@@ -38,7 +38,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
         split: split_map(split, params.arms, frames[entry.role])
         for split, entry in params.splits.items()
     }
-    write_page("plots/report.html", build_document(study), maps, root=".")
+    write_page("plots/report.html", build_document(study, folder="plots"), maps, root=".")
 
 
 def split_map(split: str, arms: list[str], frame: pd.DataFrame) -> SplitMap:

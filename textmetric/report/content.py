@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import posixpath
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -46,15 +47,21 @@ from textmetric.report.verdicts import (
 )
 
 
-def build_document(study: Study) -> Document:
-    """Everything that the report says of a run."""
+def build_document(study: Study, *, folder: str = "reports") -> Document:
+    """Everything that the report says of a run.
+
+    Args:
+        study: the run.
+        folder: where the report will stand below the root of the project, for its links.
+    """
+    costs = posixpath.relpath("reports/costs.md", folder)
     findings = find_all(study)
     shown = {
         block.split for finding in findings for block in finding.blocks if isinstance(block, Map)
     }
     sections = [
-        Section("run", "What was run", _about(study)),
         Section("summary", "Summary", _summary(study, findings)),
+        Section("run", "What was run", _about(study)),
         *_originals(study, findings),
         *(
             Section(finding.anchor, f"{finding.table} {finding.title}", finding.blocks)
@@ -66,7 +73,7 @@ def build_document(study: Study) -> Document:
             "costs",
             "Costs",
             [
-                "[costs.md](costs.md) has the wall seconds and the peak memory of every arm. They "
+                f"[costs.md]({costs}) has the wall seconds and the peak memory of every arm. They "
                 "are kept apart, since they alone differ from run to run."
             ],
         ),
