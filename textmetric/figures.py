@@ -37,7 +37,7 @@ from textmetric.report.names import (
 SCARCE = "#D62728"
 """Red is for scarce classes only."""
 # Okabe and Ito's colours without their reds, then some of Tol's: apart for colour-blind eyes.
-_PALETTE = (
+PALETTE = (
     "#0072B2",
     "#E69F00",
     "#009E73",
@@ -51,7 +51,7 @@ _PALETTE = (
 )
 _SHAPES = "osD"  # a second sign beside the colour
 _STROKES = ("-", "--", ":", "-.")
-_MANY = len(_PALETTE)
+_MANY = len(PALETTE)
 """Above this many classes a legend by name is no longer read."""
 _NAMED = 8
 """So many of the largest classes are then named in the picture."""
@@ -115,7 +115,7 @@ def tsne_panels(
     marked = np.isin(present, np.asarray(scarce, dtype=np.int64))
     many = len(present) > _MANY
     # By the place among all classes: a class keeps its colour when another one is scarce.
-    colours = _muted(len(present)) if many else list(_PALETTE[: len(present)])
+    colours = muted(len(present)) if many else list(PALETTE[: len(present)])
     shapes = ["o"] * len(present) if many else [_SHAPES[i % 3] for i in range(len(present))]
     looks = [
         (SCARCE, "^") if is_scarce else look
@@ -294,7 +294,7 @@ def _init_looks(inits: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Colour and stroke by initialisation, in the order of appearance; the control is grey."""
     return {
         init: {
-            "color": "#666666" if init == "scratch" else _PALETTE[place % len(_PALETTE)],
+            "color": "#666666" if init == "scratch" else PALETTE[place % len(PALETTE)],
             "linestyle": _STROKES[place % len(_STROKES)],
         }
         for place, init in enumerate(inits)
@@ -370,7 +370,7 @@ def rows_histogram(
     edges = np.append(edges, rows.max() + 0.5) if edges[-1] < rows.max() else edges
     groups = {
         f"the {rare.sum()} rarest labels": (rows[rare], SCARCE),
-        "other labels": (rows[~rare], _PALETTE[0]),
+        "other labels": (rows[~rare], PALETTE[0]),
     }
     shown = {title: group for title, group in groups.items() if len(group[0])}
     with _figure(path, 6.6, 3.2) as figure:
@@ -461,7 +461,7 @@ def _looks(arms: Iterable[str]) -> dict[str, dict[str, Any]]:
     samplers = list(dict.fromkeys(map(sampler, names)))
     return {
         arm: {
-            "color": _PALETTE[objectives.index(family(arm)) % len(_PALETTE)],
+            "color": PALETTE[objectives.index(family(arm)) % len(PALETTE)],
             "linestyle": _STROKES[samplers.index(sampler(arm)) % len(_STROKES)],
         }
         for arm in names
@@ -526,7 +526,7 @@ def _square(axis: Any, coordinates: NDArray[np.floating]) -> None:
     )
 
 
-def _muted(count: int) -> list[str]:
+def muted(count: int) -> list[str]:
     """``count`` soft colours, neighbours far apart: hues by the golden angle, without red."""
     colours = []
     for place in range(count):

@@ -18,9 +18,9 @@ import pytest
 import vl_convert
 import yaml
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.support.ui import WebDriverWait
 
+from tests.browser import chromium
 from textmetric.errors import UserError
 from textmetric.figures import tsne_panels
 from textmetric.report.curves import write_curve_tables
@@ -104,26 +104,8 @@ def compared(project: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[webdriver.Chrome]:
-    names = ("chromium", "chromium-browser", "google-chrome")
-    program = next(filter(None, map(shutil.which, names)), None)
-    driver = shutil.which("chromedriver")
-    if not program or not driver:
-        lacking = "no Chromium or no chromedriver on the PATH: install chromium and chromium-driver"
-        if os.environ.get("CI"):
-            pytest.fail(lacking)
-        pytest.skip(lacking)
-    options = webdriver.ChromeOptions()
-    options.binary_location = program
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
-    with webdriver.Chrome(options=options, service=Service(driver)) as chrome:
-        chrome.execute_cdp_cmd("Network.enable", {})
-        chrome.execute_cdp_cmd(
-            "Network.emulateNetworkConditions",
-            {"offline": True, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1},
-        )
-        yield chrome
+    with chromium() as browser:
+        yield browser
 
 
 def open_offline(browser: webdriver.Chrome, page: Path) -> tuple[list[str], list[Any]]:
