@@ -21,7 +21,7 @@ from textmetric.losses import ClassificationObjective
 from textmetric.model import TrainedModel
 from textmetric.params import Finetune, Model, Train
 from textmetric.text import LabelledTokens, RaggedTokens, TokenizedCorpus, Vocabulary
-from textmetric.training import Epoch, fit, one_thread
+from textmetric.training import Epoch, fit, one_thread, prepare
 
 Tuning = Literal["frozen", "finetuned"]
 TUNINGS: tuple[Tuning, ...] = ("frozen", "finetuned")
@@ -220,6 +220,11 @@ def finetune_seeds(
         for tuning in TUNINGS
         for seed in seeds
     ]
+    prepare(
+        Encoder(2, model.dim, model.layer).to(device),
+        TransferHead(model.dim, 2, tanh=settings.tanh).to(device),
+        train,
+    )
     results = parallel.run(
         _finetune_job,
         jobs,

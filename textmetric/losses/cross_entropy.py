@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from textmetric.losses.objective import ClassificationObjective, Parameters
@@ -35,3 +37,23 @@ class CrossEntropy(ClassificationObjective):
     def forward(self, embeddings: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Mean cross-entropy of ``embeddings`` (B, d) under ``labels`` (B,), at least 0."""
         return torch.nn.functional.cross_entropy(self.logits(embeddings), labels)
+
+    def loss_and_gradient(
+        self, embeddings: npt.NDArray[np.floating[Any]], labels: npt.NDArray[np.int64]
+    ) -> tuple[float, npt.NDArray[np.floating[Any]]]:
+        """See ``Objective.loss_and_gradient``."""
+        from textmetric.losses.cross_entropy_kernel import cross_entropy  # compiled: for training
+
+        weight, bias = self.fc.weight, self.fc.bias
+        gradient = np.empty_like(embeddings)
+        weight.grad, bias.grad = torch.empty_like(weight), torch.empty_like(bias)
+        loss = cross_entropy(
+            embeddings,
+            labels,
+            weight.detach().numpy(),
+            bias.detach().numpy(),
+            gradient,
+            weight.grad.numpy(),
+            bias.grad.numpy(),
+        )
+        return loss, gradient

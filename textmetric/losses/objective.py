@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from pydantic import BaseModel, ConfigDict
 
@@ -49,6 +51,25 @@ class Objective(torch.nn.Module):
             A scalar that gradients flow through.
         """
         raise NotImplementedError
+
+    def loss_and_gradient(
+        self, embeddings: npt.NDArray[np.floating[Any]], labels: npt.NDArray[np.int64]
+    ) -> tuple[float, npt.NDArray[np.floating[Any]]] | None:
+        """What ``forward`` and autograd give, without torch's cost a call; optional.
+
+        Training on the CPU asks for this first. The numbers must be those of ``forward``, the
+        ``log`` and the random draws too; a test holds every objective of the registry to it. A
+        subclass that changes ``forward`` changes this as well.
+
+        Args:
+            embeddings: (B, d), to be read only.
+            labels: (B,).
+
+        Returns:
+            The loss and its gradient by the embeddings (B, d), after which the gradients of the
+            objective's own parameters stand in their ``grad``; or None: use autograd.
+        """
+        return None
 
 
 class ClassificationObjective(Objective):
