@@ -179,12 +179,12 @@ def held_to_autograd(
     if found is None:
         return
     close = {"rtol": tolerance, "atol": tolerance}
-    assert found[0] == pytest.approx(loss, rel=tolerance, abs=tolerance, nan_ok=True)
+    assert found.loss == pytest.approx(loss, rel=tolerance, abs=tolerance, nan_ok=True)
     if not math.isfinite(loss):
         return  # training ends here, whatever the gradient
-    torch.testing.assert_close(torch.from_numpy(found[1]), gradient, **close)
-    for parameter, expected in zip(modules[1].parameters(), of_parameters, strict=True):
-        torch.testing.assert_close(parameter.grad, expected, **close)
+    torch.testing.assert_close(torch.from_numpy(found.embeddings), gradient, **close)
+    for ours, expected in zip(found.parameters, of_parameters, strict=True):
+        torch.testing.assert_close(torch.from_numpy(ours), expected, **close)
     assert modules[1].log.keys() == modules[0].log.keys()
     for name, value in modules[0].log.items():
         assert float(modules[1].log[name]) == pytest.approx(float(value), rel=1e-6, nan_ok=True)
@@ -269,9 +269,9 @@ def test_ties_have_the_loss_of_the_definition_and_a_gradient_of_one_of_the_tied(
         loss, gradient, _ = by_autograd(modules[0], rows, labels)
         found = modules[1].loss_and_gradient(rows.numpy(), labels.numpy())
         assert found is not None
-        assert found[0] == pytest.approx(loss)
+        assert found.loss == pytest.approx(loss)
         # on a line two tied rows pull the anchor the same way or from opposite sides
-        assert found[1].sum() == pytest.approx(float(gradient.sum()), abs=1e-12)
+        assert found.embeddings.sum() == pytest.approx(float(gradient.sum()), abs=1e-12)
         assert {name: float(value) for name, value in modules[1].log.items()} == pytest.approx(
             {name: float(value) for name, value in modules[0].log.items()}, nan_ok=True
         )

@@ -6,6 +6,7 @@ and back. An objective that implements ``loss_and_gradient`` does without.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -18,7 +19,6 @@ from textmetric.encoder import Encoder
 from textmetric.kernels import Floats
 from textmetric.losses import Objective
 from textmetric.optimizers import Optimizer
-from textmetric.steps import dense_parameters
 from textmetric.text import LabelledTokens
 
 _Integer = TypeVar("_Integer", np.int32, np.int64)
@@ -62,95 +62,149 @@ class CompiledStep:
         tokens = len(self._weight)
         if self._ids.size and not 0 <= self._ids.min() <= self._ids.max() < tokens:
             raise IndexError(f"the texts hold a token id outside 0 to {tokens - 1}")
-        self._dense = _Dense(dense_parameters(encoder, objective, frozen), optimizer)
+        linear = None if frozen else encoder.linear
+        self._linear = _Dense([] if linear is None else linear.parameters(), optimizer)
+        self._objective = _Dense(objective.parameters(), optimizer)
         longest = int(data.tokens.lengths.max(initial=0))
-        self._rows = _Rows(self._weight, optimizer, most=min(tokens, batch_size * longest))
+        self._rows = _Rows(self._weight, optimizer, batch_size * longest)
+
+    @property
+    def embeddings(self) -> Tensor:
+        """See :class:`textmetric.steps.Step`."""
+        return torch.from_numpy(self._embeddings)
 
     def __call__(self, rows: npt.NDArray[np.int64], lr: float) -> float:
         """See :class:`textmetric.steps.Step`."""
+        if not self.frozen:
+            self._rows.meet(self._ids, self._offsets, rows)
         bags = np.empty((len(rows), self._weight.shape[1]), self._weight.dtype)
         kernels.mean_bags(self._ids, self._offsets, rows, self._weight, bags)
-        loss, gradient = self._loss_and_gradient(torch.from_numpy(bags), self.labels[rows])
-        self._dense.step(lr)
+        gradient, loss = self._learn(bags, self.labels[rows], lr)
         if gradient is not None:
-            self._rows.step(self._ids, self._offsets, rows, gradient, lr)
+            self._rows.step(self._offsets, rows, gradient, lr)
         return loss
 
-    def _loss_and_gradient(
-        self, bags: Tensor, labels: npt.NDArray[np.int64]
-    ) -> tuple[float, Floats | None]:
-        """The loss and, unless the encoder is frozen, its gradient by the bags (B, d)."""
-        bags.requires_grad_(not self.frozen)
-        embeddings = self.encoder.project(bags)
-        self.embeddings = embeddings.detach()
-        found = self.objective.loss_and_gradient(self.embeddings.numpy(), labels)
+    def _learn(
+        self, bags: Floats, labels: npt.NDArray[np.int64], lr: float
+    ) -> tuple[Floats | None, float]:
+        """Update what is trained beside the token vectors.
+
+        Returns:
+            The gradient of the loss by the bags (B, d), None if the encoder is frozen; the loss.
+        """
+        if self.encoder.linear is None:
+            found = self.objective.loss_and_gradient(bags, labels)
+            if found is not None:
+                self._embeddings = bags
+                self._objective.step(found.parameters, lr)
+                return None if self.frozen else found.embeddings, found.loss
+        leaf = torch.from_numpy(bags).requires_grad_(not self.frozen)
+        embeddings = self.encoder.project(leaf)
+        self._embeddings = embeddings.detach().numpy()
+        found = self.objective.loss_and_gradient(self._embeddings, labels)
         if found is None:
             loss = self.objective(embeddings, torch.from_numpy(labels))
             loss.backward()
-            return loss.item(), None if bags.grad is None else bags.grad.numpy()
-        value, gradient = found
-        if embeddings is bags:
-            return value, None if self.frozen else gradient
-        if embeddings.requires_grad:
-            torch.autograd.backward(embeddings, torch.from_numpy(gradient))
-        return value, None if bags.grad is None else bags.grad.numpy()
+            self._objective.step(self._objective.taken(), lr)
+            value = loss.item()
+        else:
+            if not self.frozen:
+                torch.autograd.backward(embeddings, torch.from_numpy(found.embeddings))
+            self._objective.step(found.parameters, lr)
+            value = found.loss
+        self._linear.step(self._linear.taken(), lr)
+        return None if leaf.grad is None else leaf.grad.numpy(), value
 
 
 class _Dense(Optimizer):
     """:class:`textmetric.optimizers.DenseOptimizer` by a compiled loop."""
 
-    def __init__(self, parameters: list[Tensor], name: str) -> None:
+    def __init__(self, parameters: Iterable[Tensor], name: str) -> None:
         super().__init__(name)
         self._rule = RULES[name]
         self._row = np.zeros(1, dtype=np.int32)  # a parameter is one row, however shaped
-        self._parameters = [
-            (parameter, _as_row(parameter.detach()), *_moments(self, _as_row(parameter.detach())))
-            for parameter in parameters
-        ]
+        self._parameters = list(parameters)
+        self._state: list[tuple[Floats, Floats, Floats]] = []
+        for parameter in self._parameters:
+            values = parameter.detach().view(1, -1).numpy()
+            self._state.append((values, *_moments(self, values)))
 
-    def step(self, lr: float) -> None:
-        """One update; the gradients are used up."""
+    def taken(self) -> list[Floats | None]:
+        """The gradient that autograd left in each parameter, which is then gone from there."""
+        gradients = [parameter.grad for parameter in self._parameters]
+        for parameter in self._parameters:
+            parameter.grad = None
+        return [None if found is None else found.numpy() for found in gradients]
+
+    def step(self, gradients: Sequence[Floats | None], lr: float) -> None:
+        """One update; the gradients, one a parameter, are used up. None: it has none."""
         self.steps += 1
         lr = self.corrected(lr)
-        for parameter, values, first, second in self._parameters:
-            if parameter.grad is not None:
-                gradient = _as_row(parameter.grad.contiguous())
-                kernels.update_rows(self._rule, values, first, second, self._row, 1, gradient, lr)
-                parameter.grad = None
+        for (values, first, second), gradient in zip(self._state, gradients, strict=True):
+            if gradient is not None:
+                kernels.update_rows(
+                    self._rule,
+                    values,
+                    first,
+                    second,
+                    self._row,
+                    1,
+                    np.ascontiguousarray(gradient).reshape(1, -1),
+                    lr,
+                )
 
 
 class _Rows(Optimizer):
     """:class:`textmetric.optimizers.RowOptimizer` by compiled loops."""
 
-    def __init__(self, weight: Floats, name: str, most: int) -> None:
+    def __init__(self, weight: Floats, name: str, longest_batch: int) -> None:
         super().__init__(name)
         self._rule = RULES[name]
         self._weight = weight
         self._first, self._second = _moments(self, weight)
-        self._place = np.full(len(weight), -1, dtype=np.int32)
-        self._touched = np.empty(most, dtype=np.int32)
-        self._sums = np.empty((most, weight.shape[1]), dtype=weight.dtype)
+        self._numbers = np.full(len(weight), -1, dtype=np.int32)
+        self._of_position = np.empty(longest_batch, dtype=np.int32)
+        different = min(len(weight), longest_batch)
+        self._touched = np.empty(different + 1, dtype=np.int32)
+        self._sums = np.zeros((different, weight.shape[1]), dtype=weight.dtype)
+        self._count = 0
+
+    def meet(
+        self,
+        ids: npt.NDArray[np.int32],
+        offsets: npt.NDArray[np.int64],
+        rows: npt.NDArray[np.int64],
+    ) -> None:
+        """Number the tokens of the texts ``rows`` (B,), and have their vectors fetched."""
+        self._count = kernels.number_tokens(
+            ids,
+            offsets,
+            rows,
+            self._numbers,
+            self._of_position,
+            self._touched,
+            self._weight,
+            self._first,
+            self._second,
+        )
 
     def step(
         self,
-        ids: npt.NDArray[np.int32],
         offsets: npt.NDArray[np.int64],
         rows: npt.NDArray[np.int64],
         gradient: Floats,
         lr: float,
     ) -> None:
-        """One update from the gradient (B, d) of the loss by the bags of the texts ``rows``."""
+        """One update from the gradient (B, d) of the loss by the bags of the texts just met."""
         self.steps += 1
-        count = kernels.row_gradients(
-            ids, offsets, rows, gradient, self._place, self._touched, self._sums
-        )
+        kernels.row_gradients(offsets, rows, self._of_position, gradient, self._sums)
         kernels.update_rows(
             self._rule,
             self._weight,
             self._first,
             self._second,
             self._touched,
-            count,
+            self._count,
             self._sums,
             self.corrected(lr),
         )
@@ -161,11 +215,6 @@ def _moments(optimizer: Optimizer, values: Floats) -> tuple[Floats, Floats]:
     nothing = np.empty((0, 0), values.dtype)
     first, second, *_ = [*kept, nothing, nothing]
     return first, second
-
-
-def _as_row(tensor: Tensor) -> Floats:
-    row: Floats = tensor.view(1, -1).numpy()
-    return row
 
 
 def _read_only(array: npt.NDArray[_Integer]) -> npt.NDArray[_Integer]:

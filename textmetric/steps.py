@@ -16,13 +16,12 @@ from textmetric.text import LabelledTokens
 
 
 class Step(Protocol):
-    """Trains an encoder and an objective, in place, on one batch a call.
+    """Trains an encoder and an objective, in place, on one batch a call."""
 
-    Attributes:
-        embeddings: (B, d) of the last batch, before the update.
-    """
-
-    embeddings: Tensor
+    @property
+    def embeddings(self) -> Tensor:
+        """(B, d) of the last batch, before the update."""
+        ...
 
     def __call__(self, rows: npt.NDArray[np.int64], lr: float) -> float | Tensor:
         """One update from the texts ``rows`` (B,) of the data; gives the loss before it."""
@@ -54,7 +53,10 @@ class TorchStep:
         self.tokens = data.tokens
         self.labels = np.asarray(data.labels, dtype=np.int64)
         self.frozen = frozen
-        self._dense = DenseOptimizer(dense_parameters(encoder, objective, frozen), optimizer)
+        dense = list(objective.parameters())
+        if encoder.linear is not None and not frozen:
+            dense += encoder.linear.parameters()
+        self._dense = DenseOptimizer(dense, optimizer)
         self._rows = RowOptimizer(encoder.weight.detach(), optimizer)
 
     def __call__(self, rows: npt.NDArray[np.int64], lr: float) -> Tensor:
@@ -75,14 +77,6 @@ class TorchStep:
         self._dense.step(lr)
         if bags.grad is not None:
             self._rows.step(batch, bags.grad, lr)
-        self.embeddings = embeddings.detach()
+        self.embeddings: Tensor = embeddings.detach()
         detached: Tensor = loss.detach()
         return detached
-
-
-def dense_parameters(encoder: Encoder, objective: Objective, frozen: bool) -> list[Tensor]:
-    """What is trained beside the token vectors: the objective's own, and the linear layer."""
-    dense: list[Tensor] = list(objective.parameters())
-    if encoder.linear is not None and not frozen:
-        dense += encoder.linear.parameters()
-    return dense

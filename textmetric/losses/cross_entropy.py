@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from textmetric.losses.objective import ClassificationObjective, Parameters
+from textmetric.losses.objective import ClassificationObjective, Gradients, Parameters
 
 
 class CrossEntropyParameters(Parameters):
@@ -40,20 +40,11 @@ class CrossEntropy(ClassificationObjective):
 
     def loss_and_gradient(
         self, embeddings: npt.NDArray[np.floating[Any]], labels: npt.NDArray[np.int64]
-    ) -> tuple[float, npt.NDArray[np.floating[Any]]]:
+    ) -> Gradients:
         """See ``Objective.loss_and_gradient``."""
         from textmetric.losses.cross_entropy_kernel import cross_entropy  # compiled: for training
 
-        weight, bias = self.fc.weight, self.fc.bias
-        gradient = np.empty_like(embeddings)
-        weight.grad, bias.grad = torch.empty_like(weight), torch.empty_like(bias)
-        loss = cross_entropy(
-            embeddings,
-            labels,
-            weight.detach().numpy(),
-            bias.detach().numpy(),
-            gradient,
-            weight.grad.numpy(),
-            bias.grad.numpy(),
-        )
-        return loss, gradient
+        weight, bias = (parameter.detach().numpy() for parameter in self.fc.parameters())
+        gradient, slopes = np.empty_like(embeddings), [np.empty_like(weight), np.empty_like(bias)]
+        loss = cross_entropy(embeddings, labels, weight, bias, gradient, *slopes)
+        return Gradients(loss, gradient, slopes)

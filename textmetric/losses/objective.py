@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,20 @@ class Parameters(BaseModel):
     """The parameters of one objective, as they stand in params.yaml; frozen and finite."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Gradients(NamedTuple):
+    """What one step of training needs of an objective.
+
+    Attributes:
+        loss: of the batch.
+        embeddings: (B, d), the gradient of the loss by the embeddings.
+        parameters: its gradient by each of the objective's ``parameters()``, in their order.
+    """
+
+    loss: float
+    embeddings: npt.NDArray[np.floating[Any]]
+    parameters: list[npt.NDArray[np.floating[Any]]]
 
 
 class Objective(torch.nn.Module):
@@ -54,7 +68,7 @@ class Objective(torch.nn.Module):
 
     def loss_and_gradient(
         self, embeddings: npt.NDArray[np.floating[Any]], labels: npt.NDArray[np.int64]
-    ) -> tuple[float, npt.NDArray[np.floating[Any]]] | None:
+    ) -> Gradients | None:
         """What ``forward`` and autograd give, without torch's cost a call; optional.
 
         Training on the CPU asks for this first. The numbers must be those of ``forward``, the
@@ -62,12 +76,11 @@ class Objective(torch.nn.Module):
         subclass that changes ``forward`` changes this as well.
 
         Args:
-            embeddings: (B, d), to be read only.
+            embeddings: (B, d), not to be changed.
             labels: (B,).
 
         Returns:
-            The loss and its gradient by the embeddings (B, d), after which the gradients of the
-            objective's own parameters stand in their ``grad``; or None: use autograd.
+            The loss and its gradients; or None: use autograd.
         """
         return None
 

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from textmetric.losses.distances import Distance, pairwise, unit
 from textmetric.losses.mining import MINERS, Miner, pair_masks
-from textmetric.losses.objective import Objective, Parameters
+from textmetric.losses.objective import Gradients, Objective, Parameters
 
 
 class TripletParameters(Parameters):
@@ -88,18 +88,19 @@ class Triplet(Objective):
 
     def loss_and_gradient(
         self, embeddings: npt.NDArray[np.floating[Any]], labels: npt.NDArray[np.int64]
-    ) -> tuple[float, npt.NDArray[np.floating[Any]]]:
+    ) -> Gradients:
         """See ``Objective.loss_and_gradient``; a tie goes to the lowest row."""
         from textmetric.losses import triplet_kernel  # compiled: for training
 
         params, size = self.params, len(embeddings)
         drawn = size if params.miner in ("random", "semi_hard") else 0
-        gradient = np.empty_like(embeddings)
+        gradient, bits = np.empty_like(embeddings), triplet_kernel.BITS[embeddings.dtype.name]
         found = triplet_kernel.triplet(
             embeddings,
             labels,
             torch.rand(drawn, drawn, generator=self.generator).numpy(),
-            np.empty((size, size), triplet_kernel.BITS[embeddings.dtype.name]),
+            np.empty((size, size), bits),
+            np.empty((size, size), bits),
             get_args(Miner).index(params.miner),
             get_args(Distance).index(params.distance),
             params.margin,
@@ -114,4 +115,4 @@ class Triplet(Objective):
             "positive_distance": found.positive_distance,
             "negative_distance": found.negative_distance,
         }
-        return found.loss, gradient
+        return Gradients(found.loss, gradient, [])

@@ -17,6 +17,9 @@ from textmetric.kernels import Floats, compiled
 EUCLIDEAN, SQUARED_EUCLIDEAN, COSINE = range(3)
 ALL, RANDOM, EASY, SEMI_HARD, HARD = range(5)
 
+LANES = 32
+"""How many numbers the compiler takes at a time: rows are filled up to a multiple."""
+
 # A distance is at least 0, so its bits order as whole numbers do, and the smallest of whole
 # numbers is found 8 or 16 at a time: the compiler leaves floats alone, for the sake of NaN.
 BITS: dict[str, type[np.signedinteger[Any]]] = {"float32": np.int32, "float64": np.int64}
@@ -85,24 +88,31 @@ def _norms(rows: Floats, norms: Floats) -> None:
 
 
 @compiled
-def _next_above(limit: Any, keys: npt.NDArray[Any]) -> int:
-    """The place of the smallest of ``keys`` above ``limit``, the first of them; −1 for none."""
-    none = np.iinfo(keys.dtype).max  # the bits of a NaN
+def _least_above(limit: Any, keys: npt.NDArray[Any]) -> Any:
+    """The smallest of ``keys`` above ``limit``; the largest number there is for none."""
+    none = keys.dtype.type(np.iinfo(keys.dtype).max)
     least = none
-    for key in keys:
-        least = min(least, key if key > limit else none)
-    if least == none:
-        return -1
-    place = len(keys)
     for q in range(len(keys)):
-        place = min(place, q if keys[q] == least else len(keys))
-    return place
+        key = keys[q] if keys[q] > limit else none
+        least = key if key < least else least  # not min(): the compiler knows this form
+    return least
 
 
 @compiled
-def _hinge(distances: Floats, margin: Any, p: int, n: int, slope: Floats) -> int:
+def _first_row_of(wanted: Any, keys: npt.NDArray[Any], rows: npt.NDArray[np.int32]) -> Any:
+    """The smallest of ``rows`` whose key is ``wanted``; there must be one."""
+    none = np.int32(np.iinfo(np.int32).max)
+    first = none
+    for q in range(len(keys)):
+        row = rows[q] if keys[q] == wanted else none
+        first = row if row < first else first
+    return first
+
+
+@compiled
+def _hinge(distances: Floats, reaches: Floats, p: int, n: int, slope: Floats) -> int:
     """Count the triplet of one anchor with p and n into ``slope``, if its loss is not 0."""
-    if not distances[p] + margin > distances[n]:
+    if not reaches[p] > distances[n]:
         return 0
     slope[p] += 1
     slope[n] -= 1
@@ -115,6 +125,7 @@ def triplet(
     labels: npt.NDArray[np.int64],
     draws: npt.NDArray[np.float32],
     bits: npt.NDArray[np.signedinteger[Any]],
+    reach_bits: npt.NDArray[np.signedinteger[Any]],
     miner: int,
     distance: int,
     margin: float,
@@ -129,7 +140,8 @@ def triplet(
         labels: (B,).
         draws: (B, B) uniform in [0, 1): which negative a pair falls back to; any shape for the
             miners that draw nothing.
-        bits: (B, B) of ``BITS[dtype]``; a place to work in.
+        bits: (B, B) of ``BITS[dtype]``, a place to work in.
+        reach_bits: another.
         miner: ``ALL`` … ``HARD``.
         distance: ``EUCLIDEAN`` … ``COSINE``.
         margin: at least 0.
@@ -142,7 +154,6 @@ def triplet(
     """
     size, width = embeddings.shape
     kind = embeddings.dtype.type
-    reach = kind(margin)
     rows = embeddings
     # Cosine distances take unit rows, of rows that may have been put on the sphere already.
     rounds = int(normalize) + int(distance == COSINE)
@@ -154,7 +165,7 @@ def triplet(
 
     norms = np.empty((size, size), embeddings.dtype)
     _norms(rows, norms)
-    distances = bits.view(embeddings.dtype)
+    distances, reaches = bits.view(embeddings.dtype), reach_bits.view(embeddings.dtype)
     for a in range(size):
         for j in range(size):
             value = norms[a, j]
@@ -163,25 +174,30 @@ def triplet(
             elif distance == COSINE:
                 value = kind(0.5) * (value * value)
             distances[a, j] = value
+            reaches[a, j] = value + kind(margin)
 
     slope = np.zeros((size, size), embeddings.dtype)
-    near, far = np.empty(size, np.int64), np.empty(size, np.int64)
-    nearest, met = np.empty(size, bits.dtype), np.empty(size, np.int32)
+    near, far = np.empty(size + 1, np.int32), np.empty(size + LANES, np.int32)
+    nearest, met = np.empty(size + LANES, bits.dtype), np.empty(size, np.int32)
+    values = nearest.view(embeddings.dtype)
     active = total = mined = 0
     positive_sum = negative_sum = 0.0
     positive_pairs = negative_pairs = 0
     for a in range(size):
         positives = negatives = 0
+        row_sum = near_sum = 0.0
         for j in range(size):
-            if labels[j] != labels[a]:
-                far[negatives] = j
-                nearest[negatives] = bits[a, j]
-                negatives += 1
-                negative_sum += distances[a, j]
-            elif j != a:
-                near[positives] = j
-                positives += 1
-                positive_sum += distances[a, j]
+            same = labels[j] == labels[a]
+            near[positives] = far[negatives] = j  # kept if counted: no branch to guess wrong
+            nearest[negatives] = bits[a, j]
+            positives += same and j != a
+            negatives += not same
+        for j in range(size):
+            row_sum += distances[a, j]
+        for p in near[:positives]:
+            near_sum += distances[a, p]
+        positive_sum += near_sum
+        negative_sum += row_sum - near_sum
         positive_pairs += positives
         negative_pairs += negatives
         if positives == 0 or negatives == 0:
@@ -189,10 +205,9 @@ def triplet(
         if miner == ALL:
             total += positives * negatives
             mined += positives * negatives
-            values = nearest[:negatives].view(embeddings.dtype)
             met[:negatives] = 0
             for p in near[:positives]:
-                limit, count = distances[a, p] + reach, 0
+                limit, count = reaches[a, p], 0
                 for q in range(negatives):
                     hit = values[q] < limit
                     met[q] += hit
@@ -204,32 +219,32 @@ def triplet(
         elif miner in (EASY, HARD):
             total += 1
             mined += 1
+            # hard: the farthest positive and the nearest negative; easy: the other way round
+            sign = kind(1 if miner == HARD else -1)
             p, n = near[0], far[0]
             for j in near[:positives]:
-                if (distances[a, j] > distances[a, p]) == (miner == HARD) and (
-                    distances[a, j] != distances[a, p]
-                ):
+                if sign * distances[a, j] > sign * distances[a, p]:
                     p = j
             for j in far[:negatives]:
-                if (distances[a, j] < distances[a, n]) == (miner == HARD) and (
-                    distances[a, j] != distances[a, n]
-                ):
+                if sign * distances[a, j] < sign * distances[a, n]:
                     n = j
-            active += _hinge(distances[a], reach, p, n, slope[a])
+            active += _hinge(distances[a], reaches[a], p, n, slope[a])
         else:
             total += positives
+            whole = -(-negatives // LANES) * LANES
+            nearest[negatives:whole] = np.iinfo(bits.dtype).max
             for p in near[:positives]:
-                at = -1
+                n = np.int32(-1)
                 if miner == SEMI_HARD:
-                    at = _next_above(bits[a, p], nearest[:negatives])
-                    if at >= 0 and not distances[a, far[at]] < distances[a, p] + reach:
-                        at = -1
-                if at >= 0 or miner == RANDOM:
+                    key = _least_above(bits[a, p], nearest[:whole])
+                    if key < reach_bits[a, p]:
+                        n = _first_row_of(key, nearest[:whole], far)
+                if n >= 0 or miner == RANDOM:
                     mined += 1
-                if at < 0:
+                if n < 0:
                     # The product can round up to the number of negatives itself.
-                    at = min(int(draws[a, p] * np.float32(negatives)), negatives - 1)
-                active += _hinge(distances[a], reach, p, far[at], slope[a])
+                    n = far[min(int(draws[a, p] * np.float32(negatives)), negatives - 1)]
+                active += _hinge(distances[a], reaches[a], p, n, slope[a])
 
     # Without a triplet the slopes are all 0: the loss is 0 and so is its gradient.
     divisor = max(active if active_mean else total, 1)
