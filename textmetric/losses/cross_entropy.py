@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from textmetric.losses.objective import ClassificationObjective, Gradients, Parameters
+from textmetric.losses.objective import ClassificationObjective, Floats, Gradients, Parameters
 
 
 class CrossEntropyParameters(Parameters):
@@ -39,12 +40,12 @@ class CrossEntropy(ClassificationObjective):
         return torch.nn.functional.cross_entropy(self.logits(embeddings), labels)
 
     def loss_and_gradient(
-        self, embeddings: npt.NDArray[np.floating[Any]], labels: npt.NDArray[np.int64]
+        self, embeddings: Floats, labels: npt.NDArray[np.int64], parameters: Sequence[Floats]
     ) -> Gradients:
         """See ``Objective.loss_and_gradient``."""
         from textmetric.losses.cross_entropy_kernel import cross_entropy  # compiled: for training
 
-        weight, bias = (parameter.detach().numpy() for parameter in self.fc.parameters())
+        weight, bias = parameters
         gradient, slopes = np.empty_like(embeddings), [np.empty_like(weight), np.empty_like(bias)]
         loss = cross_entropy(embeddings, labels, weight, bias, gradient, *slopes)
         return Gradients(loss, gradient, slopes)
