@@ -11,6 +11,9 @@ import torch
 
 from textmetric.losses.objective import ClassificationObjective, Floats, Gradients, Parameters
 
+LOOPED_CLASSES = 128
+"""With more classes, torch's matrix products gain more than its calls cost."""
+
 
 class CrossEntropyParameters(Parameters):
     """Cross-entropy has no parameters."""
@@ -41,11 +44,13 @@ class CrossEntropy(ClassificationObjective):
 
     def loss_and_gradient(
         self, embeddings: Floats, labels: npt.NDArray[np.int64], parameters: Sequence[Floats]
-    ) -> Gradients:
+    ) -> Gradients | None:
         """See ``Objective.loss_and_gradient``."""
+        weight, bias = parameters
+        if len(bias) > LOOPED_CLASSES:
+            return None
         from textmetric.losses.cross_entropy_kernel import cross_entropy  # compiled: for training
 
-        weight, bias = parameters
         gradient, slopes = np.empty_like(embeddings), [np.empty_like(weight), np.empty_like(bias)]
         loss = cross_entropy(embeddings, labels, weight, bias, gradient, *slopes)
         return Gradients(loss, gradient, slopes)
