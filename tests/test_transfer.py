@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -299,3 +300,12 @@ def test_frozen_drops_what_the_source_does_not_know() -> None:
     ]  # fmt: skip
     assert pd.DataFrame(curves[0]).equals(pd.DataFrame(curves[1]))
     assert not pd.DataFrame(curves[2]).equals(pd.DataFrame(curves[3]))
+
+
+def test_a_source_that_knows_no_token_of_the_target_is_no_collapse() -> None:
+    data = corpus(seed=1)
+    strange = Vocabulary(["<unk>", *(f"{token}ish" for token in data.vocabulary.tokens[1:])])
+    assert (shared_tokens(strange, trained(epochs=1)[0].vocabulary) == 0).all()
+    for tuning in ("frozen", "finetuned"):
+        curve = run(True, tuning, data=replace(data, vocabulary=strange))
+        assert curve["train_loss"].notna().all()

@@ -16,14 +16,14 @@ import pandas as pd
 
 from textmetric import parallel
 from textmetric.arrays import write_arrays
-from textmetric.encoder import choose_device
+from textmetric.encoder import Encoder, choose_device
 from textmetric.files import replacing_file, replacing_folder, write_json
-from textmetric.losses import Family
+from textmetric.losses import Family, build
 from textmetric.measures import knn_predict
 from textmetric.model import TrainedModel
 from textmetric.params import Model, Train
 from textmetric.text import TokenizedCorpus
-from textmetric.training import one_thread, train
+from textmetric.training import one_thread, prepare, train
 
 Path_ = str | os.PathLike[str]
 
@@ -65,6 +65,11 @@ def train_arm(
     """
     started = time.perf_counter()
     device = choose_device(settings.device)
+    prepare(
+        Encoder(2, model.dim, model.layer).to(device),
+        build(family, objective, dim=model.dim, classes=2).to(device),
+        settings,
+    )
     with replacing_folder(models) as folder:
         jobs = [
             {

@@ -41,8 +41,17 @@ class Optimizer:
         self.name = name
         self.steps = 0
 
-    def _moments(self, parameter: Tensor) -> list[Tensor]:
+    def moments_of(self, parameter: Tensor) -> list[Tensor]:
+        """As many zeros like ``parameter`` as the optimiser keeps moments of it."""
         return [torch.zeros_like(parameter) for _ in range(OPTIMIZERS[self.name])]
+
+    def corrected(self, lr: float) -> float:
+        """``lr`` with what corrects the bias of Adam's moments at this step multiplied in."""
+        if self.name == "adam":
+            # torch.optim.Adam corrects the bias inside the root, SparseAdam outside: the same but
+            # for what eps weighs
+            lr *= (1 - 0.999**self.steps) ** 0.5 / (1 - 0.9**self.steps)
+        return lr
 
     def _change(self, gradient: Tensor, moments: list[Tensor], lr: float) -> Tensor:
         """What to subtract; moves ``moments`` in place. All tensors have one shape."""
@@ -53,10 +62,7 @@ class Optimizer:
             return (gradient * lr).div_(moments[0].sqrt().add_(1e-10))
         moments[0].lerp_(gradient, 1 - 0.9)
         moments[1].lerp_(gradient.square(), 1 - 0.999)
-        lr *= (1 - 0.999**self.steps) ** 0.5 / (1 - 0.9**self.steps)
-        # torch.optim.Adam corrects the bias inside the root, SparseAdam outside: the same but
-        # for what eps weighs
-        return (moments[0] * lr).div_(moments[1].sqrt().add_(1e-8))
+        return (moments[0] * self.corrected(lr)).div_(moments[1].sqrt().add_(1e-8))
 
 
 class DenseOptimizer(Optimizer):
@@ -69,7 +75,7 @@ class DenseOptimizer(Optimizer):
 
     def __init__(self, parameters: Iterable[Tensor], name: str) -> None:
         super().__init__(name)
-        self.parameters = [(parameter, self._moments(parameter)) for parameter in parameters]
+        self.parameters = [(parameter, self.moments_of(parameter)) for parameter in parameters]
 
     @torch.no_grad()
     def step(self, lr: float) -> None:
@@ -92,7 +98,7 @@ class RowOptimizer(Optimizer):
     def __init__(self, weight: Tensor, name: str) -> None:
         super().__init__(name)
         self.weight = weight
-        self.moments = self._moments(weight)
+        self.moments = self.moments_of(weight)
 
     @torch.no_grad()
     def step(self, batch: RaggedTokens, gradient: Tensor, lr: float) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from textmetric.batching import BatchSampler
@@ -22,9 +23,9 @@ from textmetric.errors import UserError
 from textmetric.losses import ClassificationObjective, Family, Objective, build
 from textmetric.measures import class_centroids, retrieval
 from textmetric.model import TrainedModel
-from textmetric.optimizers import DenseOptimizer, RowOptimizer
 from textmetric.params import Model, Train
-from textmetric.text import LabelledTokens, TokenizedCorpus
+from textmetric.steps import Step, TorchStep
+from textmetric.text import LabelledTokens, RaggedTokens, TokenizedCorpus
 
 COLLAPSE_DISTANCE = 1e-3
 VALIDATION_ROWS = 1000
@@ -57,6 +58,7 @@ def fit(
     sampler: str,
     seed: int,
     frozen: bool = False,
+    plain: bool = False,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> None:
     """Train ``encoder`` and ``objective`` in place, both on the device they are on.
@@ -69,55 +71,32 @@ def fit(
         sampler: ``shuffled`` or ``balanced``.
         seed: of the batches. Same seed, same device: same bytes.
         frozen: leave the encoder as it is and train the objective's parameters only.
+        plain: use torch alone on the CPU too, as on CUDA: slower, the same but for rounding.
         on_epoch: called after each epoch.
 
     Raises:
         UserError: the loss became NaN or infinite, or the embeddings collapsed.
     """
-    device = encoder.weight.device
     batches = BatchSampler(sampler, data.labels, settings.batch_size, seed=seed)
-    labels = np.asarray(data.labels, dtype=np.int64)
-    dense = list(objective.parameters())
-    if encoder.linear is not None and not frozen:
-        dense += encoder.linear.parameters()
-    dense_optimizer = DenseOptimizer(dense, settings.optimizer)
-    rows_optimizer = RowOptimizer(encoder.weight.detach(), settings.optimizer)
+    step = _step(encoder, objective, data, settings, frozen, plain)
     encoder.train()
     objective.train()
-    step = 0
+    done = 0
     total = settings.epochs * batches.steps
     with one_thread():
         for epoch in range(1, settings.epochs + 1):
             started = time.perf_counter()
-            losses: list[torch.Tensor] = []
+            losses: list[float | torch.Tensor] = []
             logs: list[dict[str, Any]] = []
             for rows in batches.epoch():
-                lr = settings.lr * (1 - step / total if settings.decay == "linear" else 1)
-                step += 1
-                batch = data.tokens.take(rows)
-                ids = torch.from_numpy(batch.ids).to(device)
-                offsets = torch.from_numpy(batch.offsets).to(device)
-                target = torch.from_numpy(labels[rows]).to(device)
-                # Autograd sees only the (B, dim) bags: the rest of the encoder's gradient is
-                # RowOptimizer's, which touches the token vectors of this batch alone.
-                with torch.no_grad():
-                    bags = encoder.bag(ids, offsets[:-1].int())
-                bags.requires_grad_(not frozen)
-                embeddings = encoder.project(bags)
-                loss = objective(embeddings, target)
-                loss.backward()
-                dense_optimizer.step(lr)
-                if bags.grad is not None:
-                    rows_optimizer.step(batch, bags.grad, lr)
-                losses.append(loss.detach())
+                lr = settings.lr * (1 - done / total if settings.decay == "linear" else 1)
+                done += 1
+                losses.append(step(rows, lr))
                 logs.append(dict(objective.log))
-            record = Epoch(
-                epoch,
-                float(torch.stack(losses).mean()),
-                _means(logs),
-                time.perf_counter() - started,
-            )
-            _guard(record, embeddings.detach(), target, seed)
+            record = Epoch(epoch, _mean(losses), _means(logs), time.perf_counter() - started)
+            _guard_loss(record, step.embeddings, seed)
+            if not frozen:  # an encoder that stays as it is cannot collapse
+                _guard_distances(record, step.embeddings, data.labels[rows], seed)
             on_epoch(record)
     encoder.eval()
     objective.eval()
@@ -209,20 +188,68 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def prepare(encoder: Encoder, objective: Objective, settings: Train) -> None:
+    """Have all that :func:`fit` runs compiled, before processes are forked that would each do it.
+
+    Args:
+        encoder: of the layer and device to train with, however small; it changes.
+        objective: as it will be trained, for any number of classes; it changes.
+        settings: the optimiser.
+    """
+    four = RaggedTokens(np.ones(4, dtype=np.int32), np.arange(5))
+    data = LabelledTokens(four, np.array([0, 0, 1, 1], dtype=np.int32))
+    _step(encoder, objective, data, settings, frozen=False, plain=False)(np.arange(4), 0.0)
+
+
+def _step(
+    encoder: Encoder,
+    objective: Objective,
+    data: LabelledTokens,
+    settings: Train,
+    frozen: bool,
+    plain: bool,
+) -> Step:
+    if plain or encoder.weight.device.type != "cpu":
+        return TorchStep(encoder, objective, data, settings.optimizer, frozen=frozen)
+    # Not above: who only reads a model needs no compiler.
+    from textmetric.compiled import CompiledStep
+
+    return CompiledStep(
+        encoder,
+        objective,
+        data,
+        settings.optimizer,
+        frozen=frozen,
+        batch_size=settings.batch_size,
+    )
+
+
 def _means(logs: list[dict[str, Any]]) -> dict[str, float]:
-    means = {}
-    for name in sorted({name for log in logs for name in log}):
-        values = torch.stack([torch.as_tensor(log[name]).float() for log in logs if name in log])
-        means[name] = float(values.nanmean())
-    return means
+    names = sorted({name for log in logs for name in log})
+    return {name: _mean([log[name] for log in logs if name in log], nan=False) for name in names}
 
 
-def _guard(record: Epoch, embeddings: torch.Tensor, labels: torch.Tensor, seed: int) -> None:
+def _mean(values: list[float | torch.Tensor], *, nan: bool = True) -> float:
+    """The mean, with NaN left out unless ``nan``; tensors are converted all at once."""
+    if isinstance(values[0], torch.Tensor):
+        numbers = torch.stack([torch.as_tensor(value) for value in values]).double()
+    else:
+        numbers = torch.tensor(values, dtype=torch.float64)
+    return float(numbers.mean() if nan else numbers.nanmean())
+
+
+def _guard_loss(record: Epoch, embeddings: torch.Tensor, seed: int) -> None:
     if not math.isfinite(record.loss) or not bool(torch.isfinite(embeddings).all()):
         raise UserError(
             f"training diverged in epoch {record.epoch} (seed {seed}): the loss is "
-            f"{record.loss}; lower train.lr or change the objective's margin"
+            f"{record.loss}; lower train.lr (in the transfer finetune.lr) or change the "
+            "objective's margin"
         )
+
+
+def _guard_distances(
+    record: Epoch, embeddings: torch.Tensor, labels: npt.NDArray[np.int32], seed: int
+) -> None:
     rows = len(embeddings)
     if rows > 1 and bool((labels != labels[0]).any()):
         distance = float(torch.pdist(embeddings.float()).mean())

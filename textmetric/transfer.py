@@ -23,7 +23,7 @@ from textmetric.params import Finetune, Model, Train
 from textmetric.splits import share_of_rows
 from textmetric.text import LabelledTokens, RaggedTokens, TokenizedCorpus, Vocabulary
 from textmetric.text.dataset import PARTS
-from textmetric.training import Epoch, fit, one_thread
+from textmetric.training import Epoch, fit, one_thread, prepare
 
 Tuning = Literal["frozen", "finetuned"]
 TUNINGS: tuple[Tuning, ...] = ("frozen", "finetuned")
@@ -310,6 +310,11 @@ def finetune_seeds(
         for share in settings.shares
         for seed in seeds
     ]
+    prepare(
+        Encoder(2, model.dim, model.layer).to(device),
+        TransferHead(model.dim, 2).to(device),
+        train,
+    )
     results = parallel.run(
         _finetune_job,
         jobs,

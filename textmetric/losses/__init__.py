@@ -14,12 +14,18 @@ from typing import Any, Literal, cast, get_args
 import pydantic
 
 from textmetric.errors import UserError, unknown_name
-from textmetric.losses.objective import ClassificationObjective, Objective, Parameters
+from textmetric.losses.objective import (
+    ClassificationObjective,
+    Gradients,
+    Objective,
+    Parameters,
+)
 
 __all__ = [
     "OBJECTIVES",
     "ClassificationObjective",
     "Family",
+    "Gradients",
     "Objective",
     "Parameters",
     "build",

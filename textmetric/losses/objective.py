@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from pydantic import BaseModel, ConfigDict
+
+Floats = npt.NDArray[np.floating[Any]]
 
 
 class Parameters(BaseModel):
     """The parameters of one objective, as they stand in params.yaml; frozen and finite."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Gradients(NamedTuple):
+    """What one step of training needs of an objective.
+
+    Attributes:
+        loss: of the batch.
+        embeddings: (B, d), the gradient of the loss by the embeddings.
+        parameters: its gradient by each of the objective's ``parameters()``, in their order;
+            None for one that the loss does not depend on.
+    """
+
+    loss: float
+    embeddings: Floats
+    parameters: Sequence[Floats | None]
 
 
 class Objective(torch.nn.Module):
@@ -49,6 +69,25 @@ class Objective(torch.nn.Module):
             A scalar that gradients flow through.
         """
         raise NotImplementedError
+
+    def loss_and_gradient(
+        self, embeddings: Floats, labels: npt.NDArray[np.int64], parameters: Sequence[Floats]
+    ) -> Gradients | None:
+        """What ``forward`` and autograd give, without torch's cost a call; optional.
+
+        Training on the CPU asks for this first. The numbers must be those of ``forward``, the
+        ``log`` and the random draws too; a test holds every objective of the registry to it. A
+        subclass that changes ``forward`` changes this as well.
+
+        Args:
+            embeddings: (B, d), not to be changed.
+            labels: (B,).
+            parameters: the values of ``parameters()``, in their order and shapes.
+
+        Returns:
+            The loss and its gradients; or None: use autograd.
+        """
+        return None
 
 
 class ClassificationObjective(Objective):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from collections.abc import Sequence
+from typing import Literal, get_args
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from pydantic import Field
 
 from textmetric.losses.distances import Distance, pairwise, unit
 from textmetric.losses.mining import MINERS, Miner, pair_masks
-from textmetric.losses.objective import Objective, Parameters
+from textmetric.losses.objective import Floats, Gradients, Objective, Parameters
 
 
 class TripletParameters(Parameters):
@@ -82,3 +86,34 @@ class Triplet(Objective):
                 "negative_distance": (distances * negative).sum() / negative.sum(),
             }
         return (slope * distances).sum() + offset
+
+    def loss_and_gradient(
+        self, embeddings: Floats, labels: npt.NDArray[np.int64], parameters: Sequence[Floats]
+    ) -> Gradients:
+        """See ``Objective.loss_and_gradient``; a tie goes to the lowest row."""
+        from textmetric.losses import triplet_kernel  # compiled: for training
+
+        params, size = self.params, len(embeddings)
+        drawn = size if params.miner in ("random", "semi_hard") else 0
+        gradient, bits = np.empty_like(embeddings), triplet_kernel.BITS[embeddings.dtype.name]
+        found = triplet_kernel.triplet(
+            embeddings,
+            labels,
+            torch.rand(drawn, drawn, generator=self.generator).numpy(),
+            np.empty((size, size), bits),
+            np.empty((size, size), bits),
+            get_args(Miner).index(params.miner),
+            get_args(Distance).index(params.distance),
+            params.margin,
+            params.reduction == "active_mean",
+            params.normalize,
+            gradient,
+        )
+        self.log = {
+            "active_fraction": found.active / found.total if found.total else math.nan,
+            "mined_fraction": found.mined / found.total if found.total else math.nan,
+            "triplets": float(found.total),
+            "positive_distance": found.positive_distance,
+            "negative_distance": found.negative_distance,
+        }
+        return Gradients(found.loss, gradient, [])
