@@ -51,8 +51,10 @@ PALETTE = (
 )
 _SHAPES = "osD"  # a second sign beside the colour
 _STROKES = ("-", "--", ":", "-.")
-_MANY = len(PALETTE)
-"""Above this many classes a legend by name is no longer read."""
+_MANY = len(PALETTE) * len(_SHAPES)
+"""Above this many classes there are no signs left, nor is a legend by name read."""
+_FEW_DOTS = 300
+"""Up to so many dots have room to be larger."""
 _NAMED = 8
 """So many of the largest classes are then named in the picture."""
 _LONGEST_NAME = 32
@@ -100,9 +102,9 @@ def tsne_panels(
 ) -> None:
     """Draw the arms side by side, with one legend, scarce classes as red triangles on top.
 
-    Up to 10 classes have a colour and a legend entry each. With more, every class has a muted
-    colour of its own, the largest are named in the picture where there is room, and the legend
-    tells scarce from other.
+    Up to 10 classes have a colour and a legend entry each; up to 30 a colour and shape. With more,
+    every class has a muted colour of its own, the largest are named in the picture where there is
+    room, and the legend tells scarce from other.
 
     Args:
         path: the PNG to write.
@@ -115,12 +117,7 @@ def tsne_panels(
     marked = np.isin(present, np.asarray(scarce, dtype=np.int64))
     many = len(present) > _MANY
     # By the place among all classes: a class keeps its colour when another one is scarce.
-    colours = muted(len(present)) if many else list(PALETTE[: len(present)])
-    shapes = ["o"] * len(present) if many else [_SHAPES[i % 3] for i in range(len(present))]
-    looks = [
-        (SCARCE, "^") if is_scarce else look
-        for is_scarce, look in zip(marked, zip(colours, shapes, strict=True), strict=True)
-    ]
+    looks = class_looks(marked)
     place = np.searchsorted(present, labels)
     row_colours = np.array([colour for colour, _ in looks])[place]
     row_shapes = np.array([shape for _, shape in looks])[place]
@@ -128,7 +125,9 @@ def tsne_panels(
 
     columns = max(1, min(len(panels), 2 if len(panels) <= 4 else 3))
     lines = max(1, -(-len(panels) // columns))
-    with _figure(path, 4.7 * columns, 4.7 * lines + 0.7) as figure:
+    legend = 0.7 if many else 0.55 + 0.19 * -(-len(present) // 4)
+    larger = 2.2 if len(labels) <= _FEW_DOTS else 1.0
+    with _figure(path, 4.7 * columns, 4.7 * lines + legend) as figure:
         axes = figure.subplots(lines, columns, squeeze=False).ravel()
         for axis in axes[len(panels) :]:
             axis.set_visible(False)
@@ -140,11 +139,12 @@ def tsne_panels(
             # One call a shape, rows in their order: no class lies on top of a whole other one.
             for shape in (*_SHAPES, "^"):
                 dots = row_shapes == shape
+                style = _TRIANGLE if shape == "^" else _DOT
                 axis.scatter(
                     *coordinates[dots].T,
                     c=row_colours[dots],
                     marker=shape,
-                    **(_TRIANGLE if shape == "^" else _DOT),
+                    **style | {"s": larger * style["s"]},
                 )
             places = [(label_names[label], coordinates[labels == label]) for label in largest]
             _name_classes(axis, places)
@@ -524,6 +524,28 @@ def _square(axis: Any, coordinates: NDArray[np.floating]) -> None:
         xlim=(low[0] + high[0]) / 2 + np.array([-reach, reach]),
         ylim=(low[1] + high[1]) / 2 + np.array([-reach, reach]),
     )
+
+
+def class_looks(scarce: Iterable[bool]) -> list[tuple[str, str]]:
+    """Colour and marker of each class: red triangles for the scarce ones.
+
+    Shapes go along with the colours, then tell equal colours apart. A class keeps its look when
+    another one is scarce.
+
+    Args:
+        scarce: whether each class is, in the order of their ids.
+    """
+    marks = list(scarce)
+    if len(marks) > _MANY:
+        others = [(colour, "o") for colour in muted(len(marks))]
+    else:
+        others = [
+            (PALETTE[i % len(PALETTE)], _SHAPES[(i + i // len(PALETTE)) % len(_SHAPES)])
+            for i in range(len(marks))
+        ]
+    return [
+        (SCARCE, "^") if is_scarce else look for is_scarce, look in zip(marks, others, strict=True)
+    ]
 
 
 def muted(count: int) -> list[str]:

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from textmetric.figures import PALETTE, SCARCE, muted
+from textmetric.figures import class_looks
 
-_SHAPES = ("circle", "square", "diamond")
-"""The second sign beside the colour, in the order of the PNG's."""
+_SHAPES = {"o": "circle", "s": "square", "D": "diamond", "^": "triangle"}
+"""The markers of the PNG → the shapes of the page."""
 _STEPS = 65_535
 """Finer than any screen: a panel of 500 pixels shows single steps when it is 130 times larger."""
 _MARGIN = 1.06
@@ -75,25 +75,14 @@ class Look(NamedTuple):
 
 
 def looks(split_map: SplitMap) -> list[Look]:
-    """How each class that has a dot is drawn, by ascending class id, as in the PNG.
-
-    Up to 10 classes have the palette of the figures, and a shape as a second sign; more have a
-    muted colour each. Scarce classes are red triangles, and the others keep their colours.
-    """
+    """How each class that has a dot is drawn, by ascending class id, as in the PNG."""
     present, dots = np.unique(split_map.labels, return_counts=True)
-    few = len(present) <= len(PALETTE)
-    colours = PALETTE if few else muted(len(present))
+    scarce = [int(label) in split_map.scarce for label in present]
     return [
-        Look(
-            name=str(split_map.label_names[int(label)]),
-            dots=int(count),
-            colour=SCARCE if int(label) in split_map.scarce else colours[place],
-            shape="triangle"
-            if int(label) in split_map.scarce
-            else _SHAPES[place % len(_SHAPES) if few else 0],
-            scarce=int(label) in split_map.scarce,
+        Look(str(split_map.label_names[int(label)]), int(count), colour, _SHAPES[marker], marked)
+        for label, count, (colour, marker), marked in zip(
+            present, dots, class_looks(scarce), scarce, strict=True
         )
-        for place, (label, count) in enumerate(zip(present, dots, strict=True))
     ]
 
 
