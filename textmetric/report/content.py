@@ -135,7 +135,7 @@ def _summary(study: Study, findings: Sequence[Finding]) -> list[Block]:
         )
         + ".",
         "\n".join(
-            f"- {finding.link} {finding.title}. {_what_it_says(finding)}"
+            f"- {finding.link} {finding.title}. {_what_it_says(study, finding)}"
             for finding in findings
             if finding.subject
         ),
@@ -176,7 +176,7 @@ def _words(finding: Finding) -> str:
     return verdict.words if verdict else NO_VERDICT
 
 
-def _what_it_says(finding: Finding) -> str:
+def _what_it_says(study: Study, finding: Finding) -> str:
     """The verdicts on its subject and its headline, and on whom."""
     sentences, whom = [], ""
     for measure in dict.fromkeys([finding.subject, finding.headline]):
@@ -185,7 +185,8 @@ def _what_it_says(finding: Finding) -> str:
             sentences.append(said(verdict))
             whom = f" ({arms_named(verdict.contrast)})"
         elif measure:
-            sentences.append(f"{measure.name}: **{NO_VERDICT}**")
+            why = "one arm" if len(study.arms) == 1 else "too few test rows to measure it"
+            sentences.append(f"{measure.name}: **{NO_VERDICT}** ({why})")
     text = "; ".join(sentences)
     return f"{text[0].upper()}{text[1:]}{whom}."
 

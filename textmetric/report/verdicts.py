@@ -196,7 +196,7 @@ def said(verdict: Verdict) -> str:
     Only differences with an interval are told.
     """
     if verdict.words == NO_VERDICT:
-        return f"{verdict.measure.name}: **{NO_VERDICT}**"
+        return f"{verdict.measure.name}: **{NO_VERDICT}** (one seed, or a value is missing)"
     paired = verdict.paired
     return (
         f"{verdict.measure.name}: **{verdict.words}** "
