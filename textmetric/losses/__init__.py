@@ -41,8 +41,18 @@ Family = Literal["classification", "metric"]
 OBJECTIVES: dict[str, dict[str, str]] = {
     "classification": {
         "cross_entropy": "cross_entropy.CrossEntropy",
+        "norm_softmax": "norm_softmax.NormSoftmax",
     },
     "metric": {
+        "angular": "angular.Angular",
+        "contrastive": "contrastive.Contrastive",
+        "lifted": "lifted.Lifted",
+        "multi_similarity": "multi_similarity.MultiSimilarity",
+        "n_pair": "n_pair.NPair",
+        "proxy_nca": "proxy_nca.ProxyNCA",
+        "quadruplet": "quadruplet.Quadruplet",
+        "ranked_list": "ranked_list.RankedList",
+        "sup_con": "sup_con.SupCon",
         "triplet": "triplet.Triplet",
     },
 }
