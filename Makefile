@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := install
-.PHONY: help install run test lint format lock clean
+.PHONY: help install browser run plots test lint format lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -16,13 +16,27 @@ $(BIN)/.installed: requirements.lock
 		{ echo "error: $(PYTHON) is older than Python 3.10: use make PYTHON=python3.11" >&2; exit 2; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	# dvc plots show and diff then write pages that open without a network
+	$(BIN)/python -m textmetric.report.dvc_page
 	@touch $@
 
 run: install  ## run the pipeline: dvc repro
 	dvc repro
 
-test: install  ## run the tests
+plots: install  ## draw the learning curves and t-SNE pictures: dvc plots show
+	dvc plots show
+
+test: install browser  ## run the tests
 	python -m pytest
+
+# The tests of the pages need a browser. Elsewhere than on Debian they skip without one.
+browser:  ## install Chromium and its driver for the tests (Debian)
+	@if ! command -v chromedriver >/dev/null && command -v apt-get >/dev/null; then \
+		as_root=$$(test "$$(id -u)" = 0 || echo sudo); \
+		$$as_root apt-get update -qq && \
+		$$as_root apt-get install -y -qq chromium chromium-driver >/dev/null || \
+		echo "no Chromium could be installed: the tests of the pages will skip" >&2; \
+	fi
 
 lint: install  ## ruff, mypy and the import rules
 	ruff check .
@@ -45,4 +59,4 @@ lock:  ## write requirements.lock anew from pyproject.toml
 	rm -r .venv-lock
 
 clean:  ## remove what the pipeline wrote, but not the cache or the environment
-	rm -rf data models
+	rm -rf data models dvc_plots

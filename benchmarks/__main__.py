@@ -1,47 +1,62 @@
-"""Time our code against its peers, in turn, on the same work, one thread each.
+"""Time our code against its peers, in turn, on the same work, one thread each unless said.
 
-The texts are docstrings of the standard library. Each line gives the median seconds of both sides
-and the median, least and largest ratio ours / peer over the rounds; warm-up is not counted.
+The texts are docstrings of the standard library, or those of a table. Each line gives the median
+seconds of both sides and the median, least and largest ratio ours / peer over the rounds; warm-up
+is not counted. fastText is timed where the module is installed: whole runs of 5 seeds with 10
+epochs each, ours in 2 processes, its own with 2 threads one after another, both from tokens on
+disk, imports not counted; the accuracies on a held-out fifth stand beside.
 
 Examples:
     python -m benchmarks
-    python -m benchmarks training --rounds 3
+    python -m benchmarks training --rounds 3 --texts news.csv
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
+import importlib.util
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
+from textmetric.arm import train_arm
 from textmetric.batching import BatchSampler
 from textmetric.corpora.docstrings import collect, folders
 from textmetric.encoder import Encoder
 from textmetric.losses import build
 from textmetric.measures import retrieval
-from textmetric.params import Train
-from textmetric.text import LabelledTokens, tokenize, tokenize_train
+from textmetric.model import TrainedModel
+from textmetric.params import Model, Train
+from textmetric.text import LabelledTokens, tokenize, tokenize_corpus, tokenize_train
 from textmetric.training import fit
 
-Case = tuple[str, Callable[[], object], str, Callable[[], object]]
+# A side may give a function that tells the accuracy, which is called when the clock stands.
+Side = Callable[[], object]
+Case = tuple[str, Side, str, Side]
 
 
-def texts(rows: int = 4000) -> tuple[list[str], np.ndarray]:
+def texts(table: str | None, rows: int = 4000) -> tuple[list[str], np.ndarray]:
+    if table is not None:
+        frame = pd.read_csv(table, keep_default_na=False)
+        return frame["text"].tolist(), frame["label"].astype("category").cat.codes.to_numpy("int32")
     frame, _ = collect(folders({"stdlib": None}), by_module=True, progress=False)
     largest = frame["label"].value_counts().index[:7]
     frame = frame[frame["label"].isin(largest)][:rows]
     return frame["text"].tolist(), frame["label"].astype("category").cat.codes.to_numpy(np.int32)
 
 
-def tokenizer() -> Iterator[Case]:
+def tokenizer(table: str | None) -> Iterator[Case]:
     from torchtext.data.utils import get_tokenizer
 
     theirs = get_tokenizer("basic_english")
-    some, _ = texts()
+    some, _ = texts(table)
     yield (
         f"tokens of {len(some):,} texts",
         lambda: [len(tokens) for tokens in tokenize(some)],
@@ -50,40 +65,110 @@ def tokenizer() -> Iterator[Case]:
     )
 
 
-def training() -> Iterator[Case]:
-    some, labels = texts()
+def training(table: str | None) -> Iterator[Case]:
+    some, labels = texts(table)
     vocabulary, tokens = tokenize_train(some)
     data = LabelledTokens(tokens, labels)
-    settings = Train(epochs=1)
-    for family, params in (
-        ("classification", {"name": "cross_entropy"}),
-        ("metric", {"name": "triplet"}),
+    classes = int(labels.max()) + 1
+    for family, name, sampler, optimizer in (
+        ("classification", "cross_entropy", "shuffled", "sgd"),
+        ("classification", "cross_entropy", "shuffled", "adagrad"),
+        ("metric", "triplet", "balanced", "adagrad"),
     ):
 
-        def ours(family: str = family, params: dict[str, str] = params) -> None:
+        def ours(
+            plain: bool = False,
+            family: str = family,
+            name: str = name,
+            sampler: str = sampler,
+            optimizer: str = optimizer,
+        ) -> None:
             torch.manual_seed(0)
             encoder = Encoder(len(vocabulary), 32)
-            objective = build(family, params, dim=32, classes=7)
-            fit(encoder, objective, data, settings, sampler="balanced", seed=0)
+            objective = build(family, {"name": name}, dim=32, classes=classes)
+            settings = Train(epochs=1, optimizer=optimizer)
+            fit(encoder, objective, data, settings, sampler=sampler, seed=0, plain=plain)
 
-        def peer(family: str = family, params: dict[str, str] = params) -> None:
+        def peer(
+            family: str = family,
+            name: str = name,
+            sampler: str = sampler,
+            optimizer: str = optimizer,
+        ) -> None:
             torch.manual_seed(0)
             bag = torch.nn.EmbeddingBag(len(vocabulary), 32, mode="mean", sparse=True)
-            objective = build(family, params, dim=32, classes=7)
-            optimizer = torch.optim.Adagrad([*bag.parameters(), *objective.parameters()], lr=0.1)
-            for rows in BatchSampler("balanced", labels, 64, seed=0).epoch():
+            objective = build(family, {"name": name}, dim=32, classes=classes)
+            kind = torch.optim.SGD if optimizer == "sgd" else torch.optim.Adagrad
+            updates = kind([*bag.parameters(), *objective.parameters()], lr=0.1)
+            for rows in BatchSampler(sampler, labels, 64, seed=0).epoch():
                 batch = tokens.take(rows)
                 embeddings = bag(
                     torch.from_numpy(batch.ids), torch.from_numpy(batch.offsets[:-1]).int()
                 )
-                optimizer.zero_grad()
+                updates.zero_grad()
                 objective(embeddings, torch.from_numpy(labels[rows].astype(np.int64))).backward()
-                optimizer.step()
+                updates.step()
 
-        yield f"an epoch of {params['name']}", ours, "torch.optim.Adagrad, sparse", peer
+        case = f"an epoch of {name}, {optimizer}, {len(some):,} texts"
+        yield case, ours, "our step by torch alone", functools.partial(ours, plain=True)
+        yield case, ours, f"sparse EmbeddingBag and torch.optim, {optimizer}", peer
+    if importlib.util.find_spec("fasttext") is None:
+        print("training: fasttext is not installed, so it is not timed", flush=True)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield from against_fasttext(some, labels, Path(folder))
 
 
-def measures() -> Iterator[Case]:
+def against_fasttext(some: list[str], labels: np.ndarray, folder: Path) -> Iterator[Case]:
+    import fasttext
+
+    seeds, epochs = [0, 1, 2, 3, 4], 10
+    rng = np.random.default_rng(0)
+    part = rng.choice(["train", "validation", "test"], size=len(some), p=[0.75, 0.05, 0.2])
+    corpus = tokenize_corpus(
+        pd.DataFrame({"text": some, "label": labels, "split": part}), progress=False
+    )
+    corpus.save(folder / "split")
+    words = np.array(corpus.vocabulary.tokens, dtype=object)
+    for name in ("train", "test"):
+        rows = getattr(corpus, name)
+        lines = [
+            f"__label__{label} {' '.join(words[ids])}"
+            for label, ids in zip(
+                rows.labels, np.split(rows.tokens.ids, rows.tokens.offsets[1:-1]), strict=True
+            )
+        ]
+        (folder / f"{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    def theirs() -> Callable[[], float]:
+        for _ in seeds:
+            model = fasttext.train_supervised(
+                str(folder / "train.txt"), dim=32, epoch=epochs, minCount=1, thread=2, verbose=0
+            )
+        return lambda: float(model.test(str(folder / "test.txt"))[1])
+
+    for family, name, sampler in (
+        ("classification", "cross_entropy", "shuffled"),
+        ("metric", "triplet", "balanced"),
+    ):
+
+        def ours(
+            family: str = family, name: str = name, sampler: str = sampler
+        ) -> Callable[[], float]:
+            train_arm(
+                folder / "split", folder / name, folder / "curves.csv", folder / "costs.json",
+                family=family, objective={"name": name}, sampler=sampler, seeds=seeds,
+                model=Model(), settings=Train(epochs=epochs), progress=False,
+            )  # fmt: skip
+            model = TrainedModel.load(folder / name / "seed-0")
+            predict = model.predict_centroid if model.head is None else model.predict_head
+            test = corpus.test
+            return lambda: float((predict(model.embed(test.tokens)) == test.labels).mean())
+
+        yield f"{len(seeds)} seeds × {epochs} epochs of {name}", ours, "fastText", theirs
+
+
+def measures(table: str | None) -> Iterator[Case]:
     from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 
     rng = np.random.default_rng(0)
@@ -106,9 +191,9 @@ def measures() -> Iterator[Case]:
 PARTS = {"tokenizer": tokenizer, "training": training, "measures": measures}
 
 
-def seconds(function: Callable[[], object]) -> float:
+def seconds(side: Side) -> float:
     started = time.perf_counter()
-    function()
+    side()
     return time.perf_counter() - started
 
 
@@ -120,20 +205,23 @@ def main() -> None:
     )
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help=", ".join(PARTS))
     parser.add_argument("--rounds", type=int, default=5, help="timed rounds (%(default)s)")
+    parser.add_argument("--texts", help="csv with the columns text and label", metavar="FILE")
     arguments = parser.parse_args()
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):
         torch.set_num_threads(1)
         for part in arguments.parts or PARTS:
-            for case, ours, peer, theirs in PARTS[part]():
-                ours(), theirs()  # warm-up
+            for case, ours, peer, theirs in PARTS[part](arguments.texts):
+                told = [side() for side in (ours, theirs)]  # warm-up
                 pairs = [(seconds(ours), seconds(theirs)) for _ in range(arguments.rounds)]
                 ratios = [one / other for one, other in pairs]
+                accuracies = " and ".join(f"{tell():.4f}" for tell in told if callable(tell))
                 print(
                     f"{part}: {case}: ours {statistics.median(p[0] for p in pairs):.3f} s, "
                     f"{peer} {statistics.median(p[1] for p in pairs):.3f} s, "
-                    f"ratio {statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})",
+                    f"ratio {statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
+                    + (f", accuracy {accuracies}" if accuracies else ""),
                     flush=True,
                 )
 

@@ -34,6 +34,7 @@ STAGES = [
     "tsne",
     "finetune",
     "report",
+    "page",
     "costs",
 ]
 

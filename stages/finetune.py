@@ -16,7 +16,7 @@ from textmetric.transfer import finetune_seeds
 
 
 def main(arguments: argparse.Namespace, params: Params) -> None:
-    """Fine-tune from ``--init``, frozen and not, with every seed."""
+    """Fine-tune from ``--init``: frozen and not, every head, every share, every seed."""
     finetune_seeds(
         "data/splits/target",
         f"models/source/{arguments.init}_{params.finetune.sampler}",

@@ -1,7 +1,8 @@
 """Put every table and picture of the last run into one Markdown file.
 
-Reads data/raw/*/summary.json, data/objectives/, data/measures/, data/curves/, data/finetune/ and
-splits, arms of params.yaml; writes reports/results.md and reports/figures/.
+Reads data/raw/*/summary.json, data/objectives/, data/measures/, data/curves/, data/finetune/,
+data/tsne/ and splits, arms, samplers, train of params.yaml; writes reports/results.md,
+reports/figures/ and plots/curves/.
 
 Example: python -m stages.report
 """
@@ -12,13 +13,22 @@ import argparse
 
 from stages import command
 from textmetric.params import Params
+from textmetric.report.curves import write_curve_tables
 from textmetric.report.results import write_results
+from textmetric.report.study import read_study
 
 
 def main(arguments: argparse.Namespace, params: Params) -> None:
     """Write the report."""
-    splits = {name: entry.role for name, entry in params.splits.items()}
-    write_results(".", splits=splits, arms=params.arms)
+    study = read_study(
+        ".",
+        splits=params.splits,
+        arms=params.arms,
+        samplers=params.samplers,
+        train=params.train,
+    )
+    write_results(".", study)
+    write_curve_tables("plots/curves", study.curves)
 
 
 if __name__ == "__main__":

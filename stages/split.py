@@ -1,4 +1,4 @@
-"""Cut a training set from the tokens of its role: all of it, or with some labels made scarce.
+"""Cut a training set from the tokens of its role: all of it, with scarce, or with unseen labels.
 
 Reads data/tokens/<role>/, data/raw/<role>/summary.json and splits.<split>, data.seed of
 params.yaml; writes data/splits/<split>/.
@@ -26,6 +26,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
         scarce=entry.scarce,
         keep=entry.keep,
         rare=entry.rare,
+        open_share=entry.open,
         seed=params.data.seed,
     ).save(f"data/splits/{arguments.split}")
     write_json(f"data/splits/{arguments.split}/corpus.json", summary)

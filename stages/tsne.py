@@ -1,7 +1,8 @@
 """Project the test embeddings of every arm of a split to the plane by t-SNE, and draw them.
 
-One seed's embeddings (the first of seeds) of a stratified sample of the test set. Reads
-data/embeddings/<split>/, data/splits/<split>/labels.json and arms, seeds, tsne of params.yaml;
+The embeddings of the first tsne.seeds seeds, of a stratified sample of the test set; and, where
+several labels are scarce, of the rows of these alone with the first seed. Draws the first. Reads
+data/embeddings/<split>/, data/splits/<split>/labels.json and arms, tsne of params.yaml;
 writes data/tsne/<split>.npz and plots/tsne/<split>.png.
 
 Example: python -m stages.tsne --split target
@@ -18,7 +19,8 @@ from textmetric.arrays import read_arrays, write_arrays
 from textmetric.figures import tsne_panels
 from textmetric.files import read_json
 from textmetric.params import Params
-from textmetric.projection import sample_rows, tsne_arms
+from textmetric.projection import sample_rows, scarce_rows, tsne_arms
+from textmetric.report.names import side_by_side
 
 
 def main(arguments: argparse.Namespace, params: Params) -> None:
@@ -28,22 +30,37 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
     arms = {arm: read_arrays(f"data/embeddings/{split}/{arm}.npz") for arm in params.arms}
     labels = arms[params.arms[0]]["labels"]
     rows = sample_rows(labels, settings.points, settings.seed, keep=about["scarce"])
+    rare = scarce_rows(labels, about["scarce"])
+    rare = rare[sample_rows(labels[rare], settings.points, settings.seed)]
+    seeds = arms[params.arms[0]]["seeds"][: settings.seeds]
     coordinates = tsne_arms(
-        [arrays["embeddings"][0][rows] for arrays in arms.values()],
+        [
+            *(
+                arrays["embeddings"][place][rows]
+                for arrays in arms.values()
+                for place in range(len(seeds))
+            ),
+            *(arrays["embeddings"][0][rare] for arrays in arms.values()),
+        ],
         perplexity=settings.perplexity,
         seed=settings.seed,
         label=f"tsne {split}",
         progress=command.INTERACTIVE,
     )
+    of_sample = np.stack(coordinates[: len(arms) * len(seeds)])
+    of_sample = of_sample.reshape(len(arms), len(seeds), len(rows), 2)
     write_arrays(
         f"data/tsne/{split}.npz",
-        coordinates=np.stack(coordinates),
+        coordinates=of_sample,
         rows=rows,
         labels=labels[rows],
+        seeds=seeds,
+        scarce_coordinates=np.stack(coordinates[len(arms) * len(seeds) :]),
+        scarce_labels=labels[rare],
     )
     tsne_panels(
         f"plots/tsne/{split}.png",
-        dict(zip(params.arms, coordinates, strict=True)),
+        {arm: of_sample[params.arms.index(arm), 0] for arm in side_by_side(params.arms)},
         labels[rows],
         about["names"],
         about["scarce"],

@@ -131,7 +131,7 @@ def test_an_objective_without_a_compiled_form_trains_by_autograd(
     layer: str, optimizer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps = pair({"name": "cross_entropy"}, layer, optimizer, torch.float64)
-    monkeypatch.setattr(steps[1].objective, "loss_and_gradient", lambda embeddings, labels: None)
+    monkeypatch.setattr(steps[1].objective, "loss_and_gradient", lambda *given: None)
     compare(steps, batches=12, tolerance=1e-9)
 
 
@@ -165,6 +165,10 @@ def by_autograd(
     return loss.item(), rows.grad, [parameter.grad for parameter in module.parameters()]
 
 
+def values(module: Objective) -> list[np.ndarray]:
+    return [parameter.detach().numpy() for parameter in module.parameters()]
+
+
 def held_to_autograd(
     params: dict[str, Any], rows: torch.Tensor, labels: list[int], tolerance: float
 ) -> None:
@@ -175,7 +179,7 @@ def held_to_autograd(
         modules.append(objective(params, classes=classes, dim=rows.shape[1]).to(rows.dtype))
     ids = torch.tensor(labels)
     loss, gradient, of_parameters = by_autograd(modules[0], rows, ids)
-    found = modules[1].loss_and_gradient(rows.numpy(), ids.numpy())
+    found = modules[1].loss_and_gradient(rows.numpy(), ids.numpy(), values(modules[1]))
     if found is None:
         return
     close = {"rtol": tolerance, "atol": tolerance}
@@ -184,6 +188,7 @@ def held_to_autograd(
         return  # training ends here, whatever the gradient
     torch.testing.assert_close(torch.from_numpy(found.embeddings), gradient, **close)
     for ours, expected in zip(found.parameters, of_parameters, strict=True):
+        assert ours is not None
         torch.testing.assert_close(torch.from_numpy(ours), expected, **close)
     assert modules[1].log.keys() == modules[0].log.keys()
     for name, value in modules[0].log.items():
@@ -267,7 +272,7 @@ def test_ties_have_the_loss_of_the_definition_and_a_gradient_of_one_of_the_tied(
         labels = torch.from_numpy(rng.integers(0, 3, size=9))
         modules = [objective(params | {"margin": 1}) for _ in range(2)]
         loss, gradient, _ = by_autograd(modules[0], rows, labels)
-        found = modules[1].loss_and_gradient(rows.numpy(), labels.numpy())
+        found = modules[1].loss_and_gradient(rows.numpy(), labels.numpy(), [])
         assert found is not None
         assert found.loss == pytest.approx(loss)
         # on a line two tied rows pull the anchor the same way or from opposite sides
@@ -286,7 +291,7 @@ def test_a_large_batch_of_all_triplets_is_exact() -> None:
 def test_a_label_that_is_no_class_is_an_error() -> None:
     head = objective({"name": "cross_entropy"}, classes=2)
     with pytest.raises(IndexError, match="outside the classes"):
-        head.loss_and_gradient(np.zeros((1, 8), np.float32), np.array([2]))
+        head.loss_and_gradient(np.zeros((1, 8), np.float32), np.array([2]), values(head))
 
 
 def test_a_token_that_the_encoder_does_not_know_is_an_error() -> None:
@@ -294,6 +299,12 @@ def test_a_token_that_the_encoder_does_not_know_is_an_error() -> None:
         CompiledStep(
             Encoder(5, 8), objective({"name": "triplet"}), corpus().train, "sgd", batch_size=4
         )
+
+
+def test_a_batch_larger_than_announced_is_an_error() -> None:
+    step = pair({"name": "triplet"}, "bag", "sgd", torch.float64)[1]
+    with pytest.raises(ValueError, match="at most 12"):
+        step(np.arange(13), 0.1)
 
 
 # --- processes and caches ---------------------------------------------------------------------

@@ -9,7 +9,15 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from textmetric.figures import finetune_curves, learning_curves, measure_dots, tsne_panels
+from textmetric.figures import (
+    finetune_curves,
+    label_dots,
+    label_efficiency,
+    learning_curves,
+    measure_dots,
+    rows_histogram,
+    tsne_panels,
+)
 
 ARMS = ["cls_shuffled", "cls_balanced", "metric_shuffled", "metric_balanced"]
 RED = (0xD6, 0x27, 0x28)
@@ -40,17 +48,21 @@ def curves(seeds: int = 3, epochs: int = 4) -> dict[str, pd.DataFrame]:
     return frames
 
 
-def transfers(seeds: int = 3) -> dict[str, pd.DataFrame]:
+def transfers(
+    seeds: int = 3, *, shares: tuple[float, ...] = (0.01, 0.1, 1.0), epochs: int = 3
+) -> dict[str, pd.DataFrame]:
     frames = {}
-    for init in ("cls", "metric", "scratch"):
-        rows = [
-            [init, tuning, seed, epoch, 0.7 + 0.03 * epoch + 0.01 * seed, 1 / epoch]
-            for tuning in ("frozen", "finetuned")
-            for seed in range(seeds)
-            for epoch in (1, 2, 3)
-        ]
-        columns = ["init", "tuning", "seed", "epoch", "validation_accuracy", "validation_loss"]
-        frames[init] = pd.DataFrame(rows, columns=columns)
+    for place, init in enumerate(("cls", "metric", "scratch")):
+        index = pd.MultiIndex.from_product(
+            [("frozen", "finetuned"), (True, False), shares, range(seeds), range(1, epochs + 1)],
+            names=["tuning", "tanh", "share", "seed", "epoch"],
+        )
+        frame = index.to_frame(index=False)
+        score = 0.7 - 0.04 * place + 0.1 * frame["share"] + 0.01 * frame["seed"]
+        frame["validation_accuracy"] = score + 0.03 * frame["epoch"]
+        frame["validation_loss"] = 1 / frame["epoch"] + 0.1 * place
+        frame["test_accuracy"] = score.where(frame["epoch"] == epochs)
+        frames[init] = frame
     return frames
 
 
@@ -75,6 +87,7 @@ FIGURES: dict[str, Callable[[Path], None]] = {
     "tsne": draw_tsne,
     "curves": lambda path: learning_curves(path, curves()),
     "finetune": lambda path: finetune_curves(path, transfers()),
+    "label efficiency": lambda path: label_efficiency(path, transfers()),
     "dots": lambda path: measure_dots(path, values()),
 }
 
@@ -88,6 +101,15 @@ def red(path: Path) -> int:
     """Pixels about as red as a scarce class, over white or not."""
     picture = pixels(path).astype(int)
     return int((np.abs(picture - RED).sum(axis=2) < 40).sum())
+
+
+PALETTE = {"blue": (0, 0x72, 0xB2), "orange": (0xE6, 0x9F, 0), "green": (0, 0x9E, 0x73)}
+
+
+def colours(path: Path) -> set[str]:
+    """Which of the palette's colours the picture has in full."""
+    picture = pixels(path).reshape(-1, 3)
+    return {name for name, rgb in PALETTE.items() if (picture == rgb).all(1).any()}
 
 
 @pytest.mark.parametrize("draw", FIGURES.values(), ids=FIGURES)
@@ -133,19 +155,13 @@ def test_red_is_for_scarce_classes_only(classes: int, tmp_path: Path) -> None:
     assert red(tmp_path / "without.png") == 0
 
 
-PALETTE = {"blue": (0, 0x72, 0xB2), "orange": (0xE6, 0x9F, 0), "green": (0, 0x9E, 0x73)}
-
-
 def test_classes_keep_their_colours_when_another_is_scarce(tmp_path: Path) -> None:
     coordinates, labels, names = panels(arms=1, classes=3)
-    colours = []
-    for scarce in ([], [0]):
-        tsne_panels(tmp_path / "one.png", coordinates, labels, names, scarce=scarce)
-        picture = pixels(tmp_path / "one.png").reshape(-1, 3)
-        # The legend has the full colour, the dots have it mixed with white.
-        colours.append({name for name, rgb in PALETTE.items() if (picture == rgb).all(1).any()})
-    assert colours[0] == {"blue", "orange", "green"}
-    assert colours[1] == {"orange", "green"}
+    # The legend has the full colour, the dots have it mixed with white.
+    tsne_panels(tmp_path / "one.png", coordinates, labels, names)
+    assert colours(tmp_path / "one.png") == {"blue", "orange", "green"}
+    tsne_panels(tmp_path / "one.png", coordinates, labels, names, scarce=[0])
+    assert colours(tmp_path / "one.png") == {"orange", "green"}
 
 
 @pytest.mark.parametrize("arms", [1, 2, 3, 5])
@@ -185,9 +201,32 @@ def test_one_seed_is_drawn_without_a_band(tmp_path: Path) -> None:
     assert shades[1] > 1.5 * shades[0]
 
 
-def test_the_transfer_of_one_seed_is_drawn(tmp_path: Path) -> None:
-    finetune_curves(tmp_path / "finetune.png", transfers(seeds=1))
-    assert pixels(tmp_path / "finetune.png").min() < 100
+@pytest.mark.parametrize("draw", [finetune_curves, label_efficiency])
+def test_the_transfer_of_one_seed_epoch_and_share_is_drawn(
+    draw: Callable[[Path, dict], None], tmp_path: Path
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        draw(tmp_path / "one.png", transfers(seeds=1, shares=(1.0,), epochs=1))
+    assert colours(tmp_path / "one.png") == {"blue", "orange"}
+
+
+@pytest.mark.parametrize("draw", [finetune_curves, label_efficiency])
+def test_the_transfer_has_a_panel_for_each_tuning_and_head_there_is(
+    draw: Callable[[Path, dict], None], tmp_path: Path
+) -> None:
+    widths = []
+    for heads in ([True], [True, False]):
+        frames = {init: frame[frame["tanh"].isin(heads)] for init, frame in transfers().items()}
+        draw(tmp_path / "heads.png", frames)
+        widths.append(pixels(tmp_path / "heads.png").shape[1])
+    assert widths[1] == 2 * widths[0]
+
+
+def test_the_curves_of_the_transfer_are_those_of_the_whole_train_part(tmp_path: Path) -> None:
+    finetune_curves(tmp_path / "every.png", transfers())
+    finetune_curves(tmp_path / "whole.png", transfers(shares=(1.0,)))
+    assert (tmp_path / "every.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
 
 
 def test_one_epoch_is_a_dot_and_classification_alone_has_no_triplets(tmp_path: Path) -> None:
@@ -205,3 +244,26 @@ def test_measures_without_interval_are_dots(tmp_path: Path) -> None:
         (pixels(tmp_path / name).min(axis=2) < 200).sum() for name in ("with.png", "without.png")
     )
     assert 0 < dots < with_bars
+
+
+def test_the_histogram_counts_every_label_once(tmp_path: Path) -> None:
+    rows = [1, 1, 2, 5, 40, 900, 900]
+    rows_histogram(tmp_path / "one.png", rows, marked=[0, 1])
+    rows_histogram(tmp_path / "two.png", rows, marked=[0, 1])
+    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
+    assert (pixels(tmp_path / "one.png").reshape(-1, 3) == RED).all(1).any()
+    rows_histogram(tmp_path / "plain.png", [7, 7], marked=[])
+    assert not (pixels(tmp_path / "plain.png").reshape(-1, 3) == RED).all(1).any()
+
+
+def test_label_dots_draw_labels_without_a_value_too(tmp_path: Path) -> None:
+    values = pd.DataFrame(
+        [
+            [label, arm, mean, mean - 0.1, mean + 0.1]
+            for arm in ("cls_shuffled", "metric_balanced")
+            for label, mean in (("a$b", 0.3), ("_b", np.nan), ("c", 0.5))
+        ],
+        columns=["label", "arm", "mean", "low", "high"],
+    )
+    label_dots(tmp_path / "dots.png", values, "cohesion")
+    assert (tmp_path / "dots.png").read_bytes().startswith(b"\x89PNG")

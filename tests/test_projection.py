@@ -9,7 +9,7 @@ import pytest
 
 from textmetric.errors import UserError
 from textmetric.measures import nearest_neighbours, unit
-from textmetric.projection import _neighbours, sample_rows, tsne, tsne_arms
+from textmetric.projection import _neighbours, sample_rows, scarce_rows, tsne, tsne_arms
 
 QUICK = {"early_iterations": 50, "iterations": 50}
 
@@ -202,3 +202,10 @@ def test_neighbours_are_exact_and_without_the_row_itself() -> None:
 def test_the_bar_counts_iterations(capsys: pytest.CaptureFixture[str]) -> None:
     tsne_arms([clusters()[0]] * 3, workers=2, progress=True, **QUICK)
     assert "6/6" in capsys.readouterr().err
+
+
+def test_several_scarce_labels_have_a_map_of_their_own() -> None:
+    labels = np.array([0, 1, 2, 1, 3, 0])
+    assert scarce_rows(labels, [1, 3]).tolist() == [1, 3, 4]
+    assert scarce_rows(labels, [1]).tolist() == []
+    assert scarce_rows(labels, []).tolist() == []

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from textmetric.errors import UserError
-from textmetric.splits import full, make_split, scarce
+from textmetric.splits import full, make_split, open_classes, rows_of_test, scarce
 from textmetric.text import LabelledTokens, TokenizedCorpus, Vocabulary, tokenize_corpus
 
 PARTS = ("train", "validation", "test")
@@ -193,6 +193,12 @@ def test_make_split_reads_as_an_entry_of_the_parameters(
         ({"scarce": [0], "keep": float("nan")}, "keep is nan"),
         ({"scarce": [0], "keep": 0.1, "seed": -1}, "seed is -1"),
         ({"scarce": [0], "keep": 0.1, "rare": 1}, "scarce and rare are both given"),
+        ({"open_share": 0.5, "rare": 1}, "rare and open are both given"),
+        ({"open_share": 0.5, "keep": 0.1}, "keep is 0.1 but scarce names no label"),
+        ({"open_share": 1.0}, "open is 1.0, expected a share of the labels"),
+        ({"open_share": 0.5, "seed": -1}, "seed is -1"),
+        ({"open_share": 0.1}, "so 0 of the 4 labels of the corpus are trained on"),
+        ({"open_share": 0.9}, "so 4 of the 4 labels of the corpus are trained on"),
         ({"keep": 0.1}, "keep is 0.1 but scarce names no label"),
         ({"rare": 4}, "rare is 4, expected 0 to 3, since the corpus has 4 labels"),
         ({"rare": -1}, "rare is -1"),
@@ -215,3 +221,69 @@ def test_a_corpus_of_one_label_can_be_cut() -> None:
     frame = pd.DataFrame({"text": ["a b", "c", "c"], "label": "x", "split": "train"})
     split = scarce(tokenize_corpus(frame, progress=False), [0], 0.5, seed=0)
     assert split.train_counts.tolist() == [2]
+
+
+def test_open_classes_are_tested_on_labels_that_training_never_sees(
+    corpus: TokenizedCorpus,
+) -> None:
+    split = open_classes(corpus, 0.5, seed=0)
+    assert sorted(split.label_names) == corpus.label_names
+    assert split.unseen == [2, 3]
+    assert split.trained_labels == split.label_names[:2]
+    for part in ("train", "validation"):
+        assert set(getattr(split, part).labels.tolist()) <= {0, 1}
+    assert set(split.test.labels.tolist()) <= {2, 3}
+
+
+def test_every_row_of_an_unseen_label_is_tested_and_every_other_stays_where_it_was(
+    corpus: TokenizedCorpus,
+) -> None:
+    split = open_classes(corpus, 0.5, seed=1)
+    old_of = [corpus.label_names.index(name) for name in split.label_names]
+    counts = {
+        part: np.bincount(getattr(corpus, part).labels, minlength=4)[old_of] for part in PARTS
+    }
+    for part in ("train", "validation"):
+        found = np.bincount(getattr(split, part).labels, minlength=4)
+        assert found.tolist() == [*counts[part][:2], 0, 0]
+    everything = sum(counts.values())
+    assert np.bincount(split.test.labels, minlength=4).tolist() == [0, 0, *everything[2:]]
+
+
+def test_an_open_split_has_the_vocabulary_of_its_own_train_rows(corpus: TokenizedCorpus) -> None:
+    split = open_classes(corpus, 0.5, seed=0)
+    counts = Counter(word for row in words(split, "train") for word in row)
+    assert split.vocabulary == Vocabulary.build(counts)
+
+
+def test_the_labels_of_an_open_split_are_drawn_by_seed(
+    corpus: TokenizedCorpus, tmp_path: Path
+) -> None:
+    drawn = {tuple(open_classes(corpus, 0.5, seed).label_names) for seed in range(8)}
+    assert len(drawn) > 1
+    for name in ("one", "two"):
+        make_split(corpus, open_share=0.5, seed=3).save(tmp_path / name)
+    assert files(tmp_path / "one") == files(tmp_path / "two")
+    assert TokenizedCorpus.load(tmp_path / "one").unseen == [2, 3]
+
+
+def test_the_texts_of_a_test_part_are_found_in_the_table() -> None:
+    rows = [
+        (f"{label}{number}", label, part)
+        for part, several in (("train", 6), ("validation", 2), ("test", 3))
+        for number in range(several)
+        for label in "badc"
+    ]
+    frame = pd.DataFrame(rows, columns=["text", "label", "split"])
+    frame["text"] += frame["split"]
+    corpus = tokenize_corpus(frame, progress=False)
+    # every text is a token of its own, so that it can be told in the corpus
+    assert len(corpus.vocabulary) == 1 + 24
+    split = open_classes(corpus, 0.5, seed=0)
+    found = frame.iloc[rows_of_test(frame, split.label_names[2:])]
+    assert len(found) == len(split.test) == 22
+    assert found["label"].tolist() == [split.label_names[i] for i in split.test.labels]
+    # the train rows come first, then validation and test
+    assert found["split"].tolist() == ["train"] * 12 + ["validation"] * 4 + ["test"] * 6
+    closed = frame.iloc[rows_of_test(frame, [])]
+    assert closed["label"].tolist() == [corpus.label_names[i] for i in corpus.test.labels]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,44 +11,207 @@ import torch
 from tests.tiny import CPU, corpus, trained
 from textmetric.errors import UserError
 from textmetric.params import Finetune, Model, Train
+from textmetric.splits import share_of_rows
 from textmetric.text import LabelledTokens, TokenizedCorpus, Vocabulary
-from textmetric.transfer import TransferHead, finetune, finetune_seeds, shared_tokens
+from textmetric.training import fit
+from textmetric.transfer import (
+    TransferHead,
+    epoch_rows,
+    finetune,
+    finetune_seeds,
+    shared_tokens,
+    start,
+)
 
 
-def run(source: bool, tuning: str, **settings: object) -> list[dict[str, float]]:
-    return finetune(
-        corpus(seed=1),
+def run(
+    source: bool,
+    tuning: str,
+    *,
+    tanh: bool = True,
+    share: float = 1.0,
+    seed: int = 0,
+    data: TokenizedCorpus | None = None,
+    **settings: object,
+) -> pd.DataFrame:
+    curve = finetune(
+        data or corpus(seed=1),
         trained(epochs=8)[0] if source else None,
         tuning=tuning,
+        tanh=tanh,
+        share=share,
         settings=Finetune(**{"epochs": 4, "lr": 0.1} | settings),
         model=Model(dim=8),
         train=Train(batch_size=12),
-        seed=0,
+        seed=seed,
         device=CPU,
     )
+    return pd.DataFrame(curve)
 
 
 @pytest.mark.parametrize("source", [True, False])
 @pytest.mark.parametrize("tuning", ["frozen", "finetuned"])
 @pytest.mark.parametrize("tanh", [True, False])
+@pytest.mark.parametrize("share", [0.1, 1.0])
 def test_accuracy_comes_by_epoch_and_the_test_part_is_read_once(
-    source: bool, tuning: str, tanh: bool
+    source: bool, tuning: str, tanh: bool, share: float
 ) -> None:
-    curve = run(source, tuning, tanh=tanh)
-    assert [row["epoch"] for row in curve] == [1, 2, 3, 4]
-    assert all(0 <= row["validation_accuracy"] <= 1 for row in curve)
-    assert [np.isnan(row["test_accuracy"]) for row in curve] == [True, True, True, False]
+    curve = run(source, tuning, tanh=tanh, share=share)
+    assert curve["epoch"].tolist() == [1, 2, 3, 4]
+    assert curve["validation_accuracy"].between(0, 1).all()
+    assert curve["test_accuracy"].isna().tolist() == [True, True, True, False]
 
 
-def test_embeddings_that_know_the_classes_transfer_even_frozen() -> None:
-    assert run(True, "frozen", epochs=10)[-1]["test_accuracy"] == 1
-    assert run(True, "finetuned", epochs=10)[-1]["test_accuracy"] == 1
+def test_embeddings_that_know_the_classes_transfer_even_frozen_and_from_few_rows() -> None:
+    for tuning in ("frozen", "finetuned"):
+        for share in (0.1, 1.0):
+            curve = run(True, tuning, share=share, epochs=10)
+            assert curve["test_accuracy"].iloc[-1] == 1, (tuning, share)
 
 
-def test_the_same_seed_gives_the_same_curve() -> None:
-    pd.testing.assert_frame_equal(
-        pd.DataFrame(run(True, "finetuned")), pd.DataFrame(run(True, "finetuned"))
+@pytest.mark.parametrize("tuning", ["frozen", "finetuned"])
+def test_the_same_seed_gives_the_same_curve_and_another_one_another(tuning: str) -> None:
+    one, two, other = (run(True, tuning, share=0.5, seed=seed) for seed in (3, 3, 4))
+    pd.testing.assert_frame_equal(one, two, check_exact=True)
+    assert not one.equals(other)
+
+
+def test_with_one_seed_every_initialisation_and_head_starts_from_the_same_weights() -> None:
+    data, source = corpus(seed=1), trained(epochs=2)[0]
+    classified = trained("classification", epochs=2)[0]
+    heads = [
+        start(data, model, tanh=tanh, model=Model(dim=8), seed=5)[1].state_dict()
+        for model in (None, source, classified)
+        for tanh in (True, False)
+    ]
+    for head in heads[1:]:
+        assert head.keys() == heads[0].keys()
+        assert all(torch.equal(head[name], heads[0][name]) for name in head)
+    other = start(data, None, tanh=True, model=Model(dim=8), seed=6)[1].state_dict()
+    assert not torch.equal(other["layers.2.weight"], heads[0]["layers.2.weight"])
+
+
+@pytest.mark.parametrize("layer", ["bag", "linear"])
+def test_what_the_source_knows_is_copied_and_the_rest_starts_as_from_scratch(layer: str) -> None:
+    data, source = corpus(seed=1), trained(epochs=2, layer=layer)[0]
+    source.vocabulary = Vocabulary(source.vocabulary.tokens[:15])
+    known = shared_tokens(data.vocabulary, source.vocabulary)
+    (scratch, _), (encoder, _) = (
+        start(data, model, tanh=True, model=Model(dim=8, layer=layer), seed=0)
+        for model in (None, source)
     )
+    np.testing.assert_array_equal(
+        encoder.weight.detach()[known > 0], source.encoder.weight.detach()[known[known > 0]]
+    )
+    np.testing.assert_array_equal(
+        encoder.weight.detach()[known == 0], scratch.weight.detach()[known == 0]
+    )
+    if layer == "linear":
+        assert torch.equal(encoder.linear.weight, source.encoder.linear.weight)
+
+
+LABELS = np.repeat([0, 1, 2, 3], [400, 60, 30, 1]).astype(np.int32)
+
+
+@pytest.mark.parametrize(
+    ("share", "rows"), [(1.0, [400, 60, 30, 1]), (0.1, [40, 6, 3, 1]), (0.01, [4, 2, 2, 1])]
+)
+def test_a_share_takes_its_part_of_every_label_but_two_rows_where_it_has_them(
+    share: float, rows: list[int]
+) -> None:
+    chosen = share_of_rows(LABELS, share, seed=0)
+    assert np.bincount(LABELS[chosen]).tolist() == rows
+    assert (np.diff(chosen) > 0).all()
+
+
+def test_the_rows_of_a_smaller_share_are_among_those_of_a_larger_one() -> None:
+    small, large, all_rows = (
+        set(share_of_rows(LABELS, share, 7).tolist()) for share in (0.01, 0.1, 1.0)
+    )
+    assert small < large < all_rows == set(range(len(LABELS)))
+
+
+def test_the_rows_of_a_share_are_chosen_anew_for_every_seed() -> None:
+    one, two, other = (share_of_rows(LABELS, 0.1, seed).tolist() for seed in (0, 0, 1))
+    assert one == two
+    assert one != other
+
+
+def test_the_rows_of_a_label_depend_on_no_other_label() -> None:
+    alone = share_of_rows(LABELS[:400], 0.1, seed=0)
+    assert alone.tolist() == share_of_rows(LABELS, 0.1, seed=0)[:40].tolist()
+
+
+def test_no_rows_give_no_rows() -> None:
+    nothing = np.empty(0, dtype=np.int32)
+    assert share_of_rows(nothing, 0.1, seed=0).tolist() == []
+    assert epoch_rows(nothing, 0.1, seed=0).tolist() == []
+
+
+@pytest.mark.parametrize("share", [0, -0.1, 1.01, float("nan")])
+def test_a_share_out_of_range_is_named(share: float) -> None:
+    with pytest.raises(UserError, match=r"share is .*, expected a share above 0 and at most 1"):
+        share_of_rows(LABELS, share, seed=0)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.07, 0.3, 0.8, 1.0])
+def test_an_epoch_of_every_share_has_as_many_rows_and_repeats_them_evenly(share: float) -> None:
+    rows = epoch_rows(LABELS, share, seed=0)
+    assert len(rows) == len(LABELS)
+    chosen, times = np.unique(rows, return_counts=True)
+    assert chosen.tolist() == share_of_rows(LABELS, share, seed=0).tolist()
+    assert times.max() - times.min() <= 1
+    # Rows stand sorted by label here: the odd repetitions must not all go to the first.
+    by_label = np.bincount(LABELS[rows]) / len(rows)
+    wanted = np.bincount(LABELS[chosen]) / len(chosen)
+    np.testing.assert_allclose(by_label, wanted, atol=1.5 / len(rows))
+
+
+def test_an_epoch_of_the_whole_train_part_is_every_row_once_in_order() -> None:
+    assert epoch_rows(LABELS, 1.0, seed=3).tolist() == list(range(len(LABELS)))
+
+
+def test_a_batch_of_one_row_trains_like_any_other() -> None:
+    data = corpus(rows=7, seed=1)  # 21 rows: batches of 5 leave one alone
+    for tuning in ("frozen", "finetuned"):
+        curve = finetune(
+            data, None, tuning=tuning, tanh=True, share=1.0, settings=Finetune(epochs=2),
+            model=Model(dim=8), train=Train(batch_size=5), seed=0, device=CPU,
+        )  # fmt: skip
+        assert np.isfinite([row["train_loss"] for row in curve]).all()
+
+
+def test_a_label_of_one_row_and_an_empty_validation_part_are_trained() -> None:
+    whole = corpus(seed=1)
+    keep = np.flatnonzero((whole.train.labels != 2) | (np.arange(len(whole.train)) == 2))
+    data = TokenizedCorpus(
+        whole.vocabulary, whole.label_names, whole.train.take(keep),
+        whole.validation.take([]), whole.test,
+    )  # fmt: skip
+    for tuning in ("frozen", "finetuned"):
+        curve = run(True, tuning, data=data, share=0.01)
+        assert curve["validation_accuracy"].isna().all()
+        assert curve["validation_loss"].isna().all()
+        assert 0 <= curve["test_accuracy"].iloc[-1] <= 1
+
+
+def test_a_frozen_encoder_gives_the_head_what_it_gives_a_reader() -> None:
+    """Texts are embedded once; the slow way is to bag and project them in every batch."""
+    data, source = corpus(seed=1), trained(epochs=4, layer="linear")[0]
+    settings, train = Finetune(epochs=2), Train(batch_size=12)
+    encoder, head = start(data, source, tanh=True, model=Model(), seed=0)
+    losses: list[float] = []
+    encoder.requires_grad_(False)
+    fit(
+        encoder, head, data.train, train.model_copy(update={"epochs": 2, "lr": settings.lr}),
+        sampler="shuffled", seed=0, frozen=True, on_epoch=lambda epoch: losses.append(epoch.loss),
+    )  # fmt: skip
+    curve = finetune(
+        data, source, tuning="frozen", tanh=True, share=1.0, settings=settings,
+        model=Model(), train=train, seed=0, device=CPU,
+    )  # fmt: skip
+    # One matrix product of all texts and one a batch may sum in different orders.
+    assert [row["train_loss"] for row in curve] == pytest.approx(losses, rel=1e-5)
 
 
 def test_shared_tokens_maps_ids_and_leaves_strangers_at_zero() -> None:
@@ -61,28 +225,52 @@ def test_the_head_is_that_of_the_study() -> None:
     assert [type(layer).__name__ for layer in head.layers] == [
         "Dropout", "BatchNorm1d", "Linear", "Dropout", "BatchNorm1d", "Linear", "Tanh",
     ]  # fmt: skip
-    assert head(torch.randn(1, 32), torch.tensor([0])) == 0
     logits = head.eval().logits(100 * torch.randn(50, 32))
     assert logits.abs().max() <= 1
-    assert not isinstance(TransferHead(32, 4, tanh=False).layers[-1], torch.nn.Tanh)
+    free = TransferHead(32, 4, tanh=False).eval()
+    assert not isinstance(free.layers[-1], torch.nn.Tanh)
+    assert free.logits(100 * torch.randn(50, 32)).abs().max() > 1
 
 
-def test_all_seeds_and_tunings_are_written_as_one_table(tmp_path: Path) -> None:
+def test_tanh_keeps_the_loss_from_falling_below_its_bound() -> None:
+    """Logits in ±1 give the right one of 3 classes at most e / (e + 2/e)."""
+    least = -np.log(np.e / (np.e + 2 / np.e))
+    bounded, free = (run(True, "finetuned", tanh=tanh, epochs=10) for tanh in (True, False))
+    assert bounded["validation_loss"].min() >= least
+    assert free["validation_loss"].min() < least
+
+
+def test_one_row_alone_is_scored_by_the_running_means() -> None:
+    head = TransferHead(8, 3)
+    row, label = torch.randn(1, 8), torch.tensor([1])
+    loss = head(row, label)
+    assert head.training
+    assert head.layers[0].training
+    torch.testing.assert_close(loss, head.eval()(row, label))
+
+
+def test_every_tuning_head_share_and_seed_is_a_row_of_one_table(tmp_path: Path) -> None:
     corpus(seed=1).save(tmp_path / "target")
     for seed in (0, 1):
         trained(seed=seed, epochs=1)[0].save(tmp_path / "models" / f"seed-{seed}")
     arguments = {
-        "seeds": [0, 1], "settings": Finetune(epochs=2), "model": Model(dim=8),
+        "seeds": [0, 1], "settings": Finetune(epochs=2, shares=[0.1, 1.0]), "model": Model(dim=8),
         "train": Train(batch_size=12), "progress": False,
     }  # fmt: skip
-    out = tmp_path / "metric.csv"
-    finetune_seeds(tmp_path / "target", tmp_path / "models", out, init="metric", **arguments)
+    out, again = tmp_path / "metric.csv", tmp_path / "again.csv"
+    for path in (out, again):
+        finetune_seeds(tmp_path / "target", tmp_path / "models", path, init="metric", **arguments)
+    assert out.read_bytes() == again.read_bytes()
+    assert out.read_text().splitlines()[1].startswith("metric,frozen,true,0.1,0,1,")
     table = pd.read_csv(out)
     assert list(table.columns) == [
-        "init", "tuning", "seed", "epoch", "train_loss", "validation_loss",
+        "init", "tuning", "tanh", "share", "seed", "epoch", "train_loss", "validation_loss",
         "validation_accuracy", "test_accuracy",
     ]  # fmt: skip
-    assert len(table) == 2 * 2 * 2
+    trainings = table.groupby(["tuning", "tanh", "share", "seed"])
+    assert trainings.size().tolist() == [2] * 2**4
+    assert (trainings["test_accuracy"].count() == 1).all()
+    assert table["tanh"].dtype == bool
     with pytest.raises(UserError, match=r"holds no model\.json"):
         finetune_seeds(tmp_path / "target", tmp_path / "none", out, init="metric", **arguments)
     with pytest.raises(UserError, match="unknown init 'metrics'; did you mean 'metric'"):
@@ -104,11 +292,20 @@ def test_frozen_drops_what_the_source_does_not_know() -> None:
     )
     curves = [
         finetune(
-            texts, source, tuning=tuning, settings=Finetune(epochs=2), model=Model(dim=8),
-            train=Train(batch_size=12), seed=0, device=CPU,
+            texts, source, tuning=tuning, tanh=True, share=1.0, settings=Finetune(epochs=2),
+            model=Model(dim=8), train=Train(batch_size=12), seed=0, device=CPU,
         )
         for tuning in ("frozen", "finetuned")
         for texts in (data, twin)
     ]  # fmt: skip
     assert pd.DataFrame(curves[0]).equals(pd.DataFrame(curves[1]))
     assert not pd.DataFrame(curves[2]).equals(pd.DataFrame(curves[3]))
+
+
+def test_a_source_that_knows_no_token_of_the_target_is_no_collapse() -> None:
+    data = corpus(seed=1)
+    strange = Vocabulary(["<unk>", *(f"{token}ish" for token in data.vocabulary.tokens[1:])])
+    assert (shared_tokens(strange, trained(epochs=1)[0].vocabulary) == 0).all()
+    for tuning in ("frozen", "finetuned"):
+        curve = run(True, tuning, data=replace(data, vocabulary=strange))
+        assert curve["train_loss"].notna().all()

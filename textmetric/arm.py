@@ -136,7 +136,8 @@ def embed_arms(
         models: the folder that holds ``<arm>/seed-<seed>/``.
         out: folder to write; ``<arm>.npz`` holds ``embeddings`` (seeds, n, dim) float32,
             ``labels`` (n,) int32, ``seeds``, and predictions (seeds, n) int32: ``knn`` (from
-            the train rows), ``centroid``, and ``head`` where there is one.
+            the train rows), ``centroid``, and ``head`` where there is one. A split whose test
+            labels were never trained on has no predictions: none could be right.
         arms: names of the arms.
         seeds: which seeds.
         neighbours: k of ``knn``.
@@ -162,14 +163,13 @@ def _embed(job: tuple[str, Path, int], tick: Callable[[], None]) -> dict[str, np
     corpus, model = TokenizedCorpus.load(split), TrainedModel.load(folder)
     with one_thread():
         embeddings = model.embed(corpus.test.tokens)
-        results: dict[str, npt.NDArray[Any]] = {
-            "embeddings": embeddings,
-            "knn": knn_predict(
+        results: dict[str, npt.NDArray[Any]] = {"embeddings": embeddings}
+        if not corpus.unseen:
+            results["knn"] = knn_predict(
                 model.embed(corpus.train.tokens), corpus.train.labels, embeddings, k=neighbours
-            ),
-            "centroid": model.predict_centroid(embeddings),
-        }
-        if model.head is not None:
-            results["head"] = model.predict_head(embeddings)
+            )
+            results["centroid"] = model.predict_centroid(embeddings)
+            if model.head is not None:
+                results["head"] = model.predict_head(embeddings)
     tick()
     return results

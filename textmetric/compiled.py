@@ -17,7 +17,7 @@ from torch import Tensor
 from textmetric import kernels
 from textmetric.encoder import Encoder
 from textmetric.kernels import Floats
-from textmetric.losses import Objective
+from textmetric.losses import Gradients, Objective
 from textmetric.optimizers import Optimizer
 from textmetric.text import LabelledTokens
 
@@ -40,7 +40,7 @@ class CompiledStep:
         batch_size: the most rows a call gives.
 
     Raises:
-        IndexError: a token id that the encoder does not know; nothing is checked later.
+        IndexError: a token id that the encoder does not know. The loops check nothing.
     """
 
     def __init__(
@@ -57,6 +57,7 @@ class CompiledStep:
         self.objective = objective
         self.labels = np.asarray(data.labels, dtype=np.int64)
         self.frozen = frozen
+        self.batch_size = batch_size
         self._ids, self._offsets = _read_only(data.tokens.ids), _read_only(data.tokens.offsets)
         self._weight: Floats = encoder.weight.detach().numpy()
         tokens = len(self._weight)
@@ -75,6 +76,8 @@ class CompiledStep:
 
     def __call__(self, rows: npt.NDArray[np.int64], lr: float) -> float:
         """See :class:`textmetric.steps.Step`."""
+        if len(rows) > self.batch_size:
+            raise ValueError(f"a batch of {len(rows)} rows, expected at most {self.batch_size}")
         if not self.frozen:
             self._rows.meet(self._ids, self._offsets, rows)
         bags = np.empty((len(rows), self._weight.shape[1]), self._weight.dtype)
@@ -92,28 +95,28 @@ class CompiledStep:
         Returns:
             The gradient of the loss by the bags (B, d), None if the encoder is frozen; the loss.
         """
-        if self.encoder.linear is None:
-            found = self.objective.loss_and_gradient(bags, labels)
-            if found is not None:
-                self._embeddings = bags
-                self._objective.step(found.parameters, lr)
-                return None if self.frozen else found.embeddings, found.loss
-        leaf = torch.from_numpy(bags).requires_grad_(not self.frozen)
-        embeddings = self.encoder.project(leaf)
-        self._embeddings = embeddings.detach().numpy()
-        found = self.objective.loss_and_gradient(self._embeddings, labels)
+        leaf = embeddings = None
+        self._embeddings = bags
+        if self.encoder.linear is not None:
+            leaf = torch.from_numpy(bags).requires_grad_(not self.frozen)
+            embeddings = self.encoder.project(leaf)
+            self._embeddings = embeddings.detach().numpy()
+        found = self.objective.loss_and_gradient(self._embeddings, labels, self._objective.values)
         if found is None:
+            if embeddings is None:
+                leaf = embeddings = torch.from_numpy(bags).requires_grad_(not self.frozen)
             loss = self.objective(embeddings, torch.from_numpy(labels))
             loss.backward()
-            self._objective.step(self._objective.taken(), lr)
-            value = loss.item()
-        else:
-            if not self.frozen:
-                torch.autograd.backward(embeddings, torch.from_numpy(found.embeddings))
-            self._objective.step(found.parameters, lr)
-            value = found.loss
+            found = Gradients(loss.item(), bags, self._objective.taken())
+        elif embeddings is not None and not self.frozen:
+            torch.autograd.backward(embeddings, torch.from_numpy(found.embeddings))
+        self._objective.step(found.parameters, lr)
         self._linear.step(self._linear.taken(), lr)
-        return None if leaf.grad is None else leaf.grad.numpy(), value
+        if self.frozen:
+            return None, found.loss
+        if leaf is None:
+            return found.embeddings, found.loss
+        return None if leaf.grad is None else leaf.grad.numpy(), found.loss
 
 
 class _Dense(Optimizer):
@@ -124,9 +127,10 @@ class _Dense(Optimizer):
         self._rule = RULES[name]
         self._row = np.zeros(1, dtype=np.int32)  # a parameter is one row, however shaped
         self._parameters = list(parameters)
+        self.values: list[Floats] = [parameter.detach().numpy() for parameter in self._parameters]
         self._state: list[tuple[Floats, Floats, Floats]] = []
         for parameter in self._parameters:
-            values = parameter.detach().view(1, -1).numpy()
+            values: Floats = parameter.detach().view(1, -1).numpy()
             self._state.append((values, *_moments(self, values)))
 
     def taken(self) -> list[Floats | None]:

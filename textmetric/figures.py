@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from textmetric.files import replacing_file
@@ -37,7 +37,7 @@ from textmetric.report.names import (
 SCARCE = "#D62728"
 """Red is for scarce classes only."""
 # Okabe and Ito's colours without their reds, then some of Tol's: apart for colour-blind eyes.
-_PALETTE = (
+PALETTE = (
     "#0072B2",
     "#E69F00",
     "#009E73",
@@ -51,7 +51,7 @@ _PALETTE = (
 )
 _SHAPES = "osD"  # a second sign beside the colour
 _STROKES = ("-", "--", ":", "-.")
-_MANY = len(_PALETTE)
+_MANY = len(PALETTE)
 """Above this many classes a legend by name is no longer read."""
 _NAMED = 8
 """So many of the largest classes are then named in the picture."""
@@ -59,6 +59,8 @@ _LONGEST_NAME = 32
 _DOT: dict[str, Any] = {"s": 11, "linewidths": 0, "alpha": 0.7}
 _TRIANGLE: dict[str, Any] = {"s": 22, "linewidths": 0.3, "edgecolors": "white", "alpha": 0.95}
 _DPI = 110
+HEADS = {True: "head with tanh", False: "head without tanh"}
+"""Whether the head of a transfer ends in tanh → the words for it."""
 
 
 @contextmanager
@@ -113,7 +115,7 @@ def tsne_panels(
     marked = np.isin(present, np.asarray(scarce, dtype=np.int64))
     many = len(present) > _MANY
     # By the place among all classes: a class keeps its colour when another one is scarce.
-    colours = _muted(len(present)) if many else list(_PALETTE[: len(present)])
+    colours = muted(len(present)) if many else list(PALETTE[: len(present)])
     shapes = ["o"] * len(present) if many else [_SHAPES[i % 3] for i in range(len(present))]
     looks = [
         (SCARCE, "^") if is_scarce else look
@@ -204,34 +206,109 @@ def learning_curves(path: str | os.PathLike[str], curves: Mapping[str, pd.DataFr
 def finetune_curves(path: str | os.PathLike[str], frames: Mapping[str, pd.DataFrame]) -> None:
     """Draw the transfer by epoch: validation accuracy above, validation loss below.
 
-    One column a tuning (encoder frozen, encoder fine-tuned), one line an initialisation: the
-    mean over seeds, with its 95 % interval as a band.
+    Of the trainings on the whole train part: one column a tuning and head, one line an
+    initialisation, the mean over seeds with its 95 % interval as a band. Panels of one tuning
+    have the same scale.
 
     Args:
         path: the PNG to write.
-        frames: initialisation → table with the columns tuning, seed, epoch, validation_accuracy
-            and validation_loss.
+        frames: initialisation → table with the columns tuning, tanh (bool), share, seed, epoch,
+            validation_accuracy and validation_loss.
     """
-    looks = {
+    whole = {init: frame[frame["share"] == 1] for init, frame in frames.items()}
+    looks, columns = _init_looks(frames), _tunings_and_heads(whole)
+    with _figure(path, max(4.4, 2.9 * len(columns)), 6.1) as figure:
+        axes = figure.subplots(2, max(1, len(columns)), squeeze=False, sharex=True)
+        for row, measure in zip(axes, ("accuracy", "loss"), strict=True):
+            row[0].set_ylabel(f"validation {measure}")
+            leftmost: dict[str, Any] = {}
+            for axis, (tuning, tanh) in zip(row, columns, strict=False):
+                for init, frame in whole.items():
+                    chosen = frame[(frame["tuning"] == tuning) & (frame["tanh"] == tanh)]
+                    _band(axis, chosen, f"validation_{measure}", looks[init])
+                axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+                # One scale a tuning: random vectors that stay random would press the rest flat.
+                if leftmost.setdefault(tuning, axis) is not axis:
+                    axis.sharey(leftmost[tuning])
+                    axis.tick_params(labelleft=False)
+                axis.yaxis.set_major_locator(MaxNLocator(6))
+        for axis, (tuning, tanh) in zip(axes[0], columns, strict=False):
+            axis.set_title(f"{TUNINGS[tuning]},\n{HEADS[tanh]}")
+        for axis in axes[1]:
+            axis.set_xlabel("epoch")
+        _legend(figure, {FAMILIES.get(init, init): look for init, look in looks.items()})
+
+
+def label_efficiency(path: str | os.PathLike[str], frames: Mapping[str, pd.DataFrame]) -> None:
+    """Draw the transfer by rows: test accuracy against the share of the target's train rows.
+
+    One column a tuning and head, one line an initialisation: the mean over seeds, with its 95 %
+    interval as a bar. The lines stand a little beside each other, so that no bar hides another.
+
+    Args:
+        path: the PNG to write.
+        frames: initialisation → table with the columns tuning, tanh (bool), share, seed and
+            test_accuracy, NaN but in the last epoch's rows.
+    """
+    known = {init: frame.dropna(subset=["test_accuracy"]) for init, frame in frames.items()}
+    looks, columns = _init_looks(frames), _tunings_and_heads(known)
+    shares = sorted({share for frame in known.values() for share in frame["share"]})
+    with _figure(path, max(4.4, 2.9 * len(columns)), 3.9) as figure:
+        axes = figure.subplots(1, max(1, len(columns)), squeeze=False, sharey=True)[0]
+        axes[0].set_ylabel("test accuracy")
+        for axis, (tuning, tanh) in zip(axes, columns, strict=False):
+            for place, (init, frame) in enumerate(known.items()):
+                chosen = frame[(frame["tuning"] == tuning) & (frame["tanh"] == tanh)]
+                by_share = chosen.groupby("share")["test_accuracy"]
+                points = [(share, *mean_interval(values)) for share, values in by_share]
+                if not points:
+                    continue
+                share, mean, low, high = np.array(points).T
+                axis.errorbar(
+                    share * 1.07 ** (place - (len(known) - 1) / 2),
+                    mean,
+                    yerr=np.nan_to_num([mean - low, high - mean]),
+                    marker=_SHAPES[place % 3],
+                    markersize=4,
+                    linewidth=1.4,
+                    elinewidth=1.2,
+                    capsize=2.5,
+                    **looks[init],
+                )
+            axis.set(
+                title=f"{TUNINGS[tuning]},\n{HEADS[tanh]}",
+                xlabel="share of the train rows",
+                xscale="log",
+                xlim=(shares[0] / 1.6, shares[-1] * 1.6),
+            )
+            axis.set_xticks(shares, [f"{100 * share:g} %" for share in shares])
+            axis.xaxis.set_minor_locator(NullLocator())
+        entries = {
+            FAMILIES.get(init, init): look | {"marker": _SHAPES[place % 3], "markersize": 4}
+            for place, (init, look) in enumerate(looks.items())
+        }
+        _legend(figure, entries)
+
+
+def _init_looks(inits: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Colour and stroke by initialisation, in the order of appearance; the control is grey."""
+    return {
         init: {
-            "color": "#666666" if init == "scratch" else _PALETTE[place],
+            "color": "#666666" if init == "scratch" else PALETTE[place % len(PALETTE)],
             "linestyle": _STROKES[place % len(_STROKES)],
         }
-        for place, init in enumerate(frames)
+        for place, init in enumerate(inits)
     }
-    tunings = [
-        tuning for tuning in TUNINGS if any((f["tuning"] == tuning).any() for f in frames.values())
-    ]
-    with _figure(path, max(4.4, 4.4 * len(tunings)), 6.1) as figure:
-        axes = figure.subplots(2, max(1, len(tunings)), squeeze=False, sharey="row")
-        for row, measure in zip(axes, ("accuracy", "loss"), strict=True):
-            for axis, tuning in zip(row, tunings, strict=False):
-                for init, frame in frames.items():
-                    column = f"validation_{measure}"
-                    _band(axis, frame[frame["tuning"] == tuning], column, looks[init])
-                axis.set(title=f"validation {measure}, {TUNINGS[tuning]}", xlabel="epoch")
-                axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        _legend(figure, {FAMILIES.get(init, init): look for init, look in looks.items()})
+
+
+def _tunings_and_heads(frames: Mapping[str, pd.DataFrame]) -> list[tuple[str, bool]]:
+    """The panels of the transfer: (tuning, tanh) that at least one table has, in a fixed order."""
+    present = {
+        (tuning, bool(tanh))
+        for frame in frames.values()
+        for tuning, tanh in zip(frame["tuning"], frame["tanh"], strict=True)
+    }
+    return [(tuning, tanh) for tuning in TUNINGS for tanh in HEADS if (tuning, tanh) in present]
 
 
 def measure_dots(
@@ -264,20 +341,7 @@ def measure_dots(
                 # Arms of one split stand below each other, within 0.6 of the split's own line.
                 offset = 0.6 * (place / max(1, len(arms) - 1) - 0.5)
                 heights = [splits.index(split) + offset for split in rows["split"]]
-                reach = rows[["low", "high"]].sub(rows["mean"], axis=0).abs().fillna(0.0)
-                hollow = looks[arm]["linestyle"] != _STROKES[0]
-                axis.errorbar(
-                    rows["mean"],
-                    heights,
-                    xerr=reach.T.to_numpy(),
-                    linestyle="",
-                    marker="o" if family(arm) == "cls" else "D",
-                    markersize=4.5,
-                    markerfacecolor="white" if hollow else looks[arm]["color"],
-                    color=looks[arm]["color"],
-                    capsize=2,
-                    elinewidth=1.2,
-                )
+                _dots(axis, rows, heights, looks[arm], arm, upright=False)
             axis.set(title=measure.title, ylim=(len(splits) - 0.5, -0.5))
             axis.xaxis.set_major_locator(MaxNLocator(6))
             axis.set_yticks(range(len(splits)), [_plain(split) for split in splits])
@@ -285,16 +349,109 @@ def measure_dots(
             axis.grid(axis="y", visible=False)
             for border in range(1, len(splits)):
                 axis.axhline(border - 0.5, color="#DDDDDD", linewidth=0.6)
-        handles = {
-            arm_title(arm): {
-                "color": look["color"],
-                "linestyle": "",
-                "marker": "o" if family(arm) == "cls" else "D",
-                "markerfacecolor": "white" if look["linestyle"] != _STROKES[0] else look["color"],
-            }
-            for arm, look in looks.items()
-        }
+        handles = {arm_title(arm): _dot_look(arm, look) for arm, look in looks.items()}
         _legend(figure, handles)
+
+
+def rows_histogram(
+    path: str | os.PathLike[str], train_rows: Sequence[int], marked: Sequence[int]
+) -> None:
+    """Draw how many labels have how many train rows, on a logarithmic scale.
+
+    Args:
+        path: the PNG to write.
+        train_rows: of every label.
+        marked: ids of the rare labels, drawn in red.
+    """
+    rows = np.maximum(np.asarray(train_rows, dtype=np.float64), 1)
+    rare = np.isin(np.arange(len(rows)), np.asarray(marked, dtype=np.int64))
+    # Between whole numbers, so that no count lies on an edge.
+    edges = np.unique(np.floor(np.geomspace(rows.min(), rows.max() + 1, 25))) - 0.5
+    edges = np.append(edges, rows.max() + 0.5) if edges[-1] < rows.max() else edges
+    groups = {
+        f"the {rare.sum()} rarest labels": (rows[rare], SCARCE),
+        "other labels": (rows[~rare], PALETTE[0]),
+    }
+    shown = {title: group for title, group in groups.items() if len(group[0])}
+    with _figure(path, 6.6, 3.2) as figure:
+        axis = figure.subplots()
+        axis.hist(
+            [values for values, _ in shown.values()],
+            bins=edges.tolist(),
+            color=[colour for _, colour in shown.values()],
+            stacked=True,
+            edgecolor="white",
+            linewidth=0.6,
+        )
+        axis.set(xscale="log", xlabel="train rows", ylabel="labels")
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        axis.yaxis.set_major_locator(MaxNLocator(integer=True))
+        _legend(
+            figure,
+            {
+                title: {"color": colour, "marker": "s", "linestyle": "", "markersize": 7}
+                for title, (_, colour) in shown.items()
+            },
+        )
+
+
+def label_dots(path: str | os.PathLike[str], values: pd.DataFrame, measure: str) -> None:
+    """Draw a measure label by label: arms as dots with their 95 % intervals.
+
+    Args:
+        path: the PNG to write.
+        values: a table with the columns label, arm, mean, low, high, labels in the order to
+            draw; NaN where a label or an interval is missing.
+        measure: what the axis is called.
+    """
+    labels, arms = (list(dict.fromkeys(values[column])) for column in ("label", "arm"))
+    looks = _looks(arms)
+    with _figure(path, max(5.0, 0.36 * len(labels) + 1.2), 4.6) as figure:
+        axis = figure.subplots()
+        for place, arm in enumerate(arms):
+            offset = 0.6 * (place / max(1, len(arms) - 1) - 0.5)
+            rows = values[values["arm"] == arm]
+            _dots(axis, rows, np.arange(len(labels)) + offset, looks[arm], arm, upright=True)
+        names = [_plain(name) for name in labels]
+        axis.set_xticks(range(len(labels)), names, rotation=60, ha="right", fontsize=7)
+        axis.set(ylabel=measure, xlim=(-0.6, len(labels) - 0.4))
+        axis.grid(axis="x", visible=False)
+        for border in range(1, len(labels)):
+            axis.axvline(border - 0.5, color="#DDDDDD", linewidth=0.5)
+        _legend(figure, {arm_title(arm): _dot_look(arm, look) for arm, look in looks.items()})
+
+
+def _dots(
+    axis: Any,
+    rows: pd.DataFrame,
+    places: Sequence[float] | NDArray[np.floating],
+    look: Mapping[str, Any],
+    arm: str,
+    *,
+    upright: bool,
+) -> None:
+    """Means as dots with intervals; ``upright`` where the values go up the page."""
+    reach = rows[["low", "high"]].sub(rows["mean"], axis=0).abs().fillna(0.0).T.to_numpy()
+    mark = _dot_look(arm, look)
+    axis.errorbar(
+        places if upright else rows["mean"],
+        rows["mean"] if upright else places,
+        **{"yerr" if upright else "xerr": reach},
+        **mark,
+        markersize=4.5,
+        capsize=2,
+        elinewidth=1.2,
+    )
+
+
+def _dot_look(arm: str, look: Mapping[str, Any]) -> dict[str, Any]:
+    """Colour and form by objective, hollow where the stroke is not the first sampler's."""
+    return {
+        "color": look["color"],
+        "linestyle": "",
+        "marker": "o" if family(arm) == "cls" else "D",
+        "markerfacecolor": "white" if look["linestyle"] != _STROKES[0] else look["color"],
+    }
 
 
 def _looks(arms: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -304,7 +461,7 @@ def _looks(arms: Iterable[str]) -> dict[str, dict[str, Any]]:
     samplers = list(dict.fromkeys(map(sampler, names)))
     return {
         arm: {
-            "color": _PALETTE[objectives.index(family(arm)) % len(_PALETTE)],
+            "color": PALETTE[objectives.index(family(arm)) % len(PALETTE)],
             "linestyle": _STROKES[samplers.index(sampler(arm)) % len(_STROKES)],
         }
         for arm in names
@@ -369,7 +526,7 @@ def _square(axis: Any, coordinates: NDArray[np.floating]) -> None:
     )
 
 
-def _muted(count: int) -> list[str]:
+def muted(count: int) -> list[str]:
     """``count`` soft colours, neighbours far apart: hues by the golden angle, without red."""
     colours = []
     for place in range(count):

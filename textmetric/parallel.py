@@ -73,7 +73,9 @@ def run(
         )
         done = False
         try:
-            with _workers_signals():
+            # What a forked worker inherits it need not set: setting the threads of libraries in a
+            # child of a process that has threads can wait for a lock that nobody holds any more.
+            with _workers_signals(), threadpool_limits(1):  # the processes fill the cores
                 futures = [executor.submit(_call, function, job) for job in jobs]
             listener.start()  # after the fork, which takes no thread along
             wait(futures, return_when=FIRST_EXCEPTION)
@@ -124,7 +126,8 @@ def _workers_signals() -> Iterator[None]:
 def _start_worker(queue: SimpleQueue[bool]) -> None:
     global _ticks
     _ticks = queue
-    threadpool_limits(1)  # the processes fill the cores
+    if multiprocessing.get_start_method() == "spawn":
+        threadpool_limits(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from textmetric.errors import UserError, unknown_name
 from textmetric.schema import Section, validated
@@ -53,12 +53,13 @@ class Data(Section):
 
 
 class Split(Section):
-    """One training set: a role's rows, some labels cut, some marked as rare."""
+    """One training set: a role's rows, some labels cut, marked as rare, or left out."""
 
     role: Role
     scarce: list[int] = Field(default_factory=list)
     keep: float = 1.0
     rare: int = Field(default=0, ge=0)
+    open: Fraction | None = None
 
 
 class Model(Section):
@@ -89,17 +90,35 @@ class Tsne(Section):
     """The pictures."""
 
     points: int | None = Field(default=1000, ge=10)
+    seeds: int = Field(default=2, ge=1)
     perplexity: float = Field(default=30, gt=1)
     seed: int = Field(default=0, ge=0)
 
 
 class Finetune(Section):
-    """The transfer from source to target."""
+    """The transfer from source to target; every head and every share is trained."""
 
     sampler: str = "shuffled"
     epochs: int = Field(default=3, ge=1)
     lr: float = Field(default=0.05, gt=0)
-    tanh: bool = True
+    tanh: list[bool] = Field(default_factory=lambda: [True, False], min_length=1)
+    shares: list[Annotated[float, Field(gt=0, le=1)]] = Field(
+        default_factory=lambda: [0.01, 0.1, 1.0], min_length=1
+    )
+
+    @field_validator("tanh", "shares")
+    @classmethod
+    def _no_value_twice(cls, values: list[float]) -> list[float]:
+        if len(set(values)) < len(values):
+            raise ValueError("it holds a value twice, and every value should be another")
+        return values
+
+    @field_validator("shares")
+    @classmethod
+    def _whole_train_part(cls, shares: list[float]) -> list[float]:
+        if 1 not in shares:
+            raise ValueError("it lacks 1.0, the whole train part, which the curves are drawn from")
+        return shares
 
 
 class Params(Section):

@@ -73,6 +73,23 @@ def sample_rows(
     return chosen
 
 
+def scarce_rows(labels: NDArray[np.integer], scarce: Sequence[int]) -> NDArray[np.int64]:
+    """The rows of the scarce labels, which have a map of their own where there are several.
+
+    One scarce label among others is told by its colour; thirty drown among two hundred.
+
+    Args:
+        labels: (n,) class ids.
+        scarce: ids of the scarce labels.
+
+    Returns:
+        (m,) rows, ascending; none for fewer than two labels.
+    """
+    if len(scarce) < 2:
+        return np.zeros(0, dtype=np.int64)
+    return np.flatnonzero(np.isin(labels, np.asarray(scarce, dtype=np.int64)))
+
+
 def _quotas(
     rows: NDArray[np.int64],
     least: NDArray[np.int64],

@@ -1,21 +1,27 @@
-"""Training sets of the study: the full corpus, and corpora with scarce labels. No torch."""
+"""Training sets of the study: full, with scarce labels, and with unseen labels. No torch."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from textmetric.errors import UserError
 from textmetric.text.dataset import (
+    PARTS,
     LabelledTokens,
     TokenizedCorpus,
     renumbering,
     token_counts,
 )
+from textmetric.text.ragged import RaggedTokens
 from textmetric.text.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # One row of a label has no positive: neither a triplet nor the cohesion is defined.
 _FEWEST_ROWS = 2
@@ -27,6 +33,7 @@ def make_split(
     scarce: Sequence[int] = (),
     keep: float = 1.0,
     rare: int = 0,
+    open_share: float | None = None,
     seed: int = 0,
 ) -> TokenizedCorpus:
     """Make the training set that one entry of ``splits`` in params.yaml describes.
@@ -36,12 +43,22 @@ def make_split(
         scarce: ids of the labels to cut, see :func:`scarce`; empty for the full corpus.
         keep: the share of their train rows that the scarce labels keep, in (0, 1].
         rare: mark this many labels with the fewest train rows, see :func:`full`.
-        seed: chooses the rows that stay, >= 0.
+        open_share: train on this share of the labels and test on the others, see
+            :func:`open_classes`; None for the same labels in both.
+        seed: chooses the rows that stay, or the labels to train on, >= 0.
 
     Raises:
-        UserError: a value out of range, ``keep`` without ``scarce``, or both ``scarce`` and
-            ``rare``, which would mark two kinds of labels as one.
+        UserError: a value out of range, ``keep`` without ``scarce``, or more than one of
+            ``scarce``, ``rare`` and ``open``, which are different kinds of splits.
     """
+    kinds = {"scarce": len(scarce) > 0, "rare": rare > 0, "open": open_share is not None}
+    given = [kind for kind, is_given in kinds.items() if is_given]
+    if len(given) > 1:
+        raise UserError(
+            f"{' and '.join(given)} are both given, expected one of them: leave one out"
+        )
+    if open_share is not None and keep == 1:
+        return open_classes(corpus, open_share, seed)
     if len(scarce) == 0:
         if keep != 1:
             raise UserError(
@@ -49,8 +66,6 @@ def make_split(
                 "leave keep out"
             )
         return full(corpus, rare)
-    if rare:
-        raise UserError("scarce and rare are both given, expected one of them: leave one out")
     return _cut(corpus, scarce, keep, seed)
 
 
@@ -121,23 +136,15 @@ def scarce(
     if seed < 0:
         raise UserError(f"seed is {seed}, expected 0 or more: choose another")
 
-    stays = np.ones(len(corpus.train), bool)
+    stays = ~np.isin(corpus.train.labels, chosen)
     for label in chosen:
-        rows = np.flatnonzero(corpus.train.labels == label)
-        shuffled = np.random.default_rng([seed, label]).permutation(rows)
-        stays[shuffled[max(_FEWEST_ROWS, round(keep * rows.size)) :]] = False
-    train = corpus.train.take(np.flatnonzero(stays))
-
-    old = corpus.vocabulary.tokens
-    counts = token_counts(train.tokens, len(old)).tolist()
-    vocabulary = Vocabulary.build(dict(zip(old, counts, strict=True)))
-    new_ids = renumbering(old, vocabulary)
-    return TokenizedCorpus(
-        vocabulary,
+        stays[_rows_that_stay(corpus.train.labels, label, keep, seed)] = True
+    return _of_train(
+        corpus,
         names,
-        train=_renumbered(train, new_ids),
-        validation=_renumbered(corpus.validation, new_ids),
-        test=_renumbered(corpus.test, new_ids),
+        train=corpus.train.take(np.flatnonzero(stays)),
+        validation=corpus.validation,
+        test=corpus.test,
         scarce=chosen,
     )
 
@@ -146,5 +153,153 @@ def scarce(
 _cut = scarce
 
 
+def open_classes(corpus: TokenizedCorpus, share: float, seed: int) -> TokenizedCorpus:
+    """Train on some of the labels, test on the others, which training never sees.
+
+    ``round(share * C)`` labels, drawn at random, are trained on: train and validation keep
+    their rows only. **Test holds every row of the other labels**, those of the train and
+    validation parts too (in this order: train, validation, test), as is usual for open classes
+    (CUB-200: Wah et al. 2011; Song et al. 2016): no model has seen them. The labels that are
+    trained on come first in ``label_names``, so that a classifier has an output for each of
+    these and no other. The vocabulary is rebuilt as by :func:`scarce`.
+
+    Args:
+        corpus: the whole corpus.
+        share: the share of the labels to train on, in (0, 1).
+        seed: chooses the labels, >= 0.
+
+    Raises:
+        UserError: ``share`` or ``seed`` out of range, or fewer than two labels on a side.
+    """
+    labels = len(corpus.label_names)
+    if not 0 < share < 1:
+        raise UserError(
+            f"open is {share}, expected a share of the labels above 0 and below 1: 0.5 trains on "
+            "half of them"
+        )
+    if seed < 0:
+        raise UserError(f"seed is {seed}, expected 0 or more: choose another")
+    seen = round(share * labels)
+    if not 2 <= seen <= labels - 2:
+        raise UserError(
+            f"open is {share}, so {seen} of the {labels} labels of the corpus are trained on, "
+            "expected at least 2 on either side: choose another share, or a corpus with more "
+            "labels"
+        )
+    order = np.random.default_rng(seed).permutation(labels)
+    order = np.concatenate([np.sort(order[:seen]), np.sort(order[seen:])])
+    new_label = np.argsort(order).astype(np.int32)
+    parts = {part: _relabelled(getattr(corpus, part), new_label) for part in PARTS}
+    known = {name: _rows(part, part.labels < seen) for name, part in parts.items()}
+    unseen = [_rows(parts[name], parts[name].labels >= seen) for name in PARTS]
+    if not len(known["train"]):
+        raise UserError("no train row is left for the open split: raise data.limit or open")
+    return _of_train(
+        corpus,
+        [corpus.label_names[label] for label in order],
+        train=known["train"],
+        validation=known["validation"],
+        test=_joined(unseen),
+        unseen=list(range(seen, labels)),
+    )
+
+
+def rows_of_test(frame: pd.DataFrame, unseen: Sequence[str]) -> NDArray[np.int64]:
+    """Where the test texts of a split stand in the table of its corpus.
+
+    Args:
+        frame: the corpus, with the columns ``label`` and ``split``.
+        unseen: names of the labels that only the test part has; empty but for open splits.
+
+    Returns:
+        (n,) row numbers of ``frame``, in the order of the split's test part.
+    """
+    part = frame["split"].to_numpy()
+    if not len(unseen):
+        return np.flatnonzero(part == "test")
+    of_unseen = frame["label"].isin(list(unseen)).to_numpy()
+    return np.concatenate([np.flatnonzero((part == name) & of_unseen) for name in PARTS])
+
+
+def _of_train(
+    corpus: TokenizedCorpus,
+    label_names: list[str],
+    *,
+    train: LabelledTokens,
+    validation: LabelledTokens,
+    test: LabelledTokens,
+    scarce: Sequence[int] = (),
+    unseen: Sequence[int] = (),
+) -> TokenizedCorpus:
+    """A split with the vocabulary of its own train rows; the parts come in ``corpus``'s ids."""
+    old = corpus.vocabulary.tokens
+    counts = token_counts(train.tokens, len(old)).tolist()
+    vocabulary = Vocabulary.build(dict(zip(old, counts, strict=True)))
+    new_ids = renumbering(old, vocabulary)
+    return TokenizedCorpus(
+        vocabulary,
+        label_names,
+        train=_renumbered(train, new_ids),
+        validation=_renumbered(validation, new_ids),
+        test=_renumbered(test, new_ids),
+        scarce=list(scarce),
+        unseen=list(unseen),
+    )
+
+
+def share_of_rows(labels: NDArray[np.integer], share: float, seed: int) -> NDArray[np.int64]:
+    """Choose a share of the rows of every label.
+
+    Each label is cut by the rule of :func:`scarce`: of n rows ``round(share * n)`` stay, but at
+    least 2, and never more than n. Which ones depends on the seed and the label's own rows
+    alone, and the rows of a smaller share are among those of a larger one.
+
+    Args:
+        labels: (n,) label id of every row, >= 0.
+        share: how much of each label to choose, in (0, 1].
+        seed: chooses the rows, >= 0.
+
+    Returns:
+        The chosen row ids, rising.
+
+    Raises:
+        UserError: ``share`` out of range.
+    """
+    if not 0 < share <= 1:
+        raise UserError(
+            f"share is {share}, expected a share above 0 and at most 1: 0.1 chooses a tenth"
+        )
+    chosen = [_rows_that_stay(labels, label, share, seed) for label in np.unique(labels).tolist()]
+    return np.sort(np.concatenate(chosen)) if chosen else np.empty(0, dtype=np.int64)
+
+
+def _rows_that_stay(
+    labels: NDArray[np.integer], label: int, share: float, seed: int
+) -> NDArray[np.int64]:
+    """The chosen rows of one label, in random order: a larger share appends to it."""
+    rows = np.flatnonzero(labels == label)
+    shuffled = np.random.default_rng([seed, label]).permutation(rows)
+    return shuffled[: max(_FEWEST_ROWS, round(share * rows.size))]
+
+
 def _renumbered(part: LabelledTokens, new_ids: NDArray[np.int32]) -> LabelledTokens:
     return LabelledTokens(part.tokens.remap(new_ids), part.labels)
+
+
+def _rows(part: LabelledTokens, wanted: NDArray[np.bool_]) -> LabelledTokens:
+    return part.take(np.flatnonzero(wanted))
+
+
+def _relabelled(part: LabelledTokens, new_label: NDArray[np.int32]) -> LabelledTokens:
+    return LabelledTokens(part.tokens, new_label[part.labels])
+
+
+def _joined(parts: Sequence[LabelledTokens]) -> LabelledTokens:
+    lengths = np.concatenate([part.tokens.lengths for part in parts])
+    return LabelledTokens(
+        RaggedTokens(
+            np.concatenate([part.tokens.ids for part in parts]),
+            np.concatenate([[0], np.cumsum(lengths)]),
+        ),
+        np.concatenate([part.labels for part in parts]),
+    )

@@ -94,7 +94,9 @@ def fit(
                 losses.append(step(rows, lr))
                 logs.append(dict(objective.log))
             record = Epoch(epoch, _mean(losses), _means(logs), time.perf_counter() - started)
-            _guard(record, step.embeddings, data.labels[rows], seed)
+            _guard_loss(record, step.embeddings, seed)
+            if not frozen:  # an encoder that stays as it is cannot collapse
+                _guard_distances(record, step.embeddings, data.labels[rows], seed)
             on_epoch(record)
     encoder.eval()
     objective.eval()
@@ -134,7 +136,7 @@ def train(
     """
     torch.manual_seed(seed)
     encoder = Encoder(len(corpus.vocabulary), model.dim, model.layer)
-    module = build(family, objective, dim=model.dim, classes=len(corpus.label_names), seed=seed)
+    module = build(family, objective, dim=model.dim, classes=len(corpus.trained_labels), seed=seed)
     encoder.to(device)
     module.to(device)
     sample = _validation_sample(corpus.validation)
@@ -159,14 +161,14 @@ def train(
     fit(encoder, module, corpus.train, settings, sampler=sampler, seed=seed, on_epoch=record)
     with one_thread():
         centroids = class_centroids(
-            encoder.embed(corpus.train.tokens), corpus.train.labels, len(corpus.label_names)
+            encoder.embed(corpus.train.tokens), corpus.train.labels, len(corpus.trained_labels)
         ).astype(np.float32)
     trained = TrainedModel(
         encoder=encoder.cpu(),
         head=module.cpu() if isinstance(module, ClassificationObjective) else None,
         centroids=centroids,
         vocabulary=corpus.vocabulary,
-        label_names=corpus.label_names,
+        label_names=corpus.trained_labels,
         family=family,
         objective=dict(objective),
         sampler=sampler,
@@ -236,14 +238,18 @@ def _mean(values: list[float | torch.Tensor], *, nan: bool = True) -> float:
     return float(numbers.mean() if nan else numbers.nanmean())
 
 
-def _guard(
-    record: Epoch, embeddings: torch.Tensor, labels: npt.NDArray[np.int32], seed: int
-) -> None:
+def _guard_loss(record: Epoch, embeddings: torch.Tensor, seed: int) -> None:
     if not math.isfinite(record.loss) or not bool(torch.isfinite(embeddings).all()):
         raise UserError(
             f"training diverged in epoch {record.epoch} (seed {seed}): the loss is "
-            f"{record.loss}; lower train.lr or change the objective's margin"
+            f"{record.loss}; lower train.lr (in the transfer finetune.lr) or change the "
+            "objective's margin"
         )
+
+
+def _guard_distances(
+    record: Epoch, embeddings: torch.Tensor, labels: npt.NDArray[np.int32], seed: int
+) -> None:
     rows = len(embeddings)
     if rows > 1 and bool((labels != labels[0]).any()):
         distance = float(torch.pdist(embeddings.float()).mean())

@@ -20,7 +20,9 @@ from textmetric.files import replacing_file
 from textmetric.losses import ClassificationObjective
 from textmetric.model import TrainedModel
 from textmetric.params import Finetune, Model, Train
+from textmetric.splits import share_of_rows
 from textmetric.text import LabelledTokens, RaggedTokens, TokenizedCorpus, Vocabulary
+from textmetric.text.dataset import PARTS
 from textmetric.training import Epoch, fit, one_thread, prepare
 
 Tuning = Literal["frozen", "finetuned"]
@@ -55,10 +57,18 @@ class TransferHead(ClassificationObjective):
         return scores
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """Mean cross-entropy of embeddings (B, dim) against labels (B,)."""
-        if len(embeddings) == 1:  # batch norm cannot train on one row
-            return embeddings.sum() * 0
-        return functional.cross_entropy(self.logits(embeddings), labels)
+        """Mean cross-entropy of embeddings (B, dim) against labels (B,).
+
+        One row alone has no variance to normalise by: it is scored as in evaluation, by the
+        running means and without dropout.
+        """
+        alone = self.training and len(embeddings) == 1
+        if alone:
+            self.eval()
+        loss = functional.cross_entropy(self.logits(embeddings), labels)
+        if alone:
+            self.train()
+        return loss
 
 
 def finetune(
@@ -66,6 +76,8 @@ def finetune(
     source: TrainedModel | None,
     *,
     tuning: Tuning,
+    tanh: bool,
+    share: float,
     settings: Finetune,
     model: Model,
     train: Train,
@@ -75,51 +87,38 @@ def finetune(
 ) -> list[dict[str, float]]:
     """Train a classifier of the target on top of the source's embeddings.
 
-    Token vectors that both vocabularies know start from the source; with ``finetuned`` the
-    target's other tokens start uniform in ±0.5 like any new vector, with ``frozen``, where they
-    could never be learnt, they are unknown. ``source=None`` starts from nothing ("scratch").
+    With one seed the head's first weights, the rows of a share and the batches are the same for
+    every source, tuning and head: what differs is what is compared.
 
     Args:
         corpus: the target.
-        source: a model trained on the source corpus, or None.
+        source: a model trained on the source corpus, or None ("scratch"), see :func:`start`.
         tuning: ``frozen`` (only the head learns) or ``finetuned`` (everything does).
-        settings: epochs, learning rate, tanh or not.
+        tanh: whether the head ends in tanh.
+        share: how much of the train part to learn from, see :func:`epoch_rows`.
+        settings: epochs and learning rate.
         model: the encoder's shape, for scratch.
         train: batch size, optimiser and decay.
-        seed: of the new weights and the batches.
+        seed: of the new weights, the rows of the share and the batches.
         device: where to train.
         tick: called after each epoch.
 
     Returns:
         A row an epoch: epoch, train_loss, validation_loss and validation_accuracy, and
         test_accuracy, NaN but after the last epoch: the test part is read once.
+
+    Raises:
+        UserError: ``share`` out of range, or see :func:`textmetric.training.fit`.
     """
-    torch.manual_seed(seed)
-    known = shared_tokens(corpus.vocabulary, source.vocabulary if source else None)
-    encoder = Encoder(
-        len(corpus.vocabulary),
-        source.encoder.dim if source else model.dim,
-        source.encoder.layer if source else model.layer,
-    )
-    if source is not None:
-        with torch.no_grad():
-            rows = torch.from_numpy(np.flatnonzero(known))
-            encoder.weight[rows] = source.encoder.weight[torch.from_numpy(known[known > 0])]
-            if encoder.linear is not None and source.encoder.linear is not None:
-                encoder.linear.load_state_dict(source.encoder.linear.state_dict())
-    frozen = tuning == "frozen"
-    parts = {name: getattr(corpus, name) for name in ("train", "validation", "test")}
-    if frozen and source is not None:
-        keep = np.where(known > 0, np.arange(len(known)), 0).astype(np.int32)
-        parts = {
-            name: LabelledTokens(_in_memory(part.tokens).remap(keep), part.labels)
-            for name, part in parts.items()
-        }
-    head = TransferHead(encoder.dim, len(corpus.label_names), tanh=settings.tanh)
-    if frozen:
-        encoder.requires_grad_(False)
+    encoder, head = start(corpus, source, tanh=tanh, model=model, seed=seed)
     encoder.to(device)
     head.to(device)
+    parts = {part: getattr(corpus, part) for part in PARTS}
+    frozen = tuning == "frozen"
+    if frozen:
+        if source is not None:
+            parts = _known_only(parts, shared_tokens(corpus.vocabulary, source.vocabulary))
+        parts = _embedded(encoder, parts)
     curve: list[dict[str, float]] = []
 
     def record(epoch: Epoch) -> None:
@@ -141,7 +140,7 @@ def finetune(
     fit(
         encoder,
         head,
-        parts["train"],
+        parts["train"].take(epoch_rows(corpus.train.labels, share, seed)),
         train.model_copy(update={"epochs": settings.epochs, "lr": settings.lr}),
         sampler="shuffled",
         seed=seed,
@@ -149,6 +148,92 @@ def finetune(
         on_epoch=record,
     )
     return curve
+
+
+def start(
+    corpus: TokenizedCorpus,
+    source: TrainedModel | None,
+    *,
+    tanh: bool,
+    model: Model,
+    seed: int,
+) -> tuple[Encoder, TransferHead]:
+    """Give the encoder and the head that the training starts from, on the CPU.
+
+    Vectors of tokens that both vocabularies know, and the linear layer where there is one, are
+    the source's. The target's other tokens start uniform in ±0.5 like any new vector; with
+    ``source=None`` all do.
+
+    Args:
+        corpus: the target.
+        source: a model trained on the source corpus, or None.
+        tanh: whether the head ends in tanh.
+        model: the encoder's shape where there is no source.
+        seed: of the new weights; the head's depend on nothing else.
+    """
+    torch.manual_seed(seed)
+    dim = source.encoder.dim if source else model.dim
+    head = TransferHead(dim, len(corpus.label_names), tanh=tanh)
+    encoder = Encoder(len(corpus.vocabulary), dim, source.encoder.layer if source else model.layer)
+    if source is not None:
+        known = shared_tokens(corpus.vocabulary, source.vocabulary)
+        with torch.no_grad():
+            rows = torch.from_numpy(np.flatnonzero(known))
+            encoder.weight[rows] = source.encoder.weight[torch.from_numpy(known[known > 0])]
+            if encoder.linear is not None and source.encoder.linear is not None:
+                encoder.linear.load_state_dict(source.encoder.linear.state_dict())
+    return encoder, head
+
+
+def epoch_rows(labels: npt.NDArray[np.integer], share: float, seed: int) -> npt.NDArray[np.int64]:
+    """(n,) the train rows that an epoch passes over: those of a share, repeated to the full n.
+
+    So every share gets the same number of steps. Each row comes ⌊n / k⌋ or ⌈n / k⌉ times where
+    the share has k rows, the odd ones spread over all of them.
+
+    Args:
+        labels: (n,) label id of every train row.
+        share: in (0, 1], see :func:`textmetric.splits.share_of_rows`.
+        seed: chooses the rows.
+
+    Raises:
+        UserError: ``share`` out of range.
+    """
+    rows = share_of_rows(labels, share, seed)
+    # Not np.resize: where the corpus stands sorted by label it repeats the first labels more.
+    return rows[np.arange(len(labels)) * len(rows) // max(1, len(labels))]
+
+
+def _known_only(
+    parts: dict[str, LabelledTokens], known: npt.NDArray[np.int64]
+) -> dict[str, LabelledTokens]:
+    """Without the tokens that the source does not know: never learnt, they would be noise."""
+    keep = np.where(known > 0, np.arange(len(known)), 0).astype(np.int32)
+    return {
+        name: LabelledTokens(_in_memory(part.tokens).remap(keep), part.labels)
+        for name, part in parts.items()
+    }
+
+
+def _embedded(encoder: Encoder, parts: dict[str, LabelledTokens]) -> dict[str, LabelledTokens]:
+    """Embed every text once, for an encoder that stays as it is.
+
+    A text becomes one token, whose vector in ``encoder`` is the text's embedding, so the loop of
+    all trainings serves here too, and has nothing left to add up.
+    """
+    with one_thread():
+        table = np.concatenate([encoder.embed(part.tokens) for part in parts.values()])
+    encoder.weight = nn.Parameter(
+        torch.from_numpy(table).to(encoder.weight.device), requires_grad=False
+    )
+    encoder.linear = None
+    embedded, first = {}, 0
+    for name, part in parts.items():
+        ids = np.arange(first, first + len(part), dtype=np.int32)
+        offsets = np.arange(len(part) + 1, dtype=np.int64)
+        embedded[name] = LabelledTokens(RaggedTokens(ids, offsets), part.labels)
+        first += len(part)
+    return embedded
 
 
 def shared_tokens(target: Vocabulary, source: Vocabulary | None) -> npt.NDArray[np.int64]:
@@ -186,15 +271,16 @@ def finetune_seeds(
     train: Train,
     progress: bool = True,
 ) -> None:
-    """:func:`finetune` with every tuning and seed, in parallel, written as one table.
+    """:func:`finetune` with every tuning, head, share and seed, in parallel, as one table.
 
     Args:
         target: folder of the tokenised target.
         models: folder of the source arm's seeds; not read for ``scratch``.
-        out: csv file to write: init, tuning, seed and the columns of :func:`finetune`.
+        out: csv file to write: init, tuning, tanh (true or false), share, seed and the columns
+            of :func:`finetune`.
         init: ``cls``, ``metric`` or ``scratch``.
         seeds: seed s of the fine-tuning starts from seed s of the source arm.
-        settings: of the transfer.
+        settings: of the transfer: its heads and shares, epochs and learning rate.
         model: the encoder's shape, for scratch.
         train: batch size, optimiser, decay and device.
         progress: show a progress bar.
@@ -211,6 +297,8 @@ def finetune_seeds(
             "source": None if init == "scratch" else os.path.join(models, f"seed-{seed}"),
             "init": init,
             "tuning": tuning,
+            "tanh": tanh,
+            "share": share,
             "seed": seed,
             "settings": settings,
             "model": model,
@@ -218,11 +306,13 @@ def finetune_seeds(
             "device": device,
         }
         for tuning in TUNINGS
+        for tanh in settings.tanh
+        for share in settings.shares
         for seed in seeds
     ]
     prepare(
         Encoder(2, model.dim, model.layer).to(device),
-        TransferHead(model.dim, 2, tanh=settings.tanh).to(device),
+        TransferHead(model.dim, 2).to(device),
         train,
     )
     results = parallel.run(
@@ -246,5 +336,11 @@ def _finetune_job(job: dict[str, Any], tick: Callable[[], None]) -> list[dict[st
         tick=tick,
         **job,
     )
-    about = {"init": init, "tuning": job["tuning"], "seed": job["seed"]}
+    about = {
+        "init": init,
+        "tuning": job["tuning"],
+        "tanh": str(job["tanh"]).lower(),
+        "share": job["share"],
+        "seed": job["seed"],
+    }
     return [about | row for row in rows]

@@ -35,6 +35,7 @@ def test_a_table_is_loaded_by_its_path(tmp_path: Path) -> None:
         "leaked_rows": 0,
         "conflicting_rows": 0,
         "duplicate_rows": 0,
+        "sample_of": None,
         "short_rows": 0,
         "small_classes": 0,
         "small_class_rows": 0,
@@ -184,3 +185,13 @@ def test_a_sample_with_219_classes_needs_min_rows(datasets: Path) -> None:
     assert corpus.summary["classes"] == 217
     assert corpus.summary["small_classes"] == 2
     assert corpus.frame[corpus.frame["split"] == "train"]["label"].value_counts().min() >= 2
+
+
+def test_a_table_may_say_which_published_corpus_it_is_a_sample_of(tmp_path: Path) -> None:
+    path = tmp_path / "some.csv"
+    rows = [f"word{i} and more,{'ab'[i % 2]}" for i in range(20)]
+    path.write_text("\n".join(["text,label", *rows]), encoding="utf-8")
+    spec = {"path": str(path), "sample_of": "ag_news"}
+    assert corpora.load(spec, progress=False).summary["sample_of"] == "ag_news"
+    with pytest.raises(UserError, match="unknown sample_of of a corpus 'ag-news'; did you mean"):
+        corpora.load({**spec, "sample_of": "ag-news"}, progress=False)

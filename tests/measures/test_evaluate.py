@@ -27,6 +27,7 @@ PLAIN = [
 ]
 SCARCE = [
     "scarce_cohesion",
+    "scarce_gap",
     "scarce_between_class_cosine",
     "scarce_among_cosine",
     "scarce_recall_at_1",
@@ -85,6 +86,7 @@ def test_the_values_of_a_class_are_those_of_its_rows() -> None:
         embeddings, labels, classes=6, scarce=[], predictions=predictions
     ).per_class
     assert sorted(per_class) == [
+        "between_class_cosine",
         "cohesion",
         "head_accuracy",
         "knn_accuracy",
@@ -101,6 +103,25 @@ def test_the_values_of_a_class_are_those_of_its_rows() -> None:
     assert np.isnan(per_class["map_at_r"][5])  # one test row: no pair,
     assert np.isnan(per_class["cohesion"][5])
     assert per_class["head_accuracy"][5] in (0.0, 1.0)  # but an accuracy
+
+
+def test_the_cosines_of_a_scarce_class_are_those_to_either_group() -> None:
+    embeddings, labels, predictions = example()
+    evaluation = evaluate(embeddings, labels, classes=6, scarce=[1, 4], predictions=predictions)
+    cosines = centroid_cosines(class_centroids(embeddings, labels, 6))
+    per_class = evaluation.per_class
+    for one, other in ((1, 4), (4, 1)):
+        assert per_class["sufficient_cosine"][one] == pytest.approx(
+            np.mean([cosines[one, b] for b in (0, 2, 5)])
+        )
+        assert per_class["among_scarce_cosine"][one] == pytest.approx(cosines[one, other])
+        assert per_class["between_class_cosine"][one] == pytest.approx(
+            np.mean([cosines[one, b] for b in (0, 1, 2, 4, 5) if b != one])
+        )
+    for name in ("sufficient_cosine", "among_scarce_cosine"):
+        assert np.isnan([per_class[name][place] for place in (0, 2, 3, 5)]).all()
+        key = {"sufficient_cosine": "scarce_between_class_cosine"}.get(name, "scarce_among_cosine")
+        assert np.nanmean(per_class[name]) == pytest.approx(evaluation.flat[key])
 
 
 def test_one_scarce_class_has_nothing_among_itself() -> None:

@@ -15,11 +15,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from selenium.webdriver.common.keys import Keys
 
+from tests.browser import Page, chromium
 from tests.tiny import WORDS
 from textmetric import TextEmbedder
 
 ROOT = Path(__file__).parents[2]
+SPLITS = ("target", "target-scarce-0", "source", "source-open")
+# what the open split needs: labels on either side
+MORE_WORDS = WORDS | {
+    "sky": ["sun", "moon", "star", "cloud", "rain", "wind", "dawn", "dusk"],
+    "tool": ["saw", "drill", "nail", "clamp", "file", "plane", "vice", "bolt"],
+}
 
 
 def run(folder: Path, stage: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -40,7 +48,8 @@ def write_params(folder: Path, **sections: Any) -> None:
         "splits": {
             "target": {"role": "target"},
             "target-scarce-0": {"role": "target", "scarce": [0], "keep": 0.2},
-            "source": {"role": "source", "rare": 1},
+            "source": {"role": "source", "rare": 2},
+            "source-open": {"role": "source", "open": 0.5},
         },
         "samplers": ["balanced"],
         "arms": ["cls_balanced", "metric_balanced"],
@@ -48,18 +57,20 @@ def write_params(folder: Path, **sections: Any) -> None:
     }
     params["train"] |= {"epochs": 2, "batch_size": 16}
     params["tsne"] |= {"points": 40}
-    params["finetune"] |= {"epochs": 2, "sampler": "balanced"}
+    params["finetune"] |= {"epochs": 2, "sampler": "balanced", "shares": [0.1, 1.0]}
     for name, values in sections.items():
         params[name] = {**params[name], **values} if isinstance(values, dict) else values
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
 
 
-def write_table(path: Path, label: str, rows: int, seed: int) -> None:
+def write_table(
+    path: Path, label: str, rows: int, seed: int, words: dict[str, list[str]] = WORDS
+) -> None:
     rng = np.random.default_rng(seed)
-    labels = [list(WORDS)[row % 3] for row in range(rows)]
+    labels = [list(words)[row % len(words)] for row in range(rows)]
     # a number makes every text different: equal texts in train and test are dropped
     texts = [
-        f"{' '.join(rng.choice(WORDS[label], size=5))} the {row}"
+        f"{' '.join(rng.choice(words[label], size=5))} the {row}"
         for row, label in enumerate(labels)
     ]
     pd.DataFrame({"text": texts, label: labels}).to_csv(path, index=False)
@@ -71,11 +82,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("project")
     write_params(folder)
     write_table(folder / "few.csv", "label", 120, seed=0)
-    write_table(folder / "many.csv", "topic", 150, seed=1)
+    write_table(folder / "many.csv", "topic", 200, seed=1, words=MORE_WORDS)
     steps: list[tuple[str, ...]] = [("code",)]
     for role in ("target", "source"):
         steps += [("download", "--role", role), ("tokenize", "--role", role)]
-    for split in ("target", "target-scarce-0", "source"):
+    for split in SPLITS:
         steps.append(("split", "--split", split))
         for family in ("cls", "metric"):
             steps.append((f"train_{family}", "--split", split, "--sampler", "balanced"))
@@ -84,7 +95,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
             steps.append(("evaluate", "--split", split, "--arm", arm))
         steps.append(("tsne", "--split", split))
     steps += [("finetune", "--init", init) for init in ("cls", "metric", "scratch")]
-    steps += [("report",), ("costs",)]
+    steps += [("report",), ("page",), ("costs",)]
     for step in steps:
         finished = run(folder, *step)
         assert finished.returncode == 0, (step, finished.stderr)
@@ -94,6 +105,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_stage_leaves_what_the_next_needs_and_nothing_half_written(project: Path) -> None:
     assert (project / "reports" / "results.md").stat().st_size > 1000
     assert (project / "plots" / "tsne" / "source.png").stat().st_size > 1000
+    curves = pd.read_csv(project / "plots" / "curves" / "target-scarce-0.csv")
+    assert curves["arm"].tolist() == ["cls_balanced"] * 2 + ["metric_balanced"] * 2
+    assert curves["epoch"].tolist() == [1, 2, 1, 2]
     assert not list(project.rglob(".writing-*"))
 
 
@@ -102,18 +116,51 @@ def test_metrics_are_flat_have_the_same_keys_and_lie_in_their_ranges(project: Pa
         path.relative_to(project / "metrics").as_posix(): json.loads(path.read_text())
         for path in sorted((project / "metrics").rglob("*.json"))
     }
-    assert len(found) == 6
+    assert len(found) == 2 * len(SPLITS)
     for name, metrics in found.items():
         # one scarce label has no other to be compared with
-        assert metrics.pop("scarce_among_cosine", None) is None, name
+        if "scarce-0" in name:
+            assert metrics.pop("scarce_among_cosine") is None, name
         assert all(isinstance(value, int | float) for value in metrics.values()), name
-        assert 0.9 < metrics["knn_accuracy"] <= 1
         assert 0 <= metrics["map_at_r"] <= 1
+        assert ("scarce_map_at_r" in metrics) == (name.split("/")[0] in SPLITS[1:3])
+        if name.startswith("source-open"):  # nothing predicts labels that it never saw
+            assert not any("accuracy" in key for key in metrics)
+            continue
+        assert 0.9 < metrics["knn_accuracy"] <= 1
         assert ("head_accuracy" in metrics) == ("cls" in name)
-        assert ("scarce_map_at_r" in metrics) == (not name.startswith("target/"))
     whole, cut = (found[f"{split}/cls_balanced.json"] for split in ("target", "target-scarce-0"))
     assert cut["train_rows"] < whole["train_rows"]
     assert cut["test_rows"] == whole["test_rows"]
+
+
+def test_the_page_shows_what_the_metrics_files_hold(project: Path) -> None:
+    with chromium() as browser:
+        page = Page(browser, project / "plots" / "report.html")
+        page.requests()  # those of the empty page
+        page.open()
+        for split in SPLITS:
+            rows = page.run(
+                "return [...document.getElementById(arguments[0]).querySelectorAll('tbody tr')]"
+                ".map((row) => [...row.cells].map((cell) => cell.textContent))",
+                f"split-{split}",
+            )
+            shown = {row[0].strip(): row[1:] for row in reversed(rows)}
+            for key, title in (("map_at_r", "MAP@R ↑"), ("cohesion", "cohesion ↑")):
+                written = [
+                    json.loads((project / f"metrics/{split}/{arm}.json").read_text())[key]
+                    for arm in ("cls_balanced", "metric_balanced")
+                ]
+                assert [float(cell.split("±")[0]) for cell in shown[title]] == [
+                    round(value, 3) for value in written
+                ]
+        # hover over a dot of the first map: its text stands in the corpus
+        panel = page.panel(0)
+        page.run("arguments[0].focus()", panel)
+        page.press(Keys.ARROW_RIGHT)
+        page.wait("return !arguments[0].querySelector('.ring').hidden", panel)
+        assert page.requests() == [f"file://{page.path}"]
+        assert page.log() == []
 
 
 def test_a_trained_model_loads_as_an_estimator(project: Path) -> None:
@@ -213,7 +260,7 @@ def test_help_shows_an_example() -> None:
 
 
 def test_stages_without_torch_do_not_import_it() -> None:
-    for stage in ("download", "tokenize", "split", "evaluate", "tsne", "report", "costs"):
+    for stage in ("download", "tokenize", "split", "evaluate", "tsne", "report", "page", "costs"):
         finished = subprocess.run(
             [
                 sys.executable,

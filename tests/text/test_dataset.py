@@ -98,6 +98,7 @@ def test_a_saved_corpus_reads_back_the_same(tmp_path: Path) -> None:
         "names": ["money", "pets"],
         "train_rows": [2, 1],
         "scarce": [],
+        "unseen": [],
         "empty_rows": {"train": 1, "validation": 0, "test": 1},
     }
 
@@ -164,9 +165,18 @@ def test_bad_input_is_told_in_one_sentence(
         ("train.labels.npy", np.array([0, 1, 2], np.int32), "outside 0 to 1"),
         ("train.labels.npy", np.array([0, 1], np.int32), "holds 2 labels, expected .* 3 rows"),
         ("train.labels.npy", np.array([0, 1, 1]), "holds int64"),
-        ("labels.json", {"names": ["money", "pets"], "scarce": [2]}, "outside 0 to 1"),
-        ("labels.json", {"names": ["money", "pets"]}, "has not the keys names and scarce"),
-        ("labels.json", [], "has not the keys names and scarce"),
+        (
+            "labels.json",
+            {"names": ["money", "pets"], "scarce": [2], "unseen": []},
+            "outside 0 to 1",
+        ),
+        (
+            "labels.json",
+            {"names": ["money", "pets"], "scarce": [], "unseen": [0]},
+            "expected the last of the 2",
+        ),
+        ("labels.json", {"names": ["money", "pets"]}, "has not the keys names, scarce and unseen"),
+        ("labels.json", [], "has not the keys names, scarce and unseen"),
     ],
 )
 def test_files_that_do_not_fit_are_named(

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 BUILT_IN = ("ag_news", "dbpedia14", "dbpedia_classes", "docstring_modules", "docstrings")
 """The names of the built-in corpora. Each is a module of this package with ``read(...)``."""
+PUBLISHED = ("ag_news", "dbpedia14", "dbpedia_classes")
+"""Those that are published data sets, of which a table may be a sample."""
 
 __all__ = ["BUILT_IN", "Corpus", "load"]
 
@@ -34,7 +36,8 @@ class Corpus:
     Attributes:
         frame: the columns ``text``, ``label`` and ``split`` (``train``, ``validation``, ``test``),
             all strings; train rows first, then validation, then test, each in the corpus's order.
-        summary: ``name``, ``classes``, the rows of each part (``train_rows``, ...), the rows that
+        summary: ``name``, ``sample_of`` (the published corpus that the rows are from, as the user
+            says, or None), ``classes``, the rows of each part (``train_rows``, ...), the rows that
             were left out by reason (``leaked_rows``, ``conflicting_rows``, ``duplicate_rows``,
             ``short_rows``, ``small_class_rows``, ``small_classes``), and ``limit``.
     """
@@ -58,7 +61,7 @@ def load(
 
     Args:
         spec: a built-in name, a path of a table or folder, or a mapping ``{name, level,
-            min_rows}`` or ``{path, text, label, min_rows}`` (see docs/corpora.md).
+            min_rows}`` or ``{path, text, label, min_rows, sample_of}`` (see docs/corpora.md).
         limit: at most this many train rows, stratified; validation and test shrink in proportion.
         validation: the fraction of the train rows to cut for validation, in [0, 1), where the
             corpus has no validation part.
@@ -90,6 +93,9 @@ def load(
             f"min_rows of a corpus must be a whole number from 2, not {min_rows!r}: classes with"
             " fewer rows are dropped, and no class can be learnt from fewer than 2"
         )
+    sample_of = options.get("sample_of")
+    if sample_of is not None and sample_of not in PUBLISHED:
+        raise unknown_name("sample_of of a corpus", str(sample_of), PUBLISHED)
     from textmetric.corpora import parts, tables
 
     counts: dict[str, int] = {}
@@ -107,7 +113,7 @@ def load(
         )
         min_rows = min_rows or getattr(module, "MIN_ROWS", None)
     elif "path" in options:
-        _check_keys(options, ("path", "text", "label", "min_rows"))
+        _check_keys(options, ("path", "text", "label", "min_rows", "sample_of"))
         name = str(options["path"])
         path = Path(name).expanduser()
         if (
@@ -134,7 +140,7 @@ def load(
         min_rows=min_rows,
         seed=seed,
     )
-    summary = {"name": str(name), "short_rows": 0, **summary, **counts}
+    summary = {"name": str(name), "sample_of": sample_of, "short_rows": 0, **summary, **counts}
     _log.info("%s: %s", name, ", ".join(f"{key} {value}" for key, value in summary.items()))
     return Corpus(frame, summary)
 

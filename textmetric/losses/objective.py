@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from pydantic import BaseModel, ConfigDict
+
+Floats = npt.NDArray[np.floating[Any]]
 
 
 class Parameters(BaseModel):
@@ -22,12 +25,13 @@ class Gradients(NamedTuple):
     Attributes:
         loss: of the batch.
         embeddings: (B, d), the gradient of the loss by the embeddings.
-        parameters: its gradient by each of the objective's ``parameters()``, in their order.
+        parameters: its gradient by each of the objective's ``parameters()``, in their order;
+            None for one that the loss does not depend on.
     """
 
     loss: float
-    embeddings: npt.NDArray[np.floating[Any]]
-    parameters: list[npt.NDArray[np.floating[Any]]]
+    embeddings: Floats
+    parameters: Sequence[Floats | None]
 
 
 class Objective(torch.nn.Module):
@@ -67,7 +71,7 @@ class Objective(torch.nn.Module):
         raise NotImplementedError
 
     def loss_and_gradient(
-        self, embeddings: npt.NDArray[np.floating[Any]], labels: npt.NDArray[np.int64]
+        self, embeddings: Floats, labels: npt.NDArray[np.int64], parameters: Sequence[Floats]
     ) -> Gradients | None:
         """What ``forward`` and autograd give, without torch's cost a call; optional.
 
@@ -78,6 +82,7 @@ class Objective(torch.nn.Module):
         Args:
             embeddings: (B, d), not to be changed.
             labels: (B,).
+            parameters: the values of ``parameters()``, in their order and shapes.
 
         Returns:
             The loss and its gradients; or None: use autograd.

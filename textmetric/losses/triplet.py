@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, get_args
+from collections.abc import Sequence
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ from pydantic import Field
 
 from textmetric.losses.distances import Distance, pairwise, unit
 from textmetric.losses.mining import MINERS, Miner, pair_masks
-from textmetric.losses.objective import Gradients, Objective, Parameters
+from textmetric.losses.objective import Floats, Gradients, Objective, Parameters
 
 
 class TripletParameters(Parameters):
@@ -87,7 +88,7 @@ class Triplet(Objective):
         return (slope * distances).sum() + offset
 
     def loss_and_gradient(
-        self, embeddings: npt.NDArray[np.floating[Any]], labels: npt.NDArray[np.int64]
+        self, embeddings: Floats, labels: npt.NDArray[np.int64], parameters: Sequence[Floats]
     ) -> Gradients:
         """See ``Objective.loss_and_gradient``; a tie goes to the lowest row."""
         from textmetric.losses import triplet_kernel  # compiled: for training

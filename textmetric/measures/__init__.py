@@ -1,7 +1,8 @@
 """What an embedding space is worth: numpy functions of (embeddings, labels).
 
 ``evaluate`` gives every measure of one test set at once, ``mean_interval`` and ``summarise``
-their mean and interval over seeds. The page ``docs/measures.md`` says how to read them.
+their mean and interval over seeds, ``paired_difference`` and ``outcomes`` which of two is the
+better one. The page ``docs/measures.md`` says how to read them.
 """
 
 from __future__ import annotations
@@ -10,26 +11,34 @@ from textmetric.measures.cohesion import cohesion
 from textmetric.measures.evaluate import Evaluation, evaluate
 from textmetric.measures.intervals import mean_interval, summarise
 from textmetric.measures.neighbours import centroid_predict, knn_predict, nearest_neighbours
+from textmetric.measures.paired import Outcome, Paired, holm, outcomes, paired_difference
 from textmetric.measures.retrieval import Retrieval, retrieval
 from textmetric.measures.rows import unit
 from textmetric.measures.separation import (
     between_class_cosine,
     centroid_cosines,
     class_centroids,
+    cosines_to_others,
 )
 
 __all__ = [
     "Evaluation",
+    "Outcome",
+    "Paired",
     "Retrieval",
     "between_class_cosine",
     "centroid_cosines",
     "centroid_predict",
     "class_centroids",
     "cohesion",
+    "cosines_to_others",
     "evaluate",
+    "holm",
     "knn_predict",
     "mean_interval",
     "nearest_neighbours",
+    "outcomes",
+    "paired_difference",
     "retrieval",
     "summarise",
     "unit",

@@ -34,10 +34,11 @@ def measure_arm(
         progress: show a progress bar.
 
     Returns:
-        ``split``, ``arm``, ``seeds``; ``label_names``, ``train_rows`` (a number a class) and
-        ``scarce`` (class ids); ``counts`` (rows of the split, see below); ``per_seed`` key → a
-        value a seed; ``interval`` key → (mean, low, high); ``per_class`` key → for each seed a
-        value a class. Counts: ``train_rows``, ``test_rows``, ``empty_rows`` (test rows without
+        ``split``, ``arm``, ``seeds``; ``label_names``, ``train_rows`` (a number a class),
+        ``scarce`` and ``unseen`` (class ids); ``counts`` (rows of the split, see below);
+        ``per_seed`` key → a value a seed; ``interval`` key → (mean, low, high); ``per_class`` key
+        → for each seed a value a class. Counts: ``train_rows``, ``test_rows``, ``empty_rows``
+        (test rows without
         a known token) and ``leaked_rows`` (dropped from train since their text is in test).
 
     Raises:
@@ -66,6 +67,7 @@ def measure_arm(
         "label_names": about["names"],
         "train_rows": about["train_rows"],
         "scarce": about["scarce"],
+        "unseen": about["unseen"],
         "counts": {
             "train_rows": sum(about["train_rows"]),
             "test_rows": len(arrays["labels"]),

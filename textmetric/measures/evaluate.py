@@ -15,6 +15,7 @@ from textmetric.measures.separation import (
     between_class_cosine,
     centroid_cosines,
     class_centroids,
+    cosines_to_others,
 )
 
 
@@ -47,10 +48,13 @@ def evaluate(
     scarce classes also, over their rows alone as queries but among all rows as neighbours:
     ``scarce_<name>_accuracy``, ``scarce_recall_at_1``, ``scarce_map_at_r``; and
     ``scarce_cohesion`` (macro mean), ``scarce_between_class_cosine`` (scarce centroids against
-    those of the other classes), ``scarce_among_cosine`` (among scarce centroids, NaN for one).
+    those of the other classes), ``scarce_gap`` (the former minus the latter),
+    ``scarce_among_cosine`` (among scarce centroids, NaN for one).
 
-    ``per_class`` holds ``cohesion``, ``recall_at_1``, ``map_at_r`` and every accuracy, which for
-    one class is the share of its rows that were predicted right.
+    ``per_class`` holds ``cohesion``, ``between_class_cosine`` (of its centroid to the others'),
+    ``recall_at_1``, ``map_at_r`` and every accuracy, which for one class is the share of its rows
+    that were predicted right; and for the scarce classes alone, NaN for the others,
+    ``sufficient_cosine`` (to the centroids of the other classes) and ``among_scarce_cosine``.
 
     Args:
         embeddings: (n, d) float32 of the test rows.
@@ -95,19 +99,22 @@ def evaluate(
     flat |= found.means()
 
     by_query = {"recall_at_1": found.recall[1], "map_at_r": found.map_at_r} | right
+    per_class = {"cohesion": within, "between_class_cosine": cosines_to_others(cosines)} | {
+        name: class_means(values, labels, classes) for name, values in by_query.items()
+    }
     if len(scarce):
         rare = np.unique(np.asarray(scarce, dtype=np.int64))
         others = np.setdiff1d(np.arange(classes), rare)
         of_scarce = np.isin(labels, rare)
         flat["scarce_cohesion"] = mean(within[rare])
         flat["scarce_between_class_cosine"] = between_class_cosine(cosines, rare, others)
+        flat["scarce_gap"] = flat["scarce_cohesion"] - flat["scarce_between_class_cosine"]
         flat["scarce_among_cosine"] = between_class_cosine(cosines, rare)
         flat |= {f"scarce_{name}": mean(values[of_scarce]) for name, values in by_query.items()}
+        per_class["sufficient_cosine"] = cosines_to_others(cosines, rare, others)
+        per_class["among_scarce_cosine"] = cosines_to_others(cosines, rare, rare)
 
-    per_class = {"cohesion": within.tolist()} | {
-        name: class_means(values, labels, classes).tolist() for name, values in by_query.items()
-    }
-    return Evaluation(flat, per_class)
+    return Evaluation(flat, {name: values.tolist() for name, values in per_class.items()})
 
 
 def _checked_prediction(name: str, predicted: Labels, rows: int) -> Labels:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from textmetric.measures.rows import (
     Embeddings,
     Floats,
+    Ids,
     Labels,
     checked_labels,
     class_sums,
@@ -93,7 +95,45 @@ def between_class_cosine(
     >>> between_class_cosine(cosines, [0])
     nan
     """
+    _, pairs, different = _pairs(cosines, rows, columns)
+    return mean(pairs[different])
+
+
+def cosines_to_others(
+    cosines: Floats,
+    rows: Sequence[int] | Labels | None = None,
+    columns: Sequence[int] | Labels | None = None,
+) -> Floats:
+    """Mean cosine of each class to the other classes; see :func:`between_class_cosine`.
+
+    Args:
+        cosines: (C, C) of ``centroid_cosines``.
+        rows: ids of the classes to tell of; None for all.
+        columns: ids of the classes on the other side; None for the same as ``rows``. A class is
+            not compared with itself.
+
+    Returns:
+        (C,); NaN for a class that is not in ``rows``, is absent, or has no present class to be
+        compared with.
+
+    >>> cosines = np.array([[1.0, 0.2, 0.4], [0.2, 1.0, 0.6], [0.4, 0.6, 1.0]])
+    >>> cosines_to_others(cosines).round(3)
+    array([0.3, 0.4, 0.5])
+    >>> cosines_to_others(cosines, [0], [1, 2]).round(3)
+    array([0.3, nan, nan])
+    """
+    one, pairs, different = _pairs(cosines, rows, columns)
+    means = np.full(len(cosines), np.nan)
+    means[one] = [mean(row[keep]) for row, keep in zip(pairs, different, strict=True)]
+    return means
+
+
+def _pairs(
+    cosines: Floats,
+    rows: Sequence[int] | Labels | None,
+    columns: Sequence[int] | Labels | None,
+) -> tuple[Ids, Floats, npt.NDArray[np.bool_]]:
+    """The ids of the rows, the cosines, and which of these are of two different classes."""
     one = np.arange(len(cosines)) if rows is None else np.unique(np.asarray(rows, dtype=np.int64))
     other = one if columns is None else np.unique(np.asarray(columns, dtype=np.int64))
-    pairs = cosines[np.ix_(one, other)]
-    return mean(pairs[np.not_equal.outer(one, other)])
+    return one, cosines[np.ix_(one, other)], np.not_equal.outer(one, other)

@@ -47,16 +47,26 @@ SCARCE_MEASURES = (
     Measure("scarce_head_accuracy", "head accuracy"),
     Measure("scarce_cohesion", "cohesion"),
     Measure("scarce_between_class_cosine", "cosine to the sufficient labels", large_is_good=False),
+    Measure("scarce_gap", "gap (cohesion − cosine to the sufficient)"),
     Measure("scarce_among_cosine", "cosine among the scarce labels", large_is_good=False),
 )
 """The same of the scarce labels alone."""
 
+BY_KEY = {measure.key: measure for measure in (*MEASURES, *SCARCE_MEASURES)}
+"""All of them, by key."""
+
 HEADLINES = tuple(
-    measure
-    for measure in MEASURES
-    if measure.key in ("map_at_r", "knn_accuracy", "cohesion", "between_class_cosine")
+    BY_KEY[key] for key in ("map_at_r", "knn_accuracy", "cohesion", "between_class_cosine")
 )
 """The measures that the overview figure shows."""
+
+COHESION_NEVER_ALONE = tuple(
+    BY_KEY[key] for key in ("cohesion", "between_class_cosine", "gap", "map_at_r")
+)
+"""Whoever shows the first shows the others too: a collapsed space has the highest cohesion."""
+
+SCARCE_COHESION_NEVER_ALONE = tuple(BY_KEY[f"scarce_{m.key}"] for m in COHESION_NEVER_ALONE)
+"""The same of the scarce labels."""
 
 
 def family(arm: str) -> str:
@@ -93,3 +103,14 @@ def pairs(arms: Iterable[str]) -> list[tuple[str, str]]:
         for arm in known
         if family(arm) != "cls" and f"cls_{sampler(arm)}" in known
     ]
+
+
+def side_by_side(arms: Iterable[str]) -> list[str]:
+    """The arms ordered for two columns: one row a sampler, classification on the left.
+
+    >>> side_by_side(["cls_shuffled", "cls_balanced", "metric_shuffled", "metric_balanced"])
+    ['cls_shuffled', 'metric_shuffled', 'cls_balanced', 'metric_balanced']
+    """
+    known = list(arms)
+    samplers = list(dict.fromkeys(map(sampler, known)))
+    return sorted(known, key=lambda arm: samplers.index(sampler(arm)))

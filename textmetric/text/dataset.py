@@ -94,6 +94,7 @@ class TokenizedCorpus:
         test: the texts to measure on; may have no row.
         scarce: ids of the labels that were cut or are rare, rising; the measures tell of them
             apart.
+        unseen: ids of the labels that only the test part has: the last ones, or none.
     """
 
     vocabulary: Vocabulary
@@ -102,6 +103,12 @@ class TokenizedCorpus:
     validation: LabelledTokens
     test: LabelledTokens
     scarce: list[int] = field(default_factory=list)
+    unseen: list[int] = field(default_factory=list)
+
+    @property
+    def trained_labels(self) -> list[str]:
+        """The names of the labels that training sees; a label's id is its place here too."""
+        return self.label_names[: len(self.label_names) - len(self.unseen)]
 
     @property
     def train_counts(self) -> NDArray[np.int64]:
@@ -119,7 +126,8 @@ class TokenizedCorpus:
         """Write the corpus as a folder of its own; what stood there is replaced.
 
         ``vocabulary.txt``; ``labels.json`` (``names``, ``train_rows`` by label, ``scarce``,
-        ``empty_rows`` by part); ``ids``, ``offsets`` and ``labels`` of each part as ``.npy``.
+        ``unseen``, ``empty_rows`` by part); ``ids``, ``offsets`` and ``labels`` of each part as
+        ``.npy``.
         """
         with replacing_folder(folder) as temporary:
             self.vocabulary.save(temporary / "vocabulary.txt")
@@ -131,6 +139,7 @@ class TokenizedCorpus:
                     "names": self.label_names,
                     "train_rows": self.train_counts,
                     "scarce": self.scarce,
+                    "unseen": self.unseen,
                     "empty_rows": self.empty_rows,
                 },
             )
@@ -145,11 +154,12 @@ class TokenizedCorpus:
         folder = Path(folder)
         about = read_json(folder / "labels.json")
         try:
-            names, scarce = list(map(str, about["names"])), list(map(int, about["scarce"]))
+            names = list(map(str, about["names"]))
+            scarce, unseen = (list(map(int, about[key])) for key in ("scarce", "unseen"))
         except (TypeError, KeyError, ValueError):
             raise UserError(
-                f"{folder / 'labels.json'} has not the keys names and scarce, each with a list: "
-                "write it again (dvc repro)"
+                f"{folder / 'labels.json'} has not the keys names, scarce and unseen, each with a "
+                "list: write it again (dvc repro)"
             ) from None
         vocabulary = Vocabulary.load(folder / "vocabulary.txt")
         parts = {part: LabelledTokens.load(folder / part) for part in PARTS}
@@ -158,7 +168,12 @@ class TokenizedCorpus:
             _check_range(folder / f"{part}.ids.npy", rows.tokens.ids, 1, len(vocabulary))
             _check_range(folder / f"{part}.labels.npy", rows.labels, 0, len(names))
         _check_range(folder / "labels.json", np.array(scarce, np.int64), 0, len(names))
-        return cls(vocabulary, names, **parts, scarce=scarce)
+        if unseen != list(range(len(names) - len(unseen), len(names))):
+            raise UserError(
+                f"{folder / 'labels.json'} has the unseen labels {unseen}, expected the last of "
+                f"the {len(names)}: write it again (dvc repro)"
+            )
+        return cls(vocabulary, names, **parts, scarce=scarce, unseen=unseen)
 
 
 def tokenize_train(

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.report.fake_study import read, write_study
+from textmetric.files import read_json, write_json
+from textmetric.report.content import build_document
+from textmetric.report.document import Document, Map, Table
+from textmetric.report.names import BY_KEY
+
+SAMPLES = {
+    "target": {"name": "news.csv", "sample_of": "ag_news", "classes": 4},
+    "source": {"name": "some.csv", "sample_of": "dbpedia_classes", "classes": 217},
+}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("study")
+    write_study(root, [0, 1, 2, 3, 4])
+    return root
+
+
+def text_of(document: Document, anchor: str) -> str:
+    section = next(one for one in document.sections if one.anchor == anchor)
+    return "\n".join(block for block in section.blocks if isinstance(block, str))
+
+
+def tables_of(document: Document, anchor: str) -> list[Table]:
+    section = next(one for one in document.sections if one.anchor == anchor)
+    return [block for block in section.blocks if isinstance(block, Table)]
+
+
+def test_the_summary_is_made_of_the_verdicts(root: Path) -> None:
+    summary = text_of(build_document(read(root)), "summary")
+    # in MAP@R and in the transfer metric learning is better with every seed
+    assert "**metric better** in 7 of 7" in summary
+    assert "[7-1](#table-7-1)" in summary
+    assert "MAP@R: **metric better** (+0.100 [+0.100, +0.100], d +∞)" in summary
+    assert "metric learning, balanced against classification, shuffled" in summary
+
+
+def test_the_summary_turns_when_the_numbers_do(root: Path, tmp_path: Path) -> None:
+    write_study(tmp_path, [0, 1, 2, 3, 4])
+    for arm in ("metric_shuffled", "metric_balanced"):
+        path = tmp_path / f"data/measures/target/{arm}.json"
+        record = read_json(path)
+        record["per_seed"]["map_at_r"] = [value - 0.3 for value in record["per_seed"]["map_at_r"]]
+        write_json(path, record)
+    summary = text_of(build_document(read(tmp_path)), "summary")
+    assert "**metric better** in 6 of 7" in summary
+    assert "**classification better** in 1 of 7 ([7-1](#table-7-1))" in summary
+
+
+def test_three_tables_of_one_retrieval_count_once(root: Path) -> None:
+    first = text_of(build_document(read(root)), "summary").splitlines()[0]
+    assert "8-2-1" in first
+    assert "8-2-2" not in first
+
+
+def test_one_seed_has_no_verdict_anywhere(tmp_path: Path) -> None:
+    write_study(tmp_path, [7])
+    document = build_document(read(tmp_path))
+    summary = text_of(document, "summary")
+    assert "**no verdict** in 7 of 7" in summary
+    everything = [
+        cell.text
+        for section in document.sections
+        for block in section.blocks
+        if isinstance(block, Table)
+        for row in block.rows
+        for cell in row
+    ]
+    assert not any("better" in text for text in everything)
+
+
+def test_every_split_has_its_map_once(root: Path) -> None:
+    study = read(root)
+    maps = [
+        block.split
+        for section in build_document(study).sections
+        for block in section.blocks
+        if isinstance(block, Map)
+    ]
+    assert sorted(maps) == sorted(study.splits)
+
+
+def test_cells_hold_the_value_of_every_seed(root: Path) -> None:
+    study = read(root)
+    table = tables_of(build_document(study), "split-target")[0]
+    cells = next(row for row in table.rows if row[0].text == BY_KEY["map_at_r"].title)
+    for arm, cell in zip(study.arms, cells[1:], strict=True):
+        assert list(cell.seeds) == study.records["target"][arm]["per_seed"]["map_at_r"]
+
+
+def test_other_corpora_have_no_values_of_the_original(root: Path) -> None:
+    document = build_document(read(root))
+    assert not any(section.anchor == "original" for section in document.sections)
+    assert "original" not in text_of(document, "table-7-1")
+
+
+def test_the_originals_values_stand_beside_those_of_its_corpora(tmp_path: Path) -> None:
+    write_study(tmp_path, [0, 1, 2], corpora=SAMPLES)
+    for arm in ("cls_shuffled", "cls_balanced", "metric_shuffled", "metric_balanced"):
+        path = tmp_path / f"data/measures/target/{arm}.json"
+        names = ["Business", "Sports", "World"]
+        write_json(path, read_json(path) | {"label_names": names})
+    document = build_document(read(tmp_path))
+    table = tables_of(document, "table-7-1")[0]
+    titles = [column.title for column in table.columns]
+    assert titles[-2:] == ["original, classification", "original, metric learning"]
+    by_name = {row[0].text.split(" ")[0]: [cell.text for cell in row[-2:]] for row in table.rows}
+    assert by_name["Business"] == ["0.38", "0.58"]
+    assert by_name["World"] == ["0.44", "0.61"]
+    assert by_name["average"] == ["0.41", "0.64"]
+    assert by_name["MAP@R"] == ["–", "–"]
+    rows = tables_of(document, "table-7-2")[0].rows
+    quartiles = {row[0].text: [cell.text for cell in row[-2:]] for row in rows}
+    assert quartiles["first quartile"] == ["0.74", "0.66"]
+    assert quartiles["largest"] == ["0.94", "0.89"]
+
+
+def test_whether_a_conclusion_of_the_original_holds_is_computed(tmp_path: Path) -> None:
+    write_study(tmp_path, [0, 1, 2, 3, 4], corpora=SAMPLES)
+    document = build_document(read(tmp_path))
+    assert "ag_news (a sample) and dbpedia_classes (a sample), not on the whole" in text_of(
+        document, "original"
+    )
+    rows = [[cell.text for cell in row] for row in tables_of(document, "original")[0].rows]
+    transfer = [row for row in rows if "#table-9" in row[0]]
+    assert len(transfer) == 4  # two tunings, two heads
+    assert {tuple(row[2:]) for row in transfer} == {("metric better", "yes")}
+    # the original said classification; in MAP@R metric learning is better here
+    many = [row for row in rows if "#table-7-2" in row[0] and row[1].startswith("MAP@R")]
+    assert {tuple(row[2:]) for row in many} == {("metric better", "**no, the opposite**")}
+
+
+def test_the_report_says_that_nothing_is_tuned_and_what_is_equal(root: Path) -> None:
+    text = text_of(build_document(read(root)), "run")
+    assert "10 epochs of the same number of steps, 64 texts a batch, adagrad" in text
+    assert "No objective is tuned" in text

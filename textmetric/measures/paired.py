@@ -1,0 +1,137 @@
+"""Which of two is better, from values that are paired by seed; and how sure one may be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from textmetric.errors import UserError
+from textmetric.measures.intervals import mean_interval
+
+Outcome = Literal["first better", "second better", "no difference", "unknown"]
+
+
+@dataclass(frozen=True)
+class Paired:
+    """The difference of two series that are paired by seed.
+
+    Attributes:
+        mean: mean of first − second.
+        low: lower end of its Student t interval; NaN with fewer than two seeds.
+        high: upper end.
+        effect: Cohen's d_z (Cohen 1988, section 2.3.5), the mean divided by the standard
+            deviation of the differences; infinite where they are all equal and not zero.
+        p: two-sided, of the paired t test that the mean is zero; NaN with fewer than two seeds.
+    """
+
+    mean: float
+    low: float
+    high: float
+    effect: float
+    p: float
+
+
+def paired_difference(first: npt.ArrayLike, second: npt.ArrayLike, level: float = 0.95) -> Paired:
+    """Compare two series seed by seed.
+
+    With differences d_1 … d_s of mean m and standard deviation σ (s − 1 in the denominator),
+    t = m / (σ / √s) and p = 2 · P(T_{s−1} > |t|). Where all differences are equal, p is 0 if
+    they are not zero and 1 if they are: the seeds leave no doubt.
+
+    Args:
+        first: (s,) one value a seed.
+        second: (s,) the values of the same seeds.
+        level: coverage of the interval, between 0 and 1.
+
+    Returns:
+        All NaN if a value is NaN or there is none.
+
+    Raises:
+        UserError: the series differ in length, or the level is out of range.
+
+    >>> found = paired_difference([0.7, 0.8, 0.9], [0.6, 0.6, 0.6])
+    >>> round(found.mean, 3), round(found.effect, 3), round(found.p, 3)
+    (0.2, 2.0, 0.074)
+    """
+    from scipy.special import stdtr  # slow to import; scipy.stats is three times slower
+
+    one, other = (np.asarray(values, dtype=np.float64).ravel() for values in (first, second))
+    if one.shape != other.shape:
+        raise UserError(
+            f"{len(one)} values cannot be paired with {len(other)}: give one of each seed in both"
+        )
+    differences = one - other
+    centre, low, high = mean_interval(differences, level)
+    seeds = len(differences)
+    if math.isnan(low):
+        return Paired(centre, low, high, math.nan, math.nan)
+    spread = math.sqrt(float(((differences - centre) ** 2).sum()) / (seeds - 1))
+    # What rounding leaves of equal differences is no spread.
+    if spread <= 1e-12 * max(1.0, abs(centre)):
+        if abs(centre) <= 1e-12:
+            return Paired(centre, low, high, 0.0, 1.0)
+        return Paired(centre, low, high, math.copysign(math.inf, centre), 0.0)
+    effect = centre / spread
+    p = 2 * float(stdtr(seeds - 1, -abs(effect) * math.sqrt(seeds)))
+    return Paired(centre, low, high, effect, p)
+
+
+def holm(p: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """P values corrected for their number (Holm 1979).
+
+    The i-th smallest of m is multiplied by m − i + 1; none may fall below the one before it,
+    nor exceed 1. Rejecting what stays below α errs anywhere in the family with a probability of
+    at most α, whatever the dependence.
+
+    Args:
+        p: (m,) values in [0, 1]; NaN, an impossible comparison, stays NaN and does not count.
+
+    Returns:
+        (m,) in the same order.
+
+    >>> holm([0.01, 0.04, 0.03]).round(3)
+    array([0.03, 0.06, 0.06])
+    """
+    values = np.asarray(p, dtype=np.float64).ravel()
+    corrected = np.full(len(values), np.nan)
+    known = np.flatnonzero(~np.isnan(values))
+    order = known[np.argsort(values[known], kind="stable")]
+    scaled = values[order] * np.arange(len(order), 0, -1)
+    corrected[order] = np.minimum(np.maximum.accumulate(scaled), 1.0)
+    return corrected
+
+
+def outcomes(
+    comparisons: Sequence[Paired], large_is_good: Sequence[bool], level: float = 0.95
+) -> list[tuple[Outcome, float]]:
+    """What a family of comparisons says, corrected for their number by :func:`holm`.
+
+    Args:
+        comparisons: first − second, all that stand in one table.
+        large_is_good: of each, whether the larger value is the better one.
+        level: 1 − the probability of any false "better" in the family.
+
+    Returns:
+        (outcome, corrected p) of each; ``unknown`` where there is no p.
+
+    >>> clear = paired_difference([0.7, 0.71, 0.72], [0.6, 0.6, 0.61])
+    >>> outcomes([clear], [True])[0][0], outcomes([clear], [False])[0][0]
+    ('first better', 'second better')
+    """
+    found: list[tuple[Outcome, float]] = []
+    corrected = holm([comparison.p for comparison in comparisons]).tolist()
+    for comparison, larger, p in zip(comparisons, large_is_good, corrected, strict=True):
+        if math.isnan(p):
+            found.append(("unknown", p))
+        elif p >= 1 - level:
+            found.append(("no difference", p))
+        else:
+            found.append(
+                ("first better" if (comparison.mean > 0) == larger else "second better", p)
+            )
+    return found
