@@ -21,7 +21,13 @@ DIM, CLASSES = 6, 5
 
 # Objectives that draw at random, place by place of the batch: moved rows meet other draws.
 DRAWS_BY_PLACE = {
+    "dvml": "draws the variation of a row",
     "triplet": "pairs without a semi-hard negative draw a random one",
+}
+# Objectives to which the place of a row in the batch says what it is for.
+TOLD_BY_PLACE = {
+    "invariant_spreading": "the second half of the rows are copies of the first",
+    "prototypical": "the first rows of a class are its support",
 }
 
 LABELS = {
@@ -160,6 +166,8 @@ def test_single_precision_is_near_double(family: str, name: str) -> None:
 def test_the_order_of_rows_does_not_matter(family: str, name: str) -> None:
     if name in DRAWS_BY_PLACE:
         pytest.skip(DRAWS_BY_PLACE[name])
+    if name in TOLD_BY_PLACE:
+        pytest.skip(TOLD_BY_PLACE[name])
     embeddings, labels = batch()
     loss, gradient = step(objective(family, name), embeddings, labels)
     generator = torch.Generator().manual_seed(1)
@@ -176,6 +184,13 @@ def test_only_objectives_that_do_draw_are_exempt(name: str) -> None:
     embeddings, labels = batch()
     module = objective("metric", name)
     assert len({module(embeddings, labels).item() for _ in range(10)}) > 1
+
+
+@pytest.mark.parametrize("name", TOLD_BY_PLACE)
+def test_only_objectives_that_go_by_the_place_of_a_row_are_exempt(name: str) -> None:
+    embeddings, labels = batch()
+    moved = objective("metric", name)(embeddings.roll(5, 0), labels.roll(5))
+    assert moved.item() != pytest.approx(objective("metric", name)(embeddings, labels).item())
 
 
 @EVERY
