@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := install
-.PHONY: help install browser run plots test lint format lock clean
+.PHONY: help install browser run plots league ablations test lint format lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,6 +25,12 @@ run: install  ## run the pipeline: dvc repro
 
 plots: install  ## draw the learning curves and t-SNE pictures: dvc plots show
 	dvc plots show
+
+league: install  ## train every objective with an equal budget and rank them (5 to 10 minutes)
+	python -m studies.league
+
+ablations: install  ## width, binary codes, layer norm, classes in a batch (10 to 20 minutes)
+	python -m studies.ablations
 
 test: install browser  ## run the tests
 	python -m pytest

@@ -4,7 +4,8 @@ The texts are docstrings of the standard library, or those of a table. Each line
 seconds of both sides and the median, least and largest ratio ours / peer over the rounds; warm-up
 is not counted. fastText is timed where the module is installed: whole runs of 5 seeds with 10
 epochs each, ours in 2 processes, its own with 2 threads one after another, both from tokens on
-disk, imports not counted; the accuracies on a held-out fifth stand beside.
+disk, imports not counted; the accuracies on a held-out fifth stand beside. "objectives" times the
+loss and the gradient of each objective alone, in milliseconds, and tells their memory.
 
 Examples:
     python -m benchmarks
@@ -26,6 +27,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from benchmarks import objectives
 from textmetric.arm import train_arm
 from textmetric.batching import BatchSampler
 from textmetric.corpora.docstrings import collect, folders
@@ -203,7 +205,12 @@ def main() -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help=", ".join(PARTS))
+    parser.add_argument(
+        "parts",
+        nargs="*",
+        choices=[*PARTS, "objectives", []],
+        help=", ".join([*PARTS, "objectives"]),
+    )
     parser.add_argument("--rounds", type=int, default=5, help="timed rounds (%(default)s)")
     parser.add_argument("--texts", help="csv with the columns text and label", metavar="FILE")
     arguments = parser.parse_args()
@@ -211,7 +218,10 @@ def main() -> None:
 
     with threadpool_limits(1):
         torch.set_num_threads(1)
-        for part in arguments.parts or PARTS:
+        for part in arguments.parts or [*PARTS, "objectives"]:
+            if part == "objectives":
+                objectives.main(arguments.rounds)
+                continue
             for case, ours, peer, theirs in PARTS[part](arguments.texts):
                 told = [side() for side in (ours, theirs)]  # warm-up
                 pairs = [(seconds(ours), seconds(theirs)) for _ in range(arguments.rounds)]

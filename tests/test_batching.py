@@ -32,6 +32,11 @@ def test_an_epoch_has_as_many_steps_for_every_sampler(sampler: str, rows: int) -
     assert [len(list(batches.epoch())) for _ in range(3)] == [expected] * 3
 
 
+def test_balanced_gives_as_many_steps_as_it_is_told() -> None:
+    batches = BatchSampler("balanced", even(4, 40), 64, seed=0, steps=7)
+    assert batches.steps == len(list(batches.epoch())) == 7
+
+
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_batches_depend_on_the_seed_alone(sampler: str) -> None:
     labels = long_tail(30, 10)

@@ -22,7 +22,6 @@ from textmetric.encoder import Encoder
 from textmetric.losses import OBJECTIVES, Objective, build, family_of
 from textmetric.losses.distances import Distance
 from textmetric.losses.mining import Miner
-from textmetric.losses.triplet import Triplet
 from textmetric.optimizers import OPTIMIZERS
 from textmetric.params import Train
 from textmetric.steps import TorchStep
@@ -40,6 +39,26 @@ OBJECTIVE = pytest.mark.parametrize("params", CASES, ids=lambda params: "-".join
 
 def objective(params: dict[str, Any], classes: int = 3, dim: int = 8, seed: int = 0) -> Objective:
     return build(family_of(params["name"]), params, dim=dim, classes=classes, seed=seed)
+
+
+def knows_no_shift(params: dict[str, Any]) -> bool:
+    """Does the loss stay as it is when all rows are moved by the same vector?"""
+    rows, labels = batch(12, 3, 8, torch.float64)
+    losses = [
+        float(objective(params, seed=1).double()(rows + shift, torch.tensor(labels)).detach())
+        for shift in (0.0, torch.arange(8))
+    ]
+    return losses[0] == pytest.approx(losses[1], rel=1e-9)
+
+
+def without_twins(data: LabelledTokens) -> np.ndarray:
+    """Rows no two of which have the same tokens in another order.
+
+    Such texts are equal but for the rounding of a sum, by which distances that should be 0 have a
+    direction.
+    """
+    texts = [tuple(sorted(data.tokens.take([row]).ids)) for row in range(len(data.labels))]
+    return np.array([row for row, text in enumerate(texts) if text not in texts[:row] or not text])
 
 
 def with_empty_texts(data: LabelledTokens) -> LabelledTokens:
@@ -64,13 +83,17 @@ def pair(
     return steps
 
 
-def compare(steps: list[TorchStep | CompiledStep], batches: int, tolerance: float) -> None:
+def compare(
+    steps: list[TorchStep | CompiledStep], params: dict[str, Any], batches: int, tolerance: float
+) -> None:
     """Train both on the same batches, and hold all that they change to each other at each."""
     rng = np.random.default_rng(0)
     torch_step, compiled = steps
+    choice, shifted = without_twins(with_empty_texts(corpus().train)), knows_no_shift(params)
+    assert shifted or params["name"] != "triplet"
     for number in range(batches):
         # with repetition, as a balanced batch of a small class has it; and batches of 1 to 12
-        rows = rng.integers(0, 60, size=1 + (7 * number) % 12)
+        rows = rng.choice(choice, size=1 + (7 * number) % 12)
         lr = 0.2 * (1 - number / batches)
         close = {"rtol": tolerance, "atol": tolerance}
         assert compiled(rows, lr) == pytest.approx(
@@ -78,7 +101,7 @@ def compare(steps: list[TorchStep | CompiledStep], batches: int, tolerance: floa
         )
         embeddings = [step.embeddings for step in steps]
         states = [{**step.encoder.state_dict(), **step.objective.state_dict()} for step in steps]
-        if isinstance(torch_step.objective, Triplet):
+        if shifted:
             # Distances do not change with a shift of all rows: the bias has no gradient but the
             # rounding of a sum that is 0, of which Adagrad and Adam make steps of some size.
             embeddings = [rows - rows.mean(0) for rows in embeddings]
@@ -98,7 +121,7 @@ def test_trains_as_torch_does_step_by_step(
 ) -> None:
     # float64 sums of some dozen numbers in another order, over 24 steps; Adagrad and Adam divide
     # by the root of squares that start at 0, which makes the most of a rounding
-    compare(pair(params, layer, optimizer, torch.float64), batches=24, tolerance=1e-9)
+    compare(pair(params, layer, optimizer, torch.float64), params, batches=24, tolerance=1e-9)
 
 
 @OBJECTIVE
@@ -109,7 +132,7 @@ def test_trains_as_torch_does_in_single_precision(
 ) -> None:
     # A rounding of 6e-8 in a gradient; a step of 0.2 divides it by the gradient itself the first
     # time a row is met (Adagrad), and 12 steps add up. Adam would divide by less.
-    compare(pair(params, layer, optimizer, torch.float32), batches=12, tolerance=2e-4)
+    compare(pair(params, layer, optimizer, torch.float32), params, batches=12, tolerance=2e-4)
 
 
 @OBJECTIVE
@@ -117,11 +140,11 @@ def test_trains_as_torch_does_in_single_precision(
 def test_a_frozen_encoder_stays_and_the_rest_trains_as_torch_does(
     params: dict[str, Any], layer: str
 ) -> None:
-    if params["name"] == "triplet":
-        pytest.skip("has nothing of its own to learn")
     steps = pair(params, layer, "adagrad", torch.float64, frozen=True)
+    if not list(steps[0].objective.parameters()):
+        pytest.skip("has nothing of its own to learn")
     before = steps[1].encoder.weight.clone()
-    compare(steps, batches=6, tolerance=1e-9)
+    compare(steps, params, batches=6, tolerance=1e-9)
     assert torch.equal(steps[1].encoder.weight, before)
 
 
@@ -130,18 +153,21 @@ def test_a_frozen_encoder_stays_and_the_rest_trains_as_torch_does(
 def test_an_objective_without_a_compiled_form_trains_by_autograd(
     layer: str, optimizer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    steps = pair({"name": "cross_entropy"}, layer, optimizer, torch.float64)
+    params = {"name": "cross_entropy"}
+    steps = pair(params, layer, optimizer, torch.float64)
     monkeypatch.setattr(steps[1].objective, "loss_and_gradient", lambda *given: None)
-    compare(steps, batches=12, tolerance=1e-9)
+    compare(steps, params, batches=12, tolerance=1e-9)
 
 
-def test_a_whole_training_equals_torchs() -> None:
-    data, weights, curves = corpus().train, [], []
+@OBJECTIVE
+def test_a_whole_training_equals_torchs(params: dict[str, Any]) -> None:
+    data, weights, curves = with_empty_texts(corpus().train), [], []
+    data = data.take(without_twins(data))
     for plain in (False, True):
         torch.manual_seed(0)
         encoder, losses = Encoder(27, 8).double(), list[float]()
         fit(
-            encoder, objective({"name": "triplet"}).double(), data,
+            encoder, objective(params).double(), data,
             Train(epochs=3, batch_size=12, optimizer="sgd"),
             sampler="balanced", seed=0, plain=plain,
             on_epoch=lambda epoch, losses=losses: losses.append(epoch.loss),
@@ -192,7 +218,9 @@ def held_to_autograd(
         torch.testing.assert_close(torch.from_numpy(ours), expected, **close)
     assert modules[1].log.keys() == modules[0].log.keys()
     for name, value in modules[0].log.items():
-        assert float(modules[1].log[name]) == pytest.approx(float(value), rel=1e-6, nan_ok=True)
+        assert float(modules[1].log[name]) == pytest.approx(
+            float(value), rel=max(tolerance, 1e-6), abs=tolerance, nan_ok=True
+        )
     generators = [getattr(module, "generator", torch.Generator()) for module in modules]
     assert torch.equal(*(generator.get_state() for generator in generators))
 

@@ -31,19 +31,27 @@ def test_the_params_of_the_repository_are_valid() -> None:
 @pytest.mark.parametrize(
     ("keys", "value", "said"),
     [
-        (("train", "lr"), -1, r"train\.lr is -1, but input should be greater than 0"),
+        (
+            ("train", "lr"),
+            -1,
+            r"params\.yaml: train\.lr is -1, but it should be greater than 0 \(default 0\.1\)",
+        ),
         (("train", "epoch"), 3, r"unknown key 'train\.epoch'; did you mean 'epochs'"),
         (("train", "batch_size"), "many", r"train\.batch_size is 'many'"),
         (("trian",), {}, r"unknown key 'trian'; did you mean 'train'"),
         (("splits", "target", "kep"), 0.1, r"'splits\.target\.kep'; did you mean 'keep'"),
-        (("splits", "target", "role"), "both", r"splits\.target\.role is 'both'"),
+        (
+            ("splits", "target", "role"),
+            "both",
+            r"unknown splits\.target\.role 'both'\. Known: source, target",
+        ),
         (("arms",), ["cls_shufled"], "'cls_shufled'; did you mean 'cls_shuffled'"),
         (("seeds",), [1, 1], "seeds holds a value twice"),
         (("seeds",), [], "seeds is"),
         (("data", "validation"), 1.5, r"data\.validation is 1\.5"),
         (("finetune", "sampler"), "sorted", r"finetune\.sampler 'sorted'"),
         (("finetune", "tanh"), [], r"finetune\.tanh is \[\], but list should have at least 1"),
-        (("finetune", "tanh"), True, r"finetune\.tanh is True, but input should be a valid list"),
+        (("finetune", "tanh"), True, r"finetune\.tanh is True, but it should be a valid list"),
         (("finetune", "tanh"), [True, True], r"finetune\.tanh .* holds a value twice"),
         (("finetune", "shares"), [], r"finetune\.shares is \[\], but list should have at least 1"),
         (("finetune", "shares"), [0.1], r"finetune\.shares is \[0\.1\], but it lacks 1\.0"),
@@ -51,14 +59,22 @@ def test_the_params_of_the_repository_are_valid() -> None:
         (("finetune", "shares"), [1.0, 0], r"finetune\.shares\.1 is 0, but .* greater than 0"),
         (("finetune", "shares"), [1.5, 1.0], r"finetune\.shares\.0 is 1\.5, but .* equal to 1"),
         (("finetune", "share"), [1.0], r"unknown key 'finetune\.share'; did you mean 'shares'"),
-        (("model", "layer"), "bags", r"model\.layer is 'bags', but input should be 'bag' or"),
+        (("model", "layer"), "bags", r"unknown model\.layer 'bags'; did you mean 'bag'\?"),
+        (
+            ("splits", "target", "role"),
+            3,
+            r"splits\.target\.role is 3, but it should be 'target' or",
+        ),
     ],
 )
 def test_a_mistake_is_one_sentence_that_names_the_key(
-    keys: tuple[str, ...], value: object, said: str
+    keys: tuple[str, ...], value: object, said: str, tmp_path: Path
 ) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(changed(value, *keys)))
     with pytest.raises(UserError, match=said) as told:
-        validated(Params, changed(value, *keys))
+        read(path)
+    assert str(told.value).startswith(f"{path}: ")
     assert "\n" not in str(told.value)
 
 

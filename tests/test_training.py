@@ -1,20 +1,27 @@
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from torch import nn
 
 from tests.tiny import CPU, corpus, trained
 from textmetric.batching import BatchSampler
+from textmetric.compiled import CompiledStep
 from textmetric.encoder import Encoder, choose_device
 from textmetric.errors import UserError
-from textmetric.losses import ClassificationObjective, Objective
+from textmetric.losses import ClassificationObjective, Objective, family_of
 from textmetric.losses.cross_entropy import CrossEntropy, CrossEntropyParameters
+from textmetric.losses.objective import Batches
 from textmetric.model import TrainedModel
 from textmetric.params import Train
+from textmetric.steps import TorchStep
 from textmetric.text import LabelledTokens, RaggedTokens, TokenizedCorpus
 from textmetric.training import Epoch, fit
 
@@ -102,13 +109,15 @@ def test_same_seed_same_bytes_other_seed_other_bytes(
     assert first != third
 
 
-@FAMILIES
-def test_the_number_of_threads_does_not_change_the_result(family: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["cross_entropy", "triplet", "dvml", "invariant_spreading", "magnet", "prototypical"]
+)
+def test_the_number_of_threads_does_not_change_the_result(name: str) -> None:
     before = torch.get_num_threads()
     weights = []
     for threads in (1, 2):
         torch.set_num_threads(threads)
-        weights.append(trained(family)[0].encoder.weight.detach().numpy())
+        weights.append(trained(family_of(name), {"name": name})[0].encoder.weight.detach().numpy())
         assert torch.get_num_threads() == threads
     torch.set_num_threads(before)
     np.testing.assert_array_equal(*weights)
@@ -152,6 +161,136 @@ class Broken(Objective):
 
     def forward(self, embeddings: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         return embeddings.sum() * self.value
+
+
+class Listening(CrossEntropy):
+    """Notes what a training tells and asks."""
+
+    def __init__(self, batches: list[list[int]] | None = None) -> None:
+        super().__init__(CrossEntropyParameters(), dim=8, classes=3)
+        self.heard: list[object] = []
+        self.own = batches
+
+    def batches(self, labels: np.ndarray, batch_size: int, seed: int) -> Batches | None:
+        self.heard.append(("batches", labels.tolist(), batch_size, seed))
+        return None if self.own is None else self
+
+    def begin_epoch(
+        self, epoch: int, epochs: int, embed: Callable[[], npt.NDArray[np.float32]]
+    ) -> None:
+        self.heard.append(("epoch", epoch, epochs, embed().copy()))
+
+    def epoch(self) -> Iterator[npt.NDArray[np.int64]]:
+        for rows in self.own or []:
+            self.heard.append(rows)
+            yield np.array(rows)
+
+    def forward(self, embeddings: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        self.heard.append(("loss", labels.tolist()))
+        return super().forward(embeddings, labels)
+
+    def loss_and_gradient(self, *given: object) -> None:  # type: ignore[override]
+        return None
+
+
+PLAIN = pytest.mark.parametrize("plain", [False, True], ids=["compiled", "torch"])
+
+
+@PLAIN
+def test_an_objective_is_told_of_every_epoch_before_its_batches(plain: bool) -> None:
+    objective, encoder, data = Listening(), Encoder(27, 8), corpus().train
+    after: list[np.ndarray] = []
+    fit(
+        encoder, objective, data, Train(epochs=3, batch_size=12), sampler="shuffled", seed=9,
+        plain=plain, on_epoch=lambda epoch: after.append(encoder.embed(data.tokens)),
+    )  # fmt: skip
+    assert objective.heard[0] == ("batches", data.labels.tolist(), 12, 9)
+    told = [entry for entry in objective.heard if entry[0] == "epoch"]
+    assert [entry[1:3] for entry in told] == [(1, 3), (2, 3), (3, 3)]
+    for entry, embeddings in zip(told[1:], after, strict=False):
+        np.testing.assert_array_equal(entry[3], embeddings)
+    kinds = [entry[0] for entry in objective.heard]
+    assert kinds == ["batches", *["epoch", *["loss"] * 5] * 3]
+
+
+@PLAIN
+def test_an_objectives_own_batches_are_used_and_asked_for_one_at_a_time(plain: bool) -> None:
+    own = [[0, 1, 2, 3], [4, 4], [5], [59, 0, 1], [7, 8]]
+    objective, data = Listening(own), corpus().train
+    fit(
+        Encoder(27, 8), objective, data, Train(epochs=2, batch_size=12),
+        sampler="balanced", seed=0, plain=plain,
+    )  # fmt: skip
+    heard = [entry for entry in objective.heard if entry[0] not in ("batches", "epoch")]
+    expected = [x for rows in own for x in (rows, ("loss", data.labels[rows].tolist()))]
+    assert heard == expected * 2
+
+
+@pytest.mark.parametrize("count", [4, 6])
+def test_an_objective_with_another_number_of_batches_is_an_error(count: int) -> None:
+    with pytest.raises(ValueError, match=r"shorter|longer"):
+        fit(
+            Encoder(27, 8), Listening([[0, 1]] * count), corpus().train,
+            Train(epochs=1, batch_size=12), sampler="balanced", seed=0,
+        )  # fmt: skip
+
+
+class Doubled(Listening):
+    """Sees every text twice: as it is, and without its first token."""
+
+    VIEWS = 2
+
+    def views(
+        self, ids: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+        self.heard.append(("views", ids.copy()))
+        texts = np.split(ids, offsets[1:-1])
+        views = texts + [text[1:] for text in texts]
+        ends = np.cumsum([0, *map(len, views)])
+        return np.concatenate(views).astype(np.int32), ends.astype(np.int64)
+
+    def forward(self, embeddings: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        self.seen = embeddings.detach().clone()
+        return super().forward(embeddings, labels)
+
+
+@PLAIN
+@LAYERS
+def test_an_objective_may_see_altered_copies_of_the_texts(plain: bool, layer: str) -> None:
+    torch.manual_seed(0)
+    data, rows = corpus().train, np.array([3, 8, 3])
+    encoder, objective = Encoder(27, 8, layer), Doubled()
+    kind = TorchStep if plain else partial(CompiledStep, batch_size=12)
+    step = kind(encoder, objective, data, "sgd")
+    texts = [data.tokens.take([row]).ids.tolist() for row in rows]
+    views = texts + [text[1:] for text in texts]
+    ends = np.cumsum([0, *map(len, views)])
+    expected = encoder(torch.tensor([*chain(*views)]), torch.from_numpy(ends[:-1])).detach()
+    step(rows, 0.1)
+    torch.testing.assert_close(objective.seen, expected)
+    torch.testing.assert_close(step.embeddings, expected)
+    assert objective.heard[0][1].tolist() == [*chain(*texts)]
+    assert objective.heard[1] == ("loss", [*data.labels[rows], *data.labels[rows]])
+
+
+@pytest.mark.parametrize(
+    "views",
+    [
+        ([30], [0, 1, 1]),
+        ([1] * 7, [0, 7, 7]),
+        ([1], [0, 1]),
+    ],
+    ids=["unknown token", "longer than its text", "too few views"],
+)
+def test_a_view_that_is_no_part_of_its_text_is_an_error(
+    views: tuple[list[int], list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objective = Doubled()
+    step = CompiledStep(Encoder(27, 8), objective, corpus().train, "sgd", batch_size=4)
+    given = np.array(views[0], dtype=np.int32), np.array(views[1], dtype=np.int64)
+    monkeypatch.setattr(objective, "views", lambda ids, offsets: given)
+    with pytest.raises(IndexError, match="a view holds"):
+        step(np.array([0]), 0.1)
 
 
 def test_a_loss_that_is_not_a_number_stops_with_the_epoch_and_a_remedy() -> None:

@@ -50,15 +50,24 @@ class BatchSampler:
         labels: (n,) integer class of every row.
         batch_size: B, at least 4.
         seed: The sampler has its own generator: the batches depend on nothing else.
+        steps: Batches an epoch, ⌈n / B⌉ unless given (``balanced`` only).
 
     Attributes:
-        steps: Batches an epoch, ⌈n / B⌉ for both samplers.
+        steps: Batches an epoch, ⌈n / B⌉ for both samplers unless given.
 
     Raises:
         UserError: An unknown sampler, a batch size below 4, or no rows.
     """
 
-    def __init__(self, sampler: str, labels: ArrayLike, batch_size: int, seed: int) -> None:
+    def __init__(
+        self,
+        sampler: str,
+        labels: ArrayLike,
+        batch_size: int,
+        seed: int,
+        *,
+        steps: int | None = None,
+    ) -> None:
         if sampler not in SAMPLERS:
             raise unknown_name("sampler", sampler, SAMPLERS)
         classes_of_rows = np.asarray(labels)
@@ -66,14 +75,16 @@ class BatchSampler:
         self.batch_size = batch_size
         self.rows = len(classes_of_rows)
         self.steps = steps_per_epoch(self.rows, batch_size)
+        if sampler == "balanced" and steps is not None:
+            self.steps = steps
         if self.rows == 0:
             raise UserError("the training set has no rows, so it gives no batches")
         self._rng = np.random.default_rng(seed)
         if sampler == "balanced":
             _, counts = np.unique(classes_of_rows, return_counts=True)
             by_class = np.split(np.argsort(classes_of_rows, kind="stable"), np.cumsum(counts)[:-1])
-            self._rows_of = [_Deck(rows, self._rng) for rows in by_class]
-            self._classes = _Deck(np.arange(len(by_class)), self._rng)
+            self._rows_of = [Deck(rows, self._rng) for rows in by_class]
+            self._classes = Deck(np.arange(len(by_class)), self._rng)
             per_batch = min(len(by_class), max(2, batch_size // ROWS_PER_CLASS))
             small, larger = divmod(batch_size, per_batch)
             self._shares = [small + 1] * larger + [small] * (per_batch - larger)
@@ -104,8 +115,13 @@ class BatchSampler:
         return batches
 
 
-class _Deck:
-    """Deals items without replacement until all are used up, then shuffles them anew."""
+class Deck:
+    """Deals items without replacement until all are used up, then shuffles them anew.
+
+    Args:
+        items: (n,), at least one.
+        rng: draws the orders; decks that share one are dealt from in a fixed order.
+    """
 
     def __init__(self, items: NDArray[np.int64], rng: np.random.Generator) -> None:
         self._rng = rng

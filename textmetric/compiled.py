@@ -58,6 +58,7 @@ class CompiledStep:
         self.labels = np.asarray(data.labels, dtype=np.int64)
         self.frozen = frozen
         self.batch_size = batch_size
+        self._tokens = data.tokens
         self._ids, self._offsets = _read_only(data.tokens.ids), _read_only(data.tokens.offsets)
         self._weight: Floats = encoder.weight.detach().numpy()
         tokens = len(self._weight)
@@ -67,7 +68,7 @@ class CompiledStep:
         self._linear = _Dense([] if linear is None else linear.parameters(), optimizer)
         self._objective = _Dense(objective.parameters(), optimizer)
         longest = int(data.tokens.lengths.max(initial=0))
-        self._rows = _Rows(self._weight, optimizer, batch_size * longest)
+        self._rows = _Rows(self._weight, optimizer, objective.VIEWS * batch_size * longest)
 
     @property
     def embeddings(self) -> Tensor:
@@ -78,14 +79,30 @@ class CompiledStep:
         """See :class:`textmetric.steps.Step`."""
         if len(rows) > self.batch_size:
             raise ValueError(f"a batch of {len(rows)} rows, expected at most {self.batch_size}")
+        ids, offsets, labels = self._ids, self._offsets, self.labels[rows]
+        if self.objective.VIEWS > 1:
+            ids, offsets = self._views(rows)
+            rows, labels = np.arange(len(offsets) - 1), np.tile(labels, self.objective.VIEWS)
         if not self.frozen:
-            self._rows.meet(self._ids, self._offsets, rows)
+            self._rows.meet(ids, offsets, rows)
         bags = np.empty((len(rows), self._weight.shape[1]), self._weight.dtype)
-        kernels.mean_bags(self._ids, self._offsets, rows, self._weight, bags)
-        gradient, loss = self._learn(bags, self.labels[rows], lr)
+        kernels.mean_bags(ids, offsets, rows, self._weight, bags)
+        gradient, loss = self._learn(bags, labels, lr)
         if gradient is not None:
-            self._rows.step(self._offsets, rows, gradient, lr)
+            self._rows.step(offsets, rows, gradient, lr)
         return loss
+
+    def _views(
+        self, rows: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+        batch = self._tokens.take(rows)
+        ids, offsets = self.objective.views(batch.ids, batch.offsets)
+        # What the loops do not check: a longer view would be written past the end of an array.
+        lengths = np.tile(batch.lengths, self.objective.VIEWS)
+        known = not ids.size or 0 <= ids.min() <= ids.max() < len(self._weight)
+        if not known or len(offsets) != len(lengths) + 1 or (np.diff(offsets) > lengths).any():
+            raise IndexError("a view holds other tokens or more of them than its text")
+        return _read_only(ids), _read_only(offsets)
 
     def _learn(
         self, bags: Floats, labels: npt.NDArray[np.int64], lr: float

@@ -14,11 +14,11 @@ from tqdm.auto import tqdm
 
 from textmetric.encoder import Layer, choose_device
 from textmetric.errors import UserError
-from textmetric.losses import family_of
+from textmetric.losses import Family, family_of, ignored, parameters
 from textmetric.model import TrainedModel
 from textmetric.params import Model, Train
 from textmetric.schema import validated
-from textmetric.text import LabelledTokens, TokenizedCorpus, tokenize_train
+from textmetric.text import LabelledTokens, TokenizedCorpus, Vocabulary, tokenize_train
 from textmetric.training import train
 
 
@@ -98,7 +98,58 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
             UserError: a bad parameter, an empty text or label, different lengths, a single
                 class, or a class with one row.
         """
+        self._checked_parameters()  # before the work on the texts
+        texts = checked_texts(texts)
+        classes, codes = checked_labels(labels, len(texts))
+        vocabulary, tokens = tokenize_train(texts, min_freq=self.min_freq, max_size=self.max_size)
+        return self.fit_tokens(vocabulary, LabelledTokens(tokens, codes), classes)
+
+    def fit_tokens(
+        self, vocabulary: Vocabulary, data: LabelledTokens, classes: npt.NDArray[Any]
+    ) -> TextEmbedder:
+        """Learn from texts that are tokens already; ``min_freq`` and ``max_size`` have no say.
+
+        Args:
+            vocabulary: of the tokens.
+            data: n texts and their classes, 0 … C − 1, each class at least twice.
+            classes: (C,) the labels that the classes stand for, sorted.
+
+        Raises:
+            UserError: a bad parameter.
+        """
+        family, objective, model, settings = self._checked_parameters()
+        nothing = LabelledTokens(vocabulary.encode([]), np.empty(0, dtype=np.int32))
+        corpus = TokenizedCorpus(
+            vocabulary=vocabulary,
+            label_names=[str(name) for name in classes],
+            train=data,
+            validation=nothing,
+            test=nothing,
+        )
+        with tqdm(total=settings.epochs, unit="epoch", disable=not self.progress) as bar:
+            self.model_, self.curve_, _ = train(
+                corpus,
+                family=family,
+                objective=objective,
+                sampler=self.sampler,
+                model=model,
+                settings=settings,
+                seed=self.seed,
+                device=choose_device(self.device),
+                tick=bar.update,
+            )
+        self.classes_ = classes
+        return self
+
+    def _checked_parameters(self) -> tuple[Family, dict[str, Any], Model, Train]:
         family = family_of(self.objective)
+        objective = {"name": self.objective, **(self.objective_params or {})}
+        # params.yaml may keep the keys of another objective; these were given for this one.
+        for key in ignored(family, objective):
+            raise UserError(
+                f"objective_params has {key!r}, which {self.objective!r} does not have: drop it"
+            )
+        parameters(family, objective)
         model = validated(Model, {"dim": self.dim, "layer": self.layer}, "model")
         settings = validated(
             Train,
@@ -112,36 +163,12 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
             },
             "train",
         )
-        texts = _checked_texts(texts)
-        classes, codes = _checked_labels(labels, len(texts))
-        vocabulary, tokens = tokenize_train(texts, min_freq=self.min_freq, max_size=self.max_size)
-        nothing = LabelledTokens(vocabulary.encode([]), np.empty(0, dtype=np.int32))
-        corpus = TokenizedCorpus(
-            vocabulary=vocabulary,
-            label_names=[str(name) for name in classes],
-            train=LabelledTokens(tokens, codes),
-            validation=nothing,
-            test=nothing,
-        )
-        with tqdm(total=settings.epochs, unit="epoch", disable=not self.progress) as bar:
-            self.model_, self.curve_, _ = train(
-                corpus,
-                family=family,
-                objective={"name": self.objective, **(self.objective_params or {})},
-                sampler=self.sampler,
-                model=model,
-                settings=settings,
-                seed=self.seed,
-                device=choose_device(self.device),
-                tick=bar.update,
-            )
-        self.classes_ = classes
-        return self
+        return family, objective, model, settings
 
     def transform(self, texts: Iterable[str]) -> npt.NDArray[np.float32]:
         """The embeddings (n, dim) float32 of n texts; zero for a text without a known token."""
         model = self._fitted()
-        return model.embed(model.vocabulary.encode(_checked_texts(texts, empty_allowed=True)))
+        return model.embed(model.vocabulary.encode(checked_texts(texts, empty_allowed=True)))
 
     def predict(self, texts: Iterable[str]) -> npt.NDArray[Any]:
         """The label (n,) of each text: by the head if the objective has one, else by centroid."""
@@ -188,7 +215,12 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         return self.model_
 
 
-def _checked_texts(texts: Iterable[str], empty_allowed: bool = False) -> list[str]:
+def checked_texts(texts: Iterable[str], empty_allowed: bool = False) -> list[str]:
+    """The texts as a list.
+
+    Raises:
+        UserError: one is no string, or empty unless ``empty_allowed``.
+    """
     if isinstance(texts, str):
         raise UserError("texts is one string: pass a list of texts")
     texts = list(texts)
@@ -200,9 +232,14 @@ def _checked_texts(texts: Iterable[str], empty_allowed: bool = False) -> list[st
     return texts
 
 
-def _checked_labels(
+def checked_labels(
     labels: Sequence[Any], rows: int
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int32]]:
+    """The classes (C,), sorted, and which of them each of the ``rows`` labels is (n,).
+
+    Raises:
+        UserError: a label is missing, a class has one row, or there is one class.
+    """
     values = np.asarray(labels)
     if values.shape != (rows,):
         raise UserError(

@@ -66,7 +66,7 @@ HEADS = {True: "head with tanh", False: "head without tanh"}
 
 
 @contextmanager
-def _figure(path: str | os.PathLike[str], width: float, height: float) -> Iterator[Figure]:
+def new_figure(path: str | os.PathLike[str], width: float, height: float) -> Iterator[Figure]:
     """A figure of width × height inches in matplotlib's own style, written to ``path``."""
     own = {
         "font.size": 9,
@@ -127,7 +127,7 @@ def tsne_panels(
     lines = max(1, -(-len(panels) // columns))
     legend = 0.7 if many else 0.55 + 0.19 * -(-len(present) // 4)
     larger = 2.2 if len(labels) <= _FEW_DOTS else 1.0
-    with _figure(path, 4.7 * columns, 4.7 * lines + legend) as figure:
+    with new_figure(path, 4.7 * columns, 4.7 * lines + legend) as figure:
         axes = figure.subplots(lines, columns, squeeze=False).ravel()
         for axis in axes[len(panels) :]:
             axis.set_visible(False)
@@ -191,7 +191,7 @@ def learning_curves(path: str | os.PathLike[str], curves: Mapping[str, pd.DataFr
     panels.append(("validation MAP@R", "validation_map_at_r", list(curves)))
     columns = min(2, len(panels))
     lines = -(-len(panels) // columns)
-    with _figure(path, 4.4 * columns, 2.8 * lines + 0.5) as figure:
+    with new_figure(path, 4.4 * columns, 2.8 * lines + 0.5) as figure:
         axes = figure.subplots(lines, columns, squeeze=False).ravel()
         for axis in axes[len(panels) :]:
             axis.set_visible(False)
@@ -217,7 +217,7 @@ def finetune_curves(path: str | os.PathLike[str], frames: Mapping[str, pd.DataFr
     """
     whole = {init: frame[frame["share"] == 1] for init, frame in frames.items()}
     looks, columns = _init_looks(frames), _tunings_and_heads(whole)
-    with _figure(path, max(4.4, 2.9 * len(columns)), 6.1) as figure:
+    with new_figure(path, max(4.4, 2.9 * len(columns)), 6.1) as figure:
         axes = figure.subplots(2, max(1, len(columns)), squeeze=False, sharex=True)
         for row, measure in zip(axes, ("accuracy", "loss"), strict=True):
             row[0].set_ylabel(f"validation {measure}")
@@ -253,7 +253,7 @@ def label_efficiency(path: str | os.PathLike[str], frames: Mapping[str, pd.DataF
     known = {init: frame.dropna(subset=["test_accuracy"]) for init, frame in frames.items()}
     looks, columns = _init_looks(frames), _tunings_and_heads(known)
     shares = sorted({share for frame in known.values() for share in frame["share"]})
-    with _figure(path, max(4.4, 2.9 * len(columns)), 3.9) as figure:
+    with new_figure(path, max(4.4, 2.9 * len(columns)), 3.9) as figure:
         axes = figure.subplots(1, max(1, len(columns)), squeeze=False, sharey=True)[0]
         axes[0].set_ylabel("test accuracy")
         for axis, (tuning, tanh) in zip(axes, columns, strict=False):
@@ -330,7 +330,7 @@ def measure_dots(
     columns = min(2, max(1, len(measures)))
     lines = max(1, -(-len(measures) // columns))
     height = max(1.6, 0.13 * len(splits) * (len(arms) + 1.5))
-    with _figure(path, 4.7 * columns, (height + 0.55) * lines + 0.5) as figure:
+    with new_figure(path, 4.7 * columns, (height + 0.55) * lines + 0.5) as figure:
         axes = figure.subplots(lines, columns, squeeze=False, sharey=True)
         for axis in axes.ravel()[len(measures) :]:
             axis.set_visible(False)
@@ -373,7 +373,7 @@ def rows_histogram(
         "other labels": (rows[~rare], PALETTE[0]),
     }
     shown = {title: group for title, group in groups.items() if len(group[0])}
-    with _figure(path, 6.6, 3.2) as figure:
+    with new_figure(path, 6.6, 3.2) as figure:
         axis = figure.subplots()
         axis.hist(
             [values for values, _ in shown.values()],
@@ -406,7 +406,7 @@ def label_dots(path: str | os.PathLike[str], values: pd.DataFrame, measure: str)
     """
     labels, arms = (list(dict.fromkeys(values[column])) for column in ("label", "arm"))
     looks = _looks(arms)
-    with _figure(path, max(5.0, 0.36 * len(labels) + 1.2), 4.6) as figure:
+    with new_figure(path, max(5.0, 0.36 * len(labels) + 1.2), 4.6) as figure:
         axis = figure.subplots()
         for place, arm in enumerate(arms):
             offset = 0.6 * (place / max(1, len(arms) - 1) - 0.5)

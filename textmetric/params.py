@@ -181,4 +181,7 @@ def read(path: str | os.PathLike[str] = "params.yaml") -> Params:
         raise UserError(
             f"{path} must hold a mapping of sections: start from the one in the repository"
         )
-    return validated(Params, raw)
+    try:
+        return validated(Params, raw)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None

@@ -12,7 +12,7 @@ from torch import Tensor
 from textmetric.encoder import Encoder
 from textmetric.losses import Objective
 from textmetric.optimizers import DenseOptimizer, RowOptimizer
-from textmetric.text import LabelledTokens
+from textmetric.text import LabelledTokens, RaggedTokens
 
 
 class Step(Protocol):
@@ -20,7 +20,7 @@ class Step(Protocol):
 
     @property
     def embeddings(self) -> Tensor:
-        """(B, d) of the last batch, before the update."""
+        """(VIEWS · B, d) of the last batch, before the update."""
         ...
 
     def __call__(self, rows: npt.NDArray[np.int64], lr: float) -> float | Tensor:
@@ -63,9 +63,13 @@ class TorchStep:
         """See :class:`Step`."""
         device = self.encoder.weight.device
         batch = self.tokens.take(rows)
+        labels = self.labels[rows]
+        if self.objective.VIEWS > 1:
+            batch = RaggedTokens(*self.objective.views(batch.ids, batch.offsets))
+            labels = np.tile(labels, self.objective.VIEWS)
         ids = torch.from_numpy(batch.ids).to(device)
         offsets = torch.from_numpy(batch.offsets).to(device)
-        target = torch.from_numpy(self.labels[rows]).to(device)
+        target = torch.from_numpy(labels).to(device)
         # Autograd sees only the (B, dim) bags: the rest of the encoder's gradient is
         # RowOptimizer's, which touches the token vectors of this batch alone.
         with torch.no_grad():

@@ -68,7 +68,8 @@ def fit(
         objective: what gives the loss; its parameters are trained too.
         data: the rows of the train part.
         settings: epochs, batch size, optimiser and learning rate.
-        sampler: ``shuffled`` or ``balanced``.
+        sampler: ``shuffled`` or ``balanced``; without effect on an objective that brings its own
+            batches.
         seed: of the batches. Same seed, same device: same bytes.
         frozen: leave the encoder as it is and train the objective's parameters only.
         plain: use torch alone on the CPU too, as on CUDA: slower, the same but for rounding.
@@ -77,18 +78,21 @@ def fit(
     Raises:
         UserError: the loss became NaN or infinite, or the embeddings collapsed.
     """
-    batches = BatchSampler(sampler, data.labels, settings.batch_size, seed=seed)
+    sampled = BatchSampler(sampler, data.labels, settings.batch_size, seed=seed)
+    own = objective.batches(data.labels, settings.batch_size, seed)
+    batches = sampled if own is None else own
     step = _step(encoder, objective, data, settings, frozen, plain)
     encoder.train()
     objective.train()
     done = 0
-    total = settings.epochs * batches.steps
+    total = settings.epochs * sampled.steps
     with one_thread():
         for epoch in range(1, settings.epochs + 1):
             started = time.perf_counter()
+            objective.begin_epoch(epoch, settings.epochs, lambda: encoder.embed(data.tokens))
             losses: list[float | torch.Tensor] = []
             logs: list[dict[str, Any]] = []
-            for rows in batches.epoch():
+            for _, rows in zip(range(sampled.steps), batches.epoch(), strict=True):
                 lr = settings.lr * (1 - done / total if settings.decay == "linear" else 1)
                 done += 1
                 losses.append(step(rows, lr))

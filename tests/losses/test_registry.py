@@ -1,15 +1,31 @@
 from __future__ import annotations
 
+import argparse
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
+from stages import code
 from textmetric import losses
 from textmetric.errors import UserError
-from textmetric.losses import ClassificationObjective, Objective, build, parameters
+from textmetric.losses import (
+    ClassificationObjective,
+    Objective,
+    build,
+    carried_over,
+    ignored,
+    parameters,
+)
 from textmetric.losses.objective import Parameters
+from textmetric.params import read
+
+ROOT = Path(__file__).parents[2]
+METRIC = ", ".join(sorted([*losses.OBJECTIVES["metric"], "pml:<ClassName>"]))
 
 
 @pytest.mark.parametrize(
@@ -39,15 +55,37 @@ def test_every_parameter_of_every_objective_has_a_default() -> None:
         (
             "metric",
             {"name": "tripplet"},
-            "unknown loss.name 'tripplet'; did you mean 'triplet'? Known: triplet",
+            f"unknown loss.name 'tripplet'; did you mean 'triplet'? Known: {METRIC}",
         ),
         (
             "classification",
             {"name": "cross-entropy"},
             "unknown classification.name 'cross-entropy'; did you mean 'cross_entropy'? "
-            "Known: cross_entropy",
+            "Known: cross_entropy, norm_softmax",
         ),
-        ("metric", {}, "unknown loss.name 'None'. Known: triplet"),
+        ("metric", {}, "loss.name is missing: add it, such as {name: triplet}"),
+        ("metric", {"name": None}, f"unknown loss.name 'None'. Known: {METRIC}"),
+        (
+            "metric",
+            {"name": ["triplet"]},
+            f"unknown loss.name \"['triplet']\"; did you mean 'triplet'? Known: {METRIC}",
+        ),
+        (
+            "classification",
+            {},
+            "classification.name is missing: add it, such as {name: cross_entropy}",
+        ),
+        (
+            "classification",
+            {"name": "pml:ArcFaceLoss"},
+            "unknown classification.name 'pml:ArcFaceLoss'. Known: cross_entropy, norm_softmax",
+        ),
+        (
+            "metric",
+            {"name": "contrastive", "margin": 1, "powr": 2},
+            "unknown parameter 'loss.powr'; did you mean 'loss.power'? Known: loss.balanced, "
+            "loss.margin, loss.name, loss.normalize, loss.power",
+        ),
         (
             "metric",
             {"name": "triplet", "margin": -0.5},
@@ -110,6 +148,63 @@ def test_parameters_of_another_objective_of_the_family_are_ignored(
     build("metric", {"name": "bare", "margin": 0.1, "miner": "hard"}, dim=2, classes=2)
     with pytest.raises(UserError, match=r"unknown parameter 'loss\.marge'"):
         build("metric", {"name": "bare", "marge": 0.1}, dim=2, classes=2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "printed"),
+    [
+        ({}, []),
+        (
+            {"name": "contrastive"},
+            [
+                "loss.margin is 0.2 as given; the default of contrastive is 1.0",
+                "loss.distance is ignored: contrastive has no such parameter",
+                "loss.miner is ignored: contrastive has no such parameter",
+            ],
+        ),
+        (
+            {"name": "pml:RankedListLoss", "Tn": 10},
+            [
+                "loss.margin is 0.2 as given; it has no default",
+                "loss.Tn is 10 as given; it has no default",
+                "loss.distance is ignored: pml:RankedListLoss has no such parameter",
+                "loss.miner is ignored: pml:RankedListLoss has no such parameter",
+            ],
+        ),
+    ],
+)
+def test_the_stage_tells_what_a_change_of_the_name_alone_does(
+    changes: dict[str, object],
+    printed: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    params = read(ROOT / "params.yaml")
+    given = params.loss | changes
+    monkeypatch.chdir(tmp_path)
+    code.main(argparse.Namespace(), params.model_copy(update={"loss": given}))
+    assert capsys.readouterr().out.splitlines() == printed
+    effective = json.loads((tmp_path / "data/objectives/metric.json").read_text())
+    assert effective["parameters"]["margin"] == 0.2
+    assert {"distance", "miner"} & set(effective["parameters"]) == (
+        set() if changes else {"distance", "miner"}
+    )
+
+
+def test_parameters_that_are_shared_or_foreign_are_told_apart() -> None:
+    given = {"name": "contrastive", "margin": 0.2, "distance": "euclidean", "power": 1}
+    assert ignored("metric", given) == ["distance"]
+    assert carried_over("metric", given) == {"margin": (0.2, 1.0)}
+    assert parameters("metric", given).model_dump()["margin"] == 0.2
+
+
+def test_the_parameters_of_the_repository_are_the_defaults_of_its_objectives() -> None:
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for family, block in losses.BLOCKS.items():
+        assert params[block]["name"] == losses.DEFAULTS[family]
+        assert ignored(family, params[block]) == []  # type: ignore[arg-type]
+        assert carried_over(family, params[block]) == {}  # type: ignore[arg-type]
 
 
 def test_a_number_written_as_text_is_a_number() -> None:

@@ -2,7 +2,8 @@
 
 A new objective is one file in this folder, with a schema of its parameters and a class, and one
 line in ``OBJECTIVES``. A file is only imported when its objective is asked for, so a training
-depends on the code of its own objective alone.
+depends on the code of its own objective alone. Beside these, ``pml:<ClassName>`` is any loss of
+the package pytorch-metric-learning.
 """
 
 from __future__ import annotations
@@ -11,8 +12,6 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, Literal, cast, get_args
 
-import pydantic
-
 from textmetric.errors import UserError, unknown_name
 from textmetric.losses.objective import (
     ClassificationObjective,
@@ -20,8 +19,10 @@ from textmetric.losses.objective import (
     Objective,
     Parameters,
 )
+from textmetric.schema import validated
 
 __all__ = [
+    "BLOCKS",
     "OBJECTIVES",
     "ClassificationObjective",
     "Family",
@@ -29,8 +30,10 @@ __all__ = [
     "Objective",
     "Parameters",
     "build",
+    "carried_over",
     "describe",
     "family_of",
+    "ignored",
     "module_of",
     "parameters",
 ]
@@ -41,14 +44,35 @@ Family = Literal["classification", "metric"]
 OBJECTIVES: dict[str, dict[str, str]] = {
     "classification": {
         "cross_entropy": "cross_entropy.CrossEntropy",
+        "norm_softmax": "norm_softmax.NormSoftmax",
     },
     "metric": {
+        "angular": "angular.Angular",
+        "contrastive": "contrastive.Contrastive",
+        "dvml": "dvml.DVML",
+        "facility_location": "facility_location.FacilityLocation",
+        "invariant_spreading": "invariant_spreading.InvariantSpreading",
+        "lifted": "lifted.Lifted",
+        "magnet": "magnet.Magnet",
+        "multi_similarity": "multi_similarity.MultiSimilarity",
+        "n_pair": "n_pair.NPair",
+        "prototypical": "prototypical.Prototypical",
+        "proxy_nca": "proxy_nca.ProxyNCA",
+        "quadruplet": "quadruplet.Quadruplet",
+        "ranked_list": "ranked_list.RankedList",
+        "sup_con": "sup_con.SupCon",
         "triplet": "triplet.Triplet",
     },
 }
 
 # The block of params.yaml that holds the parameters of each family.
 BLOCKS = {"classification": "classification", "metric": "loss"}
+
+# What params.yaml starts with.
+DEFAULTS = {"classification": "cross_entropy", "metric": "triplet"}
+
+# Losses of pytorch-metric-learning are called by their class: pml:ContrastiveLoss.
+PML = "pml:"
 
 
 def build(
@@ -59,8 +83,9 @@ def build(
     Args:
         family: ``classification`` or ``metric``.
         params: ``name`` and the parameters of the objective; parameters left out take their
-            defaults, and those of other objectives of the family are ignored, so that a change
-            of ``name`` alone is enough to try another objective.
+            defaults. Those that only other objectives of the family have are ignored, so that
+            a change of ``name`` alone is enough to try another objective; :func:`ignored` and
+            :func:`carried_over` tell what that does.
         dim: Width of the embeddings.
         classes: Number of classes.
         seed: Seed of the objective's own random draws. Weights of heads and proxies are drawn
@@ -80,47 +105,47 @@ def parameters(family: Family, params: Mapping[str, Any]) -> Parameters:
     Raises:
         UserError: As ``build``.
     """
-    block = BLOCKS[family]
-    if not isinstance(params, Mapping):
-        raise UserError(
-            f"{block} is {params!r}, but it should be a mapping with a name, "
-            f"such as {{name: {next(iter(OBJECTIVES[family]))}}}"
-        )
-    name = params.get("name")
-    if not isinstance(name, str) or name not in OBJECTIVES[family]:
-        raise unknown_name(f"{block}.name", str(name), OBJECTIVES[family])
-    schema = _objective(family, name).Params
-    own = {key: value for key, value in params.items() if key in schema.model_fields}
-    foreign = [key for key in params if key != "name" and key not in own]
+    schema, foreign = _schema(family, params), ignored(family, params)
+    own = {k: value for k, value in params.items() if k != "name" and k not in foreign}
+    return validated(schema, own, BLOCKS[family])
+
+
+def ignored(family: Family, params: Mapping[str, Any]) -> list[str]:
+    """The given parameters that only other objectives of the family have, in their order.
+
+    Raises:
+        UserError: An unknown name, or a parameter that no objective of the family has.
+    """
+    block, schema = BLOCKS[family], _schema(family, params)
+    foreign = [key for key in params if key != "name" and key not in schema.model_fields]
     if foreign:
-        known = {k for other in OBJECTIVES[family] for k in _fields(family, other)} | {"name"}
+        others = {key for name in OBJECTIVES[family] for key in _fields(family, name)}
+        own = [f"{block}.{key}" for key in ("name", *schema.model_fields)]
         for key in foreign:
-            if key not in known:
-                raise unknown_name("parameter", f"{block}.{key}", [f"{block}.{k}" for k in known])
-    try:
-        return schema(**own)
-    except pydantic.ValidationError as error:
-        raise _explained(block, schema, error) from None
+            if key not in others:
+                raise unknown_name("parameter", f"{block}.{key}", own)
+    return foreign
 
 
-def _objective(family: str, name: str) -> type[Objective]:
-    module, _, attribute = OBJECTIVES[family][name].rpartition(".")
-    return cast("type[Objective]", getattr(import_module(f"{__name__}.{module}"), attribute))
+def carried_over(family: Family, params: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """The given parameters that differ from the objective's defaults: ``{key: (given, default)}``.
 
+    A default of None stands for a parameter that has none.
 
-def _fields(family: str, name: str) -> list[str]:
-    return list(_objective(family, name).Params.model_fields)
-
-
-def _explained(block: str, schema: type[Parameters], error: pydantic.ValidationError) -> UserError:
-    """The first of pydantic's complaints as one sentence that names the key of params.yaml."""
-    first = error.errors(include_url=False)[0]
-    key, value = str(first["loc"][0]), first["input"]
-    field = schema.model_fields[key]
-    if first["type"] == "literal_error":
-        return unknown_name(f"{block}.{key}", str(value), get_args(field.annotation))
-    expected = first["msg"].replace("Input", "it", 1)
-    return UserError(f"{block}.{key} is {value!r}, but {expected} (default {field.default!r})")
+    Raises:
+        UserError: As ``build``.
+    """
+    given, fields = parameters(family, params), _schema(family, params).model_fields
+    defaults = {
+        key: None if fields[key].is_required() else fields[key].get_default()
+        for key in params
+        if key in fields
+    }
+    return {
+        key: (getattr(given, key), default)
+        for key, default in defaults.items()
+        if getattr(given, key) != default
+    }
 
 
 def family_of(name: str) -> Family:
@@ -130,9 +155,9 @@ def family_of(name: str) -> Family:
         UserError: none has.
     """
     for family in get_args(Family):
-        if name in OBJECTIVES[family]:
+        if _is_known(family, name):
             return cast("Family", family)
-    raise unknown_name("objective", name, [name for known in OBJECTIVES.values() for name in known])
+    raise unknown_name("objective", name, [*_names("classification"), *_names("metric")])
 
 
 def describe(family: Family, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -141,7 +166,8 @@ def describe(family: Family, params: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         UserError: As ``build``.
     """
-    return {"name": params.get("name"), "parameters": parameters(family, params).model_dump()}
+    checked = parameters(family, params)
+    return {"name": params["name"], "parameters": checked.model_dump()}
 
 
 def module_of(family: Family, params: Mapping[str, Any]) -> str:
@@ -151,4 +177,43 @@ def module_of(family: Family, params: Mapping[str, Any]) -> str:
         UserError: As ``build``.
     """
     parameters(family, params)
-    return f"{__name__}.{OBJECTIVES[family][params['name']].rpartition('.')[0]}"
+    name = params["name"]
+    place = "pml" if name.startswith(PML) else OBJECTIVES[family][name].rpartition(".")[0]
+    return f"{__name__}.{place}"
+
+
+def _schema(family: Family, params: Mapping[str, Any]) -> type[Parameters]:
+    """The schema of ``params["name"]``, which is checked."""
+    block, example = BLOCKS[family], f"{{name: {DEFAULTS[family]}}}"
+    if not isinstance(params, Mapping):
+        raise UserError(
+            f"{block} is {params!r}, but it should be a mapping with a name, such as {example}"
+        )
+    if "name" not in params:
+        raise UserError(f"{block}.name is missing: add it, such as {example}")
+    if not _is_known(family, params["name"]):
+        raise unknown_name(f"{block}.name", str(params["name"]), _names(family))
+    return _objective(family, params["name"]).Params
+
+
+def _is_known(family: Family, name: object) -> bool:
+    # Which losses pytorch-metric-learning has is only known where it is installed.
+    return isinstance(name, str) and (
+        name in OBJECTIVES[family] or (family == "metric" and name.startswith(PML))
+    )
+
+
+def _names(family: Family) -> list[str]:
+    return [*OBJECTIVES[family], *([f"{PML}<ClassName>"] if family == "metric" else [])]
+
+
+def _objective(family: Family, name: str) -> type[Objective]:
+    if name.startswith(PML):
+        adapter = import_module(f"{__name__}.pml")
+        return cast("type[Objective]", adapter.objective_class(name))
+    module, _, attribute = OBJECTIVES[family][name].rpartition(".")
+    return cast("type[Objective]", getattr(import_module(f"{__name__}.{module}"), attribute))
+
+
+def _fields(family: Family, name: str) -> list[str]:
+    return list(_objective(family, name).Params.model_fields)

@@ -7,6 +7,7 @@ better one. The page ``docs/measures.md`` says how to read them.
 
 from __future__ import annotations
 
+from textmetric.measures.codes import binary_codes, hamming_retrieval
 from textmetric.measures.cohesion import cohesion
 from textmetric.measures.evaluate import Evaluation, evaluate
 from textmetric.measures.intervals import mean_interval, summarise
@@ -27,12 +28,14 @@ __all__ = [
     "Paired",
     "Retrieval",
     "between_class_cosine",
+    "binary_codes",
     "centroid_cosines",
     "centroid_predict",
     "class_centroids",
     "cohesion",
     "cosines_to_others",
     "evaluate",
+    "hamming_retrieval",
     "holm",
     "knn_predict",
     "mean_interval",

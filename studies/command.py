@@ -1,0 +1,179 @@
+"""What the command lines of the studies share: their options, and how they end."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+
+from textmetric.errors import UserError
+from textmetric.files import write_error
+from textmetric.losses import OBJECTIVES, Family, describe, family_of, ignored
+from textmetric.params import Params, read
+
+INTERACTIVE = sys.stderr.isatty()
+"""Whether to show progress bars: in a log they would only be noise."""
+Chosen = tuple[Family, dict[str, Any]]
+"""The family of an objective, and its name with the parameters that were given."""
+
+
+def parser(
+    module: str, description: str | None, *, objectives: str, out: str
+) -> argparse.ArgumentParser:
+    """A command line with the options that all studies have.
+
+    Args:
+        module: what stands behind ``python -m``.
+        description: the help text, with examples.
+        objectives: which are trained by default, in words.
+        out: where table and pictures go by default.
+    """
+    made = argparse.ArgumentParser(
+        prog=f"python -m {module}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument(
+        "--corpus",
+        default="docstrings",
+        metavar="SPEC",
+        help="a built-in name, a path, or a mapping, see docs/corpora.md (%(default)s)",
+    )
+    made.add_argument(
+        "--objectives",
+        nargs="+",
+        metavar="OBJECTIVE",
+        help=f"names, or mappings such as '{{name: triplet, miner: hard}}' ({objectives})",
+    )
+    made.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="(0 1 2)")
+    made.add_argument("--epochs", type=int, help="(train.epochs of params.yaml)")
+    made.add_argument("--limit", type=int, help="at most so many train rows (data.limit)")
+    made.add_argument(
+        "--sampler", choices=["shuffled", "balanced"], default="balanced", help="(%(default)s)"
+    )
+    made.add_argument(
+        "--params", default="params.yaml", metavar="FILE", help="the parameters (%(default)s)"
+    )
+    made.add_argument(
+        "--results",
+        type=Path,
+        default=Path("data/studies"),
+        metavar="FOLDER",
+        help="finished trainings; what is there is not done again (%(default)s)",
+    )
+    made.add_argument(
+        "--out",
+        type=Path,
+        default=Path(out),
+        metavar="FOLDER",
+        help="where table and pictures go (%(default)s)",
+    )
+    return made
+
+
+def read_params(arguments: argparse.Namespace) -> Params:
+    """params.yaml with the options of the command line in it.
+
+    Raises:
+        UserError: a wrong value, there or here.
+    """
+    params = read(arguments.params)
+    if min(arguments.seeds) < 0 or len(set(arguments.seeds)) < len(arguments.seeds):
+        raise UserError(f"--seeds is {arguments.seeds}: give different whole numbers from 0")
+    if arguments.epochs is not None and arguments.epochs < 1:
+        raise UserError(f"--epochs is {arguments.epochs}, expected at least 1")
+    if arguments.limit is not None and arguments.limit < 20:
+        raise UserError(f"--limit is {arguments.limit}, expected at least 20 rows")
+    train = params.train.model_copy(
+        update={} if arguments.epochs is None else {"epochs": arguments.epochs}
+    )
+    data = params.data.model_copy(
+        update={} if arguments.limit is None else {"limit": arguments.limit}
+    )
+    return params.model_copy(update={"train": train, "data": data})
+
+
+def mapping_or_name(text: str) -> str | dict[str, Any]:
+    """A command line's word as params.yaml would read it: a mapping, or else the word itself.
+
+    >>> mapping_or_name("{path: news.csv, label: topic}")
+    {'path': 'news.csv', 'label': 'topic'}
+    >>> mapping_or_name("docstrings")
+    'docstrings'
+    """
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        problem = " ".join(str(error).split())
+        raise UserError(f"{text!r} cannot be read as YAML ({problem}): mend it") from None
+    return value if isinstance(value, dict) else text
+
+
+def chosen_objectives(words: Sequence[str] | None) -> list[Chosen]:
+    """The objectives that ``--objectives`` names, all of the registry for None.
+
+    Raises:
+        UserError: an unknown name or parameter.
+    """
+    if words is None:
+        return [
+            (family, {"name": name})
+            for family in ("classification", "metric")
+            for name in OBJECTIVES[family]
+        ]
+    chosen: list[Chosen] = []
+    for word in words:
+        value = mapping_or_name(word)
+        objective = value if isinstance(value, dict) else {"name": value}
+        family = family_of(str(objective.get("name")))
+        if foreign := ignored(family, objective):  # which checks the others
+            raise UserError(f"{title(objective)}: it has no parameter {foreign[0]}: leave it out")
+        describe(family, objective)
+        chosen.append((family, objective))
+    return chosen
+
+
+def title(objective: dict[str, Any]) -> str:
+    """How an objective is called in tables: its name and the parameters that were given.
+
+    >>> title({"name": "triplet", "miner": "hard"})
+    'triplet (miner hard)'
+    """
+    given = ", ".join(f"{key} {value}" for key, value in objective.items() if key != "name")
+    return str(objective["name"]) + (f" ({given})" if given else "")
+
+
+def run(main: Callable[[argparse.Namespace], None], made: argparse.ArgumentParser) -> NoReturn:
+    """Parse the command line, call ``main`` and leave.
+
+    A user's mistake, a full disk, Ctrl-C and SIGTERM end with one sentence on stderr and status
+    2. Whatever was finished stays.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    arguments = made.parse_args()
+    try:
+        main(arguments)
+    except UserError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        _fail("interrupted: run the same command again to go on with what is missing")
+    except OSError as error:
+        shown = write_error(error.filename or "a file", error)
+        if not isinstance(shown, UserError):
+            raise
+        _fail(str(shown))
+    sys.exit(0)
+
+
+def _interrupt(signum: int, frame: Any) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)

@@ -1,0 +1,313 @@
+"""Trainings with their measures, each a small file: a job of many that can be left and resumed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import resource
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from textmetric import parallel
+from textmetric.batching import Deck, steps_per_epoch
+from textmetric.encoder import Encoder, choose_device
+from textmetric.errors import UserError
+from textmetric.files import read_json, write_json
+from textmetric.losses import Family, Objective, build, describe, module_of
+from textmetric.measures import evaluate, hamming_retrieval, knn_predict, retrieval
+from textmetric.params import Model, Train
+from textmetric.provenance import code_of
+from textmetric.text import LabelledTokens, TokenizedCorpus
+from textmetric.training import Epoch, fit, one_thread, prepare
+
+ROOT = Path(__file__).parents[1]
+# It only says where an objective is found. What it leads to, the module and the parameters, is
+# hashed; with it in the hash, adding an objective would do every training again.
+REGISTRY = "textmetric/losses/__init__.py"
+KS = (1, 10, 100)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training: everything its result depends on.
+
+    Attributes:
+        corpus: folder of a tokenised corpus, named by a hash of its contents.
+        family: of the objective.
+        objective: its name and the parameters that were given.
+        sampler: ``shuffled`` or ``balanced``.
+        model: the encoder.
+        settings: the loop.
+        seed: of the weights, the batches and the mining.
+        neighbours: k of the k-nearest-neighbour accuracy.
+        losses: whether to keep the loss of every step, which takes torch's own step: slower.
+        classes_per_batch: batches of so many classes in place of the sampler's, see
+            :class:`FewClasses`; None for the sampler's, or for the objective's own.
+    """
+
+    corpus: Path
+    family: Family
+    objective: Mapping[str, Any]
+    sampler: str
+    model: Model
+    settings: Train
+    seed: int
+    neighbours: int = 10
+    losses: bool = False
+    classes_per_batch: int | None = None
+
+    def identity(self) -> dict[str, Any]:
+        """What the result depends on, as JSON has it; defaults are filled in."""
+        return {
+            "corpus": self.corpus.name,
+            "family": self.family,
+            "objective": describe(self.family, self.objective),
+            "sampler": self.sampler,
+            "model": self.model.model_dump(),
+            "settings": self.settings.model_dump(),
+            "device": choose_device(self.settings.device).type,
+            "seed": self.seed,
+            "neighbours": self.neighbours,
+            "losses": self.losses,
+            "classes_per_batch": self.classes_per_batch,
+        }
+
+    def key(self) -> str:
+        """The name of the result: a hash of the identity, the code and the packages that count."""
+        module = module_of(self.family, self.objective)
+        text = json.dumps([self.identity(), _code(module), _packages()], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+class FewClasses:
+    """Batches of a given number of classes, as even as can be, in place of a sampler's.
+
+    Classes are dealt without replacement until all are used up, and so are the rows of a class;
+    a class with fewer rows than asked repeats them.
+
+    Args:
+        labels: (n,) class of every row.
+        batch_size: B.
+        seed: of the draws.
+        classes: how many a batch, at least 1 and at most B and the number of classes.
+
+    Raises:
+        UserError: ``classes`` out of range.
+    """
+
+    def __init__(
+        self, labels: npt.NDArray[np.int32], batch_size: int, seed: int, classes: int
+    ) -> None:
+        known = np.unique(labels)
+        if not 1 <= classes <= min(batch_size, len(known)):
+            raise UserError(
+                f"{classes} classes a batch, expected 1 to {min(batch_size, len(known))} for "
+                f"{len(known)} classes and batches of {batch_size}"
+            )
+        rng = np.random.default_rng(seed)
+        self._steps = steps_per_epoch(len(labels), batch_size)
+        self._rows = {label: Deck(np.flatnonzero(labels == label), rng) for label in known.tolist()}
+        self._classes = Deck(known.astype(np.int64), rng)
+        small, larger = divmod(batch_size, classes)
+        self._shares = [small + 1] * larger + [small] * (classes - larger)
+
+    def epoch(self) -> Iterator[npt.NDArray[np.int64]]:
+        """The batches of the next epoch, (B,) row ids each."""
+        for _ in range(self._steps):
+            dealt = self._classes.deal(len(self._shares)).tolist()
+            hands = zip(dealt, self._shares, strict=True)
+            yield np.concatenate([self._rows[label].deal(share) for label, share in hands])
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a training left.
+
+    Attributes:
+        measures: by name: those of :func:`textmetric.measures.evaluate`, ``validation_map_at_r``,
+            ``hamming_recall_at_<k>`` and ``hamming_map_at_r`` of the binary codes, ``seconds`` of
+            the batches and ``peak_mib``. Empty if the training failed.
+        losses: of every step, if they were to be kept.
+        error: the sentence it failed with, or None.
+    """
+
+    measures: dict[str, float]
+    losses: list[float]
+    error: str | None
+
+
+def run_trials(
+    trials: Sequence[Trial], results: Path, *, label: str = "train", progress: bool = True
+) -> list[Result]:
+    """The results of the trials, in their order; those in the folder are read, the others done.
+
+    Each is written as soon as it is done: when the job is left, only what was under way is lost.
+    A training that diverges or collapses has a result too, its ``error``.
+
+    Args:
+        trials: one given twice is done once.
+        results: folder of the results, ``<key>.json`` each.
+        label: what stands before the progress bar.
+        progress: whether to show it.
+
+    Raises:
+        UserError: a result cannot be read or written, or a process was killed.
+    """
+    files = [results / f"{trial.key()}.json" for trial in trials]
+    missing = {file: trial for file, trial in zip(files, trials, strict=True) if not file.is_file()}
+    devices = {name: choose_device(name) for name in {t.settings.device for t in trials}}
+    for trial in {_compiled_alike(trial): trial for trial in missing.values()}.values():
+        device = devices[trial.settings.device]
+        prepare(
+            Encoder(2, trial.model.dim, trial.model.layer).to(device),
+            build(trial.family, trial.objective, dim=trial.model.dim, classes=2).to(device),
+            trial.settings,
+        )
+    if missing:
+        parallel.run(
+            _run,
+            [(trial, file) for file, trial in missing.items()],
+            workers=1 if any(device.type == "cuda" for device in devices.values()) else None,
+            label=label,
+            unit="training",
+            progress=progress,
+        )
+    return [_read(file) for file in files]
+
+
+def _run(job: tuple[Trial, Path], tick: Callable[[], None]) -> None:
+    trial, file = job
+    corpus = TokenizedCorpus.load(trial.corpus)
+    about: dict[str, Any] = {"trial": trial.identity(), "error": None, "losses": []}
+    forget_peak()
+    try:
+        encoder, seconds, about["losses"] = _trained(trial, corpus)
+    except UserError as error:
+        write_json(file, about | {"error": str(error), "measures": {}})
+    else:
+        costs = {"seconds": seconds, "peak_mib": peak_mib()}
+        write_json(file, about | {"measures": _measured(trial, corpus, encoder) | costs})
+    tick()
+
+
+def _trained(trial: Trial, corpus: TokenizedCorpus) -> tuple[Encoder, float, list[float]]:
+    """The encoder, the seconds of its batches, and the losses of its steps."""
+    device = choose_device(trial.settings.device)
+    torch.manual_seed(trial.seed)
+    encoder = Encoder(len(corpus.vocabulary), trial.model.dim, trial.model.layer)
+    objective = build(
+        trial.family,
+        trial.objective,
+        dim=trial.model.dim,
+        classes=len(corpus.trained_labels),
+        seed=trial.seed,
+    )
+    encoder.to(device)
+    objective.to(device)
+    epochs: list[Epoch] = []
+    losses: list[torch.Tensor] = []
+    if trial.losses:
+        _keep_losses(objective, losses)
+    if (classes := trial.classes_per_batch) is not None:
+        objective.batches = (  # type: ignore[method-assign]
+            lambda labels, batch_size, seed: FewClasses(labels, batch_size, seed, classes)
+        )
+    fit(
+        encoder,
+        objective,
+        corpus.train,
+        trial.settings,
+        sampler=trial.sampler,
+        seed=trial.seed,
+        plain=trial.losses,
+        on_epoch=epochs.append,
+    )
+    return encoder, sum(epoch.seconds for epoch in epochs), [float(loss) for loss in losses]
+
+
+def _keep_losses(objective: Objective, losses: list[torch.Tensor]) -> None:
+    def keep(module: torch.nn.Module, given: Any, loss: torch.Tensor) -> None:
+        losses.append(loss.detach())
+
+    objective.register_forward_hook(keep)
+
+
+def _measured(trial: Trial, corpus: TokenizedCorpus, encoder: Encoder) -> dict[str, float]:
+    with one_thread():
+        test, train = encoder.embed(corpus.test.tokens), encoder.embed(corpus.train.tokens)
+        validation = encoder.embed(corpus.validation.tokens)
+        labels = np.asarray(corpus.test.labels)
+        found = evaluate(
+            test,
+            labels,
+            classes=len(corpus.label_names),
+            scarce=corpus.scarce,
+            predictions={"knn": knn_predict(train, corpus.train.labels, test, k=trial.neighbours)},
+        ).flat
+        found["validation_map_at_r"] = _map_at_r(validation, corpus.validation)
+        codes = hamming_retrieval(test, labels, ks=KS).means()
+    return found | {f"hamming_{name}": value for name, value in codes.items()}
+
+
+def _map_at_r(embeddings: Any, part: LabelledTokens) -> float:
+    if not len(part):
+        return math.nan
+    return retrieval(embeddings, np.asarray(part.labels), ks=(1,)).means()["map_at_r"]
+
+
+def _read(file: Path) -> Result:
+    found = read_json(file)
+    try:
+        return Result(
+            measures={
+                name: math.nan if value is None else float(value)
+                for name, value in found["measures"].items()
+            },
+            losses=list(found["losses"]),
+            error=found["error"],
+        )
+    except (KeyError, TypeError, AttributeError):
+        raise UserError(f"{file} is not the result of a training: delete it") from None
+
+
+def _compiled_alike(trial: Trial) -> str:
+    """Trials of one of these run the same compiled loops."""
+    return json.dumps(
+        [describe(trial.family, trial.objective), trial.model.layer, trial.settings.optimizer]
+    )
+
+
+@lru_cache
+def _code(module: str) -> dict[str, str]:
+    found = code_of(["studies.trials", module], ROOT)
+    found.pop(REGISTRY, None)
+    return found
+
+
+@lru_cache
+def _packages() -> dict[str, str]:
+    return {name: version(name) for name in ("numba", "numpy", "torch")}
+
+
+def forget_peak() -> None:
+    """Have the process forget its peak of memory, where the system can (Linux)."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return  # the peak is then that of all that the process did
+
+
+def peak_mib() -> float:
+    """The peak of memory of this process since :func:`forget_peak`, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10), 1)

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from textmetric.errors import UserError
+from textmetric.measures import binary_codes, hamming_retrieval, retrieval
+
+
+def rows(count: int, width: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    labels = np.sort(rng.integers(0, 3, size=count))
+    return rng.normal(size=(count, width)) + rng.normal(size=(3, width))[labels], labels
+
+
+def test_a_bit_tells_whether_a_value_is_above_the_mean_of_its_row() -> None:
+    embeddings, _ = rows(20, 5)
+    codes = binary_codes(embeddings)
+    for row, code in zip(embeddings.tolist(), codes.tolist(), strict=True):
+        assert code == [1.0 if value > sum(row) / 5 else -1.0 for value in row]
+
+
+def test_codes_do_not_see_a_shift_or_a_scale_of_a_row() -> None:
+    embeddings, _ = rows(20, 8)
+    rng = np.random.default_rng(1)
+    moved = embeddings * rng.uniform(0.1, 10, size=(20, 1)) + rng.normal(size=(20, 1))
+    assert np.array_equal(binary_codes(moved), binary_codes(embeddings))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_without_ties_it_is_the_order_by_hamming_distance(seed: int) -> None:
+    # One query has all distances different, so no draw decides about it.
+    width = 12
+    codes = np.triu(np.ones((width, width + 1)))  # row i has ones from i on
+    labels = np.random.default_rng(seed).integers(0, 2, size=width)
+    labels[:2] = 0, 1
+    found = hamming_retrieval(codes, labels, ks=[1, 3])
+    bits = binary_codes(codes) > 0
+    distances = (bits[0] != bits).sum(axis=1)
+    assert len(set(distances.tolist())) == width
+    nearest = [i for i in np.argsort(distances) if i != 0]
+    related = [bool(labels[i] == labels[0]) for i in nearest]
+    assert found.recall[1][0] == float(related[0]) or sum(related) == 0
+    total = sum(related)
+    if total:
+        assert found.r_precision[0] == sum(related[:total]) / total
+        precisions = [sum(related[: i + 1]) / (i + 1) for i in range(total) if related[i]]
+        assert found.map_at_r[0] == pytest.approx(sum(precisions) / total, rel=1e-12)
+
+
+def test_ties_do_not_go_to_the_first_rows() -> None:
+    # All codes are equal, so chance decides; by row id the first class would be all that is found.
+    labels = np.repeat([0, 1], 200)
+    embeddings = np.tile([1.0, 0.0], (400, 1))
+    by_chance = hamming_retrieval(embeddings, labels, ks=[10]).map_at_r
+    by_row_id = retrieval(embeddings, labels, ks=[10]).map_at_r
+    assert by_row_id[labels == 0].min() == 1
+    assert by_row_id[labels == 1].max() == 0
+    # Of 199 places half are right, with a deviation of 1/√199/2 of that share: MAP@R near 1/4.
+    assert np.abs(by_chance - 0.25).max() < 0.15
+
+
+def test_the_same_call_gives_the_same_values() -> None:
+    embeddings, labels = rows(200, 6)
+    one, other = (hamming_retrieval(embeddings, labels) for _ in range(2))
+    assert np.array_equal(one.map_at_r, other.map_at_r)
+
+
+def test_values_are_those_of_the_rows_in_their_order() -> None:
+    # The lone row of a class is the one without a value.
+    embeddings, labels = rows(50, 64)
+    labels[17] = 3
+    found = hamming_retrieval(embeddings, labels)
+    assert np.flatnonzero(np.isnan(found.map_at_r)).tolist() == [17]
+    # 64 bits of three well-parted classes find their class, as the floats do.
+    assert found.means()["recall_at_1"] == pytest.approx(
+        retrieval(embeddings, labels).means()["recall_at_1"], abs=0.1
+    )
+
+
+def test_nan_has_no_code() -> None:
+    embeddings, labels = rows(5, 4)
+    embeddings[2, 1] = np.nan
+    with pytest.raises(UserError, match="row 2 of the embeddings holds NaN"):
+        hamming_retrieval(embeddings, labels)

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import itertools
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import cross_val_score
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+
+from textmetric import TextEmbedder
+from textmetric.ensemble import TextEnsemble, balanced_splits, number_of_splits
+from textmetric.errors import UserError
+from textmetric.measures import retrieval, unit
+
+WORDS = {
+    "food": "apple pie juice bread",
+    "road": "car bus truck lane",
+    "body": "arm leg foot hand",
+    "home": "bed sofa table lamp",
+}
+TEXTS = [
+    f"{a} {b}" for words in WORDS.values() for a, b in itertools.permutations(words.split(), 2)
+]
+LABELS = np.repeat(list(WORDS), 12)
+SMALL = TextEmbedder("cross_entropy", dim=4, epochs=20, batch_size=16)
+
+
+def groups(split: Any) -> frozenset[frozenset[int]]:
+    return frozenset(frozenset(np.flatnonzero(split == m).tolist()) for m in np.unique(split))
+
+
+def all_splits(classes: int, meta_classes: int) -> set[frozenset[frozenset[int]]]:
+    """By trying every assignment."""
+    found = set()
+    for assignment in itertools.product(range(meta_classes), repeat=classes):
+        sizes = np.bincount(assignment, minlength=meta_classes)
+        if sizes.max() - sizes.min() <= 1:
+            found.add(groups(np.array(assignment)))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("classes", "meta_classes"), [(4, 2), (5, 2), (6, 3), (7, 3), (4, 4), (2, 2), (5, 4)]
+)
+def test_splits_are_balanced_and_come_again_only_after_all_others(
+    classes: int, meta_classes: int
+) -> None:
+    every = all_splits(classes, meta_classes)
+    assert number_of_splits(classes, meta_classes) == len(every)
+    splits = balanced_splits(classes, meta_classes, 2 * len(every) + 1, seed=0)
+    met = [groups(split) for split in splits]
+    assert set(met[: len(every)]) == set(met[len(every) : -1]) == every
+    sizes = [np.bincount(split, minlength=meta_classes) for split in splits]
+    assert all(size.max() - size.min() <= 1 for size in sizes)
+    assert all(split[0] == 0 for split in splits)  # numbered by their first class
+
+
+def test_splits_are_drawn_evenly_by_the_seed() -> None:
+    first = [groups(balanced_splits(4, 2, 1, seed)[0]) for seed in range(300)]
+    counts = [first.count(split) for split in all_splits(4, 2)]
+    assert sum(counts) == 300
+    assert min(counts) > 60  # 100 ± 5 standard deviations of 8
+    many = balanced_splits(219, 2, 50, seed=1)
+    assert len({groups(split) for split in many}) == 50
+    np.testing.assert_array_equal(many, balanced_splits(219, 2, 50, seed=1))
+
+
+def fitted(**options: Any) -> TextEnsemble:
+    return TextEnsemble(SMALL, **({"members": 3} | options)).fit(TEXTS, LABELS)
+
+
+def test_it_learns_embeds_and_predicts() -> None:
+    ensemble = fitted()
+    assert ensemble.transform(["apple bus", "nothing known"]).shape == (2, 12)
+    assert ensemble.transform(TEXTS).dtype == np.float32
+    assert not ensemble.transform(["nothing known", ""]).any()
+    assert ensemble.transform([]).shape == (0, 12)
+    assert ensemble.score(TEXTS, LABELS) == 1
+    assert ensemble.predict(["bread juice", "leg arm"]).tolist() == ["food", "body"]
+
+
+def test_the_three_splits_of_four_classes_tell_them_apart_where_one_cannot() -> None:
+    codes = np.unique(LABELS, return_inverse=True)[1]
+    alone, together = (
+        retrieval(fitted(members=members).transform(TEXTS), codes, ks=(1,)).map_at_r.mean()
+        for members in (1, 3)
+    )
+    assert alone < 0.8
+    assert together > 0.99
+
+
+def test_a_member_is_an_embedder_of_its_own_meta_classes() -> None:
+    ensemble = fitted(members=4, seed=5)
+    codes = np.unique(LABELS, return_inverse=True)[1]
+    assert ensemble.splits_.shape == (4, 4)
+    assert len({groups(split) for split in ensemble.splits_}) == 3
+    for member, split in zip(ensemble.members_, ensemble.splits_, strict=True):
+        alone = clone(SMALL).set_params(seed=member.seed).fit(TEXTS, split[codes])
+        np.testing.assert_array_equal(alone.transform(TEXTS), member.transform(TEXTS))
+        assert member.score(TEXTS, split[codes]) == 1
+    assert len({member.seed for member in ensemble.members_}) == 4
+
+
+def test_the_dot_product_is_the_mean_of_the_members_cosines() -> None:
+    ensemble = fitted()
+    rows = ensemble.transform(TEXTS).astype(np.float64)
+    parts = [unit(member.transform(TEXTS)) for member in ensemble.members_]
+    expected = np.mean([part @ part.T for part in parts], axis=0)
+    np.testing.assert_allclose(rows @ rows.T, expected, atol=1e-6)
+
+
+def test_the_same_seed_gives_the_same_bytes_and_pickles() -> None:
+    ensemble = fitted(seed=3)
+    np.testing.assert_array_equal(ensemble.transform(TEXTS), fitted(seed=3).transform(TEXTS))
+    assert (ensemble.transform(TEXTS) != fitted(seed=4).transform(TEXTS)).any()
+    copied = pickle.loads(pickle.dumps(ensemble))
+    np.testing.assert_array_equal(copied.transform(TEXTS), ensemble.transform(TEXTS))
+    np.testing.assert_array_equal(copied.predict(TEXTS), ensemble.predict(TEXTS))
+
+
+def test_it_follows_the_contract_of_scikit_learn() -> None:
+    template = clone(SMALL)
+    ensemble = TextEnsemble(template, members=2, meta_classes=3, seed=1)
+    before = ensemble.get_params()
+    assert clone(ensemble).get_params()["embedder__dim"] == 4
+    ensemble.set_params(embedder__objective="triplet").fit(TEXTS, LABELS)
+    assert ensemble.get_params() == before | {"embedder__objective": "triplet"}
+    assert not hasattr(template, "model_")
+    model = make_pipeline(TextEnsemble(SMALL, members=2), KNeighborsClassifier(3))
+    assert cross_val_score(model, TEXTS, LABELS, cv=2).shape == (2,)
+    labels = np.repeat([7, 3, 5, 9], 12)
+    assert TextEnsemble(SMALL, members=1).fit(TEXTS, labels).classes_.tolist() == [3, 5, 7, 9]
+
+
+def test_progress_shows_a_bar_of_members(capsys: pytest.CaptureFixture[str]) -> None:
+    fitted(members=2, progress=True)
+    assert "2/2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"members": 0}, "members is 0, but it should be greater than or equal to 1"),
+        ({"meta_classes": 1}, "meta_classes is 1, but it should be"),
+        ({"meta_classes": 5}, "meta_classes is 5, but there are 4 classes: give fewer"),
+        ({"seed": -1}, "seed is -1"),
+        ({"embedder": TextEmbedder("cross_entropie")}, "did you mean 'cross_entropy'"),
+        ({"embedder": TextEmbedder(objective_params={"margin": -1})}, "margin is -1"),
+    ],
+)
+def test_a_bad_parameter_is_told_when_fitting(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        TextEnsemble(**options).fit(TEXTS, LABELS)
+
+
+def test_bad_input_is_told_and_nothing_learnt_says_so() -> None:
+    with pytest.raises(UserError, match="text 1 is empty"):
+        TextEnsemble().fit(["a b", " "], ["x", "y"])
+    with pytest.raises(NotFittedError, match="call fit"):
+        TextEnsemble().transform(TEXTS)

@@ -1,0 +1,262 @@
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from scipy.optimize import minimize
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from textmetric.errors import UserError
+from textmetric.mahalanobis import Mahalanobis, _pairs
+
+Floats = npt.NDArray[np.float64]
+BOTH = pytest.mark.parametrize("diagonal", [False, True], ids=["full", "diagonal"])
+
+
+def rows_and_classes(seed: int = 0, rows: int = 24, dim: int = 3) -> tuple[Floats, Any]:
+    """Classes that differ in the first column, noise that is larger in the others."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(rows) % 3
+    noise = random.normal(size=(rows, dim)) * (0.5 + np.arange(dim))
+    noise[:, 0] += labels
+    return noise, labels
+
+
+def differences(rows: Floats, labels: Any) -> tuple[Floats, Floats]:
+    near, far = [], []
+    for i, j in itertools.combinations(range(len(rows)), 2):
+        (near if labels[i] == labels[j] else far).append(rows[i] - rows[j])
+    return np.array(near), np.array(far)
+
+
+def mean_distance(matrix: Floats, far: Floats) -> float:
+    return float(np.mean([np.sqrt(max(0.0, v @ matrix @ v)) for v in far]))
+
+
+def mean_square(matrix: Floats, near: Floats) -> float:
+    return float(np.mean([v @ matrix @ v for v in near]))
+
+
+def twin(near: Floats, far: Floats, steps: int = 4000) -> Floats:
+    """The paper's way: a step up the gradient, then both projections in turn until they agree."""
+    scatter = np.mean([np.outer(v, v) for v in near], axis=0)
+    matrix = np.eye(len(scatter)) / np.trace(scatter)
+    best = matrix
+    for step in range(steps):
+        lengths = [max(np.sqrt(max(0.0, v @ matrix @ v)), 1e-9) for v in far]
+        gradient = np.einsum("p,pi,pj->ij", 0.5 / np.array(lengths), far, far) / len(far)
+        matrix = matrix + 0.3 / np.sqrt(step + 1) * gradient / np.linalg.norm(gradient)
+        for _ in range(60):
+            excess = np.sum(scatter * matrix) - 1
+            matrix = matrix - max(0.0, excess) / np.sum(scatter**2) * scatter
+            values, vectors = np.linalg.eigh(matrix)
+            matrix = (vectors * np.maximum(values, 0)) @ vectors.T
+        feasible = matrix / np.sum(scatter * matrix)
+        if mean_distance(feasible, far) > mean_distance(best, far):
+            best = feasible
+    return best
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_reaches_what_alternating_projections_reach(seed: int) -> None:
+    rows, labels = rows_and_classes(seed)
+    near, far = differences(rows, labels)
+    learnt = Mahalanobis(tol=1e-5, ridge=1e-12, max_iter=100_000).fit(rows, labels)
+    expected = mean_distance(twin(near, far, 600), far)
+    found = mean_distance(learnt.matrix_, far)
+    assert learnt.gap_ <= 1e-5
+    assert found >= expected * (1 - 1e-5)
+    assert found == pytest.approx(expected, rel=5e-3)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_diagonal_is_what_a_general_solver_finds(seed: int) -> None:
+    rows, labels = rows_and_classes(seed)
+    near, far = differences(rows, labels)
+    scatter = np.square(near).mean(0)
+    solved = minimize(
+        lambda weights: -np.sqrt(np.maximum(np.square(far) @ weights, 1e-300)).mean(),
+        1 / scatter / 3,
+        bounds=[(0, None)] * 3,
+        constraints={"type": "ineq", "fun": lambda weights: 1 - scatter @ weights},
+        method="SLSQP",
+        options={"ftol": 1e-12},
+    )
+    learnt = Mahalanobis(diagonal=True, tol=1e-7, ridge=1e-12, max_iter=100_000).fit(rows, labels)
+    assert mean_distance(learnt.matrix_, far) == pytest.approx(-solved.fun, rel=1e-6)
+    assert not (learnt.matrix_ - np.diag(np.diag(learnt.matrix_))).any()
+
+
+def test_one_dissimilar_pair_is_stretched_alone() -> None:
+    # The optimum is known: M ∝ A⁻¹ z zᵀ A⁻¹, the distance √(zᵀ A⁻¹ z).
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(10, 4))
+    similar = [(i, i + 1) for i in range(0, 8, 2)] + [(0, 2), (1, 5)]
+    near = np.array([rows[i] - rows[j] for i, j in similar])
+    scatter, z = near.T @ near / len(near), rows[8] - rows[9]
+    learnt = Mahalanobis(tol=1e-9, ridge=1e-12).fit_pairs(rows, similar, [(8, 9)])
+    direction = np.linalg.solve(scatter, z)
+    np.testing.assert_allclose(
+        learnt.matrix_, np.outer(direction, direction) / (z @ direction), atol=1e-6
+    )
+
+
+@BOTH
+@pytest.mark.parametrize("seed", range(3))
+def test_the_matrix_is_positive_and_keeps_to_the_constraint(seed: int, diagonal: bool) -> None:
+    rows, labels = rows_and_classes(seed, dim=6)
+    near, far = differences(rows, labels)
+    learnt = Mahalanobis(diagonal=diagonal).fit(rows, labels)
+    values = np.linalg.eigvalsh(learnt.matrix_)
+    assert np.array_equal(learnt.matrix_, learnt.matrix_.T)
+    assert values[0] >= -1e-9 * values[-1]
+    assert 1 - 1e-4 < mean_square(learnt.matrix_, near) <= 1 + 1e-9
+    np.testing.assert_allclose(learnt.components_.T @ learnt.components_, learnt.matrix_)
+    assert learnt.gap_ <= learnt.tol
+    # Better than the plain distances, at the same scale of the similar pairs.
+    plain = np.eye(6) / mean_square(np.eye(6), near)
+    assert mean_distance(learnt.matrix_, far) > 1.1 * mean_distance(plain, far)
+
+
+@BOTH
+def test_no_step_lowers_the_mean_distance_and_the_bound_holds(diagonal: bool) -> None:
+    rows, labels = rows_and_classes(1, dim=5)
+    _, far = differences(rows, labels)
+    values, gaps = [], []
+    for steps in (1, 2, 3, 5, 10, 30, 3000):
+        learnt = Mahalanobis(diagonal=diagonal, tol=1e-12, max_iter=steps).fit(rows, labels)
+        assert learnt.n_iter_ <= steps
+        values.append(mean_distance(learnt.matrix_, far))
+        gaps.append(learnt.gap_)
+    assert all(after >= before * (1 - 1e-12) for before, after in itertools.pairwise(values))
+    assert all(value * (1 + gap) >= values[-1] for value, gap in zip(values, gaps, strict=True))
+
+
+def test_distances_do_not_depend_on_the_units_of_the_columns() -> None:
+    rows, labels = rows_and_classes(0, dim=4)
+    random = np.random.default_rng(1)
+    mixing = random.normal(size=(4, 4))
+    gram = []
+    for data in (rows, rows @ mixing):
+        mapped = Mahalanobis(ridge=1e-12, tol=1e-6, max_iter=20_000).fit(data, labels)
+        moved = mapped.transform(data)
+        gram.append(np.linalg.norm(moved[:, None] - moved, axis=2))
+    np.testing.assert_allclose(*gram, rtol=1e-3, atol=1e-3)
+
+
+@BOTH
+def test_the_transformed_distance_is_the_learnt_one(diagonal: bool) -> None:
+    rows, labels = rows_and_classes(0)
+    learnt = Mahalanobis(diagonal=diagonal).fit(rows, labels)
+    moved = learnt.transform(rows)
+    for i, j in itertools.combinations(range(6), 2):
+        v = rows[i] - rows[j]
+        assert np.linalg.norm(moved[i] - moved[j]) == pytest.approx(np.sqrt(v @ learnt.matrix_ @ v))
+
+
+@BOTH
+def test_it_finds_the_column_that_tells_the_classes_apart(diagonal: bool) -> None:
+    random = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 100)
+    rows = random.normal(size=(200, 8)) * 5
+    rows[:, 3] = random.normal(size=200) * 0.1 + labels
+    learnt = Mahalanobis(diagonal=diagonal).fit(rows[::2], labels[::2])
+    plain = KNeighborsClassifier(5).fit(rows[::2], labels[::2]).score(rows[1::2], labels[1::2])
+    better = KNeighborsClassifier(5).fit(learnt.transform(rows[::2]), labels[::2])
+    assert plain < 0.8
+    assert better.score(learnt.transform(rows[1::2]), labels[1::2]) > 0.98
+    assert np.abs(learnt.matrix_).sum(0).argmax() == 3
+
+
+@pytest.mark.parametrize(("counts", "most"), [([400, 30, 3, 1], 3000), ([5, 4, 1], 50)])
+def test_pairs_are_of_the_right_kind_and_drawn_evenly(counts: list[int], most: int) -> None:
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(len(counts)), counts))
+    similar, dissimilar = _pairs(labels, most, np.random.RandomState(0))
+    assert (labels[similar[:, 0]] == labels[similar[:, 1]]).all()
+    assert (labels[dissimilar[:, 0]] != labels[dissimilar[:, 1]]).all()
+    assert (similar[:, 0] != similar[:, 1]).all()
+    rows = len(labels)
+    if rows * (rows - 1) // 2 <= 2 * most:  # all of them, each once
+        both = {tuple(sorted(pair)) for pair in np.concatenate([similar, dissimilar]).tolist()}
+        assert len(both) == len(similar) + len(dissimilar) == rows * (rows - 1) // 2
+        return
+    assert len(similar) == len(dissimilar) == most
+    # How often a row takes part, against its share of all pairs: 5 standard deviations.
+    for pairs, partners in [(similar, counts), (dissimilar, [rows - n for n in counts])]:
+        possible = [n * (p - (pairs is similar)) for n, p in zip(counts, partners, strict=True)]
+        share = np.array(possible) / sum(possible)
+        for end in (0, 1):
+            drawn = np.bincount(labels[pairs[:, end]], minlength=len(counts)) / most
+            assert (np.abs(drawn - share) <= 5 * np.sqrt(share / most) + 1e-12).all()
+
+
+@BOTH
+def test_the_same_state_gives_the_same_bytes(diagonal: bool) -> None:
+    rows, labels = rows_and_classes(0, rows=90)
+
+    def learnt(seed: int) -> bytes:
+        found = Mahalanobis(diagonal=diagonal, pairs=100, random_state=seed).fit(rows, labels)
+        return bytes(found.components_.tobytes())
+
+    assert learnt(3) == learnt(3)
+    assert learnt(3) != learnt(4)
+
+
+@BOTH
+def test_columns_and_rows_that_do_not_differ_do_no_harm(diagonal: bool) -> None:
+    rows, labels = rows_and_classes(0, dim=4)
+    rows[:, 2] = 7
+    learnt = Mahalanobis(diagonal=diagonal).fit(rows, labels)
+    assert np.isfinite(learnt.components_).all()
+    points = np.eye(3)[labels]  # rows of one class are equal: any scale would do
+    assert np.isfinite(Mahalanobis(diagonal=diagonal).fit(points, labels).matrix_).all()
+    equal = Mahalanobis(diagonal=diagonal).fit(np.ones((6, 2)), [0, 0, 0, 1, 1, 1])
+    assert np.isfinite(equal.matrix_).all()
+
+
+@pytest.mark.parametrize("labels", [[0, 0, 0], [0, 1, 2]])
+def test_classes_without_both_kinds_of_pairs_are_refused(labels: list[int]) -> None:
+    with pytest.raises(UserError, match="expected some of both: add rows"):
+        Mahalanobis().fit(np.eye(3), labels)
+    with pytest.raises(UserError, match="expected some of both: add rows"):
+        Mahalanobis(pairs=1).fit(np.eye(3), labels)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"pairs": 0}, "pairs is 0, but it should be greater than or equal to 1"),
+        ({"ridge": 0}, "ridge is 0, but it should be greater than 0"),
+        ({"ridge": float("inf")}, "ridge is inf, but it should be a finite number"),
+        ({"tol": "small"}, "tol is 'small', but it should be a valid number"),
+        ({"max_iter": 0}, "max_iter is 0"),
+        ({"diagonal": 3}, "diagonal is 3"),
+    ],
+)
+def test_a_bad_parameter_is_told_when_fitting(options: dict[str, Any], said: str) -> None:
+    rows, labels = rows_and_classes()
+    with pytest.raises(UserError, match=said):
+        Mahalanobis(**options).fit(rows, labels)
+
+
+def test_it_stands_on_tf_idf_in_a_pipeline() -> None:
+    texts = ["apple pie", "apple juice", "pie and juice", "red car", "fast car", "red fast bus"]
+    labels = ["food"] * 3 + ["road"] * 3
+    model = make_pipeline(
+        TfidfVectorizer(), TruncatedSVD(4, random_state=0), Mahalanobis(), KNeighborsClassifier(1)
+    )
+    assert model.fit(texts, labels).score(texts, labels) == 1
+    names = model[2].get_feature_names_out().tolist()
+    assert names == [f"mahalanobis{i}" for i in range(4)]
+
+
+@parametrize_with_checks([Mahalanobis(), Mahalanobis(diagonal=True)])
+def test_it_follows_the_contract_of_scikit_learn(estimator: Any, check: Any) -> None:
+    check(estimator)

@@ -1,0 +1,182 @@
+"""TextEnsemble: many embedders, each of a few meta-classes, as one (DREML, Xuan et al. 2018)."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
+from sklearn.exceptions import NotFittedError
+from tqdm.auto import tqdm
+
+from textmetric.embedder import TextEmbedder, checked_labels, checked_texts
+from textmetric.errors import UserError
+from textmetric.measures import centroid_predict, class_centroids, unit
+from textmetric.schema import Section, validated
+from textmetric.text import LabelledTokens, tokenize_train
+
+Split = npt.NDArray[np.int32]
+
+
+class Ensemble(Section):
+    """What is checked of the parameters of :class:`TextEnsemble`."""
+
+    members: int = Field(default=8, ge=1)
+    meta_classes: int = Field(default=2, ge=2)
+    seed: int = Field(default=0, ge=0)
+
+
+class TextEnsemble(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Embeddings from an ensemble: each member learns to tell a few groups of the classes apart.
+
+    Every member deals the C classes at random and evenly onto M meta-classes and trains its own
+    embedder on those, by softmax in the paper; the embedding is all of theirs side by side. Xuan,
+    Souvenir & Pless, "Deep randomized ensembles for metric learning", ECCV 2018 (arXiv
+    1808.04469).
+
+    Each member's embedding counts the same: its rows have length 1/√L, so that the dot product of
+    two embeddings is the mean of the L cosines. No two members have the same split while there is
+    another one: 4 classes have three splits in two, so of eight members three have the first, say,
+    three the second and two the third; they differ by their seed then.
+
+    Args:
+        embedder: what a member is, a :class:`~textmetric.TextEmbedder`, which stays as it is; None
+            for one with ``cross_entropy`` and else its defaults. Its seed is not used.
+        members: L.
+        meta_classes: M, at least 2 and at most the number of classes.
+        seed: of the splits and the members; same seed, same result.
+        progress: show a progress bar over the members.
+
+    Attributes:
+        members_: the L embedders; their labels are the meta-classes 0 … M − 1.
+        splits_: (L, C) int32, the meta-class of each class.
+        classes_: (C,) the labels, sorted.
+
+    >>> texts = ["red apple pie", "green apple juice", "fast red car", "slow green car"] * 2
+    >>> ensemble = TextEnsemble(TextEmbedder("cross_entropy", dim=4, epochs=20), members=3)
+    >>> ensemble.fit(texts, ["food", "food", "road", "road"] * 2).transform(["apple car"]).shape
+    (1, 12)
+    """
+
+    def __init__(
+        self,
+        embedder: TextEmbedder | None = None,
+        *,
+        members: int = 8,
+        meta_classes: int = 2,
+        seed: int = 0,
+        progress: bool = False,
+    ) -> None:
+        self.embedder = embedder
+        self.members = members
+        self.meta_classes = meta_classes
+        self.seed = seed
+        self.progress = progress
+
+    def fit(self, texts: Iterable[str], labels: Sequence[Any]) -> TextEnsemble:
+        """Learn from n texts and their n labels.
+
+        Raises:
+            UserError: a bad parameter, an empty text or label, different lengths, a single class, a
+                class with one row, or fewer classes than meta-classes.
+        """
+        settings = validated(
+            Ensemble,
+            {"members": self.members, "meta_classes": self.meta_classes, "seed": self.seed},
+        )
+        template = TextEmbedder("cross_entropy") if self.embedder is None else self.embedder
+        texts = checked_texts(texts)
+        classes, codes = checked_labels(labels, len(texts))
+        if settings.meta_classes > len(classes):
+            raise UserError(
+                f"meta_classes is {settings.meta_classes}, but there are {len(classes)} classes: "
+                "give fewer meta-classes, or texts of more classes"
+            )
+        vocabulary, tokens = tokenize_train(
+            texts, min_freq=template.min_freq, max_size=template.max_size
+        )
+        self.splits_ = balanced_splits(
+            len(classes), settings.meta_classes, settings.members, settings.seed
+        )
+        self.members_ = []
+        # Far apart, or the members of one seed would be those of the next but one.
+        seeds = np.random.SeedSequence(settings.seed).generate_state(settings.members)
+        for split, seed in tqdm(
+            list(zip(self.splits_, seeds, strict=True)), unit="member", disable=not self.progress
+        ):
+            member = clone(template).set_params(seed=int(seed))
+            data = LabelledTokens(tokens, split[codes])
+            self.members_.append(member.fit_tokens(vocabulary, data, np.unique(split)))
+        self.classes_ = classes
+        self._centroids = class_centroids(self.transform(texts), codes, len(classes))
+        return self
+
+    def transform(self, texts: Iterable[str]) -> npt.NDArray[np.float32]:
+        """The embeddings (n, L · dim) float32 of n texts; zero for one without a known token."""
+        members = self._fitted()
+        tokens = members[0].model_.vocabulary.encode(checked_texts(texts, empty_allowed=True))
+        parts = [unit(member.model_.embed(tokens)) for member in members]
+        embeddings = np.concatenate(parts, axis=1) / math.sqrt(len(parts))
+        return embeddings.astype(np.float32)
+
+    def predict(self, texts: Iterable[str]) -> npt.NDArray[Any]:
+        """The label (n,) of each text: that of the nearest class centroid by cosine."""
+        embeddings = self.transform(texts)
+        labels: npt.NDArray[Any] = self.classes_[centroid_predict(self._centroids, embeddings)]
+        return labels
+
+    def _fitted(self) -> list[TextEmbedder]:
+        if not hasattr(self, "members_"):
+            raise NotFittedError("this TextEnsemble has learnt nothing yet: call fit")
+        return self.members_
+
+
+def balanced_splits(classes: int, meta_classes: int, members: int, seed: int) -> Split:
+    """Splits of the classes into meta-classes whose sizes differ by at most one.
+
+    Two splits are the same if they group the classes alike, whatever the groups are called. None
+    comes twice before every other has come as often.
+
+    Args:
+        classes: C.
+        meta_classes: M, at most C.
+        members: how many splits.
+        seed: of the draws.
+
+    Returns:
+        (members, C) int32 in 0 … M − 1; the groups are numbered by their first class.
+    """
+    random = np.random.default_rng(seed)
+    dealt = np.arange(classes) % meta_classes
+    possible = number_of_splits(classes, meta_classes)
+    met: set[tuple[int, ...]] = set()
+    splits: list[tuple[int, ...]] = []
+    while len(splits) < members:
+        if len(met) == possible:
+            met.clear()
+        _, first, group = np.unique(
+            random.permutation(dealt), return_index=True, return_inverse=True
+        )
+        split = tuple(np.argsort(np.argsort(first))[group].tolist())
+        if split not in met:
+            met.add(split)
+            splits.append(split)
+    return np.array(splits, dtype=np.int32)
+
+
+def number_of_splits(classes: int, meta_classes: int) -> int:
+    """How many different balanced splits there are.
+
+    >>> [number_of_splits(4, 2), number_of_splits(4, 3), number_of_splits(5, 2)]
+    [3, 6, 10]
+    """
+    sizes = Counter(np.bincount(np.arange(classes) % meta_classes).tolist())
+    arrangements = math.factorial(classes)
+    for size, groups in sizes.items():
+        arrangements //= math.factorial(size) ** groups * math.factorial(groups)
+    return arrangements

@@ -1,0 +1,116 @@
+"""The invariant and spreading loss: a text against altered copies of itself, without labels."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from textmetric.losses.distances import unit
+from textmetric.losses.objective import Objective, Parameters
+
+
+class InvariantSpreadingParameters(Parameters):
+    """Parameters of the invariant and spreading loss.
+
+    Attributes:
+        temperature: τ that cosines are divided by; above 0.
+        drop: Share of the tokens that a view loses at random, in 0 … 1, 1 excluded.
+        crop: Largest share of a text that is cut from its ends before that, in 0 … 1, 1 excluded.
+    """
+
+    temperature: float = Field(default=0.1, gt=0)
+    drop: float = Field(default=0.2, ge=0, lt=1)
+    crop: float = Field(default=0.5, ge=0, lt=1)
+
+
+class InvariantSpreading(Objective):
+    """``−1/B Σ_i [log P(i|û_i) + Σ_{j≠i} log(1 − P(i|u_j))]`` over the texts i of a batch.
+
+    u_i and û_i are the embeddings of two altered copies ("views") of text i on the unit sphere,
+    ``P(i|v) = exp(u_i·v/τ) / Σ_k exp(u_k·v/τ)``: a text should be taken for its own copy and for no
+    other text. Ye, Zhang, Yuen & Chang, CVPR 2019 (arXiv 1904.03436); τ = 0.1 as in the paper.
+    **Unsupervised: the labels are not used**, texts of one class are spread like any others.
+
+    Deviations: a view of a text is a span of it (at least half of its tokens, ``crop``) without a
+    fifth of the tokens (``drop``), where the paper alters images; the mean over the texts instead
+    of the sum. This is the paper's formula; its published code normalises over the other 2B − 1
+    rows and stops the gradient on one side.
+
+    The batch's B texts come as 2B rows, first every u, then every û: row i belongs to row i + B,
+    and the last of an odd number of rows to none. There must be two texts, else the loss is 0.
+
+    Neighbours: ``sup_con`` with each text as a class of its own has the first term, and no second.
+
+    ``log`` holds ``active_fraction`` (share of the texts whose copy is not taken for them, that is
+    P(i|û_i) below ½), ``positive_distance``, the mean Euclidean distance of u_i and û_i, and
+    ``negative_distance``, that of the u of different texts.
+    """
+
+    Params = InvariantSpreadingParameters
+    VIEWS = 2
+
+    def __init__(
+        self, params: InvariantSpreadingParameters, *, dim: int, classes: int, seed: int = 0
+    ) -> None:
+        super().__init__(params, dim=dim, classes=classes, seed=seed)
+        self.params = params
+        self._rng = np.random.default_rng(seed)
+
+    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """The loss of ``embeddings`` (2B, d), at least 0; ``labels`` (2B,) are not looked at."""
+        size = len(embeddings) // 2
+        rows = unit(embeddings)
+        views, copies = rows[:size], rows[size : 2 * size]
+        among = views @ views.T
+        across = copies @ views.T
+        self._note(views.detach(), copies.detach(), among.detach(), across.detach())
+        if size < 2:
+            return embeddings.sum() * 0
+        temperature = self.params.temperature
+        invariant = (across / temperature).log_softmax(1).diagonal()
+        taken = (among / temperature).softmax(1)
+        # u_j is nearer to itself than to any other, so P(i|u_j) ≤ ½ and the logarithm is tame.
+        others = 1 - torch.eye(size, dtype=rows.dtype, device=rows.device)
+        spread = torch.log1p(-taken * others)
+        return -(invariant.sum() + spread.sum()) / size
+
+    def _note(self, views: Tensor, copies: Tensor, among: Tensor, across: Tensor) -> None:
+        size = len(views)
+        own = (across / self.params.temperature).log_softmax(1).diagonal()
+        others = ~torch.eye(size, dtype=torch.bool, device=views.device)
+        # Of unit rows, to the half of the digits that the product keeps: for the curve.
+        apart = (2 - 2 * among).clamp_min(0).sqrt()
+        count = size if size > 1 else math.nan
+        self.log = {
+            "active_fraction": (own < -math.log(2)).sum() / count,
+            "positive_distance": torch.linalg.vector_norm(views - copies, dim=1).mean(),
+            "negative_distance": (apart * others).sum() / others.sum(),
+        }
+
+    def views(
+        self, ids: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+        """See ``Objective.views``: two spans of every text, without some of their tokens.
+
+        A view of a text that has tokens keeps one at least.
+        """
+        twice = np.tile(np.diff(offsets), 2)
+        starts = np.concatenate([[0], np.cumsum(twice)[:-1]])
+        least = np.maximum(
+            1, np.ceil(twice * (1 - self.params.crop * self._rng.random(len(twice))))
+        )
+        span = np.minimum(least, twice).astype(np.int64)
+        first = (self._rng.random(len(twice)) * (twice - span + 1)).astype(np.int64)
+        owners = np.repeat(np.arange(len(twice)), twice)
+        places = np.arange(len(owners)) - starts[owners] - first[owners]
+        kept = (places >= 0) & (places < span[owners])
+        kept &= self._rng.random(len(owners)) >= self.params.drop
+        lost = (twice > 0) & (np.bincount(owners[kept], minlength=len(twice)) == 0)
+        kept[(starts + first)[lost]] = True
+        lengths = np.bincount(owners[kept], minlength=len(twice))
+        return np.tile(ids, 2)[kept], np.concatenate([[0], np.cumsum(lengths)])

@@ -1,0 +1,238 @@
+"""The magnet loss: rows against the means of nearby clusters, several a class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from textmetric.batching import ROWS_PER_CLASS, Deck, steps_per_epoch
+from textmetric.losses.distances import pairwise
+from textmetric.losses.mining import pair_masks
+from textmetric.losses.objective import Objective, Parameters
+
+ROUNDS = 20  # of k-means, at most
+SMALLEST_VARIANCE = 1e-24  # of rows that are one point but for rounding
+
+
+class MagnetParameters(Parameters):
+    """Parameters of the magnet loss.
+
+    Attributes:
+        clusters: K, clusters of a class; fewer where it has fewer different rows.
+        neighbours: M, clusters in a batch: a seed cluster and the M − 1 nearest of other classes.
+            Fewer where there are fewer, or where each would get less than 4 rows of the batch.
+        alpha: α, how much nearer than its impostors a row's own cluster should be, in units of
+            twice the variance; at least 0.
+    """
+
+    clusters: int = Field(default=3, ge=1)
+    neighbours: int = Field(default=8, ge=2)
+    alpha: float = Field(default=1.0, ge=0)
+
+
+class Magnet(Objective):
+    """``[D²(n, μ(n)) / 2σ² + α + log Σ_m exp(−D²(n, μ_m) / 2σ²)]₊``, averaged over the rows n.
+
+    μ(n) is the mean of the batch's rows of n's cluster, the μ_m are those of the clusters of other
+    classes, and ``σ² = Σ_n D²(n, μ(n)) / (B − 1)``. Rippel, Paluri, Dollár & Bourdev, ICLR 2016
+    (arXiv 1511.05939). Gradients flow through the means and the variance. Dividing by σ², the
+    loss does not change with the scale of the embeddings.
+
+    The objective brings its own batches, of as many rows and steps as every other's. Before each
+    epoch the train rows of each class are clustered anew (k-means++ and at most 20 rounds of
+    Lloyd's). A batch is a seed cluster and its M − 1 nearest impostor clusters, by their means,
+    with B / M rows each (8 × 8 at B = 64); rows are dealt without replacement until the cluster is
+    used up, a cluster with fewer rows than its share is drawn with repetition. Deviation: the paper
+    draws seed clusters in proportion to their loss, here all come equally often.
+
+    In a batch that it did not bring, the classes are the clusters. Where all rows are in the means
+    of their clusters, the variance is taken to be 1. The batch must hold two classes, else the loss
+    is 0.
+
+    Neighbours: ``prototypical`` has one mean a class and no variance; ``facility_location`` finds
+    the clusters of a batch in the loss itself.
+
+    ``log`` holds ``active_fraction`` (share of the rows with non-zero loss), ``variance`` (σ²), and
+    ``positive_distance`` and ``negative_distance``, the mean Euclidean distance of same-class and
+    different-class pairs.
+    """
+
+    Params = MagnetParameters
+
+    def __init__(self, params: MagnetParameters, *, dim: int, classes: int, seed: int = 0) -> None:
+        super().__init__(params, dim=dim, classes=classes, seed=seed)
+        self.params = params
+        self._index: ClusterIndex | None = None
+
+    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """The loss of ``embeddings`` (B, d) under ``labels`` (B,), at least 0."""
+        clusters = labels
+        if self._index is not None and self._index.batch is not None:
+            clusters = torch.from_numpy(self._index.batch).to(labels.device)
+            self._index.batch = None
+        with torch.no_grad():
+            positive, negative = pair_masks(labels)
+            same = clusters[:, None] == clusters
+            # A mean stands in the column of the first row of its cluster.
+            first = same.int().argmax(1) == torch.arange(len(labels), device=labels.device)
+            impostor = negative & first
+            counted = negative.any(1)
+            weights = same.to(embeddings.dtype) / same.sum(1, keepdim=True)
+        means = weights @ embeddings
+        own = (embeddings - means).square().sum(1)
+        variance = own.sum() / max(len(labels) - 1, 1)
+        variance = torch.where(variance <= SMALLEST_VARIANCE, 1.0, variance)
+        squares = torch.cdist(embeddings, means, compute_mode="donot_use_mm_for_euclid_dist")
+        exponents = -squares.square() / (2 * variance)
+        # Far below every exponent, yet finite: −inf would give 0 · inf.
+        outside = torch.finfo(exponents.dtype).min / 4
+        reach = exponents.masked_fill(~impostor, outside).logsumexp(1)
+        losses = torch.relu(own / (2 * variance) + self.params.alpha + reach)
+        with torch.no_grad():
+            distances = pairwise(embeddings)
+            count = counted.sum()
+            self.log = {
+                "active_fraction": ((losses > 0) & counted).sum() / count,
+                "variance": variance.detach(),
+                "positive_distance": (distances * positive).sum() / positive.sum(),
+                "negative_distance": (distances * negative).sum() / negative.sum(),
+            }
+        return (losses * counted).sum() / count.clamp_min(1)
+
+    def batches(self, labels: npt.NDArray[np.int32], batch_size: int, seed: int) -> ClusterIndex:
+        """See ``Objective.batches``."""
+        self._index = ClusterIndex(
+            labels, batch_size, seed, self.params.clusters, self.params.neighbours
+        )
+        return self._index
+
+    def begin_epoch(
+        self, epoch: int, epochs: int, embed: Callable[[], npt.NDArray[np.float32]]
+    ) -> None:
+        """See ``Objective.begin_epoch``; refreshes the clusters."""
+        if self._index is not None:
+            self._index.refresh(embed())
+
+
+class ClusterIndex:
+    """The clusters of the train rows, and batches of neighbouring ones.
+
+    Args:
+        labels: (n,) class of every row.
+        batch_size: B.
+        seed: of the clusters and the batches.
+        clusters: K, as in ``MagnetParameters``.
+        neighbours: M.
+
+    Attributes:
+        steps: batches an epoch, ⌈n / B⌉.
+        clusters: (n,) int64 cluster of every row; all of its rows are of one class.
+        classes: (k,) class of every cluster.
+        means: (k, d) float64 mean of every cluster.
+        batch: (B,) cluster of every row of the batch last given; whoever reads it takes it away,
+            so that it is not taken for another batch's.
+    """
+
+    def __init__(
+        self,
+        labels: npt.NDArray[np.int32],
+        batch_size: int,
+        seed: int,
+        clusters: int,
+        neighbours: int,
+    ) -> None:
+        self.steps = steps_per_epoch(len(labels), batch_size)
+        self.batch: npt.NDArray[np.int64] | None = None
+        self._batch_size = batch_size
+        self._per_class = clusters
+        self._neighbours = min(neighbours, max(2, batch_size // ROWS_PER_CLASS))
+        self._rng = np.random.default_rng(seed)
+        self._rows_of_class = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+
+    def refresh(self, embeddings: npt.NDArray[np.float32]) -> None:
+        """Cluster each class anew.
+
+        Args:
+            embeddings: (n, d) of all rows.
+        """
+        self.clusters = np.empty(len(embeddings), dtype=np.int64)
+        classes: list[int] = []
+        means = []
+        for label, rows in enumerate(self._rows_of_class):
+            found, centres = k_means(embeddings[rows], self._per_class, self._rng)
+            self.clusters[rows] = found + len(classes)
+            classes += [label] * len(centres)
+            means.append(centres)
+        self.classes, self.means = np.array(classes), np.concatenate(means)
+
+    def epoch(self) -> Iterator[npt.NDArray[np.int64]]:
+        """See :class:`textmetric.losses.objective.Batches`."""
+        order = np.argsort(self.clusters, kind="stable")
+        ends = np.cumsum(np.bincount(self.clusters, minlength=len(self.classes)))
+        decks = [Deck(rows, self._rng) for rows in np.split(order, ends[:-1])]
+        seeds = Deck(np.arange(len(decks)), self._rng)
+        for _ in range(self.steps):
+            chosen = self._around(int(seeds.deal(1)[0]))
+            small, larger = divmod(self._batch_size, len(chosen))
+            shares = [small + 1] * larger + [small] * (len(chosen) - larger)
+            self.batch = np.repeat(chosen, shares)
+            yield np.concatenate(
+                [decks[c].deal(share) for c, share in zip(chosen, shares, strict=True)]
+            )
+
+    def _around(self, seed: int) -> npt.NDArray[np.int64]:
+        """The seed cluster and its nearest impostors."""
+        squares = np.square(self.means - self.means[seed]).sum(1)
+        nearest = np.argsort(squares, kind="stable")
+        impostors = nearest[self.classes[nearest] != self.classes[seed]]
+        return np.concatenate([[seed], impostors[: self._neighbours - 1]])
+
+
+def k_means(
+    rows: npt.NDArray[np.float32], clusters: int, rng: np.random.Generator
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Clusters by k-means++ (Arthur & Vassilvitskii 2007) and at most 20 rounds of Lloyd's.
+
+    Not scikit-learn's, whose sums depend on the number of threads.
+
+    Args:
+        rows: (n, d), at least one.
+        clusters: how many; there are fewer if there are fewer different rows.
+        rng: draws the first centres.
+
+    Returns:
+        ``(found, means)``: (n,) int64 cluster of every row, none of them empty; (k, d) float64.
+    """
+    points = rows.astype(np.float64)
+    means = points[[rng.integers(len(points))]]
+    nearest = _squares(points, means[0])
+    while len(means) < clusters and nearest.max() > 0:
+        drawn = np.searchsorted(np.cumsum(nearest), rng.random() * nearest.sum(), side="right")
+        # The product can round up to the sum itself; a row at a centre is never drawn.
+        drawn = min(int(drawn), int(np.flatnonzero(nearest)[-1]))
+        means = np.concatenate([means, points[[drawn]]])
+        nearest = np.minimum(nearest, _squares(points, means[-1]))
+    found = np.full(len(points), -1)
+    for _ in range(ROUNDS):
+        before = found
+        found = np.stack([_squares(points, mean) for mean in means]).argmin(0)
+        # A cluster that has lost its rows is gone, and the others close ranks.
+        kept, found = np.unique(found, return_inverse=True)
+        means = np.stack([points[found == cluster].mean(0) for cluster in range(len(kept))])
+        if np.array_equal(found, before):
+            break
+    return found.astype(np.int64), means
+
+
+def _squares(
+    points: npt.NDArray[np.float64], mean: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """(n,) squared distances of ``points`` (n, d) to ``mean`` (d,)."""
+    differences = points - mean
+    squares: npt.NDArray[np.float64] = np.square(differences).sum(1)
+    return squares

@@ -1,0 +1,215 @@
+"""Any loss of the package pytorch-metric-learning, as an objective: ``pml:<ClassName>``."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import math
+from functools import cache
+from importlib import import_module
+from typing import Annotated, Any, ClassVar, cast
+
+import torch
+from pydantic import BeforeValidator, create_model
+
+from textmetric.errors import UserError, unknown_name
+from textmetric.losses.distances import pairwise
+from textmetric.losses.mining import pair_masks
+from textmetric.losses.objective import Objective, Parameters
+
+PREFIX = "pml:"
+
+# Filled in by us. The package calls the width and the number of classes by these names.
+SIZES = {
+    "num_classes": "classes",
+    "embedding_size": "dim",
+    "descriptors_dim": "dim",
+}
+# Arguments that are objects or functions of the package, which params.yaml cannot hold.
+OBJECTS = {
+    "collect_stats",
+    "distance",
+    "embedding_regularizer",
+    "mat_based_loss",
+    "reducer",
+    "weight_init_func",
+    "weight_regularizer",
+}
+
+
+class PML(Objective):
+    """A loss of pytorch-metric-learning (Musgrave et al. 2020, arXiv 2008.09164), as it stands.
+
+    Formula, defaults and what the batch must hold are those of the package, which also puts the
+    embeddings on the unit sphere unless the loss says otherwise. Its parameters are the named
+    arguments of its class that take a number, a truth value or a name; distances, reducers and
+    regularisers stay the loss's own. Losses with weights get the number of classes and the width
+    of the embeddings, and the trainer optimises their weights as any objective's.
+
+    Deviations: none in the loss. What the package draws at random comes from the global
+    generators of torch and numpy, not from ``seed``: with ``triplets_per_anchor`` a number, for
+    one, the draws depend on what else the process draws.
+
+    ``log`` holds ``positive_distance`` and ``negative_distance``, the mean Euclidean distance of
+    same-class and different-class pairs of the embeddings as they are.
+    """
+
+    loss_class: ClassVar[type[torch.nn.Module]]
+    title: ClassVar[str]
+
+    def __init__(self, params: Parameters, *, dim: int, classes: int, seed: int = 0) -> None:
+        super().__init__(params, dim=dim, classes=classes, seed=seed)
+        self.params = params
+        sizes = {"dim": dim, "classes": classes}
+        own = {name: sizes[SIZES[name]] for name in _arguments(self.loss_class) if name in SIZES}
+        given = params.model_dump(exclude_unset=True)
+        try:
+            self.loss = self.loss_class(**own, **given)
+            self._try(dim, classes)
+        except Exception as error:  # the package raises whatever it comes upon
+            problem = " ".join(str(error).split())[:200] or type(error).__name__
+            raise UserError(
+                f"loss.name {self.title!r} does not run with the parameters {given} ({problem}): "
+                "change them, or use another loss"
+            ) from None
+
+    def _try(self, dim: int, classes: int) -> None:
+        """One call of a copy, to hear now of what would end the training in its first step."""
+        with torch.random.fork_rng(devices=[]):
+            rows = torch.randn(8, dim, requires_grad=True)
+            value = copy.deepcopy(self.loss)(rows, torch.arange(8) % min(classes, 2))
+            if not isinstance(value, torch.Tensor) or value.numel() != 1:
+                raise TypeError("it gives no scalar")
+            torch.autograd.grad(value.sum(), rows)
+
+    def forward(self, embeddings: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """The loss of ``embeddings`` (B, d) under ``labels`` (B,), as the package computes it.
+
+        Raises:
+            UserError: the package does not take such a batch.
+        """
+        try:
+            value: torch.Tensor = self.loss(embeddings, labels).sum()
+        except (AssertionError, IndexError, RuntimeError, TypeError, ValueError) as error:
+            problem = " ".join(str(error).split())[:200] or type(error).__name__
+            raise UserError(
+                f"loss.name {self.title!r} cannot use a batch of {len(labels)} rows ({problem}): "
+                "draw it by another sampler, or use another loss"
+            ) from None
+        with torch.no_grad():
+            distances = pairwise(embeddings)
+            positive, negative = pair_masks(labels)
+            self.log = {
+                "positive_distance": (distances * positive).sum() / positive.sum(),
+                "negative_distance": (distances * negative).sum() / negative.sum(),
+            }
+        return value
+
+
+@cache
+def objective_class(name: str) -> type[PML]:
+    """The objective called ``name``.
+
+    Args:
+        name: such as ``pml:ContrastiveLoss``.
+
+    Raises:
+        UserError: the package is not installed, or has no such loss, or its class cannot be
+            given by numbers and names alone.
+    """
+    known = _losses(name)
+    if name not in known:
+        raise unknown_name("loss.name", name, known)
+    loss = known[name]
+    return cast(
+        "type[PML]",
+        type(
+            loss.__name__,
+            (PML,),
+            {
+                "__module__": __name__,
+                "__doc__": PML.__doc__,
+                "Params": _schema(loss),
+                "loss_class": loss,
+                "title": name,
+            },
+        ),
+    )
+
+
+def _losses(name: str) -> dict[str, type[torch.nn.Module]]:
+    """The losses that numbers and names alone can build, by name."""
+    try:
+        package = import_module("pytorch_metric_learning.losses")
+    except ModuleNotFoundError:
+        raise UserError(
+            f"loss.name is {name!r}, which needs the package pytorch-metric-learning: "
+            "pip install 'textmetric[pml]'"
+        ) from None
+    base = package.BaseMetricLossFunction
+    found = {
+        f"{PREFIX}{key}": kind
+        for key, kind in vars(package).items()
+        if isinstance(kind, type) and issubclass(kind, base) and kind is not base
+    }
+    return {
+        key: kind
+        for key, kind in found.items()
+        if not any(
+            argument in OBJECTS and default is inspect.Parameter.empty
+            for argument, default in _arguments(kind).items()
+        )
+    }
+
+
+def _arguments(kind: type) -> dict[str, Any]:
+    """The named arguments of a class and their defaults, as far up as it passes them on."""
+    arguments: dict[str, Any] = {}
+    asked = True  # does a level ask its caller for what it needs, or is it given that from below?
+    for level in kind.__mro__:
+        if "__init__" not in vars(level):
+            continue
+        parameters = list(inspect.signature(vars(level)["__init__"]).parameters.values())[1:]
+        kinds = {parameter.kind for parameter in parameters}
+        for parameter in parameters:
+            named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+            if named and (asked or parameter.default is not parameter.empty):
+                arguments.setdefault(parameter.name, parameter.default)
+        asked = inspect.Parameter.VAR_POSITIONAL in kinds
+        if inspect.Parameter.VAR_KEYWORD not in kinds:
+            break
+    return arguments
+
+
+def _schema(kind: type) -> type[Parameters]:
+    """What of a class's arguments params.yaml may give, with its defaults."""
+    fields: dict[str, Any] = {}
+    for name, default in _arguments(kind).items():
+        if name in SIZES or name in OBJECTS or name.endswith("_reg_weight"):
+            continue
+        if isinstance(default, bool):
+            fields[name] = (bool, default)
+        elif default is None or isinstance(default, str):
+            fields[name] = (Annotated[Any, BeforeValidator(_number_or_name)], default)
+        else:
+            needed = default is inspect.Parameter.empty
+            fields[name] = (Annotated[Any, BeforeValidator(_number)], ... if needed else default)
+    return create_model(f"{kind.__name__}Parameters", __base__=Parameters, **fields)
+
+
+def _number(value: object) -> int | float:
+    """An int stays one: the package counts with some of them."""
+    if isinstance(value, str):  # YAML 1.1 reads 1e-1 as text
+        try:
+            value = float(value)
+        except ValueError:
+            raise ValueError("it should be a valid number") from None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("it should be a valid number")
+    if not math.isfinite(value):
+        raise ValueError("it should be a finite number")
+    return value
+
+
+def _number_or_name(value: object) -> object:
+    return value if value is None or isinstance(value, str) else _number(value)
