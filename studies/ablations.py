@@ -38,6 +38,7 @@ from textmetric.files import replacing_file
 from textmetric.losses import Objective, build
 from textmetric.measures import mean_interval
 from textmetric.params import Params
+from textmetric.report.original import corpus_title
 from textmetric.report.tables import plain, table, with_interval
 from textmetric.text import TokenizedCorpus
 
@@ -89,7 +90,7 @@ class Study:
         spec = command.mapping_or_name(arguments.corpus)
         self.corpus: TokenizedCorpus
         self.corpus, summary = prepare(spec, self.params.data, progress=command.INTERACTIVE)
-        self.name = Path(str(summary["name"])).name
+        self.name = corpus_title(summary)
         self._folder = store(self.corpus, arguments.results / "corpora")
 
     def train(

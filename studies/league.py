@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -33,6 +32,7 @@ from textmetric.errors import UserError
 from textmetric.files import replacing_file
 from textmetric.measures import mean_interval
 from textmetric.params import Params
+from textmetric.report.original import corpus_title
 from textmetric.report.tables import plain, table, with_interval
 from textmetric.text import TokenizedCorpus
 
@@ -203,7 +203,7 @@ def about(
     summary: dict[str, Any],
 ) -> str:
     """What was trained on what, in a few sentences."""
-    name = Path(str(summary["name"])).name
+    name = corpus_title(summary)
     cut = plain(corpus.label_names[arguments.scarce])
     rows = scarce.train_counts[arguments.scarce]
     train = params.train
@@ -223,7 +223,7 @@ def about(
         f"test part, sorted by MAP@R; k is {params.evaluate.neighbours}. For the scarce class the "
         f"label {cut} was cut to {rows:,} train rows in trainings of their own. Seconds are those "
         "of the batches of one seed with other trainings beside it; memory is that of a whole "
-        "process. `make league` writes this page."
+        "process. `python -m studies.league` writes this page."
     )
 
 

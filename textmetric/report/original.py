@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 AG_NEWS, DBPEDIA_CLASSES = "ag_news", "dbpedia_classes"
@@ -65,11 +66,13 @@ def corpus_of(summary: Mapping[str, Any]) -> str | None:
 
 
 def corpus_title(summary: Mapping[str, Any]) -> str:
-    """What to call a corpus: its name, or what it is a sample of.
+    """What to call a corpus: its name, its file's, or what it is a sample of.
 
     >>> corpus_title({"name": "some/where.csv", "sample_of": "ag_news"})
     'ag_news (a sample)'
+    >>> corpus_title({"name": "some/where.csv"})
+    'where.csv'
     """
     if summary.get("sample_of"):
         return f"{summary['sample_of']} (a sample)"
-    return str(summary["name"])
+    return Path(str(summary["name"])).name
