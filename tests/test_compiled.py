@@ -205,9 +205,10 @@ def held_to_autograd(
         modules.append(objective(params, classes=classes, dim=rows.shape[1]).to(rows.dtype))
     ids = torch.tensor(labels)
     loss, gradient, of_parameters = by_autograd(modules[0], rows, ids)
+    if type(modules[1]).loss_and_gradient is Objective.loss_and_gradient:
+        pytest.skip("trains by autograd alone")
     found = modules[1].loss_and_gradient(rows.numpy(), ids.numpy(), values(modules[1]))
-    if found is None:
-        return
+    assert found is not None
     close = {"rtol": tolerance, "atol": tolerance}
     assert found.loss == pytest.approx(loss, rel=tolerance, abs=tolerance, nan_ok=True)
     if not math.isfinite(loss):
