@@ -29,7 +29,7 @@ plots: install  ## draw the learning curves and t-SNE pictures: dvc plots show
 league: install  ## train every objective with an equal budget and rank them (5 to 10 minutes)
 	python -m studies.league
 
-ablations: install  ## width, binary codes, layer norm, classes in a batch (10 to 20 minutes)
+ablations: install  ## width, binary codes, layer norm, classes in a batch (20 to 30 minutes)
 	python -m studies.ablations
 
 test: install browser  ## run the tests
