@@ -1,7 +1,9 @@
-"""An arm of the study, objective × sampler: training its seeds, embedding the test set."""
+"""The arms of the study, objective × sampler: training their seeds, embedding the test set."""
 
 from __future__ import annotations
 
+import csv
+import math
 import os
 import resource
 import sys
@@ -12,12 +14,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from textmetric import parallel
 from textmetric.arrays import write_arrays
 from textmetric.encoder import Encoder, choose_device
-from textmetric.files import replacing_file, replacing_folder, write_json
+from textmetric.files import replacing_folder, write_json
 from textmetric.losses import Family, build
 from textmetric.measures import knn_predict
 from textmetric.model import TrainedModel
@@ -28,7 +29,7 @@ from textmetric.training import one_thread, prepare, train
 Path_ = str | os.PathLike[str]
 
 
-def train_arm(
+def train_arms(
     split: Path_,
     models: Path_,
     curves: Path_,
@@ -36,25 +37,26 @@ def train_arm(
     *,
     family: Family,
     objective: Mapping[str, Any],
-    sampler: str,
+    samplers: Sequence[str],
     seeds: Sequence[int],
     model: Model,
     settings: Train,
     label: str = "train",
     progress: bool = True,
 ) -> None:
-    """Train one model a seed and write them.
+    """Train one model a sampler and seed and write them.
 
     Args:
         split: the folder of the tokenised training set.
-        models: folder to write; each seed gets ``seed-<seed>/`` in it.
-        curves: csv file to write, a row a seed and epoch.
-        costs: json file to write: seconds and peak memory. Nothing that must be the same bytes
-            in every run may depend on it.
+        models: folder to write; each gets ``<sampler>/seed-<seed>/`` in it.
+        curves: folder to write: ``<sampler>.csv``, a row a seed and epoch.
+        costs: folder to write: ``<sampler>.json``, seconds and peak memory. Nothing that must be
+            the same bytes in every run may depend on it.
         family: ``classification`` or ``metric``.
         objective: name and parameters.
-        sampler: ``shuffled`` or ``balanced``.
-        seeds: one training each; in parallel processes on the CPU, one after another on CUDA.
+        samplers: of ``shuffled`` and ``balanced``, an arm each.
+        seeds: one training each; those of all arms run in parallel processes on the CPU, one
+            after another on CUDA.
         model: the encoder.
         settings: the loop.
         label: what stands before the progress bar.
@@ -74,7 +76,7 @@ def train_arm(
         jobs = [
             {
                 "split": os.fspath(split),
-                "folder": folder / f"seed-{seed}",
+                "folder": folder / sampler / f"seed-{seed}",
                 "family": family,
                 "objective": dict(objective),
                 "sampler": sampler,
@@ -83,6 +85,7 @@ def train_arm(
                 "seed": seed,
                 "device": device,
             }
+            for sampler in samplers
             for seed in seeds
         ]
         results = parallel.run(
@@ -94,13 +97,15 @@ def train_arm(
             unit="epoch",
             progress=progress,
         )
-    with replacing_file(curves) as path:
-        pd.DataFrame([row for curve, _ in results for row in curve]).to_csv(path, index=False)
-    costs_by_seed = [cost for _, cost in results]
-    write_json(
-        costs,
-        {"seeds": costs_by_seed, "wall_seconds": round(time.perf_counter() - started, 3)},
-    )
+    wall = round(time.perf_counter() - started, 3)
+    with replacing_folder(curves) as curves_folder, replacing_folder(costs) as costs_folder:
+        for place, sampler in enumerate(samplers):
+            of_arm = results[place * len(seeds) : (place + 1) * len(seeds)]
+            _write_curves(curves_folder / f"{sampler}.csv", [curve for curve, _ in of_arm])
+            write_json(
+                costs_folder / f"{sampler}.json",
+                {"seeds": [cost for _, cost in of_arm], "stage_seconds": wall},
+            )
 
 
 def _train_seed(
@@ -118,6 +123,18 @@ def _train_seed(
     return curve, cost
 
 
+def _write_curves(path: Path, curves: Sequence[Sequence[Mapping[str, float]]]) -> None:
+    """The rows of all seeds; NaN is an empty field."""
+    rows = [row for curve in curves for row in curve]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(
+            {name: "" if math.isnan(value) else value for name, value in row.items()}
+            for row in rows
+        )
+
+
 def embed_arms(
     split: Path_,
     models: Path_,
@@ -133,7 +150,8 @@ def embed_arms(
 
     Args:
         split: the folder of the tokenised split.
-        models: the folder that holds ``<arm>/seed-<seed>/``.
+        models: the folder that holds ``<family>/<sampler>/seed-<seed>/`` of every arm
+            ``<family>_<sampler>``.
         out: folder to write; ``<arm>.npz`` holds ``embeddings`` (seeds, n, dim) float32,
             ``labels`` (n,) int32, ``seeds``, and predictions (seeds, n) int32: ``knn`` (from
             the train rows), ``centroid``, and ``head`` where there is one. A split whose test
@@ -145,7 +163,7 @@ def embed_arms(
         progress: whether to show it.
     """
     jobs = [
-        (os.fspath(split), Path(models) / arm / f"seed-{seed}", neighbours)
+        (os.fspath(split), Path(models, *arm.split("_", 1), f"seed-{seed}"), neighbours)
         for arm in arms
         for seed in seeds
     ]
