@@ -48,8 +48,8 @@ def write_costs(
         [
             "# Costs",
             "Wall time of the batches of one seed (mean ± half of its 95 % interval over seeds), "
-            "of the whole stage with its samplers and seeds in parallel, and the largest memory of a "
-            "process. Other work on the machine counts in, so compare the arms of one run only.",
+            "of the whole stage with its samplers and seeds in parallel, and the largest memory of "
+            "a process. Other work on the machine counts in, so compare the arms of one run only.",
             table(head, rows),
         ]
     )
