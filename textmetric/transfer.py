@@ -150,7 +150,7 @@ def _normalised(values: Floats, layer: nn.BatchNorm1d) -> tuple[Floats, Floats]:
     variance is the unbiased one.
     """
     rows, momentum = len(values), layer.momentum or 0.0
-    mean = values.mean(axis=0)
+    mean = np.add.reduce(values, axis=0) / rows  # np.mean takes twice as long on so few
     centred = values - mean
     variance = np.einsum("ij,ij->j", centred, centred) / rows
     for running, now in (
@@ -210,14 +210,15 @@ def finetune(
     Raises:
         UserError: ``share`` out of range, or see :func:`textmetric.training.fit`.
     """
-    encoder, head = start(corpus, source, tanh=tanh, model=model, seed=seed)
+    known = shared_tokens(corpus.vocabulary, None if source is None else source.vocabulary)
+    encoder, head = _started(corpus, source, known, tanh=tanh, model=model, seed=seed)
     encoder.to(device)
     head.to(device)
     parts = {part: getattr(corpus, part) for part in PARTS}
     frozen = tuning == "frozen"
     if frozen:
         if source is not None:
-            parts = _known_only(parts, shared_tokens(corpus.vocabulary, source.vocabulary))
+            parts = _known_only(parts, known)
         parts = _embedded(encoder, parts)
     curve: list[dict[str, float]] = []
 
@@ -271,12 +272,24 @@ def start(
         model: the encoder's shape where there is no source.
         seed: of the new weights and the dropout; the head's depend on nothing else.
     """
+    known = shared_tokens(corpus.vocabulary, None if source is None else source.vocabulary)
+    return _started(corpus, source, known, tanh=tanh, model=model, seed=seed)
+
+
+def _started(
+    corpus: TokenizedCorpus,
+    source: TrainedModel | None,
+    known: npt.NDArray[np.int64],
+    *,
+    tanh: bool,
+    model: Model,
+    seed: int,
+) -> tuple[Encoder, TransferHead]:
     torch.manual_seed(seed)
     dim = source.encoder.dim if source else model.dim
     head = TransferHead(dim, len(corpus.label_names), tanh=tanh, seed=seed)
     encoder = Encoder(len(corpus.vocabulary), dim, source.encoder.layer if source else model.layer)
     if source is not None:
-        known = shared_tokens(corpus.vocabulary, source.vocabulary)
         with torch.no_grad():
             rows = torch.from_numpy(np.flatnonzero(known))
             encoder.weight[rows] = source.encoder.weight[torch.from_numpy(known[known > 0])]
@@ -340,7 +353,8 @@ def shared_tokens(target: Vocabulary, source: Vocabulary | None) -> npt.NDArray[
     """(size of target,) int64: the source's id of each of the target's tokens, 0 for none."""
     if source is None:
         return np.zeros(len(target), dtype=np.int64)
-    return np.fromiter((source.ids.get(token, 0) for token in target.tokens), dtype=np.int64)
+    ids = source.ids
+    return np.array([ids.get(token, 0) for token in target.tokens], dtype=np.int64)
 
 
 def _in_memory(tokens: RaggedTokens) -> RaggedTokens:
