@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from pydantic import Field
 
-from textmetric.losses.distances import Distance, pairwise, unit
+from textmetric.losses.distances import Distance, mean_of_pairs, pairwise, unit
 from textmetric.losses.mining import MINERS, Miner, pair_masks
 from textmetric.losses.objective import Floats, Gradients, Objective, Parameters
 
@@ -82,8 +82,7 @@ class Triplet(Objective):
                 "active_fraction": found.active / found.total,
                 "mined_fraction": found.mined / found.total,
                 "triplets": found.total,
-                "positive_distance": (distances * positive).sum() / positive.sum(),
-                "negative_distance": (distances * negative).sum() / negative.sum(),
+                **mean_of_pairs(distances, positive, negative),
             }
         return (slope * distances).sum() + offset
 
