@@ -71,10 +71,11 @@ class NPair(Objective):
         if self.params.pairs == "all":
             loss, active, count = _all_pairs(embeddings @ embeddings.T, labels)
         else:
-            a, p = _first_pairs(labels)
-            loss, active, count = _own_pairs(
-                embeddings.index_select(0, a) @ embeddings.index_select(0, p).T
-            )
+            pairs = _first_pairs(labels.tolist())
+            rows = torch.tensor(pairs, dtype=torch.int64, device=labels.device).ravel()
+            chosen = embeddings.index_select(0, rows).view(len(pairs), 2, embeddings.shape[1])
+            anchors, positives = chosen.unbind(1)
+            loss, active, count = _own_pairs(anchors @ positives.T)
         self.log = {
             "active_fraction": active / count,
             "pairs": count,
@@ -118,30 +119,31 @@ class NPair(Objective):
         )
 
     def _closed_form(self, versions: Floats, labels: npt.NDArray[np.int64]) -> _Found:
-        # Matrix products by torch, whose threads the training sets; the rest by numpy.
+        # Matrix products by torch, on the threads that the training gave it; the rest by numpy.
         rows = torch.from_numpy(versions)
-        gradients = torch.zeros_like(rows)
         if self.params.pairs == "all":
             chosen = labels[:, None] == labels
             against = ~chosen
             np.fill_diagonal(chosen, False)
             chosen &= against.any(1, keepdims=True)
-            losses, slope, active = _softmax_of_negatives(rows @ rows.mT, chosen, against)
-            torch.matmul(slope + slope.mT, rows, out=gradients)
+            losses, slope, active = _of_products(rows @ rows.mT, chosen, against)
+            gradients = ((slope + slope.mT) @ rows).numpy()
         else:
-            a, p = _first_pairs(torch.from_numpy(labels))
+            a, p = np.array(_first_pairs(labels.tolist()), np.int64).reshape(-1, 2).T
             against = ~np.eye(len(a), dtype=bool)
             chosen = ~against & against.any(1, keepdims=True)
-            anchors, positives = rows[:, a], rows[:, p]
-            losses, slope, active = _softmax_of_negatives(anchors @ positives.mT, chosen, against)
-            gradients[:, a] = slope @ positives
-            gradients[:, p] = slope.mT @ anchors
+            anchors, positives = torch.from_numpy(versions[:, a]), torch.from_numpy(versions[:, p])
+            losses, slope, active = _of_products(anchors @ positives.mT, chosen, against)
+            gradients = np.zeros_like(versions)
+            gradients[:, a] = (slope @ positives).numpy()
+            gradients[:, p] = (slope.mT @ anchors).numpy()
         pairs = int(np.count_nonzero(chosen))
         if self.params.l2:
             weight = self.params.l2 * (pairs > 0) / max(len(labels), 1)
             losses = losses + (weight * rows.square().sum((1, 2))).numpy()
-            gradients += 2 * weight * rows
-        return _Found(losses, gradients.numpy(), active, pairs)
+            with np.errstate(all="ignore"):  # what is not finite shows in the loss
+                gradients += versions.dtype.type(2 * weight) * versions
+        return _Found(losses, gradients, active, pairs)
 
 
 class _Found(NamedTuple):
@@ -181,16 +183,14 @@ def _own_pairs(products: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     if size < 2:
         nothing = torch.tensor(0, device=products.device)
         return products.sum() * 0, nothing, nothing
-    # log(1 + Σ_n exp(x_n − x_p)) is the cross-entropy of a softmax of the positive and negatives.
+    # log(1 + Σ_n exp(x_n − x_p)) is the cross-entropy of a softmax over positive and negatives.
     target = torch.arange(size, device=products.device)
-    loss = torch.nn.functional.cross_entropy(products, target)
-    with torch.no_grad():
-        # With the positive's exp(0): above 2 where the negatives together outweigh it.
-        outweighed = (products - products.diagonal().unsqueeze(1)).exp().sum(1) > 2
-    return loss, outweighed.sum(), torch.tensor(size, device=products.device)
+    losses = torch.nn.functional.cross_entropy(products, target, reduction="none")
+    active = (losses.detach() > math.log(2)).sum()
+    return losses.mean(), active, torch.tensor(size, device=products.device)
 
 
-def _softmax_of_negatives(
+def _of_products(
     products: Tensor, chosen: npt.NDArray[np.bool_], against: npt.NDArray[np.bool_]
 ) -> tuple[Floats, Tensor, npt.NDArray[np.int64]]:
     """The closed form of what follows the products, for T of them at once.
@@ -228,12 +228,10 @@ def _softmax_of_negatives(
     return losses, torch.from_numpy(slope), np.count_nonzero(gap > 0, axis=1)
 
 
-def _first_pairs(labels: Tensor) -> tuple[Tensor, Tensor]:
-    """The first and the second row of every class that has two, as indices; (n,) each."""
+def _first_pairs(labels: list[int]) -> list[tuple[int, int]]:
+    """The first and the second row of every class that has two."""
     first, second = dict[int, int](), dict[int, int]()
-    for row, label in enumerate(labels.tolist()):
+    for row, label in enumerate(labels):
         if first.setdefault(label, row) != row:
             second.setdefault(label, row)
-    pairs = [(first[label], second[label]) for label in first if label in second]
-    found = torch.tensor(pairs, dtype=torch.int64, device=labels.device).reshape(-1, 2)
-    return found[:, 0], found[:, 1]
+    return [(first[label], second[label]) for label in first if label in second]
