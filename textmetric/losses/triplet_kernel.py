@@ -99,6 +99,26 @@ def _least_above(limit: Any, keys: npt.NDArray[Any]) -> Any:
 
 
 @compiled
+def _least_above_each(
+    one: Any, two: Any, three: Any, four: Any, keys: npt.NDArray[Any]
+) -> tuple[Any, Any, Any, Any]:
+    """:func:`_least_above` of four limits in one pass over the keys."""
+    none = keys.dtype.type(np.iinfo(keys.dtype).max)
+    first = second = third = fourth = none
+    for q in range(len(keys)):
+        key = keys[q]
+        above = key if key > one else none
+        first = above if above < first else first
+        above = key if key > two else none
+        second = above if above < second else second
+        above = key if key > three else none
+        third = above if above < third else third
+        above = key if key > four else none
+        fourth = above if above < fourth else fourth
+    return first, second, third, fourth
+
+
+@compiled
 def _first_row_of(wanted: Any, keys: npt.NDArray[Any], rows: npt.NDArray[np.int32]) -> Any:
     """The smallest of ``rows`` whose key is ``wanted``; there must be one."""
     none = np.int32(np.iinfo(np.int32).max)
@@ -293,10 +313,10 @@ def semi_hard(
     losses: npt.NDArray[np.float64],
     gradients: Floats,
 ) -> None:
-    """:func:`triplet` of several versions of a batch, in a third less time.
+    """:func:`triplet` of several versions of a batch, in little more than half the time.
 
     Of ``SEMI_HARD``, ``EUCLIDEAN`` and the mean only. What depends on the labels is found once, and
-    an anchor is done with while its distances are near.
+    an anchor is done with while its distances are at hand.
 
     Args:
         versions: (T, B, d).
@@ -311,7 +331,12 @@ def semi_hard(
     size, width = versions.shape[1:]
     kind = versions.dtype.type
     distances, reaches = bits.view(versions.dtype), reach_bits.view(versions.dtype)
-    near, far = np.empty((size, size + 1), np.int32), np.empty((size, size + LANES), np.int32)
+    near, far = np.empty((size, size + 1), np.int32), np.empty((size, size + 1), np.int32)
+    # Rows of the anchor's own class, and what fills a row up, are no negatives: out of reach.
+    none = np.iinfo(bits.dtype).max
+    whole = -(-size // LANES) * LANES
+    kept_out = np.full((size, whole), none, bits.dtype)
+    keys, all_rows = np.full(whole, none, bits.dtype), np.arange(whole).astype(np.int32)
     positives, negatives = np.zeros(size, np.int64), np.zeros(size, np.int64)
     total = 0
     for a in range(size):
@@ -320,11 +345,13 @@ def semi_hard(
             near[a, positives[a]] = far[a, negatives[a]] = j  # kept if counted
             positives[a] += same and j != a
             negatives[a] += not same
+            if not same:
+                kept_out[a, j] = 0
         if negatives[a] > 0:
             total += positives[a]
     divisor = kind(max(total, 1))
 
-    nearest = np.empty(size + LANES, bits.dtype)
+    found = np.empty(size + 4, bits.dtype)
     columns = np.empty((width, size), versions.dtype)
     fours = width - width % 4
     for t in range(len(versions)):
@@ -356,14 +383,22 @@ def semi_hard(
             if positives[a] == 0 or negatives[a] == 0:
                 continue
             count = negatives[a]
-            whole = -(-count // LANES) * LANES
-            for q in range(count):
-                nearest[q] = bits[far[a, q]]
-            nearest[count:whole] = np.iinfo(bits.dtype).max
-            for p in near[a, : positives[a]]:
-                key = _least_above(bits[p], nearest[:whole])
+            for j in range(size):
+                keys[j] = bits[j] if bits[j] > kept_out[a, j] else kept_out[a, j]
+            mates = near[a, : positives[a]]
+            for s in range(0, len(mates), 4):
+                last = len(mates) - 1
+                found[s], found[s + 1], found[s + 2], found[s + 3] = _least_above_each(
+                    bits[mates[s]],
+                    bits[mates[min(s + 1, last)]],
+                    bits[mates[min(s + 2, last)]],
+                    bits[mates[min(s + 3, last)]],
+                    keys,
+                )
+            for s in range(len(mates)):
+                p, key = mates[s], found[s]
                 if key < reach_bits[p]:
-                    n = _first_row_of(key, nearest[:whole], far[a])
+                    n = _first_row_of(key, keys, all_rows)
                 else:
                     # The product can round up to the number of negatives itself.
                     n = far[a, min(int(draws[t, a, p] * np.float32(count)), count - 1)]
