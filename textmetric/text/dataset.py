@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from array import array
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +15,7 @@ from tqdm import tqdm
 from textmetric.errors import UserError
 from textmetric.files import read_json, replacing_folder, write_json
 from textmetric.text.ragged import RaggedTokens, map_array, write_array
-from textmetric.text.tokenizer import tokenize
+from textmetric.text.tokenizer import lowered_chunks
 from textmetric.text.vocabulary import UNKNOWN, Vocabulary
 
 if TYPE_CHECKING:
@@ -189,21 +187,17 @@ def tokenize_train(
     Raises:
         UserError: an argument out of range, no token at all, or an item that is no string.
     """
+    from textmetric.text.table import TokenTable, renumber
+
     # A new token gets the next number when it is first met; the numbers take their final order
-    # when all frequencies are known. 0 is <unk> in both, so a literal "<unk>" stays unknown.
-    first_met: defaultdict[str, int] = defaultdict()
-    first_met.default_factory = first_met.__len__
-    first_met[UNKNOWN] = 0
-    ids, offsets = array("i"), array("q", [0])
-    for tokens in tokenize(texts):
-        ids.extend(map(first_met.__getitem__, tokens))
-        offsets.append(len(ids))
-    rows = RaggedTokens(np.frombuffer(ids, np.int32), np.frombuffer(offsets, np.int64))
-    counts = token_counts(rows, len(first_met))
-    vocabulary = Vocabulary.build(
-        dict(zip(first_met, counts.tolist(), strict=True)), min_freq=min_freq, max_size=max_size
+    # when all frequencies are known. 0 is <unk> in both, so a literal "<unk>" is dropped.
+    table = TokenTable([UNKNOWN])
+    rows = RaggedTokens.joined(table.rows(lowered, grow=True) for lowered in lowered_chunks(texts))
+    vocabulary, new_ids = Vocabulary.ranked(
+        table.tokens(), table.counts, min_freq=min_freq, max_size=max_size
     )
-    return vocabulary, rows.remap(renumbering(first_met, vocabulary))
+    kept = renumber(rows.ids, rows.offsets, new_ids)
+    return vocabulary, RaggedTokens(rows.ids[:kept], rows.offsets)
 
 
 def tokenize_corpus(
@@ -268,12 +262,6 @@ def token_counts(tokens: RaggedTokens, size: int) -> NDArray[np.int64]:
     for first in range(0, tokens.ids.size, _TOKENS_AT_ONCE):
         counts += np.bincount(tokens.ids[first : first + _TOKENS_AT_ONCE], minlength=size)
     return counts
-
-
-def renumbering(tokens: Iterable[str], vocabulary: Vocabulary) -> NDArray[np.int32]:
-    """The id in ``vocabulary`` of each of ``tokens``, 0 for unknown: for RaggedTokens.remap."""
-    get = vocabulary.ids.get
-    return np.fromiter((get(token, 0) for token in tokens), np.int32)
 
 
 def _check_range(path: Path, ids: NDArray[np.integer], low: int, end: int) -> None:
