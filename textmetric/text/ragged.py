@@ -70,8 +70,8 @@ class RaggedTokens:
         """
         ids, offsets = array("i"), array("q", [0])
         for more, ends in blocks:
-            offsets.frombytes((ends[1:] + len(ids)).view(np.uint8))
-            ids.frombytes(more.view(np.uint8))
+            offsets.frombytes((ends[1:] + len(ids)).view(np.uint8).data)
+            ids.frombytes(more.view(np.uint8).data)
         return cls(np.frombuffer(ids, np.int32), np.frombuffer(offsets, np.int64))
 
     def take(self, rows: ArrayLike) -> RaggedTokens:

@@ -7,6 +7,7 @@ tokenising: the strings lie all over the memory, which no near cache holds.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ from textmetric.text.tokenizer import BETWEEN, spaced
 Bytes = npt.NDArray[np.uint8]
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
+_Number = TypeVar("_Number", np.uint8, np.int64)
 
 _LETTER, _SPACE, _END = range(3)
 _NEW_LINE = 10  # stands after each token in the table: no token holds white space
@@ -113,7 +115,7 @@ class TokenTable:
             _refill(self._slots, self._starts, self._letters, self._size)
 
 
-def _longer(array: npt.NDArray[np.generic], length: int) -> npt.NDArray[np.generic]:
+def _longer(array: npt.NDArray[_Number], length: int) -> npt.NDArray[_Number]:
     longer = np.zeros(length, array.dtype)
     longer[: len(array)] = array
     return longer
@@ -167,7 +169,7 @@ def _number_bytes(
                 offsets[row] = written
             continue
         start = position
-        key = _BASIS
+        key = np.int64(_BASIS)
         while position < len(text) and kinds[text[position]] == _LETTER:
             key = (key ^ np.int64(text[position])) * _PRIME
             position += 1
@@ -209,7 +211,7 @@ def _refill(slots: Int64, starts: Int64, letters: Bytes, size: int) -> None:
     """Put all tokens into empty slots."""
     mask = len(slots) - 1
     for token in range(size):
-        key = _BASIS
+        key = np.int64(_BASIS)
         for k in range(starts[token], starts[token + 1] - 1):
             key = (key ^ np.int64(letters[k])) * _PRIME
         place = (key ^ (key >> 29)) & mask
