@@ -28,7 +28,8 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
         progress=command.INTERACTIVE,
     )
     with replacing_folder(f"data/raw/{arguments.role}") as folder:
-        corpus.frame.to_parquet(folder / "corpus.parquet", index=False)
+        # Row groups are what stages.tokenize has in memory at once.
+        corpus.frame.to_parquet(folder / "corpus.parquet", index=False, row_group_size=1 << 16)
         write_json(folder / "summary.json", corpus.summary)
     print(", ".join(f"{key} {value}" for key, value in corpus.summary.items()))
 

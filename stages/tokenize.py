@@ -9,23 +9,15 @@ from __future__ import annotations
 
 import argparse
 
-import pandas as pd
-
 from stages import command
-from textmetric.errors import UserError
 from textmetric.params import Params
-from textmetric.text import tokenize_corpus
+from textmetric.text import tokenize_file
 
 
 def main(arguments: argparse.Namespace, params: Params) -> None:
     """Write the tokens of ``--role``."""
-    path = f"data/raw/{arguments.role}/corpus.parquet"
-    try:
-        frame = pd.read_parquet(path)
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing: run stages.download first (dvc repro)") from None
-    corpus = tokenize_corpus(
-        frame,
+    corpus = tokenize_file(
+        f"data/raw/{arguments.role}/corpus.parquet",
         min_freq=params.data.min_freq,
         max_size=params.data.max_size,
         progress=command.INTERACTIVE,

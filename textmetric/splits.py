@@ -14,7 +14,6 @@ from textmetric.text.dataset import (
     PARTS,
     LabelledTokens,
     TokenizedCorpus,
-    renumbering,
     token_counts,
 )
 from textmetric.text.ragged import RaggedTokens
@@ -233,9 +232,7 @@ def _of_train(
 ) -> TokenizedCorpus:
     """A split with the vocabulary of its own train rows; the parts come in ``corpus``'s ids."""
     old = corpus.vocabulary.tokens
-    counts = token_counts(train.tokens, len(old)).tolist()
-    vocabulary = Vocabulary.build(dict(zip(old, counts, strict=True)))
-    new_ids = renumbering(old, vocabulary)
+    vocabulary, new_ids = Vocabulary.ranked(old, token_counts(train.tokens, len(old)))
     return TokenizedCorpus(
         vocabulary,
         label_names,

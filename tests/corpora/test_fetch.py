@@ -101,7 +101,8 @@ def get(tmp_path: Path, *urls: str, checksum: str | None = MD5, mirror: str | No
         progress=False,
         pause=0.001,
     )
-    return data
+    assert isinstance(data, Path)
+    return data.read_bytes()
 
 
 def left(tmp_path: Path) -> set[str]:

@@ -70,7 +70,7 @@ def fetch(
     mirror: str | None = None,
     progress: bool = True,
     pause: float = 1.0,
-) -> list[bytes]:
+) -> Sequence[bytes | Path]:
     """Get the contents of a corpus's files, from the cache, a mirror or the public addresses.
 
     Args:
@@ -83,6 +83,9 @@ def fetch(
             addresses; checksums hold for it as well.
         progress: show a progress bar.
         pause: seconds before the first retry; each further one waits twice as long.
+
+    Returns:
+        The content of each file, if it came out of an archive, else its path.
 
     Raises:
         UserError: nothing worked; the sentence tells what each address answered.
@@ -99,7 +102,7 @@ def fetch(
             paths = [_get(file, folder, mirror, progress, pause) for file in files]
             if paths[0].name.endswith(ARCHIVES):
                 return unpack(paths[0], wanted, discard=folder in paths[0].parents)
-            return [path.read_bytes() for path in paths]
+            return paths
         except _FetchError as failure:
             reasons.append(str(failure))
         except OSError as error:

@@ -8,7 +8,7 @@ case and white space, since the tokenizer sees neither.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     Bools = NDArray[np.bool_]
 
 SPLITS = ("train", "validation", "test")
+
+_ROWS_AT_ONCE = 1 << 14
+
+# What str.lower and str.split do to ASCII, for bytes.translate.
+_LOWER = bytes(range(256)).lower()
+_WHITE = bytes(code for code in range(128) if chr(code).isspace())
 
 
 def prepare(
@@ -92,18 +98,32 @@ def prepare(
 
 def same_text(texts: pd.Series[str]) -> Ints:
     """Numbers that are equal where two texts are equal but for case and white space: (n,)."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
+    # Without their white space most texts differ already, and that is soon seen: only the texts
+    # that share a key are looked at. The hashes differ from run to run, the numbers do not.
+    keys = np.fromiter(map(_key, _strings(texts)), np.int64)
+    _, numbers, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    numbers = numbers.astype(np.int64)
+    shared = np.flatnonzero(counts[numbers] > 1)
+    exact: dict[str, int] = {}
+    for row, text in zip(shared.tolist(), _strings(texts.iloc[shared]), strict=True):
+        numbers[row] = len(counts) + exact.setdefault(" ".join(text.lower().split()), len(exact))
+    return numbers
 
-    array = pa.array(texts, type=pa.large_string())
-    if isinstance(array, pa.ChunkedArray):  # as a column made of several tables is
-        array = array.combine_chunks()
-    # One name, so that a large corpus does not stand in memory once for every step.
-    array = pc.utf8_lower(array)
-    array = pc.replace_substring_regex(array, r"\s+", " ")
-    array = pc.utf8_trim_whitespace(array)
-    numbers: Ints = array.dictionary_encode().indices.to_numpy(zero_copy_only=False)
-    return numbers.astype(np.int64)
+
+def _strings(texts: pd.Series[str]) -> Iterator[str]:
+    # Blocks: one by one takes three times as long, all at once has every text in memory twice.
+    for start in range(0, len(texts), _ROWS_AT_ONCE):
+        yield from texts.iloc[start : start + _ROWS_AT_ONCE].to_numpy(dtype=object)
+
+
+def _key(text: str) -> int:
+    """A hash of the text in lower case without its white space."""
+    if text.isascii():
+        return hash(text.encode().translate(_LOWER, _WHITE))
+    lowered = text.lower()
+    if not text.isprintable():  # it may hold white space beyond ASCII, none of which is printable
+        lowered = "".join(lowered.split())
+    return hash(lowered.encode("utf-8", "surrogatepass").translate(None, _WHITE))
 
 
 def clean(texts: Ints, labels: Ints, part: Ints) -> tuple[Bools, dict[str, int | str | None]]:

@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def titled(data: bytes, source: str, classes: Sequence[str]) -> pd.DataFrame:
+def titled(data: bytes | Path, source: str, classes: Sequence[str]) -> pd.DataFrame:
     """The layout of the corpora of Zhang, Zhao and LeCun (NIPS 2015).
 
     Args:
-        data: CSV without a header: the class number from 1, a title, a text.
+        data: CSV without a header, or the path of such a file: the class number from 1, a title,
+            a text.
         source: what to call it in messages.
         classes: the class names, in the order of the numbers.
 
@@ -27,19 +28,25 @@ def titled(data: bytes, source: str, classes: Sequence[str]) -> pd.DataFrame:
     Raises:
         UserError: the file has another layout.
     """
-    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.compute as pc
 
     columns = ("class", "title", "text")
-    frame = tables.csv_table(data, source, columns, header=columns).to_pandas()
-    numbers = {str(number): name for number, name in enumerate(classes, start=1)}
-    labels = frame["class"].map(numbers)
-    if labels.isna().any():
-        row = int(labels.isna().to_numpy().argmax())
+    numbers, titles, texts = tables.csv_table(data, source, columns, header=columns).columns
+    known = pa.array([str(number) for number in range(1, len(classes) + 1)])
+    codes = pc.index_in(numbers, known)
+    if codes.null_count:
+        row = pc.index(pc.is_null(codes), value=True).as_py()
         raise UserError(
-            f"row {row + 1} of {source} has the class {frame['class'].iloc[row]!r}, where"
+            f"row {row + 1} of {source} has the class {numbers[row].as_py()!r}, where"
             f" 1 to {len(classes)} is expected: it is not the original file, get it again"
         )
-    return pd.DataFrame({"text": frame["title"] + " " + frame["text"], "label": labels})
+    table = {
+        "text": pc.binary_join_element_wise(titles, texts, " "),
+        "label": pc.take(pa.array(classes), codes),
+    }
+    frame: pd.DataFrame = pa.table(table).to_pandas()
+    return frame
 
 
 def join(

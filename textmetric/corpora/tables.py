@@ -7,9 +7,12 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
 
 from textmetric.errors import UserError
 
@@ -18,6 +21,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
+
+_BLOCK = 1 << 20  # bytes that a thread parses at a time
+_LARGE_BLOCK = 1 << 26  # a single row does not outgrow it
 
 
 def read(path: Path, *, text: str = "text", label: str = "label") -> pd.DataFrame:
@@ -84,7 +90,8 @@ def _suffix(path: Path) -> str:
 
 def _read_file(path: Path, text: str, label: str) -> pd.DataFrame:
     """One table as the columns ``text`` and ``label``, checked."""
-    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.compute as pc
 
     suffix = _suffix(path)
     if suffix not in SUFFIXES:
@@ -92,28 +99,31 @@ def _read_file(path: Path, text: str, label: str) -> pd.DataFrame:
             f"{path} is no table that can be read: expected a name that ends in"
             f" {', '.join(SUFFIXES)}, plain or with .gz"
         )
-    data = read_bytes(path)
-    if suffix == ".parquet":
-        table = _parquet(data, path, [text, label])
+    if suffix in (".csv", ".tsv"):
+        # A plain file is read by blocks: no need to have its bytes beside its strings.
+        by_blocks = os.path.isfile(path) and not path.name.lower().endswith(".gz")
+        source = _checked(path) if by_blocks else read_bytes(path)
+        delimiter = "\t" if suffix == ".tsv" else ","
+        table = csv_table(source, path, [text, label], delimiter=delimiter)
     elif suffix == ".jsonl":
-        table = _json_lines(data, path, [text, label])
+        table = _json_lines(read_bytes(path), path, [text, label])
     else:
-        table = csv_table(data, path, [text, label], delimiter="\t" if suffix == ".tsv" else ",")
-    frame = pd.DataFrame(
-        {"text": table.column(0).to_pandas(), "label": table.column(1).to_pandas()}
-    )
-    if frame.empty:
+        table = _parquet(read_bytes(path), path, [text, label])
+    if not table.num_rows:
         raise UserError(f"{path} has no rows: give a table with a text and a label in each row")
-    frame["label"] = frame["label"].str.strip()
-    for column, name in (("text", text), ("label", label)):
-        empty = frame[column].isna() | (frame[column].str.strip() == "")
-        if empty.any():
-            count = int(empty.sum())
+    texts, labels = table.columns[0], pc.utf8_trim_whitespace(table.columns[1])
+    for values, name in ((texts, text), (labels, label)):
+        # Not by taking the white space off: that would copy every text.
+        blank = pc.or_(pc.equal(pc.binary_length(values), 0), pc.utf8_is_space(values))
+        empty = pc.fill_null(blank, fill_value=True)
+        count = pc.sum(empty).as_py()
+        if count:
             more = f" (and {count - 1} other rows)" if count > 1 else ""
             raise UserError(
-                f"row {int(empty.to_numpy().argmax()) + 1}{more} of {path}, not counting a"
+                f"row {pc.index(empty, value=True).as_py() + 1}{more} of {path}, not counting a"
                 f" header, has an empty {name!r}: fill it in or take the row out"
             )
+    frame: pd.DataFrame = pa.table([texts, labels], names=["text", "label"]).to_pandas()
     return frame
 
 
@@ -123,16 +133,8 @@ def read_bytes(path: Path) -> bytes:
     Raises:
         UserError: the file is missing, cannot be read or unpacked, or is empty.
     """
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise UserError(
-            f"{path} does not exist: check the path (relative paths start at {Path.cwd()})"
-        ) from None
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be read ({error.strerror}): check what it is and its permissions"
-        ) from None
+    with _opened(path) as file:
+        data = file.read()
     if path.name.lower().endswith(".gz"):
         try:
             data = gzip.decompress(data)
@@ -142,12 +144,39 @@ def read_bytes(path: Path) -> bytes:
                 " pack it again"
             ) from None
     if not data:
-        raise UserError(f"{path} is empty: give a table with a text and a label in each row")
+        raise _empty(path)
     return data
 
 
+def _checked(path: Path) -> Path:
+    """The path of a file that can be read and is not empty."""
+    with _opened(path) as file:
+        if not file.read(1):
+            raise _empty(path)
+    return path
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    try:
+        with path.open("rb") as file:
+            yield file
+    except FileNotFoundError:
+        raise UserError(
+            f"{path} does not exist: check the path (relative paths start at {Path.cwd()})"
+        ) from None
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read ({error.strerror}): check what it is and its permissions"
+        ) from None
+
+
+def _empty(path: Path) -> UserError:
+    return UserError(f"{path} is empty: give a table with a text and a label in each row")
+
+
 def csv_table(
-    data: bytes,
+    data: bytes | Path,
     source: Path | str,
     columns: Sequence[str],
     *,
@@ -159,7 +188,7 @@ def csv_table(
     Words such as ``NA`` or ``null`` are text like any other.
 
     Args:
-        data: UTF-8, with or without a byte order mark.
+        data: UTF-8, with or without a byte order mark, or the path of a file with it.
         source: what to call it in messages.
         columns: the columns to keep, in this order.
         delimiter: one character.
@@ -171,29 +200,34 @@ def csv_table(
     import pyarrow as pa
     import pyarrow.csv
 
-    text = pa.string()
-    read = pyarrow.csv.ReadOptions(
-        # One thread, so that messages name the row; blocks that a single row does not outgrow.
-        use_threads=False,
-        block_size=1 << 26,
-        column_names=None if header is None else list(header),
-    )
-    parse = pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
     convert = pyarrow.csv.ConvertOptions(
         include_columns=list(columns),
-        column_types=dict.fromkeys(columns, text),
+        column_types=dict.fromkeys(columns, pa.string()),
         strings_can_be_null=False,
     )
+
+    def stream() -> pa.NativeFile:
+        return pa.BufferReader(data) if isinstance(data, bytes) else pa.OSFile(str(data))
+
+    def parsed(*, line_is_row: bool) -> pa.Table:
+        options = _csv_options(delimiter, header, line_is_row=line_is_row)
+        return pyarrow.csv.read_csv(stream(), convert_options=convert, **options)
+
     try:
-        return pyarrow.csv.read_csv(
-            pa.BufferReader(data), read_options=read, parse_options=parse, convert_options=convert
-        )
+        # The fast way takes every line break between two blocks for the end of a row. It was
+        # right if there are as many rows as lines: a line break inside quotes gives a row less.
+        table = parsed(line_is_row=True)
+        if table.num_rows == _lines(stream()) - (header is None):
+            return table
+    except (pa.ArrowInvalid, KeyError):
+        pass  # the slow way says what is wrong
+    try:
+        return parsed(line_is_row=False)
     except (pa.ArrowInvalid, KeyError) as error:
-        _decode(data, source)
+        _decode(data if isinstance(data, bytes) else read_bytes(data), source)
         if isinstance(error, KeyError):
-            with pyarrow.csv.open_csv(
-                pa.BufferReader(data), read_options=read, parse_options=parse
-            ) as reader:
+            options = _csv_options(delimiter, header, line_is_row=False)
+            with pyarrow.csv.open_csv(stream(), **options) as reader:
                 raise _missing(source, columns, reader.schema.names) from None
         first = 0 if header else 1
         told = re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", str(error))
@@ -204,6 +238,39 @@ def csv_table(
             f" hold {'a tab' if delimiter == chr(9) else 'a comma'}, a line break or a quote, and"
             " double the quotes inside"
         ) from None
+
+
+def _csv_options(
+    delimiter: str, header: Sequence[str] | None, *, line_is_row: bool
+) -> dict[str, Any]:
+    """How to parse: with threads, or with messages that name the row."""
+    import pyarrow.csv
+
+    return {
+        "read_options": pyarrow.csv.ReadOptions(
+            use_threads=line_is_row,
+            block_size=_BLOCK if line_is_row else _LARGE_BLOCK,
+            column_names=None if header is None else list(header),
+        ),
+        "parse_options": pyarrow.csv.ParseOptions(
+            delimiter=delimiter, newlines_in_values=not line_is_row
+        ),
+    }
+
+
+def _lines(stream: pa.NativeFile) -> int:
+    """How many lines there are; -1 where some end with a carriage return and others do not."""
+    breaks = returns = 0
+    block = last = b""
+    while block := stream.read(_BLOCK):
+        bytes_ = np.frombuffer(block, np.uint8)
+        breaks += int(np.count_nonzero(bytes_ == ord("\n")))
+        if b"\r" in block:
+            returns += int(np.count_nonzero(bytes_ == ord("\r")))
+        last = block
+    if returns not in (0, breaks):
+        return -1
+    return breaks + (not last.endswith(b"\n"))
 
 
 def _json_lines(data: bytes, path: Path, columns: Sequence[str]) -> pa.Table:

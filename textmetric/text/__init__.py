@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from textmetric.text.dataset import LabelledTokens, TokenizedCorpus, tokenize_corpus, tokenize_train
+from textmetric.text.dataset import (
+    LabelledTokens,
+    TokenizedCorpus,
+    tokenize_corpus,
+    tokenize_file,
+    tokenize_train,
+)
 from textmetric.text.ragged import RaggedTokens
 from textmetric.text.tokenizer import basic_english, tokenize
 from textmetric.text.vocabulary import UNKNOWN, Vocabulary
@@ -16,5 +22,6 @@ __all__ = [
     "basic_english",
     "tokenize",
     "tokenize_corpus",
+    "tokenize_file",
     "tokenize_train",
 ]

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-from array import array
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,15 +15,17 @@ from tqdm import tqdm
 from textmetric.errors import UserError
 from textmetric.files import read_json, replacing_folder, write_json
 from textmetric.text.ragged import RaggedTokens, map_array, write_array
-from textmetric.text.tokenizer import tokenize
+from textmetric.text.tokenizer import lowered_chunks
 from textmetric.text.vocabulary import UNKNOWN, Vocabulary
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 PARTS = ("train", "validation", "test")
 # Frequencies are counted by blocks of tokens: np.bincount copies what it counts to int64.
 _TOKENS_AT_ONCE = 1 << 22
+_ROWS_AT_ONCE = 1 << 13
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,21 +189,17 @@ def tokenize_train(
     Raises:
         UserError: an argument out of range, no token at all, or an item that is no string.
     """
+    from textmetric.text.table import TokenTable, renumber
+
     # A new token gets the next number when it is first met; the numbers take their final order
-    # when all frequencies are known. 0 is <unk> in both, so a literal "<unk>" stays unknown.
-    first_met: defaultdict[str, int] = defaultdict()
-    first_met.default_factory = first_met.__len__
-    first_met[UNKNOWN] = 0
-    ids, offsets = array("i"), array("q", [0])
-    for tokens in tokenize(texts):
-        ids.extend(map(first_met.__getitem__, tokens))
-        offsets.append(len(ids))
-    rows = RaggedTokens(np.frombuffer(ids, np.int32), np.frombuffer(offsets, np.int64))
-    counts = token_counts(rows, len(first_met))
-    vocabulary = Vocabulary.build(
-        dict(zip(first_met, counts.tolist(), strict=True)), min_freq=min_freq, max_size=max_size
+    # when all frequencies are known. 0 is <unk> in both, so a literal "<unk>" is dropped.
+    table = TokenTable([UNKNOWN])
+    rows = RaggedTokens.joined(table.rows(lowered, grow=True) for lowered in lowered_chunks(texts))
+    vocabulary, new_ids = Vocabulary.ranked(
+        table.tokens(), table.counts, min_freq=min_freq, max_size=max_size
     )
-    return vocabulary, rows.remap(renumbering(first_met, vocabulary))
+    kept = renumber(rows.ids, rows.offsets, new_ids)
+    return vocabulary, RaggedTokens(rows.ids[:kept], rows.offsets)
 
 
 def tokenize_corpus(
@@ -229,36 +225,144 @@ def tokenize_corpus(
         UserError: no train row, a row without text or label, an unknown part, an argument out
             of range, or no token is left.
     """
-    part_of_row = frame["split"].to_numpy()
-    strangers = sorted({str(part) for part in set(part_of_row) - set(PARTS)})
+    import pandas as pd
+
+    missing = np.flatnonzero(frame["label"].isna().to_numpy())
+    part_codes, parts = pd.factorize(frame["split"])
+    label_codes, labels = pd.factorize(frame["label"].astype(str))
+    label_codes[missing] = -1
+
+    def texts(wanted: NDArray[np.bool_]) -> Iterator[str]:
+        for start in range(0, len(frame), _ROWS_AT_ONCE):
+            block = frame["text"].iloc[start : start + _ROWS_AT_ONCE].to_numpy(dtype=object)
+            yield from block[wanted[start : start + _ROWS_AT_ONCE]]
+
+    return _tokenized(
+        _Column(list(map(str, parts)), part_codes),
+        _Column(list(map(str, labels)), label_codes),
+        texts,
+        min_freq=min_freq,
+        max_size=max_size,
+        progress=progress,
+    )
+
+
+def tokenize_file(
+    path: str | os.PathLike[str],
+    *,
+    min_freq: int = 1,
+    max_size: int | None = None,
+    progress: bool = True,
+) -> TokenizedCorpus:
+    """Tokenise a corpus as :func:`tokenize_corpus` does, from a file, a block of it at a time.
+
+    Args:
+        path: a parquet file with the columns ``text``, ``label`` and ``split``, all strings. Each
+            row group is held in memory while it is read.
+        min_freq: as of :func:`tokenize_corpus`.
+        max_size: as of :func:`tokenize_corpus`.
+        progress: show a progress bar.
+
+    Raises:
+        UserError: the file is missing or no such table, or as :func:`tokenize_corpus`.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    try:
+        file = pyarrow.parquet.ParquetFile(path)
+        about = file.read(columns=["split", "label"])
+        parts, labels = (_column(about[name].combine_chunks()) for name in ("split", "label"))
+        if "text" not in file.schema_arrow.names:
+            raise KeyError("text")
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: run stages.download first (dvc repro)") from None
+    except (pa.ArrowException, KeyError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"{path} cannot be read as a parquet table with the columns text, label and split "
+            f"({reason}): write it again (dvc repro)"
+        ) from None
+
+    def texts(wanted: NDArray[np.bool_]) -> Iterator[str]:
+        first = 0
+        for group in range(file.num_row_groups):
+            last = first + file.metadata.row_group(group).num_rows
+            if wanted[first:last].any():
+                for batch in file.iter_batches(_ROWS_AT_ONCE, [group], columns=["text"]):
+                    mask = pa.array(wanted[first : first + len(batch)])
+                    yield from batch.column(0).filter(mask).to_pylist()
+                    first += len(batch)
+            first = last
+
+    return _tokenized(parts, labels, texts, min_freq=min_freq, max_size=max_size, progress=progress)
+
+
+class _Column(NamedTuple):
+    """The values of a column of strings.
+
+    Attributes:
+        names: each different one, in any order.
+        codes: (n,) the place of each row's value in ``names``, -1 where it is missing.
+    """
+
+    names: list[str]
+    codes: NDArray[np.integer]
+
+
+def _column(values: pa.Array) -> _Column:
+    encoded = values.dictionary_encode()
+    return _Column(
+        list(map(str, encoded.dictionary.to_pylist())),
+        encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False),
+    )
+
+
+def _tokenized(
+    parts: _Column,
+    labels: _Column,
+    texts: Callable[[NDArray[np.bool_]], Iterable[str]],
+    *,
+    min_freq: int,
+    max_size: int | None,
+    progress: bool,
+) -> TokenizedCorpus:
+    """See :func:`tokenize_corpus`; ``texts`` gives those of the rows where its argument is true."""
+    strangers = sorted({*parts.names, *["nan"] * bool((parts.codes < 0).any())} - set(PARTS))
     if strangers:
         raise UserError(
             f"column split holds {strangers[0]!r}, expected {', '.join(PARTS)}: rename it"
         )
-    if not (part_of_row == "train").any():
+    if "train" not in parts.names:
         raise UserError("the corpus has no train row: give it some, or lower data.validation")
-    missing = np.flatnonzero(frame["label"].isna().to_numpy())
+    missing = np.flatnonzero(labels.codes < 0)
     if missing.size:
         raise UserError(f"row {missing[0]} (counted from 0) has no label: fill or drop it")
-    categories = frame["label"].astype(str).astype("category").cat
-    label_names = [str(name) for name in categories.categories]
-    codes: NDArray[np.int32] = categories.codes.to_numpy().astype(np.int32)
+    order = sorted(range(len(labels.names)), key=labels.names.__getitem__)
+    codes = np.argsort(order).astype(np.int32)[labels.codes]
+    rows = {
+        part: parts.codes == (parts.names.index(part) if part in parts.names else -1)
+        for part in PARTS
+    }
 
-    def texts(part: str) -> Iterable[str]:
-        of_part: pd.Series[str] = frame["text"][part_of_row == part]
-        return tqdm(of_part, desc=f"tokenize {part}", unit=" texts", disable=not progress)
+    def of_part(part: str) -> Iterable[str]:
+        bar: Iterable[str] = tqdm(
+            texts(rows[part]),
+            desc=f"tokenize {part}",
+            total=int(np.count_nonzero(rows[part])),
+            unit=" texts",
+            disable=not progress,
+        )
+        return bar
 
-    def labels(part: str) -> NDArray[np.int32]:
-        chosen: NDArray[np.int32] = codes[part_of_row == part]
-        return chosen
-
-    vocabulary, train = tokenize_train(texts("train"), min_freq=min_freq, max_size=max_size)
+    vocabulary, train = tokenize_train(of_part("train"), min_freq=min_freq, max_size=max_size)
+    validation, test = (vocabulary.encode(of_part(part)) for part in PARTS[1:])
     return TokenizedCorpus(
         vocabulary,
-        label_names,
-        train=LabelledTokens(train, labels("train")),
-        validation=LabelledTokens(vocabulary.encode(texts("validation")), labels("validation")),
-        test=LabelledTokens(vocabulary.encode(texts("test")), labels("test")),
+        [labels.names[label] for label in order],
+        train=LabelledTokens(train, codes[rows["train"]]),
+        validation=LabelledTokens(validation, codes[rows["validation"]]),
+        test=LabelledTokens(test, codes[rows["test"]]),
     )
 
 
@@ -268,12 +372,6 @@ def token_counts(tokens: RaggedTokens, size: int) -> NDArray[np.int64]:
     for first in range(0, tokens.ids.size, _TOKENS_AT_ONCE):
         counts += np.bincount(tokens.ids[first : first + _TOKENS_AT_ONCE], minlength=size)
     return counts
-
-
-def renumbering(tokens: Iterable[str], vocabulary: Vocabulary) -> NDArray[np.int32]:
-    """The id in ``vocabulary`` of each of ``tokens``, 0 for unknown: for RaggedTokens.remap."""
-    get = vocabulary.ids.get
-    return np.fromiter((get(token, 0) for token in tokens), np.int32)
 
 
 def _check_range(path: Path, ids: NDArray[np.integer], low: int, end: int) -> None:

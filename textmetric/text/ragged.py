@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from array import array
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,6 +60,19 @@ class RaggedTokens:
     def lengths(self) -> NDArray[np.int64]:
         """(n,) int64, the number of tokens of each row; 0 for a row without a known token."""
         return np.diff(self.offsets)
+
+    @classmethod
+    def joined(cls, blocks: Iterable[tuple[NDArray[np.int32], NDArray[np.int64]]]) -> RaggedTokens:
+        """Put blocks of rows one after another, in arrays that grow: none is copied twice.
+
+        Args:
+            blocks: ids and offsets of each, as of a RaggedTokens.
+        """
+        ids, offsets = array("i"), array("q", [0])
+        for more, ends in blocks:
+            offsets.frombytes((ends[1:] + len(ids)).view(np.uint8).data)
+            ids.frombytes(more.view(np.uint8).data)
+        return cls(np.frombuffer(ids, np.int32), np.frombuffer(offsets, np.int64))
 
     def take(self, rows: ArrayLike) -> RaggedTokens:
         """Copy the given rows, in the given order; a row may be asked for more than once.

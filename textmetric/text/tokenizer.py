@@ -6,6 +6,13 @@ from collections.abc import Iterable, Iterator
 
 from textmetric.errors import UserError
 
+BETWEEN = "A"
+"""Stands between two texts in lower case: a capital is in neither, and no rule reaches across."""
+
+# A replacement costs less for a chunk than for each of its texts, and what a chunk becomes should
+# stay in the processor's cache until it has its ids.
+_CHARACTERS_AT_ONCE = 1 << 14
+
 
 def basic_english(text: str) -> list[str]:
     """Split ``text`` into the tokens that torchtext 0.6.0's ``basic_english`` gives.
@@ -20,14 +27,58 @@ def basic_english(text: str) -> list[str]:
     Returns:
         The tokens. None is empty or holds white space in the sense of ``str.split``.
     """
+    return spaced(text.lower()).split()
+
+
+def tokenize(texts: Iterable[str]) -> Iterator[list[str]]:
+    """Yield the :func:`basic_english` tokens of each text.
+
+    Raises:
+        UserError: ``texts`` is a single string, or an item is no string (a missing value, say).
+    """
+    for lowered in lowered_chunks(texts):
+        yield from split_chunk(lowered)
+
+
+def split_chunk(lowered: list[str]) -> Iterator[list[str]]:
+    """The tokens of each of some texts in lower case, at least one."""
+    return map(str.split, spaced(BETWEEN.join(lowered)).split(BETWEEN))
+
+
+def lowered_chunks(texts: Iterable[str]) -> Iterator[list[str]]:
+    """Yield the texts in lower case, as many at a time as make some ten thousand characters.
+
+    Raises:
+        UserError: ``texts`` is a single string, or an item is no string.
+    """
+    if isinstance(texts, str):
+        raise UserError("texts is one string, expected a list of strings: write [text]")
+    chunk: list[str] = []
+    characters = 0
+    for row, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise UserError(
+                f"text {row} (counted from 0) is {text!r} of type {type(text).__name__}, "
+                "expected a string: drop or fill rows without text"
+            )
+        chunk.append(text.lower())
+        characters += len(text)
+        if characters >= _CHARACTERS_AT_ONCE:
+            yield chunk
+            chunk, characters = [], 0
+    if chunk:
+        yield chunk
+
+
+def spaced(lowered: str) -> str:
+    """Set the tokens of a text in lower case apart, so that ``str.split`` finds them."""
     # torchtext runs these substitutions as regular expressions, all of them literals: str.replace
     # in the same order gives the same string. The order matters: a quote vanishes before <br />
     # is looked for (so <"br /> is a break), a dot is set apart before (so <br./> is none).
     # torchtext's last step, \s+ to one space, changes nothing for str.split: both know the same
     # white space.
     return (
-        text.lower()
-        .replace("'", " '  ")
+        lowered.replace("'", " '  ")
         .replace('"', "")
         .replace(".", " . ")
         .replace("<br />", " ")
@@ -38,22 +89,4 @@ def basic_english(text: str) -> list[str]:
         .replace("?", " ? ")
         .replace(";", " ")
         .replace(":", " ")
-        .split()
     )
-
-
-def tokenize(texts: Iterable[str]) -> Iterator[list[str]]:
-    """Yield the :func:`basic_english` tokens of each text, one text at a time.
-
-    Raises:
-        UserError: ``texts`` is a single string, or an item is no string (a missing value, say).
-    """
-    if isinstance(texts, str):
-        raise UserError("texts is one string, expected a list of strings: write [text]")
-    for row, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise UserError(
-                f"text {row} (counted from 0) is {text!r} of type {type(text).__name__}, "
-                "expected a string: drop or fill rows without text"
-            )
-        yield basic_english(text)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
-from array import array
-from collections.abc import Iterable, Mapping
-from itertools import islice
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate, chain, islice
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from textmetric.errors import UserError
 from textmetric.files import replacing_file
 from textmetric.text.ragged import RaggedTokens
-from textmetric.text.tokenizer import tokenize
+from textmetric.text.tokenizer import lowered_chunks, split_chunk
 
 UNKNOWN = "<unk>"
+
+# From so many chunks on the compiled table is worth its import and its own building.
+_FEW_CHUNKS = 64
 
 
 class Vocabulary:
@@ -72,23 +75,61 @@ class Vocabulary:
         Raises:
             UserError: an argument out of range, or no token is left.
         """
+        return cls.ranked(
+            list(counts),
+            np.fromiter(counts.values(), np.int64),
+            min_freq=min_freq,
+            max_size=max_size,
+        )[0]
+
+    @classmethod
+    def ranked(
+        cls,
+        tokens: Sequence[str],
+        counts: NDArray[np.int64],
+        *,
+        min_freq: int = 1,
+        max_size: int | None = None,
+    ) -> tuple[Vocabulary, NDArray[np.int32]]:
+        """Like :meth:`build`, and tell where the tokens went.
+
+        Args:
+            tokens: n different ones.
+            counts: (n,) how often each occurs, 0 or more.
+            min_freq: see :meth:`build`.
+            max_size: see :meth:`build`.
+
+        Returns:
+            The vocabulary; (n,) int32, the id in it of each of ``tokens``, 0 for unknown: for
+            :meth:`RaggedTokens.remap`.
+
+        Raises:
+            UserError: as :meth:`build`.
+        """
         if min_freq < 1:
             raise UserError(f"data.min_freq is {min_freq}, expected 1 or more: 1 keeps all tokens")
         if max_size is not None and max_size < 1:
             raise UserError(
                 f"data.max_size is {max_size}, expected 1 or more: null keeps all tokens"
             )
-        known = [token for token, count in counts.items() if count >= min_freq and token != UNKNOWN]
-        if not known:
-            most = max(counts.values(), default=0)
+        alphabet = np.array(sorted(range(len(tokens)), key=tokens.__getitem__), np.int64)
+        known = alphabet[counts[alphabet] >= min_freq]
+        known = known[np.argsort(-counts[known], kind="stable")]
+        ordered = [tokens[place] for place in known.tolist()]
+        if UNKNOWN in ordered:
+            known = np.delete(known, ordered.index(UNKNOWN))
+            ordered.remove(UNKNOWN)
+        if not ordered:
+            most = int(counts.max(initial=0))
             if most == 0:
                 raise UserError("the train texts hold no token: give texts with words")
             raise UserError(
                 f"data.min_freq is {min_freq}, but no token occurs more than {most} times in the "
                 "train texts: lower it"
             )
-        known.sort(key=lambda token: (-counts[token], token))
-        return cls([UNKNOWN, *islice(known, max_size)])
+        new_ids = np.zeros(len(tokens), np.int32)
+        new_ids[known[:max_size]] = np.arange(1, len(known[:max_size]) + 1)
+        return cls([UNKNOWN, *ordered[:max_size]]), new_ids
 
     def encode(self, texts: Iterable[str]) -> RaggedTokens:
         """Tokenise texts and give the ids of their known tokens; unknown ones are dropped.
@@ -98,13 +139,24 @@ class Vocabulary:
         Raises:
             UserError: ``texts`` is a single string, or an item is no string.
         """
-        get = self.ids.get
-        ids, offsets = array("i"), array("q", [0])
-        for tokens in tokenize(texts):
-            # filter(None, ...) drops None, an unknown token, and 0, a literal "<unk>".
-            ids.extend(filter(None, map(get, tokens)))
-            offsets.append(len(ids))
-        return RaggedTokens(np.frombuffer(ids, np.int32), np.frombuffer(offsets, np.int64))
+        chunks = lowered_chunks(texts)
+        first = list(islice(chunks, _FEW_CHUNKS))
+        if len(first) < _FEW_CHUNKS:
+            return RaggedTokens.joined(map(self._encoded, first))
+        # Not above: who reads a model for a few texts needs no compiler.
+        from textmetric.text.table import TokenTable
+
+        table = TokenTable(self.tokens)
+        return RaggedTokens.joined(
+            table.rows(lowered, grow=False) for lowered in chain(first, chunks)
+        )
+
+    def _encoded(self, lowered: list[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """What ``TokenTable.rows`` gives, by the dictionary."""
+        # filter(None, ...) drops None, an unknown token, and 0, a literal "<unk>".
+        rows = [list(filter(None, map(self.ids.get, row))) for row in split_chunk(lowered)]
+        offsets = np.fromiter(accumulate(map(len, rows), initial=0), np.int64)
+        return np.fromiter(chain.from_iterable(rows), np.int32, offsets[-1]), offsets
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one token a line, UTF-8, in the order of the ids."""
