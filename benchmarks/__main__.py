@@ -48,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     )
     told = "; ".join(f"{name}: {what}" for name, what in PARTS.items())
     made.add_argument("parts", nargs="*", metavar="PART", help=f"which, default all. {told}")
+    made.add_argument("--only", metavar="WORDS", help="cases whose name has these words alone")
     made.add_argument("--quick", action="store_true", help="small sizes, for a first look")
     made.add_argument("--rounds", type=int, help="timed pairs of a case (5, with --quick 2)")
     made.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
@@ -81,6 +82,8 @@ def main(words: Sequence[str] | None = None) -> list[dict[str, Any]]:
     for part in arguments.parts or PARTS:
         try:
             for case in importlib.import_module(f"benchmarks.{part}").cases(options):
+                if arguments.only is not None and arguments.only not in case.case:
+                    continue
                 found.append(rounds.record(case, rounds.measure(case, options.rounds)))
                 print(rounds.line(found[-1]), flush=True)
                 if arguments.json is not None:  # a long run that is left keeps what it has
