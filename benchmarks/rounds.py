@@ -144,7 +144,8 @@ def measure(case: Case, rounds: int) -> Timing:
     memory = [found for _, found in warm]
     del results, warm  # or their memory would count as resident before
     seconds: list[list[float]] = [[] for _ in sides]
-    with threads(case.threads):  # again: the warm-up may have loaded libraries
+    # Again: the warm-up may have loaded libraries.
+    with threads(case.threads), _small_heap():
         for _ in range(1 if case.long else rounds):
             for side, spent in zip(sides, seconds, strict=True):
                 spent.append(_seconds(side, case.calls))
@@ -163,6 +164,17 @@ def _seconds(side: Side, calls: int) -> float:
     for _ in range(calls):
         side()
     return (time.perf_counter() - started) / calls
+
+
+@contextmanager
+def _small_heap() -> Iterator[None]:
+    """Keep what is loaded now, of every peer at once, out of the garbage collections of a side."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 @contextmanager
