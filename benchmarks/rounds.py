@@ -239,7 +239,7 @@ class _Children:
     """Watches the memory of this process and of those it starts, while there are any.
 
     Attributes:
-        growth: MiB above what this process had at the beginning; 0 if it started none.
+        growth: MiB above what they had at the beginning; 0 if there never was one.
     """
 
     def __init__(self) -> None:
@@ -249,7 +249,8 @@ class _Children:
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> _Children:
-        self._before = self._mib([self._process])
+        # Some wait for work since long ago, such as joblib's: they count on both sides.
+        self._before = self._mib([self._process, *self._process.children(recursive=True)])
         self._thread.start()
         return self
 

@@ -33,15 +33,17 @@ def cases(options: Options) -> Iterator[Case]:
     """A stage each, then the pipeline."""
     for stage in QUICK_STAGES if options.quick else STAGES:
         module = f"stages.{stage}"
-        imports, slowest = import_times(module)
-        needs_torch = python(f"import sys, {module}; print('torch' in sys.modules)") == "True\n"
+        imports = import_times(module)
+        slowest = sorted(imports, key=lambda name: -imports[name])[:NAMED]
+        told = ", ".join(f"{name} {duration(imports[name])}" for name in slowest)
+        needs_torch = "torch" in imports
         yield Case(
             "startup",
             f"python -c 'import {module}'",
             partial(python, f"import {module}"),
             "import torch" if needs_torch else "",
             partial(python, "import torch") if needs_torch else None,
-            note=f"imports alone {duration(imports)}; most of it {slowest}",
+            note=f"imports alone {duration(sum(imports.values()))}; most of it {told}",
             long=options.quick,
         )
     with tempfile.TemporaryDirectory() as folder:
@@ -62,12 +64,8 @@ def repro(clone: Path) -> None:
         raise RuntimeError(f"dvc repro had something to do: {told}")
 
 
-def import_times(module: str) -> tuple[float, str]:
-    """Seconds that Python itself counts for a module's imports, and the packages they go to.
-
-    Returns:
-        The sum; the slowest packages with the seconds spent in their own modules.
-    """
+def import_times(module: str) -> dict[str, float]:
+    """Seconds that Python itself counts in the own modules of each package that is imported."""
     told = subprocess.run(
         [sys.executable, "-X", "importtime", "-c", f"import {module}"],
         cwd=ROOT,
@@ -78,10 +76,9 @@ def import_times(module: str) -> tuple[float, str]:
     own: Counter[str] = Counter()
     for line in told.splitlines():
         microseconds, _, name = line.removeprefix("import time:").split("|")
-        if microseconds.strip().isdecimal():
+        if microseconds.strip().isdecimal():  # the first line names the columns
             own[name.strip().split(".")[0]] += int(microseconds)
-    slowest = ", ".join(f"{name} {duration(n / 1e6)}" for name, n in own.most_common(NAMED))
-    return own.total() / 1e6, slowest
+    return {name: spent / 1e6 for name, spent in own.items()}
 
 
 def finished_pipeline(clone: Path) -> str:

@@ -29,7 +29,7 @@ from torchtext.data.utils import get_tokenizer
 from torchtext.vocab import Vocab
 
 from benchmarks.corpora import texts
-from benchmarks.rounds import Case, Options, Side
+from benchmarks.rounds import Case, Options
 from textmetric.arm import train_arm
 from textmetric.batching import BatchSampler
 from textmetric.encoder import Encoder
@@ -39,7 +39,9 @@ from textmetric.params import Model, Train
 from textmetric.text import LabelledTokens, TokenizedCorpus, tokenize_corpus, tokenize_train
 from textmetric.training import Epoch, fit
 
-ROWS, QUICK_ROWS = 120_000, 600  # of a table of texts: as many as AG_NEWS has
+ROWS = 120_000  # of a table of texts: as many as AG_NEWS has
+DOCSTRINGS, QUICK_ROWS = 20_000, 600
+MANY = 50_000  # trained on so many texts, the tutorial's loop takes minutes
 DIM, BATCH = 32, 64
 SAME_LOSS = 0.02
 """Two epochs that do the same differ by rounding alone, which a miner's choices carry on."""
@@ -48,21 +50,21 @@ CELLS: tuple[tuple[Family, str, str], ...] = (
     ("metric", "triplet", "balanced"),
 )
 Accuracy = Callable[[], float]
-PREPARE = f"""
+PREPARE = """
 from textmetric.encoder import Encoder
 from textmetric.losses import build
 from textmetric.params import Train
 from textmetric.training import prepare
 
-for family, name, _ in {CELLS}:
-    prepare(Encoder(2, {DIM}), build(family, {{"name": name}}, dim={DIM}, classes=2), Train())
+for family, name, _ in {cells}:
+    prepare(Encoder(2, 32), build(family, {{"name": name}}, dim=32, classes=2), Train())
 """
 
 
 def cases(options: Options) -> Iterator[Case]:
     """Epochs, then whole jobs, then compilation."""
     warnings.filterwarnings("ignore", "Sparse invariant checks")  # of torch.optim.Adagrad
-    rows = QUICK_ROWS if options.quick else ROWS if options.texts else None
+    rows = QUICK_ROWS if options.quick else ROWS if options.texts else DOCSTRINGS
     some, labels = texts(options, rows)
     yield from epochs(some, labels)
     part = np.random.default_rng(0).choice(
@@ -73,7 +75,7 @@ def cases(options: Options) -> Iterator[Case]:
     with tempfile.TemporaryDirectory() as folder:
         corpus = tokenize_corpus(frame, progress=False)
         yield from whole_jobs(corpus, Path(folder), options.quick)
-    yield from compilation()
+    yield from compilation(options.quick)
 
 
 def epochs(some: list[str], labels: npt.NDArray[np.int32]) -> Iterator[Case]:
@@ -281,14 +283,14 @@ def against_the_tutorial(frame: pd.DataFrame, many: int) -> Iterator[Case]:
             partial(tutorial.train, 1),
             goal=1 / 30 if tutorial is dense else None,
             note="theirs tokenises and looks up in every batch; ours did so once, not counted here",
-            long=len(trained) > 10_000,
+            long=len(trained) > MANY,
         )
     yield made(
         f"from raw texts: tokens, vocabulary and {many} epochs of cross_entropy, {size}",
         ours_whole,
         "the tutorial's loop with sparse=True",
         partial(sparse.whole, many),
-        long=len(trained) > 10_000,
+        long=len(trained) > MANY,
     )
 
 
@@ -353,12 +355,13 @@ def whole_jobs(corpus: TokenizedCorpus, folder: Path, quick: bool) -> Iterator[C
     )
 
 
-def compilation() -> Iterator[Case]:
+def compilation(quick: bool) -> Iterator[Case]:
     """What the first training on a machine pays, and every later one."""
+    cells = CELLS[:1] if quick else CELLS
 
     def run(cache: str) -> None:
         subprocess.run(
-            [sys.executable, "-c", PREPARE],
+            [sys.executable, "-c", PREPARE.format(cells=cells)],
             cwd=Path(__file__).parents[1],
             env=os.environ | {"NUMBA_CACHE_DIR": cache},
             check=True,
@@ -368,7 +371,7 @@ def compilation() -> Iterator[Case]:
         with tempfile.TemporaryDirectory() as cache:
             run(cache)
 
-    what = "a process that starts to train, cross_entropy and triplet"
+    what = f"a process that starts to train {' and '.join(name for _, name, _ in cells)}"
     yield Case("training", f"{what}: nothing is compiled yet", first, long=True)
     with tempfile.TemporaryDirectory() as cache:
         yield Case(
@@ -376,10 +379,6 @@ def compilation() -> Iterator[Case]:
             f"{what}: compiled before",
             partial(run, cache),
             "the import of torch and numba alone",
-            side_of("import torch, numba"),
+            partial(subprocess.run, [sys.executable, "-c", "import torch, numba"], check=True),
+            long=quick,
         )
-
-
-def side_of(code: str) -> Side:
-    """A process that runs a line of Python."""
-    return partial(subprocess.run, [sys.executable, "-c", code], check=True)
