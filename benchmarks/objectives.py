@@ -21,9 +21,8 @@ from typing import Any
 import torch
 from pytorch_metric_learning import distances, losses, miners, reducers
 
-from benchmarks.rounds import Case, Options
+from benchmarks.rounds import Case, Options, peak_memory
 from studies.command import title
-from studies.trials import forget_peak, peak_mib
 from textmetric.losses import OBJECTIVES, Objective, build, family_of
 
 ROWS, MANY_ROWS, DIM, CLASSES = 64, 1024, 32, 4
@@ -128,16 +127,19 @@ def compiled_step(objective: Objective, rows: int) -> Callable[[], object] | Non
     return partial(objective.loss_and_gradient, *arrays, values)
 
 
-def growth(make: Callable[[], Any], rows: int, views: int) -> float:
-    """MiB that one loss with its gradient takes, in a process of its own; inf if too much."""
+def growth(make: Callable[[], Any], rows: int, views: int) -> float | None:
+    """MiB that one loss with its gradient takes, in a process of its own; inf if too much.
+
+    None where the system does not tell.
+    """
     context: Any = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=measure_growth, args=(make, rows, views, sender))
     process.start()
     sender.close()
-    found = receiver.recv()
+    found: float | None = receiver.recv()
     process.join()
-    return float(found)
+    return found
 
 
 def measure_growth(make: Callable[[], Any], rows: int, views: int, sender: Connection) -> None:
@@ -146,14 +148,10 @@ def measure_growth(make: Callable[[], Any], rows: int, views: int, sender: Conne
     many = batch(rows, views)
     limit = address_space() + MOST_MIB * 2**20
     resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
-    forget_peak()
-    before = peak_mib()
     try:
-        step(loss, *many)
+        sender.send(peak_memory(partial(step, loss, *many))[1])
     except (MemoryError, RuntimeError):  # torch's own error for want of memory
         sender.send(math.inf)
-    else:
-        sender.send(peak_mib() - before)
 
 
 def address_space() -> int:
@@ -166,7 +164,7 @@ def address_space() -> int:
 
 
 def cases(options: Options) -> Iterator[Case]:
-    """A case an objective and way; those with a counterpart first made by autograd, as theirs."""
+    """Each objective by autograd, as its counterpart is, and compiled if training has it so."""
     warnings.filterwarnings("ignore", module="pytorch_metric_learning")
     known = {settings["name"] for settings, _ in COUNTERPARTS}
     found: list[tuple[dict[str, Any], Callable[[], Loss] | None]] = [*COUNTERPARTS]

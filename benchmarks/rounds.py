@@ -62,7 +62,8 @@ class Case:
         part: the module of this folder that has the case.
         case: what is done, with its sizes.
         ours: our way.
-        peer: what ``theirs`` is; empty if there is none.
+        peer: what ``theirs`` is; empty if there is none. It may be named though it is not run, with
+            a note that says why.
         theirs: the other way, None where there is nothing to compare with: ratios are then null.
         goal: the largest ratio ours / theirs we accept.
         note: what else must be said: what is excluded, what differs.

@@ -41,7 +41,6 @@ from textmetric.training import Epoch, fit
 
 ROWS = 120_000  # of a table of texts: as many as AG_NEWS has
 DOCSTRINGS, QUICK_ROWS = 20_000, 600
-MANY = 50_000  # trained on so many texts, the tutorial's loop takes minutes
 DIM, BATCH = 32, 64
 SAME_LOSS = 0.02
 """Two epochs that do the same differ by rounding alone, which a miner's choices carry on."""
@@ -283,14 +282,12 @@ def against_the_tutorial(frame: pd.DataFrame, many: int) -> Iterator[Case]:
             partial(tutorial.train, 1),
             goal=1 / 30 if tutorial is dense else None,
             note="theirs tokenises and looks up in every batch; ours did so once, not counted here",
-            long=len(trained) > MANY,
         )
     yield made(
         f"from raw texts: tokens, vocabulary and {many} epochs of cross_entropy, {size}",
         ours_whole,
         "the tutorial's loop with sparse=True",
         partial(sparse.whole, many),
-        long=len(trained) > MANY,
     )
 
 
