@@ -199,7 +199,7 @@ def cases(options: Options) -> Iterator[Case]:
             f"{title(settings)}, by autograd",
             partial(step, objective, *batch(ROWS, views)),
             memory=memory,
-            note=f"memory is that of {rows:,} rows, {MOST_MIB:,} MiB allowed",
+            note=f"memory of {rows:,} rows, {MOST_MIB:,} MiB allowed",
         )
         if (call := compiled_step(objective, ROWS)) is not None:
             yield made(f"{title(settings)}, compiled", call, memory=lambda: (None, None))

@@ -28,10 +28,10 @@ from textmetric.files import read_json, replacing_file
 BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
 """What stands between these lines of a page is written by this program."""
 HEAD = (
-    "| what | ours | peer | its time | ratio (least–most) | goal | memory, ours and peer's | |\n"
+    "| what | ours | peer | its time | ratio (least–most) | goal | memory, ours, peer's | notes |\n"
     "|:--|--:|:--|--:|--:|--:|--:|:--|"
 )
-_LINE, _NAME = 0.34, 62  # inches a case, letters a line of its name
+_LINE, _NAME = 0.34, 76  # inches a case, letters a line of its name
 Record = dict[str, Any]
 
 
@@ -135,10 +135,7 @@ def picture(path: Path, records: Sequence[Record]) -> None:
                     markeredgewidth=2,
                     color=SCARCE if missed else "black",
                 )
-        names = [f"{record['case']}  /  {record['peer']}" for record in shown]
-        axis.set_yticks(
-            range(len(shown)), [textwrap.fill(name, _NAME) for name in names], fontsize=7
-        )
+        axis.set_yticks(range(len(shown)), [_label(record) for record in shown], fontsize=6.5)
         axis.set_ylim(len(shown) - 0.5, -0.5)
         axis.set_xscale("log")
         axis.set_xlabel("seconds, ours / the peer's (left of 1: ours is faster)")
@@ -154,6 +151,11 @@ def picture(path: Path, records: Sequence[Record]) -> None:
         goal: dict[str, Any] = {"linestyle": "", "marker": "|", "markersize": 11}
         entries.append(Line2D([], [], color="black", markeredgewidth=2, label="goal", **goal))
         figure.legend(handles=entries, loc="outside lower center", ncols=5)
+
+
+def _label(record: Record) -> str:
+    texts = (record["case"], f"against {record['peer']}")
+    return "\n".join(textwrap.fill(text, _NAME, break_on_hyphens=False) for text in texts)
 
 
 def fill(page: str, tables: str, name: str) -> str:

@@ -272,21 +272,21 @@ def against_the_tutorial(frame: pd.DataFrame, many: int) -> Iterator[Case]:
     size = f"{len(trained):,} texts"
     for tutorial, name in (
         (dense, "the loop of PyTorch's torchtext tutorial"),
-        (sparse, "the same with sparse=True, not clipped"),
+        (sparse, "the tutorial's loop with sparse=True, not clipped"),
     ):
         tutorial.build_vocabulary()
         yield made(
-            f"an epoch of cross_entropy as a study pays it, tokenised before, {size}",
+            f"an epoch of cross_entropy, tokenised before, {size}",
             partial(fitted, vocabulary, tokens, 1),
             name,
             partial(tutorial.train, 1),
             goal=1 / 30 if tutorial is dense else None,
-            note="theirs tokenises and looks up in every batch; ours did so once, not counted here",
+            note="theirs tokenises in every batch; ours did once for all epochs, not counted here",
         )
     yield made(
-        f"from raw texts: tokens, vocabulary and {many} epochs of cross_entropy, {size}",
+        f"tokens, vocabulary and {many} epochs of cross_entropy, {size}",
         ours_whole,
-        "the tutorial's loop with sparse=True",
+        "the tutorial's loop with sparse=True, not clipped",
         partial(sparse.whole, many),
     )
 
