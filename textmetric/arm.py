@@ -9,6 +9,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,10 @@ from textmetric.text import TokenizedCorpus
 from textmetric.training import one_thread, prepare, train
 
 Path_ = str | os.PathLike[str]
+
+# A process trains or embeds several times from the same texts, which none of them changes. Who
+# starts such jobs clears it first: the folder may have been written anew.
+_corpus = lru_cache(maxsize=1)(TokenizedCorpus.load)
 
 
 def train_arms(
@@ -66,6 +71,7 @@ def train_arms(
         UserError: see :func:`textmetric.training.train`.
     """
     started = time.perf_counter()
+    _corpus.cache_clear()
     device = choose_device(settings.device)
     prepare(
         Encoder(2, model.dim, model.layer).to(device),
@@ -112,7 +118,7 @@ def _train_seed(
     job: dict[str, Any], tick: Callable[[], None]
 ) -> tuple[list[dict[str, float]], dict[str, Any]]:
     folder, split = job.pop("folder"), job.pop("split")
-    trained, curve, seconds = train(TokenizedCorpus.load(split), tick=tick, **job)
+    trained, curve, seconds = train(_corpus(split), tick=tick, **job)
     trained.save(folder)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     cost = {
@@ -162,6 +168,7 @@ def embed_arms(
         label: what stands before the progress bar.
         progress: whether to show it.
     """
+    _corpus.cache_clear()
     jobs = [
         (os.fspath(split), Path(models, *arm.split("_", 1), f"seed-{seed}"), neighbours)
         for arm in arms
@@ -178,7 +185,7 @@ def embed_arms(
 
 def _embed(job: tuple[str, Path, int], tick: Callable[[], None]) -> dict[str, npt.NDArray[Any]]:
     split, folder, neighbours = job
-    corpus, model = TokenizedCorpus.load(split), TrainedModel.load(folder)
+    corpus, model = _corpus(split), TrainedModel.load(folder)
     with one_thread():
         embeddings = model.embed(corpus.test.tokens)
         results: dict[str, npt.NDArray[Any]] = {"embeddings": embeddings}

@@ -373,7 +373,7 @@ def _measure(encoder: Encoder, head: TransferHead, part: LabelledTokens) -> tupl
         return float(loss), float((logits.argmax(dim=1) == labels).float().mean())
 
 
-# A dozen trainings start from each; neither changes what it reads.
+# A dozen trainings start from each, and none changes it. Cleared before: the files may be new.
 _target = lru_cache(maxsize=1)(TokenizedCorpus.load)
 
 
@@ -413,6 +413,8 @@ def finetune_seeds(
     """
     if init not in INITS:
         raise unknown_name("init", init, INITS)
+    _target.cache_clear()
+    _source.cache_clear()
     device = choose_device(train.device)
     jobs = [
         {
