@@ -7,6 +7,8 @@ does without torch.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import math
 import multiprocessing
 import resource
@@ -117,24 +119,32 @@ def step(loss: Any, embeddings: torch.Tensor, labels: torch.Tensor) -> None:
     loss(embeddings, labels).backward()
 
 
-def compiled_step(objective: Objective, rows: int) -> Callable[[], object] | None:
-    """The objective's own gradient, if it has one for its settings."""
-    embeddings, labels = batch(rows)
-    arrays = embeddings.detach().numpy(), labels.numpy()
+def compiled_step(objective: Objective, embeddings: torch.Tensor, labels: torch.Tensor) -> object:
+    """The objective's own gradient; None if it has none for its settings."""
     values = [parameter.detach().numpy() for parameter in objective.parameters()]
-    if objective.loss_and_gradient(*arrays, values) is None:
-        return None
-    return partial(objective.loss_and_gradient, *arrays, values)
+    return objective.loss_and_gradient(embeddings.detach().numpy(), labels.numpy(), values)
 
 
-def growth(make: Callable[[], Any], rows: int, views: int) -> float | None:
+def growth(
+    make: Callable[[], Any],
+    views: int,
+    one: Callable[..., object] = step,
+    rows: int = MANY_ROWS,
+) -> float | None:
     """MiB that one loss with its gradient takes, in a process of its own; inf if too much.
 
-    None where the system does not tell.
+    Args:
+        make: the loss.
+        views: of each text in its batch.
+        one: given the loss, embeddings and labels.
+        rows: of the batch.
+
+    Returns:
+        None where the system does not tell.
     """
     context: Any = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=measure_growth, args=(make, rows, views, sender))
+    process = context.Process(target=measure_growth, args=(make, views, one, rows, sender))
     process.start()
     sender.close()
     found: float | None = receiver.recv()
@@ -142,16 +152,26 @@ def growth(make: Callable[[], Any], rows: int, views: int) -> float | None:
     return found
 
 
-def measure_growth(make: Callable[[], Any], rows: int, views: int, sender: Connection) -> None:
+def measure_growth(
+    make: Callable[[], Any], views: int, one: Callable[..., object], rows: int, sender: Connection
+) -> None:
+    give_back_at_once()
     loss = make()
-    step(loss, *batch(8, views))  # whatever is loaded or compiled by the first call
+    one(loss, *batch(8, views))  # whatever is loaded or compiled by the first call
     many = batch(rows, views)
     limit = address_space() + MOST_MIB * 2**20
     resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
     try:
-        sender.send(peak_memory(partial(step, loss, *many))[1])
+        sender.send(peak_memory(partial(one, loss, *many))[1])
     except (MemoryError, RuntimeError):  # torch's own error for want of memory
         sender.send(math.inf)
+
+
+def give_back_at_once() -> None:
+    """Have glibc, where it is, return every freed array: what it would keep varies by the run."""
+    threshold = -3  # M_MMAP_THRESHOLD of malloc.h
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).mallopt(threshold, 1 << 16)
 
 
 def address_space() -> int:
@@ -180,12 +200,13 @@ def cases(options: Options) -> Iterator[Case]:
         views = objective.VIEWS
 
         def memory(
+            one: Callable[..., object],
             settings: dict[str, Any] = settings,
             counterpart: Callable[[], Loss] | None = counterpart,
             views: int = views,
         ) -> tuple[float | None, float | None]:
-            theirs = None if counterpart is None else growth(counterpart, rows, 1)
-            return growth(partial(ours, settings), rows, views), theirs
+            theirs = None if counterpart is None else growth(counterpart, 1, rows=rows)
+            return growth(partial(ours, settings), views, one, rows), theirs
 
         made = partial(
             Case,
@@ -194,12 +215,15 @@ def cases(options: Options) -> Iterator[Case]:
             theirs=None if counterpart is None else partial(step, counterpart(), *batch(ROWS)),
             goal=None if counterpart is None else 1.0,
             calls=QUICK_CALLS if options.quick else CALLS,
-        )
-        yield made(
-            f"{title(settings)}, by autograd",
-            partial(step, objective, *batch(ROWS, views)),
-            memory=memory,
             note=f"memory of {rows:,} rows, {MOST_MIB:,} MiB allowed",
         )
-        if (call := compiled_step(objective, ROWS)) is not None:
-            yield made(f"{title(settings)}, compiled", call, memory=lambda: (None, None))
+        some = batch(ROWS, views)
+        ways: dict[str, Callable[..., object]] = {"by autograd": step}
+        if compiled_step(objective, *some) is not None:
+            ways["compiled"] = compiled_step
+        for way, one in ways.items():
+            yield made(
+                f"{title(settings)}, {way}",
+                partial(one, objective, *some),
+                memory=partial(memory, one),
+            )
