@@ -11,7 +11,7 @@ trained a second time with the vocabulary of the smallest.
 from __future__ import annotations
 
 import json
-import resource
+import math
 import subprocess
 import sys
 import tempfile
@@ -142,7 +142,7 @@ def steps(folder: Path, tokens: int | None) -> Result:
         started = time.process_time()
         made = run()
         seconds[name] = time.process_time() - started
-        peaks[name] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        peaks[name] = peak_mib()
         return made
 
     corpus = step("read", lambda: load(str(folder), validation=0.0, progress=False))
@@ -178,6 +178,16 @@ def steps(folder: Path, tokens: int | None) -> Result:
         "peaks_mb": peaks,
         "peak_mb": max(peaks.values()),
     }
+
+
+def peak_mib() -> float:
+    """The most memory that this process has had resident, NaN where the system does not tell."""
+    # Not ru_maxrss: a process inherits the peak of the one that started it.
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return math.nan
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
 
 
 def main(folder: Path, tokens: int | None = None) -> None:
