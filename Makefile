@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := install
-.PHONY: help install browser run plots league ablations test lint format lock clean
+.PHONY: help install browser run plots league ablations bench test lint format lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,8 +29,11 @@ plots: install  ## draw the learning curves and t-SNE pictures: dvc plots show
 league: install  ## train every objective with an equal budget and rank them (5 to 10 minutes)
 	python -m studies.league
 
-ablations: install  ## width, binary codes, layer norm, classes in a batch (10 to 20 minutes)
+ablations: install  ## width, binary codes, layer norm, classes in a batch (20 to 30 minutes)
 	python -m studies.ablations
+
+bench: install  ## time everything against its peers (half an hour; make bench BENCH=--quick: 2 minutes)
+	python -m benchmarks $(BENCH)
 
 test: install browser  ## run the tests
 	python -m pytest
@@ -58,8 +61,8 @@ lock:  ## write requirements.lock anew from pyproject.toml
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet uv
 	# torch pins the CUDA packages of its CUDA build itself; a CPU build needs none of them
-	.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.10 --extra test \
-		--no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml \
+	.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.10 \
+		--extra test --extra benchmark --no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml \
 		| grep -vE '^(nvidia-|cuda-|triton)' > requirements.lock.new
 	mv requirements.lock.new requirements.lock
 	rm -r .venv-lock

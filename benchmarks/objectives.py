@@ -1,9 +1,8 @@
 """Every objective's loss and gradient, beside pytorch-metric-learning's where it has the same.
 
-Batches of 64 rows of 4 classes in 32 dimensions, one thread, in turn. Each line gives the median
-milliseconds of a loss with its gradient and the median, least and largest ratio ours / theirs over
-the rounds, and how much memory one loss with gradient takes at 1,024 rows. "compiled" is what
-training on the CPU takes where an objective does without torch.
+Batches of 64 rows of 4 classes in 32 dimensions, a loss with its gradient; memory is that of one
+loss with gradient at 1,024 rows. "compiled" is what training on the CPU takes where an objective
+does without torch.
 """
 
 from __future__ import annotations
@@ -11,11 +10,9 @@ from __future__ import annotations
 import math
 import multiprocessing
 import resource
-import statistics
 import sys
-import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -24,12 +21,13 @@ from typing import Any
 import torch
 from pytorch_metric_learning import distances, losses, miners, reducers
 
+from benchmarks.rounds import Case, Options, peak_memory
 from studies.command import title
-from studies.trials import forget_peak, peak_mib
 from textmetric.losses import OBJECTIVES, Objective, build, family_of
 
 ROWS, MANY_ROWS, DIM, CLASSES = 64, 1024, 32, 4
 CALLS = 50  # a timed round
+QUICK_CALLS, QUICK_ROWS = 2, 64
 MOST_MIB = 4096  # some losses would take 200 GiB
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -129,39 +127,31 @@ def compiled_step(objective: Objective, rows: int) -> Callable[[], object] | Non
     return partial(objective.loss_and_gradient, *arrays, values)
 
 
-def milliseconds(call: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    for _ in range(CALLS):
-        call()
-    return 1000 * (time.perf_counter() - started) / CALLS
+def growth(make: Callable[[], Any], rows: int, views: int) -> float | None:
+    """MiB that one loss with its gradient takes, in a process of its own; inf if too much.
 
-
-def growth(make: Callable[[], Any], views: int) -> float:
-    """MiB that one loss with its gradient takes, in a process of its own; inf if too much."""
-    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    None where the system does not tell.
+    """
+    context: Any = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=measure_growth, args=(make, views, sender))
+    process = context.Process(target=measure_growth, args=(make, rows, views, sender))
     process.start()
     sender.close()
-    found = receiver.recv()
+    found: float | None = receiver.recv()
     process.join()
-    return float(found)
+    return found
 
 
-def measure_growth(make: Callable[[], Any], views: int, sender: Connection) -> None:
+def measure_growth(make: Callable[[], Any], rows: int, views: int, sender: Connection) -> None:
     loss = make()
     step(loss, *batch(8, views))  # whatever is loaded or compiled by the first call
-    rows = batch(MANY_ROWS, views)
+    many = batch(rows, views)
     limit = address_space() + MOST_MIB * 2**20
     resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
-    forget_peak()
-    before = peak_mib()
     try:
-        step(loss, *rows)
+        sender.send(peak_memory(partial(step, loss, *many))[1])
     except (MemoryError, RuntimeError):  # torch's own error for want of memory
         sender.send(math.inf)
-    else:
-        sender.send(peak_mib() - before)
 
 
 def address_space() -> int:
@@ -173,43 +163,43 @@ def address_space() -> int:
     return pages * resource.getpagesize()
 
 
-def mebibytes(value: float) -> str:
-    return f"over {MOST_MIB:,} MiB" if math.isinf(value) else f"{value:,.0f} MiB"
-
-
-def main(rounds: int) -> None:
+def cases(options: Options) -> Iterator[Case]:
+    """Each objective by autograd, as its counterpart is, and compiled if training has it so."""
     warnings.filterwarnings("ignore", module="pytorch_metric_learning")
     known = {settings["name"] for settings, _ in COUNTERPARTS}
-    cases: list[tuple[dict[str, Any], Callable[[], Loss] | None]] = [*COUNTERPARTS]
-    cases += [
+    found: list[tuple[dict[str, Any], Callable[[], Loss] | None]] = [*COUNTERPARTS]
+    found += [
         ({"name": name}, None)
         for names in OBJECTIVES.values()
         for name in names
         if name not in known
     ]
-    for settings, theirs in sorted(cases, key=lambda case: title(case[0])):
+    rows = QUICK_ROWS if options.quick else MANY_ROWS
+    for settings, counterpart in sorted(found, key=lambda pair: title(pair[0])):
         objective = ours(settings)
-        rows = batch(ROWS, objective.VIEWS)
-        sides: dict[str, Callable[[], object]] = {"ours": partial(step, objective, *rows)}
-        if theirs is not None:
-            sides["pytorch-metric-learning"] = partial(step, theirs(), *rows)
+        views = objective.VIEWS
+
+        def memory(
+            settings: dict[str, Any] = settings,
+            counterpart: Callable[[], Loss] | None = counterpart,
+            views: int = views,
+        ) -> tuple[float | None, float | None]:
+            theirs = None if counterpart is None else growth(counterpart, rows, 1)
+            return growth(partial(ours, settings), rows, views), theirs
+
+        made = partial(
+            Case,
+            "objectives",
+            peer="" if counterpart is None else "pytorch-metric-learning",
+            theirs=None if counterpart is None else partial(step, counterpart(), *batch(ROWS)),
+            goal=None if counterpart is None else 1.0,
+            calls=QUICK_CALLS if options.quick else CALLS,
+        )
+        yield made(
+            f"{title(settings)}, by autograd",
+            partial(step, objective, *batch(ROWS, views)),
+            memory=memory,
+            note=f"memory of {rows:,} rows, {MOST_MIB:,} MiB allowed",
+        )
         if (call := compiled_step(objective, ROWS)) is not None:
-            sides["compiled"] = call
-        for side in sides.values():
-            side()
-        times = [{name: milliseconds(side) for name, side in sides.items()} for _ in range(rounds)]
-        told = []
-        for name in sides:
-            spent = [found[name] for found in times]
-            text = f"{name} {statistics.median(spent):.2f} ms ({min(spent):.2f}-{max(spent):.2f})"
-            if name == "pytorch-metric-learning":
-                ratios = [found["ours"] / found[name] for found in times]
-                text += (
-                    f", ratio {statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
-                )
-            told.append(text)
-        memory = mebibytes(growth(partial(ours, settings), objective.VIEWS))
-        if theirs is not None:
-            memory += f" against {mebibytes(growth(theirs, 1))}"
-        print(f"objectives: {title(settings)}: {'; '.join(told)}; at {MANY_ROWS:,} rows {memory}",
-              flush=True)  # fmt: skip
+            yield made(f"{title(settings)}, compiled", call, memory=lambda: (None, None))

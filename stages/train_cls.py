@@ -1,10 +1,9 @@
 """Train the encoder by a classification objective, one model a seed.
 
-Reads data/splits/<split>/ and classification, model, train, seeds of params.yaml; writes
-models/<split>/cls_<sampler>/, data/curves/<split>/cls_<sampler>.csv and
-data/costs/<split>/cls_<sampler>.json.
+Reads data/splits/<split>/ and classification, model, train, samplers, seeds of params.yaml; writes
+models/<split>/cls/<sampler>/, data/curves/<split>/cls/ and data/costs/<split>/cls/.
 
-Example: python -m stages.train_cls --split target --sampler balanced
+Example: python -m stages.train_cls --split target
 """
 
 from __future__ import annotations
@@ -12,21 +11,21 @@ from __future__ import annotations
 import argparse
 
 from stages import command
-from textmetric.arm import train_arm
+from textmetric.arm import train_arms
 from textmetric.params import Params
 
 
 def main(arguments: argparse.Namespace, params: Params) -> None:
-    """Train the arm cls_<sampler> on ``--split``."""
-    cell = f"{arguments.split}/cls_{arguments.sampler}"
-    train_arm(
+    """Train the arms cls_<sampler> on ``--split``."""
+    cell = f"{arguments.split}/cls"
+    train_arms(
         f"data/splits/{arguments.split}",
         f"models/{cell}",
-        f"data/curves/{cell}.csv",
-        f"data/costs/{cell}.json",
+        f"data/curves/{cell}",
+        f"data/costs/{cell}",
         family="classification",
         objective=params.classification,
-        sampler=arguments.sampler,
+        samplers=params.samplers,
         seeds=params.seeds,
         model=params.model,
         settings=params.train,
@@ -36,6 +35,4 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
 
 
 if __name__ == "__main__":
-    command.run(
-        main, "stages.train_cls", split="an entry of splits", sampler="shuffled or balanced"
-    )
+    command.run(main, "stages.train_cls", split="an entry of splits")

@@ -1,10 +1,9 @@
 """Train the encoder by a metric-learning objective, one model a seed.
 
-Reads data/splits/<split>/ and loss, model, train, seeds of params.yaml; writes
-models/<split>/metric_<sampler>/, data/curves/<split>/metric_<sampler>.csv and
-data/costs/<split>/metric_<sampler>.json.
+Reads data/splits/<split>/ and loss, model, train, samplers, seeds of params.yaml; writes
+models/<split>/metric/<sampler>/, data/curves/<split>/metric/ and data/costs/<split>/metric/.
 
-Example: python -m stages.train_metric --split target --sampler balanced
+Example: python -m stages.train_metric --split target
 """
 
 from __future__ import annotations
@@ -12,21 +11,21 @@ from __future__ import annotations
 import argparse
 
 from stages import command
-from textmetric.arm import train_arm
+from textmetric.arm import train_arms
 from textmetric.params import Params
 
 
 def main(arguments: argparse.Namespace, params: Params) -> None:
-    """Train the arm metric_<sampler> on ``--split``."""
-    cell = f"{arguments.split}/metric_{arguments.sampler}"
-    train_arm(
+    """Train the arms metric_<sampler> on ``--split``."""
+    cell = f"{arguments.split}/metric"
+    train_arms(
         f"data/splits/{arguments.split}",
         f"models/{cell}",
-        f"data/curves/{cell}.csv",
-        f"data/costs/{cell}.json",
+        f"data/curves/{cell}",
+        f"data/costs/{cell}",
         family="metric",
         objective=params.loss,
-        sampler=arguments.sampler,
+        samplers=params.samplers,
         seeds=params.seeds,
         model=params.model,
         settings=params.train,
@@ -36,6 +35,4 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
 
 
 if __name__ == "__main__":
-    command.run(
-        main, "stages.train_metric", split="an entry of splits", sampler="shuffled or balanced"
-    )
+    command.run(main, "stages.train_metric", split="an entry of splits")

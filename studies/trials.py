@@ -247,12 +247,15 @@ def _measured(trial: Trial, corpus: TokenizedCorpus, encoder: Encoder) -> dict[s
         test, train = encoder.embed(corpus.test.tokens), encoder.embed(corpus.train.tokens)
         validation = encoder.embed(corpus.validation.tokens)
         labels = np.asarray(corpus.test.labels)
+        predictions = {}
+        if not corpus.unseen:  # labels that were never trained on cannot be predicted
+            predictions["knn"] = knn_predict(train, corpus.train.labels, test, k=trial.neighbours)
         found = evaluate(
             test,
             labels,
             classes=len(corpus.label_names),
             scarce=corpus.scarce,
-            predictions={"knn": knn_predict(train, corpus.train.labels, test, k=trial.neighbours)},
+            predictions=predictions,
         ).flat
         found["validation_map_at_r"] = _map_at_r(validation, corpus.validation)
         codes = hamming_retrieval(test, labels, ks=KS).means()

@@ -8,7 +8,7 @@ from tests import tiny
 from textmetric.arm import embed_arms
 from textmetric.arrays import read_arrays
 from textmetric.files import write_json
-from textmetric.measures.arm import measure_arm
+from textmetric.measures.arm import measure_arms
 from textmetric.splits import open_classes
 from textmetric.text import TokenizedCorpus, tokenize_corpus
 
@@ -42,25 +42,25 @@ def test_unseen_labels_are_embedded_and_measured_but_never_predicted(
 
     open_split.save(tmp_path / "split")
     write_json(tmp_path / "split/corpus.json", {"leaked_rows": 0})
-    model.save(tmp_path / "models/arm_x/seed-0")
+    model.save(tmp_path / "models/metric/balanced/seed-0")
     embed_arms(
         tmp_path / "split",
         tmp_path / "models",
         tmp_path / "embeddings",
-        arms=["arm_x"],
+        arms=["metric_balanced"],
         seeds=[0],
         neighbours=5,
         progress=False,
     )
-    arrays = read_arrays(tmp_path / "embeddings/arm_x.npz")
+    arrays = read_arrays(tmp_path / "embeddings/metric_balanced.npz")
     assert set(arrays) == {"embeddings", "labels", "seeds"}
-    record = measure_arm(
-        tmp_path / "embeddings/arm_x.npz",
+    record = measure_arms(
+        tmp_path / "embeddings",
         tmp_path / "split",
         name="source-open",
-        arm="arm_x",
+        arms=["metric_balanced"],
         progress=False,
-    )
+    )["metric_balanced"]
     assert record["counts"]["test_rows"] == 2 * 22
     assert not any("accuracy" in key for key in record["interval"])
     assert 0 <= record["interval"]["map_at_r"][0] <= 1

@@ -30,8 +30,11 @@ from textmetric.training import fit, prepare
 
 ROOT = Path(__file__).parents[1]
 NAMES = [name for names in OBJECTIVES.values() for name in names]
-CASES = [{"name": name} for name in NAMES if name != "triplet"] + [
-    {"name": "triplet", "miner": miner} for miner in get_args(Miner)
+CASES = [
+    *({"name": name} for name in NAMES if name != "triplet"),
+    *({"name": "triplet", "miner": miner} for miner in get_args(Miner)),
+    {"name": "n_pair", "pairs": "one_per_class"},
+    {"name": "dvml", "base": "n_pair"},
 ]
 LAYERS = pytest.mark.parametrize("layer", ["bag", "linear"])
 OBJECTIVE = pytest.mark.parametrize("params", CASES, ids=lambda params: "-".join(params.values()))

@@ -147,10 +147,24 @@ def test_few_rows_get_finite_places_of_their_own(rows: int) -> None:
     ],
     ids=["all equal", "all zero", "many duplicates", "half zero", "one dimension"],
 )
-def test_degenerate_embeddings_get_finite_places(embeddings: np.ndarray) -> None:
+@pytest.mark.parametrize("most_exact", [12_000, 0], ids=["exact", "interpolated"])
+def test_degenerate_embeddings_get_finite_places(
+    embeddings: np.ndarray, most_exact: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("textmetric.projection._MOST_EXACT_ROWS", most_exact)
     coordinates = tsne(embeddings, **QUICK)
     assert coordinates.shape == (len(embeddings), 2)
     assert np.isfinite(coordinates).all()
+
+
+def test_a_map_of_many_points_is_the_same_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("textmetric.projection._MOST_EXACT_ROWS", 0)
+    embeddings, labels = clusters(120)
+    first, again = (tsne(embeddings, perplexity=10, seed=1) for _ in range(2))
+    assert digest(first) == digest(again)
+    distances = np.linalg.norm(first[:, None] - first[None], axis=2)
+    np.fill_diagonal(distances, np.inf)
+    assert (labels[distances.argmin(axis=1)] == labels).mean() > 0.97
 
 
 def test_the_embeddings_are_left_alone() -> None:

@@ -88,7 +88,7 @@ def test_with_one_seed_every_initialisation_and_head_starts_from_the_same_weight
         assert head.keys() == heads[0].keys()
         assert all(torch.equal(head[name], heads[0][name]) for name in head)
     other = start(data, None, tanh=True, model=Model(dim=8), seed=6)[1].state_dict()
-    assert not torch.equal(other["layers.2.weight"], heads[0]["layers.2.weight"])
+    assert not torch.equal(other["hidden.weight"], heads[0]["hidden.weight"])
 
 
 @pytest.mark.parametrize("layer", ["bag", "linear"])
@@ -220,16 +220,91 @@ def test_shared_tokens_maps_ids_and_leaves_strangers_at_zero() -> None:
     assert shared_tokens(target, None).tolist() == [0, 0, 0, 0]
 
 
-def test_the_head_is_that_of_the_study() -> None:
-    head = TransferHead(32, 4)
-    assert [type(layer).__name__ for layer in head.layers] == [
-        "Dropout", "BatchNorm1d", "Linear", "Dropout", "BatchNorm1d", "Linear", "Tanh",
-    ]  # fmt: skip
-    logits = head.eval().logits(100 * torch.randn(50, 32))
-    assert logits.abs().max() <= 1
-    free = TransferHead(32, 4, tanh=False).eval()
-    assert not isinstance(free.layers[-1], torch.nn.Tanh)
-    assert free.logits(100 * torch.randn(50, 32)).abs().max() > 1
+class Dropped(torch.nn.Module):
+    """Dropout whose choice is known."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        super().__init__()
+        self.rng = rng
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        if not self.training:
+            return values
+        stays = self.rng.random(tuple(values.shape), dtype=np.float32) >= 0.2
+        return values * torch.from_numpy(stays / 0.8).to(values.dtype)
+
+
+def layers_of(head: TransferHead, dim: int, classes: int, seed: int) -> torch.nn.Sequential:
+    """The head of the study, layer by layer, with the weights and the dropout of ``head``."""
+    rng = np.random.default_rng(seed)
+    twin = torch.nn.Sequential(
+        Dropped(rng), torch.nn.BatchNorm1d(dim), torch.nn.Linear(dim, 64),
+        Dropped(rng), torch.nn.BatchNorm1d(64), torch.nn.Linear(64, classes),
+        *([torch.nn.Tanh()] if head.tanh else []),
+    )  # fmt: skip
+    for place, name in ((1, "first"), (2, "hidden"), (4, "second"), (5, "out")):
+        twin[place].load_state_dict(getattr(head, name).state_dict())
+    return twin.to(head.out.weight.dtype)
+
+
+@pytest.mark.parametrize("tanh", [True, False])
+def test_the_head_is_that_of_the_study(tanh: bool) -> None:
+    torch.manual_seed(0)
+    head = TransferHead(32, 4, tanh=tanh, seed=7)
+    twin = layers_of(head, 32, 4, seed=7)
+    for _ in range(3):
+        rows = torch.randn(50, 32)
+        torch.testing.assert_close(head.logits(rows), twin(rows))
+    many = 100 * torch.randn(50, 32)
+    torch.testing.assert_close(head.eval().logits(many), twin.eval()(many))
+    assert (head.logits(many).abs().max() <= 1) == tanh
+
+
+@pytest.mark.parametrize("tanh", [True, False])
+@pytest.mark.parametrize("rows", [2, 17])
+def test_the_heads_own_gradient_is_that_of_autograd(tanh: bool, rows: int) -> None:
+    """In float64, over several steps: the draws and the running means go on alike."""
+    torch.manual_seed(0)
+    dim, classes = 5, 3
+    head = TransferHead(dim, classes, tanh=tanh, seed=7).double()
+    twin = layers_of(head, dim, classes, seed=7)
+    rng = np.random.default_rng(1)
+    for _ in range(3):
+        # far from 0 and of different spread, as the running means would not show otherwise
+        values, labels = 3 + 2 * rng.normal(size=(rows, dim)), rng.integers(0, classes, size=rows)
+        found = head.loss_and_gradient(
+            values, labels, [one.detach().numpy() for one in head.parameters()]
+        )
+        assert found is not None
+        leaf = torch.from_numpy(values).requires_grad_()
+        twin.zero_grad()
+        loss = torch.nn.functional.cross_entropy(twin(leaf), torch.from_numpy(labels))
+        loss.backward()
+        # sums of at most 64 products of values around 1 each, in float64
+        assert found.loss == pytest.approx(loss.item(), rel=1e-12)
+        np.testing.assert_allclose(found.embeddings, leaf.grad, rtol=0, atol=1e-11)
+        for gradient, parameter in zip(found.parameters, twin.parameters(), strict=True):
+            np.testing.assert_allclose(gradient, parameter.grad, rtol=0, atol=1e-11)
+    for place, name in ((1, "first"), (4, "second")):
+        for moment in ("running_mean", "running_var"):
+            torch.testing.assert_close(
+                getattr(getattr(head, name), moment), getattr(twin[place], moment)
+            )
+
+
+def test_the_compiled_step_trains_the_head_as_torch_does() -> None:
+    # not Adagrad, whose first steps are the signs of gradients that may be all rounding
+    settings = Train(epochs=3, batch_size=12, optimizer="sgd")
+    data, losses = corpus(seed=1), []
+    for plain in (True, False):
+        encoder, head = start(data, None, tanh=True, model=Model(dim=8), seed=0)
+        seen: list[float] = []
+        fit(
+            encoder, head, data.train, settings, sampler="shuffled", seed=0,
+            plain=plain, on_epoch=lambda epoch, seen=seen: seen.append(epoch.loss),
+        )  # fmt: skip
+        losses.append(seen)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
 def test_tanh_keeps_the_loss_from_falling_below_its_bound() -> None:
@@ -245,7 +320,7 @@ def test_one_row_alone_is_scored_by_the_running_means() -> None:
     row, label = torch.randn(1, 8), torch.tensor([1])
     loss = head(row, label)
     assert head.training
-    assert head.layers[0].training
+    assert head.first.training
     torch.testing.assert_close(loss, head.eval()(row, label))
 
 

@@ -1,23 +1,25 @@
-"""An arm of the study, objective × sampler: training its seeds, embedding the test set."""
+"""The arms of the study, objective × sampler: training their seeds, embedding the test set."""
 
 from __future__ import annotations
 
+import csv
+import math
 import os
 import resource
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from textmetric import parallel
 from textmetric.arrays import write_arrays
 from textmetric.encoder import Encoder, choose_device
-from textmetric.files import replacing_file, replacing_folder, write_json
+from textmetric.files import replacing_folder, write_json
 from textmetric.losses import Family, build
 from textmetric.measures import knn_predict
 from textmetric.model import TrainedModel
@@ -27,8 +29,12 @@ from textmetric.training import one_thread, prepare, train
 
 Path_ = str | os.PathLike[str]
 
+# A process trains or embeds several times from the same texts, which none of them changes. Who
+# starts such jobs clears it first: the folder may have been written anew.
+_corpus = lru_cache(maxsize=1)(TokenizedCorpus.load)
 
-def train_arm(
+
+def train_arms(
     split: Path_,
     models: Path_,
     curves: Path_,
@@ -36,25 +42,26 @@ def train_arm(
     *,
     family: Family,
     objective: Mapping[str, Any],
-    sampler: str,
+    samplers: Sequence[str],
     seeds: Sequence[int],
     model: Model,
     settings: Train,
     label: str = "train",
     progress: bool = True,
 ) -> None:
-    """Train one model a seed and write them.
+    """Train one model a sampler and seed and write them.
 
     Args:
         split: the folder of the tokenised training set.
-        models: folder to write; each seed gets ``seed-<seed>/`` in it.
-        curves: csv file to write, a row a seed and epoch.
-        costs: json file to write: seconds and peak memory. Nothing that must be the same bytes
-            in every run may depend on it.
+        models: folder to write; each gets ``<sampler>/seed-<seed>/`` in it.
+        curves: folder to write: ``<sampler>.csv``, a row a seed and epoch.
+        costs: folder to write: ``<sampler>.json``, seconds and peak memory. Nothing that must be
+            the same bytes in every run may depend on it.
         family: ``classification`` or ``metric``.
         objective: name and parameters.
-        sampler: ``shuffled`` or ``balanced``.
-        seeds: one training each; in parallel processes on the CPU, one after another on CUDA.
+        samplers: of ``shuffled`` and ``balanced``, an arm each.
+        seeds: one training each; those of all arms run in parallel processes on the CPU, one
+            after another on CUDA.
         model: the encoder.
         settings: the loop.
         label: what stands before the progress bar.
@@ -64,6 +71,7 @@ def train_arm(
         UserError: see :func:`textmetric.training.train`.
     """
     started = time.perf_counter()
+    _corpus.cache_clear()
     device = choose_device(settings.device)
     prepare(
         Encoder(2, model.dim, model.layer).to(device),
@@ -74,7 +82,7 @@ def train_arm(
         jobs = [
             {
                 "split": os.fspath(split),
-                "folder": folder / f"seed-{seed}",
+                "folder": folder / sampler / f"seed-{seed}",
                 "family": family,
                 "objective": dict(objective),
                 "sampler": sampler,
@@ -83,6 +91,7 @@ def train_arm(
                 "seed": seed,
                 "device": device,
             }
+            for sampler in samplers
             for seed in seeds
         ]
         results = parallel.run(
@@ -94,20 +103,22 @@ def train_arm(
             unit="epoch",
             progress=progress,
         )
-    with replacing_file(curves) as path:
-        pd.DataFrame([row for curve, _ in results for row in curve]).to_csv(path, index=False)
-    costs_by_seed = [cost for _, cost in results]
-    write_json(
-        costs,
-        {"seeds": costs_by_seed, "wall_seconds": round(time.perf_counter() - started, 3)},
-    )
+    wall = round(time.perf_counter() - started, 3)
+    with replacing_folder(curves) as curves_folder, replacing_folder(costs) as costs_folder:
+        for place, sampler in enumerate(samplers):
+            of_arm = results[place * len(seeds) : (place + 1) * len(seeds)]
+            _write_curves(curves_folder / f"{sampler}.csv", [curve for curve, _ in of_arm])
+            write_json(
+                costs_folder / f"{sampler}.json",
+                {"seeds": [cost for _, cost in of_arm], "stage_seconds": wall},
+            )
 
 
 def _train_seed(
     job: dict[str, Any], tick: Callable[[], None]
 ) -> tuple[list[dict[str, float]], dict[str, Any]]:
     folder, split = job.pop("folder"), job.pop("split")
-    trained, curve, seconds = train(TokenizedCorpus.load(split), tick=tick, **job)
+    trained, curve, seconds = train(_corpus(split), tick=tick, **job)
     trained.save(folder)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     cost = {
@@ -116,6 +127,18 @@ def _train_seed(
         "peak_mib": round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10), 1),
     }
     return curve, cost
+
+
+def _write_curves(path: Path, curves: Sequence[Sequence[Mapping[str, float]]]) -> None:
+    """The rows of all seeds; NaN is an empty field."""
+    rows = [row for curve in curves for row in curve]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(
+            {name: "" if math.isnan(value) else value for name, value in row.items()}
+            for row in rows
+        )
 
 
 def embed_arms(
@@ -133,7 +156,8 @@ def embed_arms(
 
     Args:
         split: the folder of the tokenised split.
-        models: the folder that holds ``<arm>/seed-<seed>/``.
+        models: the folder that holds ``<family>/<sampler>/seed-<seed>/`` of every arm
+            ``<family>_<sampler>``.
         out: folder to write; ``<arm>.npz`` holds ``embeddings`` (seeds, n, dim) float32,
             ``labels`` (n,) int32, ``seeds``, and predictions (seeds, n) int32: ``knn`` (from
             the train rows), ``centroid``, and ``head`` where there is one. A split whose test
@@ -144,8 +168,9 @@ def embed_arms(
         label: what stands before the progress bar.
         progress: whether to show it.
     """
+    _corpus.cache_clear()
     jobs = [
-        (os.fspath(split), Path(models) / arm / f"seed-{seed}", neighbours)
+        (os.fspath(split), Path(models, *arm.split("_", 1), f"seed-{seed}"), neighbours)
         for arm in arms
         for seed in seeds
     ]
@@ -160,7 +185,7 @@ def embed_arms(
 
 def _embed(job: tuple[str, Path, int], tick: Callable[[], None]) -> dict[str, npt.NDArray[Any]]:
     split, folder, neighbours = job
-    corpus, model = TokenizedCorpus.load(split), TrainedModel.load(folder)
+    corpus, model = _corpus(split), TrainedModel.load(folder)
     with one_thread():
         embeddings = model.embed(corpus.test.tokens)
         results: dict[str, npt.NDArray[Any]] = {"embeddings": embeddings}

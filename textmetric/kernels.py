@@ -11,35 +11,19 @@ partial sums of a reduction and to fuse products with sums, always in the same w
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
+from textmetric.compiling import compiled as compiled
+
 Floats = npt.NDArray[np.floating[Any]]
-_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 SGD, ADAGRAD, ADAM = range(3)
-
-
-def compiled(function: _Function) -> _Function:
-    """``function`` compiled by numba when it is first called, and cached on disk.
-
-    The cache stands beside the source or, where that folder cannot be written, in the user's
-    own cache folder; where neither can be, every process compiles for itself. A cached function
-    is not compiled again when a compiled function of *another file* that it calls has changed,
-    so compiled functions call those of their own file only.
-    """
-    options: dict[str, Any] = {"fastmath": {"reassoc", "contract"}, "error_model": "numpy"}
-    try:
-        return cast(_Function, numba.njit(cache=True, **options)(function))
-    except RuntimeError:  # numba's word for: no folder for the cache
-        return cast(_Function, numba.njit(**options)(function))
 
 
 def _prefetch(typing: Any, array: Any, place: Any) -> Any:

@@ -1,7 +1,8 @@
 """From embeddings to the plane: a stratified sample of rows and their t-SNE. No torch.
 
-openTSNE does the work, on exact neighbours found by faiss and a PCA start computed here, in
-one thread, so that the same input gives the same bytes in every process.
+Neighbours are exact, found by faiss, and the start is a PCA. Up to some thousand points are moved
+by the exact gradient of ``textmetric.exact_tsne``, more by openTSNE; both in one thread, so that
+the same input gives the same bytes in every process.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ _FEWEST_KEPT_ROWS = 12
 _FEWEST_FOR_TSNE = 5
 """Below this the neighbours of every point are all other points: PCA says as much."""
 _TICK_EVERY = 50
+_MOST_EXACT_ROWS = 12_000
+"""Above, openTSNE's interpolation is quicker than all pairs."""
 
 
 def sample_rows(
@@ -129,9 +132,9 @@ def tsne(
 
     Rows are scaled to unit length first, so that the Euclidean neighbours are the cosine
     neighbours that the measures use; a zero row stays zero. Neighbours are exact, the start is
-    the first two principal components, ``openTSNE`` chooses the learning rate (n / 12) and the
-    gradient (Barnes-Hut up to 10,000 rows, interpolation above). One thread, float64 inside:
-    the same input and seed give the same bytes.
+    the first two principal components, and the learning rate is n / 12, then n. The gradient is
+    exact up to 12,000 rows, in O(n²) a step; above, openTSNE interpolates it. One thread, float64
+    inside: the same input and seed give the same bytes.
 
     With few rows the perplexity is lowered to (n - 1) / 3, since a row cannot have more than
     n - 1 neighbours and three times the perplexity are looked at. Fewer than 5 rows get their
@@ -213,6 +216,10 @@ def tsne_arms(
     Returns:
         One (n, 2) array an arm, in the order given.
     """
+    if any(_FEWEST_FOR_TSNE <= len(one) <= _MOST_EXACT_ROWS for one in embeddings):
+        from textmetric.exact_tsne import prepare
+
+        prepare()
     settings = {
         "perplexity": perplexity,
         "early_iterations": early_iterations,
@@ -270,12 +277,26 @@ def _optimised(
     iterations: int,
     tick: Callable[[], Any],
 ) -> NDArray[np.float64]:
-    # openTSNE takes two seconds to import; whoever only samples rows does not wait for it.
+    neighbours, distances = _neighbours(rows, min(len(rows) - 1, math.ceil(3 * perplexity)))
+    if len(rows) <= _MOST_EXACT_ROWS:
+        # Numba takes half a second to import; whoever only samples rows does not wait for it.
+        from textmetric.exact_tsne import optimise
+
+        return optimise(
+            start,
+            neighbours,
+            distances,
+            perplexity=perplexity,
+            early_iterations=early_iterations,
+            iterations=iterations,
+            tick=tick,
+            tick_every=_TICK_EVERY,
+        )
+    # Two seconds to import: only who draws so many rows waits for it.
     from openTSNE import TSNE
     from openTSNE.affinity import PerplexityBasedNN
     from openTSNE.nearest_neighbors import PrecomputedNeighbors
 
-    neighbours, distances = _neighbours(rows, min(len(rows) - 1, math.ceil(3 * perplexity)))
     affinities = PerplexityBasedNN(
         knn_index=PrecomputedNeighbors(neighbours, distances), perplexity=perplexity, n_jobs=1
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +19,7 @@ from textmetric.encoder import Encoder, choose_device
 from textmetric.errors import unknown_name
 from textmetric.files import replacing_file
 from textmetric.losses import ClassificationObjective
+from textmetric.losses.objective import Floats, Gradients
 from textmetric.model import TrainedModel
 from textmetric.params import Finetune, Model, Train
 from textmetric.splits import share_of_rows
@@ -28,6 +30,8 @@ from textmetric.training import Epoch, fit, one_thread, prepare
 Tuning = Literal["frozen", "finetuned"]
 TUNINGS: tuple[Tuning, ...] = ("frozen", "finetuned")
 INITS = ("cls", "metric", "scratch")
+HIDDEN = 64
+DROPOUT = 0.2
 
 
 class TransferHead(ClassificationObjective):
@@ -36,25 +40,29 @@ class TransferHead(ClassificationObjective):
     Dropout .2, batch norm, Linear dim → 64, dropout .2, batch norm, Linear 64 → classes, tanh.
     The tanh bounds the logits to ±1 and so caps the confidence: with C classes the largest
     probability is e / (e + (C − 1)/e). ``tanh=False`` leaves it out.
+
+    Args:
+        dim: width of the embeddings.
+        classes: C.
+        tanh: whether the logits end in tanh.
+        seed: of the dropout. Weights are drawn from torch's global generator.
     """
 
-    def __init__(self, dim: int, classes: int, *, tanh: bool = True) -> None:
+    def __init__(self, dim: int, classes: int, *, tanh: bool = True, seed: int = 0) -> None:
         nn.Module.__init__(self)
         self.log: dict[str, float | Tensor] = {}
-        layers: list[nn.Module] = [
-            nn.Dropout(0.2),
-            nn.BatchNorm1d(dim),
-            nn.Linear(dim, 64),
-            nn.Dropout(0.2),
-            nn.BatchNorm1d(64),
-            nn.Linear(64, classes),
-        ]
-        self.layers = nn.Sequential(*layers, *([nn.Tanh()] if tanh else []))
+        self.tanh = tanh
+        self.first = nn.BatchNorm1d(dim)
+        self.hidden = nn.Linear(dim, HIDDEN)
+        self.second = nn.BatchNorm1d(HIDDEN)
+        self.out = nn.Linear(HIDDEN, classes)
+        self._draws = np.random.default_rng(seed)
 
     def logits(self, embeddings: Tensor) -> Tensor:
         """(B, classes) scores of embeddings (B, dim)."""
-        scores: Tensor = self.layers(embeddings)
-        return scores
+        scores = self.hidden(self.first(self._dropped(embeddings)))
+        scores = self.out(self.second(self._dropped(scores)))
+        return torch.tanh(scores) if self.tanh else scores
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """Mean cross-entropy of embeddings (B, dim) against labels (B,).
@@ -69,6 +77,98 @@ class TransferHead(ClassificationObjective):
         if alone:
             self.train()
         return loss
+
+    def loss_and_gradient(
+        self, embeddings: Floats, labels: npt.NDArray[np.int64], parameters: Sequence[Floats]
+    ) -> Gradients | None:
+        """See ``Objective.loss_and_gradient``: a quarter of the time that autograd takes."""
+        rows = len(embeddings)
+        if rows == 1 or not self.training:
+            return None
+        scale1, shift1, weight1, bias1, scale2, shift2, weight2, bias2 = parameters
+        kept1 = self._kept(embeddings.shape, embeddings.dtype)
+        normal1, spread1 = _normalised(embeddings * kept1, self.first)
+        bottom = normal1 * scale1 + shift1
+        hidden = bottom @ weight1.T + bias1
+        kept2 = self._kept(hidden.shape, hidden.dtype)
+        normal2, spread2 = _normalised(hidden * kept2, self.second)
+        top = normal2 * scale2 + shift2
+        scores = top @ weight2.T + bias2
+        if self.tanh:
+            scores = np.tanh(scores)
+
+        likely = np.exp(scores - scores.max(axis=1, keepdims=True))
+        totals = likely.sum(axis=1, keepdims=True)
+        true = np.arange(rows), labels
+        loss = float(np.log(totals[:, 0] / likely[true]).mean())
+        slope = likely / totals
+        slope[true] -= 1
+        slope /= rows
+        if self.tanh:
+            slope *= 1 - scores * scores
+
+        of_weight2, of_bias2 = slope.T @ top, slope.sum(axis=0)
+        slope = slope @ weight2
+        of_scale2, of_shift2 = (slope * normal2).sum(axis=0), slope.sum(axis=0)
+        slope = _before_normalised(slope, normal2, scale2 * spread2, of_scale2, of_shift2) * kept2
+        of_weight1, of_bias1 = slope.T @ bottom, slope.sum(axis=0)
+        slope = slope @ weight1
+        of_scale1, of_shift1 = (slope * normal1).sum(axis=0), slope.sum(axis=0)
+        slope = _before_normalised(slope, normal1, scale1 * spread1, of_scale1, of_shift1) * kept1
+        return Gradients(
+            loss,
+            slope,
+            [
+                of_scale1,
+                of_shift1,
+                of_weight1,
+                of_bias1,
+                of_scale2,
+                of_shift2,
+                of_weight2,
+                of_bias2,
+            ],
+        )
+
+    def _dropped(self, values: Tensor) -> Tensor:
+        if not self.training:
+            return values
+        kept = self._kept(tuple(values.shape), np.dtype(np.float32))
+        return values * torch.from_numpy(kept).to(values)
+
+    def _kept(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Floats:
+        """Of each value: 0 if it is dropped, else what makes up for those that are."""
+        kept: Floats = (self._draws.random(shape, dtype=np.float32) >= DROPOUT).astype(dtype)
+        kept /= 1 - DROPOUT
+        return kept
+
+
+def _normalised(values: Floats, layer: nn.BatchNorm1d) -> tuple[Floats, Floats]:
+    """Batch norm before its scale and shift, and 1 / σ of each column; the layer keeps its means.
+
+    As in torch, the values are divided by the biased deviation of the batch, and the running
+    variance is the unbiased one.
+    """
+    rows, momentum = len(values), layer.momentum or 0.0
+    mean = np.add.reduce(values, axis=0) / rows  # np.mean takes twice as long on so few
+    centred = values - mean
+    variance = np.einsum("ij,ij->j", centred, centred) / rows
+    for running, now in (
+        (layer.running_mean, mean),
+        (layer.running_var, variance * (rows / (rows - 1))),
+    ):
+        kept = running.numpy()  # type: ignore[union-attr]
+        kept += momentum * (now - kept)
+    spread: Floats = 1 / np.sqrt(variance + layer.eps)
+    return centred * spread, spread
+
+
+def _before_normalised(
+    slope: Floats, normal: Floats, scale: Floats, of_scale: Floats, of_shift: Floats
+) -> Floats:
+    """The gradient before a batch norm, from that behind it (Ioffe & Szegedy 2015)."""
+    before: Floats = scale * (slope - (of_shift + normal * of_scale) / len(slope))
+    return before
 
 
 def finetune(
@@ -110,14 +210,15 @@ def finetune(
     Raises:
         UserError: ``share`` out of range, or see :func:`textmetric.training.fit`.
     """
-    encoder, head = start(corpus, source, tanh=tanh, model=model, seed=seed)
+    known = shared_tokens(corpus.vocabulary, None if source is None else source.vocabulary)
+    encoder, head = _started(corpus, source, known, tanh=tanh, model=model, seed=seed)
     encoder.to(device)
     head.to(device)
     parts = {part: getattr(corpus, part) for part in PARTS}
     frozen = tuning == "frozen"
     if frozen:
         if source is not None:
-            parts = _known_only(parts, shared_tokens(corpus.vocabulary, source.vocabulary))
+            parts = _known_only(parts, known)
         parts = _embedded(encoder, parts)
     curve: list[dict[str, float]] = []
 
@@ -169,14 +270,26 @@ def start(
         source: a model trained on the source corpus, or None.
         tanh: whether the head ends in tanh.
         model: the encoder's shape where there is no source.
-        seed: of the new weights; the head's depend on nothing else.
+        seed: of the new weights and the dropout; the head's depend on nothing else.
     """
+    known = shared_tokens(corpus.vocabulary, None if source is None else source.vocabulary)
+    return _started(corpus, source, known, tanh=tanh, model=model, seed=seed)
+
+
+def _started(
+    corpus: TokenizedCorpus,
+    source: TrainedModel | None,
+    known: npt.NDArray[np.int64],
+    *,
+    tanh: bool,
+    model: Model,
+    seed: int,
+) -> tuple[Encoder, TransferHead]:
     torch.manual_seed(seed)
     dim = source.encoder.dim if source else model.dim
-    head = TransferHead(dim, len(corpus.label_names), tanh=tanh)
+    head = TransferHead(dim, len(corpus.label_names), tanh=tanh, seed=seed)
     encoder = Encoder(len(corpus.vocabulary), dim, source.encoder.layer if source else model.layer)
     if source is not None:
-        known = shared_tokens(corpus.vocabulary, source.vocabulary)
         with torch.no_grad():
             rows = torch.from_numpy(np.flatnonzero(known))
             encoder.weight[rows] = source.encoder.weight[torch.from_numpy(known[known > 0])]
@@ -240,7 +353,8 @@ def shared_tokens(target: Vocabulary, source: Vocabulary | None) -> npt.NDArray[
     """(size of target,) int64: the source's id of each of the target's tokens, 0 for none."""
     if source is None:
         return np.zeros(len(target), dtype=np.int64)
-    return np.fromiter((source.ids.get(token, 0) for token in target.tokens), dtype=np.int64)
+    ids = source.ids
+    return np.array([ids.get(token, 0) for token in target.tokens], dtype=np.int64)
 
 
 def _in_memory(tokens: RaggedTokens) -> RaggedTokens:
@@ -257,6 +371,15 @@ def _measure(encoder: Encoder, head: TransferHead, part: LabelledTokens) -> tupl
         labels = torch.from_numpy(np.array(part.labels, dtype=np.int64)).to(device)
         loss = functional.cross_entropy(logits, labels)
         return float(loss), float((logits.argmax(dim=1) == labels).float().mean())
+
+
+# A dozen trainings start from each, and none changes it. Cleared before: the files may be new.
+_target = lru_cache(maxsize=1)(TokenizedCorpus.load)
+
+
+@lru_cache(maxsize=8)
+def _source(folder: str | None) -> TrainedModel | None:
+    return None if folder is None else TrainedModel.load(folder)
 
 
 def finetune_seeds(
@@ -290,6 +413,8 @@ def finetune_seeds(
     """
     if init not in INITS:
         raise unknown_name("init", init, INITS)
+    _target.cache_clear()
+    _source.cache_clear()
     device = choose_device(train.device)
     jobs = [
         {
@@ -329,13 +454,9 @@ def finetune_seeds(
 
 
 def _finetune_job(job: dict[str, Any], tick: Callable[[], None]) -> list[dict[str, Any]]:
-    init, source = job.pop("init"), job.pop("source")
-    rows = finetune(
-        TokenizedCorpus.load(job.pop("target")),
-        None if source is None else TrainedModel.load(source),
-        tick=tick,
-        **job,
-    )
+    init = job.pop("init")
+    corpus, source = _target(job.pop("target")), _source(job.pop("source"))
+    rows = finetune(corpus, source, tick=tick, **job)
     about = {
         "init": init,
         "tuning": job["tuning"],

@@ -89,11 +89,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for split in SPLITS:
         steps.append(("split", "--split", split))
         for family in ("cls", "metric"):
-            steps.append((f"train_{family}", "--split", split, "--sampler", "balanced"))
-        steps.append(("embed", "--split", split))
-        for arm in ("cls_balanced", "metric_balanced"):
-            steps.append(("evaluate", "--split", split, "--arm", arm))
-        steps.append(("tsne", "--split", split))
+            steps.append((f"train_{family}", "--split", split))
+        steps += [(stage, "--split", split) for stage in ("embed", "evaluate", "tsne")]
     steps += [("finetune", "--init", init) for init in ("cls", "metric", "scratch")]
     steps += [("report",), ("page",), ("costs",)]
     for step in steps:
@@ -164,16 +161,16 @@ def test_the_page_shows_what_the_metrics_files_hold(project: Path) -> None:
 
 
 def test_a_trained_model_loads_as_an_estimator(project: Path) -> None:
-    for arm in ("cls_balanced", "metric_balanced"):
-        embedder = TextEmbedder.load(project / "models" / "target" / arm / "seed-1")
+    for family in ("cls", "metric"):
+        embedder = TextEmbedder.load(project / "models" / "target" / family / "balanced" / "seed-1")
         assert embedder.predict(["apple bread the", "car bus the"]).tolist() == ["food", "road"]
 
 
 def test_a_stage_that_runs_again_writes_the_same_bytes(project: Path) -> None:
-    step = ("train_metric", "--split", "target", "--sampler", "balanced")
+    step = ("train_metric", "--split", "target")
     watched = [
-        *(project / "models/target/metric_balanced").rglob("*.*"),
-        project / "data/curves/target/metric_balanced.csv",
+        *(project / "models/target/metric").rglob("*.*"),
+        project / "data/curves/target/metric/balanced.csv",
     ]
     before = {path: path.read_bytes() for path in watched}
     assert len(before) == 5
@@ -230,7 +227,7 @@ def test_an_interrupted_training_leaves_what_was_there(
     (tmp_path / "data" / "splits").symlink_to(project / "data" / "splits")
     models = tmp_path / "models" / "target"
     process = subprocess.Popen(
-        [sys.executable, "-m", "stages.train_metric", "--split", "target", "--sampler", "balanced"],
+        [sys.executable, "-m", "stages.train_metric", "--split", "target"],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         stderr=subprocess.PIPE,

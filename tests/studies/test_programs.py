@@ -196,11 +196,17 @@ def test_a_rate_at_which_a_seed_diverged_is_not_chosen() -> None:
 
 
 def test_the_ablations_write_every_part(texts: Path, tmp_path: Path) -> None:
-    options = ["--objectives", "norm_softmax", "triplet", "--widths", "4", "8"]
+    options = ["--objectives", "norm_softmax", "triplet", "--widths", "4", "8", "--open", "0"]
     run(ablations, tmp_path, texts, *options)
     page = (tmp_path / "ablations.md").read_text(encoding="utf-8")
     heads = [line for line in page.splitlines() if line.startswith("## ")]
-    assert heads == ["## Width", "## Binary codes", "## Layer norm", "## Classes in a batch"]
+    assert heads == [
+        "## Width",
+        "## Binary codes",
+        "## Layer norm",
+        "## Classes in a batch",
+        "## The paper's conclusions, on text",
+    ]
     for part in ("widths", "codes", "layer-norm", "classes"):
         assert f"(ablations-{part}.png)" in page
         assert imread(tmp_path / f"ablations-{part}.png").ndim == 3
@@ -212,11 +218,26 @@ def test_the_ablations_write_every_part(texts: Path, tmp_path: Path) -> None:
 
 
 def test_the_ablations_do_the_parts_asked_for(texts: Path, tmp_path: Path) -> None:
-    run(ablations, tmp_path, texts, "--parts", "layer_norm")
+    run(ablations, tmp_path, texts, "--open", "0", "--parts", "layer_norm")
     assert "## Width" not in (tmp_path / "ablations.md").read_text(encoding="utf-8")
     assert [path.name for path in tmp_path.glob("*.png")] == ["ablations-layer-norm.png"]
     with pytest.raises(UserError, match="unknown part 'layernorm'; did you mean 'layer_norm'"):
         run(ablations, tmp_path, texts, "--parts", "layernorm")
+
+
+def test_the_ablations_measure_labels_that_were_never_trained_on(
+    texts: Path, tmp_path: Path
+) -> None:
+    frame = pd.read_csv(texts)
+    frame["label"] += np.where(np.arange(len(frame)) % 2, " one", " two")
+    frame.to_csv(tmp_path / "six.csv", index=False)
+    names = ["--objectives", "cross_entropy", "triplet", "--parts", "classes"]
+    run(ablations, tmp_path, tmp_path / "six.csv", *names)
+    page = (tmp_path / "ablations.md").read_text(encoding="utf-8")
+    assert "trained on 3 classes and measured on 3 others" in page
+    assert "–" not in page
+    with pytest.raises(UserError, match=r"--open is 1\.0, expected a share of the labels below 1"):
+        run(ablations, tmp_path, texts, "--open", "1")
 
 
 @pytest.mark.parametrize(("family", "name"), NAMES, ids=[name for _, name in NAMES])

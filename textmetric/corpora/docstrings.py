@@ -14,7 +14,7 @@ import importlib.util
 import re
 import sysconfig
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,8 +99,8 @@ def collect(
         UserError: a folder holds no Python source.
     """
     import pandas as pd
-    from joblib import Parallel, delayed
-    from tqdm import tqdm
+
+    from textmetric import parallel
 
     labels, paths = [], []
     for label, folder in sources.items():
@@ -116,17 +116,15 @@ def collect(
             labels.append(label + module)
             paths.append(folder / file)
     batches = [paths[start : start + _BATCH] for start in range(0, len(paths), _BATCH)]
-    jobs = 1 if len(batches) < 4 else -1  # a few files are parsed before a process has started
-    found = Parallel(n_jobs=jobs, return_as="generator")(
-        delayed(_parse)(batch) for batch in batches
+    found = parallel.run(
+        _parse,
+        batches,
+        workers=1 if len(batches) < 4 else None,  # a few files are parsed before a process starts
+        label="docstrings",
+        unit=f" × {_BATCH} files",
+        progress=progress,
     )
-    texts: list[tuple[list[str], int]] = []
-    with tqdm(
-        desc="docstrings", total=len(paths), unit=" files", disable=not progress, leave=False
-    ) as bar:
-        for batch in found:
-            texts.extend(batch)
-            bar.update(len(batch))
+    texts = [file for batch in found for file in batch]
     rows = [(text, label) for label, (file, _) in zip(labels, texts, strict=True) for text in file]
     frame = pd.DataFrame(rows, columns=["text", "label"]).assign(split="train")
     return frame, {"short_rows": sum(short for _, short in texts)}
@@ -142,7 +140,7 @@ def _files(folder: Path) -> list[str]:
     return sorted(found)
 
 
-def _parse(paths: Sequence[Path]) -> list[tuple[list[str], int]]:
+def _parse(paths: Sequence[Path], tick: Callable[[], None]) -> list[tuple[list[str], int]]:
     """The texts of each file, and how many were too short."""
     # A syntax tree is a million small objects and no cycle: the collector only costs time.
     collecting = gc.isenabled()
@@ -152,6 +150,7 @@ def _parse(paths: Sequence[Path]) -> list[tuple[list[str], int]]:
             warnings.simplefilter("ignore")  # invalid escapes in other people's sources
             return [_texts(path.read_bytes()) for path in paths]
     finally:
+        tick()
         if collecting:
             gc.enable()
 

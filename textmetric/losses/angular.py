@@ -7,7 +7,7 @@ import math
 import torch
 from pydantic import Field
 
-from textmetric.losses.distances import pairwise, unit
+from textmetric.losses.distances import mean_distances, unit
 from textmetric.losses.mining import pair_masks
 from textmetric.losses.n_pair import NPair, NPairParameters
 from textmetric.losses.objective import Objective, Parameters
@@ -73,11 +73,9 @@ class Angular(Objective):
             pairs = positive & negative.any(1, keepdim=True)
             count = pairs.sum()
             divisor = count.clamp_min(1)
-            distances = pairwise(rows)
             self.log = {
                 "active_fraction": ((losses > math.log(2)) & pairs).sum() / count,
-                "positive_distance": (distances * positive).sum() / positive.sum(),
-                "negative_distance": (distances * negative).sum() / negative.sum(),
+                **mean_distances(rows, labels),
             }
         loss = (losses * pairs).sum() / divisor
         if self.params.n_pair:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from pydantic import Field
 
-from textmetric.losses.distances import pairwise, unit
+from textmetric.losses.distances import mean_of_pairs, pairwise, unit
 from textmetric.losses.mining import pair_masks
 from textmetric.losses.objective import Objective, Parameters
 
@@ -77,7 +77,6 @@ class Contrastive(Objective):
             active = positive & (distances > 0) | negative & (missing > 0)
             self.log = {
                 "active_fraction": active.sum() / pairs,
-                "positive_distance": (distances * positive).sum() / positives,
-                "negative_distance": (distances * negative).sum() / negatives,
+                **mean_of_pairs(distances, positive, negative),
             }
         return (pull * pull_weight + push * push_weight).sum()

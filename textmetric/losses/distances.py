@@ -45,3 +45,45 @@ def pairwise(embeddings: torch.Tensor, distance: Distance = "euclidean") -> torc
     if distance == "euclidean":
         return lengths
     return lengths.square() if distance == "squared_euclidean" else 0.5 * lengths.square()
+
+
+def mean_of_pairs(
+    distances: torch.Tensor, positive: torch.Tensor, negative: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """The mean distance of both kinds of pairs, as the learning curve shows it.
+
+    Args:
+        distances: (B, B).
+        positive: (B, B) bool, the same-class pairs of ``mining.pair_masks``.
+        negative: (B, B) bool, the different-class pairs.
+
+    Returns:
+        ``positive_distance`` and ``negative_distance``, 0-dimensional and detached, for an
+        objective's ``log``; NaN where there is no such pair.
+    """
+    distances = distances.detach()
+    return {
+        "positive_distance": (distances * positive).sum() / positive.sum(),
+        "negative_distance": (distances * negative).sum() / negative.sum(),
+    }
+
+
+@torch.no_grad()
+def mean_distances(embeddings: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
+    """:func:`mean_of_pairs` of Euclidean distances, where nothing else needs the distances.
+
+    Each pair is looked at once, which takes a quarter of the time of :func:`pairwise`.
+
+    Args:
+        embeddings: (B, d).
+        labels: (B,) int64.
+    """
+    size = len(labels)
+    distances = torch.pdist(embeddings)
+    first, second = torch.triu_indices(size, size, 1, device=labels.device).unbind()
+    same = labels.index_select(0, first) == labels.index_select(0, second)
+    count, weight = same.sum(), same.to(distances.dtype)
+    return {
+        "positive_distance": torch.dot(distances, weight) / count,
+        "negative_distance": torch.dot(distances, 1 - weight) / (len(same) - count),
+    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,9 @@ from torch import Tensor, nn
 from textmetric.losses.n_pair import NPair, NPairParameters
 from textmetric.losses.objective import Floats, Gradients, Objective, Parameters
 from textmetric.losses.triplet import Triplet, TripletParameters
+
+MOST_PAIRS = 2**20
+"""Of how many pairs of rows autograd keeps the losses at once: those of one batch, or these."""
 
 
 class DVMLParameters(Parameters):
@@ -43,6 +46,7 @@ class Phase(NamedTuple):
     joint: bool
 
 
+TERMS = ("divergence", "reconstruction", "varied", "invariant")
 FIRST = Phase(1, 1, 0.1, 1, joint=False)
 SECOND = Phase(0.8, 1, 0.2, 0.8, joint=True)
 
@@ -81,7 +85,7 @@ class DVML(Objective):
         super().__init__(params, dim=dim, classes=classes, seed=seed)
         self.params = params
         self.generator = torch.Generator().manual_seed(seed)
-        self.base: Objective
+        self.base: Triplet | NPair
         if params.base == "triplet":
             self.base = Triplet(TripletParameters(), dim=dim, classes=classes)
             self.base.generator = self.generator
@@ -101,57 +105,101 @@ class DVML(Objective):
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """The loss of ``embeddings`` (B, d) under ``labels`` (B,), at least 0."""
-        varied, loss, log = self._variation(embeddings)
-        losses = torch.stack([self.base(each, labels) for each in varied]).mean()
-        invariant = self.base(embeddings, labels)
-        self._note(log, losses.detach(), invariant.detach())
-        total: Tensor = loss + self.phase.varied * losses + self.phase.invariant * invariant
-        return total
+        phase, rows = self.phase, embeddings
+        mean, log_variance = self.mean(rows), self.log_variance(rows)
+        deviation = (log_variance / 2).exp()
+        varied = rows + mean + deviation * self._noise(rows)
+        divergence = (mean.square() + deviation.square() - 1 - log_variance).sum(1).mean() / 2
+        decoded = self.decoder(varied if phase.joint else varied.detach())
+        reconstruction = (rows.detach() - decoded).square().sum(2).mean()
+        of_varied: Tensor = _MeanOverVersions.apply(varied, labels, self.base)  # type: ignore[no-untyped-call]
+        invariant = self.base(rows, labels)
+        terms = [divergence, reconstruction, of_varied, invariant]
+        # The base has just seen e: its log is still that of e.
+        self.log = self.base.log | {n: x.detach() for n, x in zip(TERMS, terms, strict=True)}
+        loss: Tensor = sum(weight * term for weight, term in zip(phase[:4], terms, strict=True))
+        return loss
 
     def loss_and_gradient(
         self, embeddings: Floats, labels: npt.NDArray[np.int64], parameters: Sequence[Floats]
-    ) -> Gradients | None:
-        """See ``Objective.loss_and_gradient``: autograd but for the base, asked T + 1 times."""
-        if self.params.base != "triplet":
-            return None
-        rows = torch.from_numpy(embeddings).requires_grad_()
-        varied, loss, log = self._variation(rows)
-        found = [self.base.loss_and_gradient(each.numpy(), labels, []) for each in varied.detach()]
-        last = self.base.loss_and_gradient(embeddings, labels, [])
-        assert last is not None
-        of_varied = np.stack([each.embeddings for each in found if each is not None])
-        losses = float(np.mean([each.loss for each in found if each is not None]))
-        self._note(log, torch.tensor(losses), torch.tensor(last.loss))
-        learnt = list(self.parameters())
-        gradients = torch.autograd.grad(
-            [loss, varied, rows],
-            [rows, *learnt],
-            [
-                torch.ones_like(loss),
-                torch.from_numpy(of_varied) * (self.phase.varied / len(varied)),
-                torch.from_numpy(last.embeddings) * self.phase.invariant,
-            ],
-        )
-        total = loss.item() + self.phase.varied * losses + self.phase.invariant * last.loss
-        return Gradients(
-            total, gradients[0].numpy(), [gradient.numpy() for gradient in gradients[1:]]
-        )
+    ) -> Gradients:
+        """See ``Objective.loss_and_gradient``."""
+        with torch.no_grad():
+            return self._closed_form(embeddings, labels, [torch.from_numpy(p) for p in parameters])
 
-    def _variation(self, embeddings: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """Gives z (T, B, d), the weighted sum of the two terms without L, and these for the log."""
-        mean, log_variance = self.mean(embeddings), self.log_variance(embeddings)
-        # In single precision whatever the embeddings are, so that the draws are the same.
-        noise = torch.randn(self.params.samples, *embeddings.shape, generator=self.generator)
+    def _closed_form(
+        self, embeddings: Floats, labels: npt.NDArray[np.int64], parameters: Sequence[Tensor]
+    ) -> Gradients:
+        """``forward`` and the chain rule; T draws are T · B rows of one matrix product."""
+        of_mean, mean_bias, of_log_variance, log_variance_bias = parameters[:4]
+        into, into_bias, out_of, out_bias = parameters[4:]
+        phase, rows, (size, dim) = self.phase, torch.from_numpy(embeddings), embeddings.shape
+        samples = self.params.samples
+        noise = self._noise(rows)
+        mean = torch.addmm(mean_bias, rows, of_mean.T)
+        log_variance = torch.addmm(log_variance_bias, rows, of_log_variance.T)
         deviation = (log_variance / 2).exp()
-        varied = embeddings + mean + deviation * noise.to(embeddings)
-        divergence = (mean.square() + deviation.square() - 1 - log_variance).sum(1).mean() / 2
-        decoded = self.decoder(varied if self.phase.joint else varied.detach())
-        reconstruction = (embeddings.detach() - decoded).square().sum(2).mean()
-        loss = self.phase.divergence * divergence + self.phase.reconstruction * reconstruction
-        log = {"divergence": divergence.detach(), "reconstruction": reconstruction.detach()}
-        return varied, loss, log
+        variance = deviation.square()
+        varied = (noise * deviation).add_(rows + mean)
+        flat = varied.view(-1, dim)
 
-    def _note(self, log: dict[str, Tensor], varied: Tensor, invariant: Tensor) -> None:
-        """To be called when the base has just seen e, whose log it still holds."""
-        kept = {name: torch.as_tensor(value) for name, value in self.base.log.items()}
-        self.log = {**kept, **log, "varied": varied, "invariant": invariant}
+        hidden = torch.addmm(into_bias, flat, into.T)
+        # numpy's tanh, which is a tenth of torch's time
+        np.tanh(hidden.numpy(), out=hidden.numpy())
+        error = torch.addmm(out_bias, hidden, out_of.T).view_as(varied).sub_(rows)
+        divergence = (mean.square() + variance - 1 - log_variance).sum() / (2 * size)
+        reconstruction = error.square().sum() / (samples * size)
+        losses, of_varied = self.base.of_versions(varied.numpy(), labels)
+        invariant = self.base.loss_and_gradient(embeddings, labels, [])
+        terms = [divergence.item(), reconstruction.item(), float(losses.mean()), invariant.loss]
+        self.log = self.base.log | dict(zip(TERMS, terms, strict=True))
+
+        error = error.view(-1, dim).mul_(2 * phase.reconstruction / (samples * size))
+        by_out_of, by_hidden = error.T @ hidden, error @ out_of
+        by_hidden.addcmul_(by_hidden, hidden.square_(), value=-1)  # tanh′ = 1 − tanh²
+        by_varied = torch.from_numpy(of_varied).mul_(phase.varied / samples)
+        if phase.joint:
+            by_varied.view(-1, dim).addmm_(by_hidden, into)
+        by_sum = by_varied.sum(0)
+        by_mean = by_sum + mean * (phase.divergence / size)
+        by_log_variance = by_varied.mul_(noise).sum(0).mul_(deviation / 2)
+        by_log_variance += (variance - 1) * (phase.divergence / (2 * size))
+        by_rows = torch.from_numpy(invariant.embeddings) * phase.invariant + by_sum
+        by_rows += by_mean @ of_mean + by_log_variance @ of_log_variance
+        gradients = [
+            *(by_mean.T @ rows, by_mean.sum(0)),
+            *(by_log_variance.T @ rows, by_log_variance.sum(0)),
+            *(by_hidden.T @ flat, by_hidden.sum(0)),
+            *(by_out_of, error.sum(0)),
+        ]
+        loss = sum(weight * term for weight, term in zip(phase[:4], terms, strict=True))
+        return Gradients(loss, by_rows.numpy(), [gradient.numpy() for gradient in gradients])
+
+    def _noise(self, rows: Tensor) -> Tensor:
+        # In single precision whatever the embeddings are, so that the draws are the same.
+        return torch.randn(self.params.samples, *rows.shape, generator=self.generator).to(rows)
+
+
+class _MeanOverVersions(torch.autograd.Function):
+    """The mean of an objective without weights over T versions (T, B, d) of a batch.
+
+    The gradients are taken as soon as the losses of some versions are known: autograd would keep
+    what each of the T needs for its gradient, some (B, B) matrices, until the last one is done.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, versions: Tensor, labels: Tensor, objective: Objective) -> Tensor:
+        losses, gradients = list[Tensor](), list[Tensor]()
+        for part in torch.split(versions, max(1, MOST_PAIRS // max(len(labels), 1) ** 2)):
+            with torch.enable_grad():
+                rows = part.detach().requires_grad_()
+                found = torch.stack([objective(version, labels) for version in rows])
+                gradients += torch.autograd.grad(found.sum(), rows)
+            losses.append(found.detach())
+        ctx.save_for_backward(torch.cat(gradients))
+        return torch.cat(losses).mean()
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None, None]:
+        (gradients,) = ctx.saved_tensors
+        return gradients * (slope / len(gradients)), None, None

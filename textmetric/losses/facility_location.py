@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from textmetric.losses.distances import pairwise, unit
+from textmetric.losses.distances import mean_of_pairs, pairwise, unit
 from textmetric.losses.mining import pair_masks
 from textmetric.losses.objective import Objective, Parameters
 
@@ -85,8 +85,7 @@ class FacilityLocation(Objective):
             self.log = {
                 "active_fraction": (loss > rounding).to(nmi.dtype) if valid else nan,
                 "nmi": nmi if valid else nan,
-                "positive_distance": (distances * positive).sum() / positive.sum(),
-                "negative_distance": (distances * negative).sum() / negative.sum(),
+                **mean_of_pairs(distances, positive, negative),
             }
         return loss
 

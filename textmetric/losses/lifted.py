@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from pydantic import Field
 
-from textmetric.losses.distances import pairwise, unit
+from textmetric.losses.distances import mean_of_pairs, pairwise, unit
 from textmetric.losses.mining import pair_masks
 from textmetric.losses.objective import Objective, Parameters
 
@@ -68,7 +68,6 @@ class Lifted(Objective):
             divisor = count.clamp_min(1)
             self.log = {
                 "active_fraction": ((hinges > 0) & pairs).sum() / count,
-                "positive_distance": (distances * positive).sum() / positive.sum(),
-                "negative_distance": (distances * negative).sum() / negative.sum(),
+                **mean_of_pairs(distances, positive, negative),
             }
         return (hinges.square() * pairs).sum() / (2 * divisor)

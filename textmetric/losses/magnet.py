@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from textmetric.batching import ROWS_PER_CLASS, Deck, steps_per_epoch
-from textmetric.losses.distances import pairwise
+from textmetric.losses.distances import mean_distances
 from textmetric.losses.mining import pair_masks
 from textmetric.losses.objective import Objective, Parameters
 
@@ -76,7 +76,7 @@ class Magnet(Objective):
             clusters = torch.from_numpy(self._index.batch).to(labels.device)
             self._index.batch = None
         with torch.no_grad():
-            positive, negative = pair_masks(labels)
+            _, negative = pair_masks(labels)
             same = clusters[:, None] == clusters
             # A mean stands in the column of the first row of its cluster.
             first = same.int().argmax(1) == torch.arange(len(labels), device=labels.device)
@@ -94,13 +94,11 @@ class Magnet(Objective):
         reach = exponents.masked_fill(~impostor, outside).logsumexp(1)
         losses = torch.relu(own / (2 * variance) + self.params.alpha + reach)
         with torch.no_grad():
-            distances = pairwise(embeddings)
             count = counted.sum()
             self.log = {
                 "active_fraction": ((losses > 0) & counted).sum() / count,
                 "variance": variance.detach(),
-                "positive_distance": (distances * positive).sum() / positive.sum(),
-                "negative_distance": (distances * negative).sum() / negative.sum(),
+                **mean_distances(embeddings, labels),
             }
         return (losses * counted).sum() / count.clamp_min(1)
 

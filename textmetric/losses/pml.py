@@ -13,8 +13,7 @@ import torch
 from pydantic import BeforeValidator, create_model
 
 from textmetric.errors import UserError, unknown_name
-from textmetric.losses.distances import pairwise
-from textmetric.losses.mining import pair_masks
+from textmetric.losses.distances import mean_distances
 from textmetric.losses.objective import Objective, Parameters
 
 PREFIX = "pml:"
@@ -96,13 +95,7 @@ class PML(Objective):
                 f"loss.name {self.title!r} cannot use a batch of {len(labels)} rows ({problem}): "
                 "draw it by another sampler, or use another loss"
             ) from None
-        with torch.no_grad():
-            distances = pairwise(embeddings)
-            positive, negative = pair_masks(labels)
-            self.log = {
-                "positive_distance": (distances * positive).sum() / positive.sum(),
-                "negative_distance": (distances * negative).sum() / negative.sum(),
-            }
+        self.log = {**mean_distances(embeddings, labels)}
         return value
 
 

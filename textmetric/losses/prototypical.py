@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from textmetric.batching import BatchSampler
-from textmetric.losses.distances import pairwise, unit
+from textmetric.losses.distances import mean_distances, unit
 from textmetric.losses.mining import pair_masks
 from textmetric.losses.objective import Objective, Parameters
 
@@ -96,12 +96,10 @@ class Prototypical(Objective):
         target = own.int().argmax(1)
         losses = torch.nn.functional.cross_entropy(logits, target, reduction="none")
         with torch.no_grad():
-            distances = pairwise(embeddings)
             self.log = {
                 "accuracy": ((logits.argmax(1) == target) & query).sum() / count,
                 "active_fraction": ((losses > math.log(2)) & query).sum() / count,
-                "positive_distance": (distances * positive).sum() / positive.sum(),
-                "negative_distance": (distances * negative).sum() / negative.sum(),
+                **mean_distances(embeddings, labels),
             }
         return (losses * query).sum() / count.clamp_min(1)
 

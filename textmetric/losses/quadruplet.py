@@ -9,7 +9,8 @@ import numpy.typing as npt
 import torch
 from pydantic import Field
 
-from textmetric.losses.distances import pairwise, unit
+from textmetric.losses.distances import mean_of_pairs, pairwise, unit
+from textmetric.losses.mining import pair_masks
 from textmetric.losses.objective import Objective, Parameters
 
 Matrix = npt.NDArray[Any]
@@ -109,13 +110,11 @@ class Quadruplet(Objective):
             slope += hinges.slope / divisor
             offset += margin * (hinges.active / divisor)
         with torch.no_grad():
-            positive, negative = (torch.from_numpy(mask).to(labels.device) for mask in _pairs(y))
             total = torch.tensor(sum(hinges.total for _, hinges in terms))
             self.log = {
                 "active_fraction": torch.tensor(sum(hinges.active for _, hinges in terms)) / total,
                 "quadruplets": total // len(terms),
-                "positive_distance": (distances * positive).sum() / positive.sum(),
-                "negative_distance": (distances * negative).sum() / negative.sum(),
+                **mean_of_pairs(distances, *pair_masks(labels)),
             }
         return (torch.from_numpy(slope).to(distances) * distances).sum() + offset
 

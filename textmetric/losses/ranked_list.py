@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from pydantic import Field
 
-from textmetric.losses.distances import pairwise, unit
+from textmetric.losses.distances import mean_of_pairs, pairwise, unit
 from textmetric.losses.mining import pair_masks
 from textmetric.losses.objective import Objective, Parameters
 
@@ -87,7 +87,6 @@ class RankedList(Objective):
             self.log = {
                 "active_fraction": (misplaced_positive.sum() + misplaced_negative.sum())
                 / (positive.sum() + negative.sum()),
-                "positive_distance": (distances * positive).sum() / positive.sum(),
-                "negative_distance": (distances * negative).sum() / negative.sum(),
+                **mean_of_pairs(distances, positive, negative),
             }
         return (far * pull_weight + near * push_weight).sum() / max(len(labels), 1)

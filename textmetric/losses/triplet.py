@@ -11,9 +11,12 @@ import numpy.typing as npt
 import torch
 from pydantic import Field
 
-from textmetric.losses.distances import Distance, pairwise, unit
+from textmetric.losses.distances import Distance, mean_of_pairs, pairwise, unit
 from textmetric.losses.mining import MINERS, Miner, pair_masks
 from textmetric.losses.objective import Floats, Gradients, Objective, Parameters
+
+MOST_DRAWS = 2**18
+"""How many random numbers are held at once: those of one batch, or 1 MiB of them."""
 
 
 class TripletParameters(Parameters):
@@ -82,8 +85,7 @@ class Triplet(Objective):
                 "active_fraction": found.active / found.total,
                 "mined_fraction": found.mined / found.total,
                 "triplets": found.total,
-                "positive_distance": (distances * positive).sum() / positive.sum(),
-                "negative_distance": (distances * negative).sum() / negative.sum(),
+                **mean_of_pairs(distances, positive, negative),
             }
         return (slope * distances).sum() + offset
 
@@ -117,3 +119,45 @@ class Triplet(Objective):
             "negative_distance": found.negative_distance,
         }
         return Gradients(found.loss, gradient, [])
+
+    def of_versions(
+        self, versions: Floats, labels: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.float64], Floats]:
+        """The losses of several versions of a batch, one after another, and their gradients.
+
+        They are those of :meth:`loss_and_gradient`, its draws too; nothing is logged. Only the
+        margin may be another than by default.
+
+        Args:
+            versions: (T, B, d).
+            labels: (B,), of each of them.
+
+        Returns:
+            (T,) and (T, B, d).
+
+        Raises:
+            ValueError: another parameter is not at its default.
+        """
+        from textmetric.losses import triplet_kernel  # compiled: for training
+
+        if self.params != TripletParameters(margin=self.params.margin):
+            raise ValueError(
+                "several versions of a batch: expected the defaults but for the margin"
+            )
+        count, size, _ = versions.shape
+        losses, gradients = np.empty(count), np.empty_like(versions)
+        bits = triplet_kernel.BITS[versions.dtype.name]
+        at_once = max(1, MOST_DRAWS // max(size, 1) ** 2)
+        for start in range(0, count, at_once):
+            part = slice(start, start + at_once)
+            triplet_kernel.semi_hard(
+                versions[part],
+                labels,
+                torch.rand(len(losses[part]), size, size, generator=self.generator).numpy(),
+                np.empty(size, bits),
+                np.empty(size, bits),
+                self.params.margin,
+                losses[part],
+                gradients[part],
+            )
+        return losses, gradients

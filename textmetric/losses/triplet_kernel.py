@@ -99,6 +99,26 @@ def _least_above(limit: Any, keys: npt.NDArray[Any]) -> Any:
 
 
 @compiled
+def _least_above_each(
+    one: Any, two: Any, three: Any, four: Any, keys: npt.NDArray[Any]
+) -> tuple[Any, Any, Any, Any]:
+    """:func:`_least_above` of four limits in one pass over the keys."""
+    none = keys.dtype.type(np.iinfo(keys.dtype).max)
+    first = second = third = fourth = none
+    for q in range(len(keys)):
+        key = keys[q]
+        above = key if key > one else none
+        first = above if above < first else first
+        above = key if key > two else none
+        second = above if above < second else second
+        above = key if key > three else none
+        third = above if above < third else third
+        above = key if key > four else none
+        fourth = above if above < fourth else fourth
+    return first, second, third, fourth
+
+
+@compiled
 def _first_row_of(wanted: Any, keys: npt.NDArray[Any], rows: npt.NDArray[np.int32]) -> Any:
     """The smallest of ``rows`` whose key is ``wanted``; there must be one."""
     none = np.int32(np.iinfo(np.int32).max)
@@ -280,3 +300,122 @@ def triplet(
         positive_sum / positive_pairs,
         negative_sum / negative_pairs,
     )
+
+
+@compiled
+def semi_hard(
+    versions: Floats,
+    labels: npt.NDArray[np.int64],
+    draws: npt.NDArray[np.float32],
+    bits: npt.NDArray[np.signedinteger[Any]],
+    reach_bits: npt.NDArray[np.signedinteger[Any]],
+    margin: float,
+    losses: npt.NDArray[np.float64],
+    gradients: Floats,
+) -> None:
+    """:func:`triplet` of several versions of a batch, in little more than half the time.
+
+    Of ``SEMI_HARD``, ``EUCLIDEAN`` and the mean only. What depends on the labels is found once, and
+    an anchor is done with while its distances are at hand.
+
+    Args:
+        versions: (T, B, d).
+        labels: (B,), of each of them.
+        draws: (T, B, B) uniform in [0, 1): which negative a pair falls back to.
+        bits: (B,) of ``BITS[dtype]``, a place to work in.
+        reach_bits: another.
+        margin: at least 0.
+        losses: (T,) to be filled.
+        gradients: (T, B, d) to be filled.
+    """
+    size, width = versions.shape[1:]
+    kind = versions.dtype.type
+    distances, reaches = bits.view(versions.dtype), reach_bits.view(versions.dtype)
+    near, far = np.empty((size, size + 1), np.int32), np.empty((size, size + 1), np.int32)
+    # Rows of the anchor's own class, and what fills a row up, are no negatives: out of reach.
+    none = np.iinfo(bits.dtype).max
+    whole = -(-size // LANES) * LANES
+    kept_out = np.full((size, whole), none, bits.dtype)
+    keys, all_rows = np.full(whole, none, bits.dtype), np.arange(whole).astype(np.int32)
+    positives, negatives = np.zeros(size, np.int64), np.zeros(size, np.int64)
+    total = 0
+    for a in range(size):
+        for j in range(size):
+            same = labels[j] == labels[a]
+            near[a, positives[a]] = far[a, negatives[a]] = j  # kept if counted
+            positives[a] += same and j != a
+            negatives[a] += not same
+            if not same:
+                kept_out[a, j] = 0
+        if negatives[a] > 0:
+            total += positives[a]
+    divisor = kind(max(total, 1))
+
+    found = np.empty(size + 4, bits.dtype)
+    columns = np.empty((width, size), versions.dtype)
+    fours = width - width % 4
+    for t in range(len(versions)):
+        rows, gradient = versions[t], gradients[t]
+        gradient[:] = 0
+        for j in range(size):
+            for k in range(width):
+                columns[k, j] = rows[j, k]
+        active, loss, broken = 0, 0.0, kind(0)
+        for a in range(size):
+            distances[:] = 0
+            for k in range(0, fours, 4):  # fewer times through the row than one by one
+                one, two, three, four = rows[a, k], rows[a, k + 1], rows[a, k + 2], rows[a, k + 3]
+                for j in range(size):
+                    first, second = one - columns[k, j], two - columns[k + 1, j]
+                    third, fourth = three - columns[k + 2, j], four - columns[k + 3, j]
+                    distances[j] += (
+                        first * first + second * second + third * third + fourth * fourth
+                    )
+            for k in range(fours, width):
+                one = rows[a, k]
+                for j in range(size):
+                    first = one - columns[k, j]
+                    distances[j] += first * first
+            for j in range(size):
+                distances[j] = np.sqrt(distances[j])
+                reaches[j] = distances[j] + kind(margin)
+                broken += distances[j] * 0  # NaN as soon as one distance is not finite
+            if positives[a] == 0 or negatives[a] == 0:
+                continue
+            count = negatives[a]
+            for j in range(size):
+                keys[j] = bits[j] if bits[j] > kept_out[a, j] else kept_out[a, j]
+            mates = near[a, : positives[a]]
+            for s in range(0, len(mates), 4):
+                last = len(mates) - 1
+                found[s], found[s + 1], found[s + 2], found[s + 3] = _least_above_each(
+                    bits[mates[s]],
+                    bits[mates[min(s + 1, last)]],
+                    bits[mates[min(s + 2, last)]],
+                    bits[mates[min(s + 3, last)]],
+                    keys,
+                )
+            for s in range(len(mates)):
+                p, key = mates[s], found[s]
+                if key < reach_bits[p]:
+                    n = _first_row_of(key, keys, all_rows)
+                else:
+                    # The product can round up to the number of negatives itself.
+                    n = far[a, min(int(draws[t, a, p] * np.float32(count)), count - 1)]
+                if not reaches[p] > distances[n]:
+                    continue
+                active += 1
+                loss += distances[p] - distances[n]
+                # At distance 0 the gradient is 0.
+                pull = kind(1) / distances[p] if distances[p] > 0 else kind(0)
+                push = kind(1) / distances[n] if distances[n] > 0 else kind(0)
+                for k in range(width):
+                    pulled = pull * (rows[a, k] - rows[p, k])
+                    pushed = push * (rows[a, k] - rows[n, k])
+                    gradient[a, k] += pulled - pushed
+                    gradient[p, k] -= pulled
+                    gradient[n, k] += pushed
+        losses[t] = (loss + margin * active) / divisor + broken
+        for b in range(size):
+            for k in range(width):
+                gradient[b, k] /= divisor

@@ -1,9 +1,10 @@
-"""The measures of one arm: every seed of it, with intervals, from files to one record."""
+"""The measures of the arms of a split: every seed, with intervals, from files to records."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from textmetric import parallel
@@ -15,27 +16,27 @@ from textmetric.measures.intervals import summarise
 PREDICTIONS = ("head", "knn", "centroid")
 
 
-def measure_arm(
+def measure_arms(
     embeddings: str | os.PathLike[str],
     split: str | os.PathLike[str],
     *,
     name: str,
-    arm: str,
+    arms: Sequence[str],
     progress: bool = True,
-) -> dict[str, Any]:
-    """Measure every seed of an arm on the test set.
+) -> dict[str, dict[str, Any]]:
+    """Measure every arm and seed of a split on the test set.
 
     Args:
-        embeddings: the ``.npz`` file of the arm: ``embeddings`` (seeds, n, dim), ``labels``
-            (n,), ``seeds``, and predictions (seeds, n) called head, knn or centroid.
+        embeddings: the folder of the files ``<arm>.npz``: ``embeddings`` (seeds, n, dim),
+            ``labels`` (n,), ``seeds``, and predictions (seeds, n) called head, knn or centroid.
         split: the folder of the split, for the names and train rows of its classes.
-        name: the split's name, for the record.
-        arm: the arm's name, for the record.
+        name: the split's name, for the records.
+        arms: names of the arms.
         progress: show a progress bar.
 
     Returns:
-        ``split``, ``arm``, ``seeds``; ``label_names``, ``train_rows`` (a number a class),
-        ``scarce`` and ``unseen`` (class ids); ``counts`` (rows of the split, see below);
+        arm → its record: ``split``, ``arm``, ``seeds``; ``label_names``, ``train_rows`` (a number
+        a class), ``scarce`` and ``unseen`` (class ids); ``counts`` (rows of the split, see below);
         ``per_seed`` key → a value a seed; ``interval`` key → (mean, low, high); ``per_class`` key
         → for each seed a value a class. Counts: ``train_rows``, ``test_rows``, ``empty_rows``
         (test rows without
@@ -46,7 +47,7 @@ def measure_arm(
     """
     about = read_json(os.path.join(split, "labels.json"))
     corpus = read_json(os.path.join(split, "corpus.json"))
-    arrays = read_arrays(embeddings)
+    by_arm = {arm: read_arrays(Path(embeddings, f"{arm}.npz")) for arm in arms}
     jobs = [
         {
             "embeddings": arrays["embeddings"][place],
@@ -55,11 +56,26 @@ def measure_arm(
             "scarce": about["scarce"],
             "predictions": {key: arrays[key][place] for key in PREDICTIONS if key in arrays},
         }
+        for arrays in by_arm.values()
         for place in range(len(arrays["seeds"]))
     ]
-    found = parallel.run(
-        _measure, jobs, label=f"evaluate {name}/{arm}", unit="seed", progress=progress
+    found = iter(
+        parallel.run(_measure, jobs, label=f"evaluate {name}", unit="seed", progress=progress)
     )
+    return {
+        arm: _record(name, arm, about, corpus, arrays, [next(found) for _ in arrays["seeds"]])
+        for arm, arrays in by_arm.items()
+    }
+
+
+def _record(
+    name: str,
+    arm: str,
+    about: dict[str, Any],
+    corpus: dict[str, Any],
+    arrays: dict[str, Any],
+    found: Sequence[Evaluation],
+) -> dict[str, Any]:
     return {
         "split": name,
         "arm": arm,

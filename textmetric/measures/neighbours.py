@@ -1,54 +1,36 @@
 """Exact nearest neighbours by cosine, the same for any number of threads.
 
-Two traps decide how this is written.
+Three ways find the same neighbours, ordered by the keys of ``textmetric.measures.keys``:
 
-* **A dot product of floats depends on the order of its sum**, and a matrix product changes that
-  order with its shape, the processor and the number of threads. Two equal rows then get
-  similarities that differ in the last bit, and ties fall one way here and another there. So unit
-  rows are rounded to multiples of 2⁻²⁶ (finer than float32): products are then multiples of
-  2⁻⁵², sums of them stay below 2, and float64 holds every one without rounding. The sum is the
-  same in any order.
-* **Ties** must go by row id. The similarity, rounded to about 35 bits behind the point, and the
-  row id are packed into one float64 (whole part: minus the similarity, fraction: the id). The
-  keys are all different, so any partition or sort gives the one right order, and a library that
-  promises nothing about ties cannot do harm. "Equal" below means equal in those bits: equal
-  rows are; two different rows that mathematics puts at the same angle of a query may differ by
-  about 1e-8, and then keep that order everywhere.
+* **faiss**, the quickest for few neighbours among many rows, slow for the hundreds that
+  R-precision asks for;
+* **screening** by float32, the quickest for some hundreds among many rows;
+* **the whole way**, exact keys of all rows and numpy's partition: for few rows, for a large share
+  of them, and for what the others leave unproven.
 
-Faiss is the quickest for few neighbours among many rows, but slow for the hundreds that
-R-precision asks for: there a matrix product a block of queries at a time and numpy's partition
-take over. Neither ever holds an n × n matrix.
+None ever holds an n × n matrix. Blocks of queries are shared out to as many threads as matrix
+products may use (``OMP_NUM_THREADS``; one in the processes of ``textmetric.parallel``).
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from textmetric.errors import UserError
-from textmetric.measures.rows import Embeddings, Floats, Ids, Labels, checked_labels, unit
+from textmetric.measures.keys import ids_of, key_parts, on_grid, proven
+from textmetric.measures.rows import Embeddings, Floats, Ids, Labels, checked_labels
 
-_GRID = 2.0**26
 _BLOCK_BYTES = 32 * 2**20  # the largest array of one block of queries
 _FAISS_NEIGHBOURS = 16  # faiss is quicker up to about here,
 _FAISS_ROWS = 1024  # and from about here
-
-
-def on_grid(embeddings: Embeddings) -> Floats:
-    """Unit rows rounded to multiples of 2⁻²⁶, so that their dot products are exact.
-
-    Args:
-        embeddings: (n, d), any float type.
-
-    Returns:
-        (n, d) float64.
-    """
-    rows = unit(embeddings)
-    rows *= _GRID
-    np.rint(rows, out=rows)
-    rows /= _GRID
-    return rows
+_SCREENED_ROWS = 20_000  # below, importing numba costs more than screening saves
+_SCREENED_QUERIES = 256  # in a block
+_THREADED_PAIRS = 2**24  # of a query and a row; below, threads are not worth starting
 
 
 def ranked_blocks(
@@ -69,20 +51,24 @@ def ranked_blocks(
         The slice of the queries, and (rows of the slice, depth of the block) ids into
         ``reference``: falling similarity, ties by rising id.
     """
-    rows = max(1, _BLOCK_BYTES // (8 * max(1, len(reference))))
-    fractions, scale = _key_parts(len(reference))
-    block = np.empty((min(rows, len(queries)), len(reference)))
-    for start in range(0, len(queries), rows):
-        part = slice(start, min(start + rows, len(queries)))
-        keys = block[: part.stop - start]
-        np.matmul(queries[part] * -scale, reference.T, out=keys)
-        np.rint(keys, out=keys)
-        keys += fractions
-        if left_out is not None:
-            keys[np.arange(len(keys)), left_out[part]] = np.inf
-        depth = int(depths[part].max())
-        keys.partition(depth - 1, axis=1)
-        yield part, _ids_of(np.sort(keys[:, :depth], axis=1), len(reference))
+    if left_out is None:
+        left_out = np.full(len(queries), -1, dtype=np.int64)
+    search = _Search(reference, queries, depths, left_out)
+    threads = _threads() if len(reference) * len(queries) >= _THREADED_PAIRS else 1
+    if threads == 1:
+        for part in search.parts():
+            yield part, search.ranked(part)
+        return
+    # Threads share out the blocks, so a matrix product within one stays in its thread.
+    with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
+        waiting: deque[tuple[slice, Future[Ids]]] = deque()
+        for part in search.parts():
+            waiting.append((part, pool.submit(search.ranked, part)))
+            if len(waiting) > threads:  # one ahead of the threads bounds the memory
+                done, ids = waiting.popleft()
+                yield done, ids.result()
+        for done, ids in waiting:
+            yield done, ids.result()
 
 
 def nearest_neighbours(reference: Embeddings, queries: Embeddings, k: int) -> Ids:
@@ -177,6 +163,71 @@ def centroid_predict(centroids: Embeddings, queries: Embeddings) -> Labels:
     return present[nearest].astype(np.int32)
 
 
+class _Search:
+    """The search of :func:`ranked_blocks`: see there for what it is given."""
+
+    def __init__(self, reference: Floats, queries: Floats, depths: Ids, left_out: Ids) -> None:
+        self._reference, self._queries = reference, queries
+        self._depths, self._left_out = depths, left_out
+        self._fractions, self._scale = key_parts(len(reference))
+        self._screening = None
+        if len(reference) >= _SCREENED_ROWS:
+            from textmetric.measures.screening import Screening
+
+            self._screening = Screening(reference)
+
+    def parts(self) -> Iterator[slice]:
+        """The blocks of queries, one after another; what a block holds fits ``_BLOCK_BYTES``."""
+        start = 0
+        while start < len(self._queries):
+            space = self._space(int(self._depths[start]))
+            if space:
+                rows = min(_SCREENED_QUERIES, _BLOCK_BYTES // (12 * space))
+            else:
+                rows = _BLOCK_BYTES // (8 * max(1, len(self._reference)))
+            stop = min(start + max(1, rows), len(self._queries))
+            yield slice(start, stop)
+            start = stop
+
+    def ranked(self, part: slice) -> Ids:
+        """(rows of the slice, depth of the block) ids."""
+        queries, left_out = self._queries[part], self._left_out[part]
+        depth = int(self._depths[part].max())
+        if self._screening is None or not self._space(depth):
+            return self._by_all(queries, left_out, depth)
+        ids, right = self._screening.nearest(queries, left_out, depth)
+        wrong = np.flatnonzero(~right)
+        rows = max(1, _BLOCK_BYTES // (8 * len(self._reference)))
+        for start in range(0, len(wrong), rows):
+            some = wrong[start : start + rows]
+            ids[some] = self._by_all(queries[some], left_out[some], depth)
+        return ids
+
+    def _space(self, depth: int) -> int:
+        return 0 if self._screening is None else self._screening.space(depth)
+
+    def _by_all(self, queries: Floats, left_out: Ids, depth: int) -> Ids:
+        keys = np.matmul(queries * -self._scale, self._reference.T)
+        np.rint(keys, out=keys)
+        keys += self._fractions
+        asking = np.flatnonzero(left_out >= 0)
+        keys[asking, left_out[asking]] = np.inf
+        keys.partition(depth - 1, axis=1)
+        return ids_of(np.sort(keys[:, :depth], axis=1), len(self._reference))
+
+
+def _threads() -> int:
+    """How many threads matrix products may use now."""
+    return max(
+        (
+            int(library["num_threads"])
+            for library in threadpool_info()
+            if library["user_api"] == "blas"
+        ),
+        default=1,
+    )
+
+
 def _by_blocks(reference: Floats, queries: Floats, k: int) -> Ids:
     depths = np.full(len(queries), k, dtype=np.int64)
     found = np.empty((len(queries), k), dtype=np.int64)
@@ -188,49 +239,28 @@ def _by_blocks(reference: Floats, queries: Floats, k: int) -> Ids:
 def _by_faiss(reference: Floats, queries: Floats, k: int) -> Ids:
     """Faiss proposes more rows than asked, exact keys order them, and a bound proves them.
 
-    A row that faiss did not propose has a float32 similarity of at most the last proposed one,
-    so an exact one of at most that plus the error of a float32 dot product. Where the k-th exact
-    similarity is above it, the k are proven; the other queries (ties by the dozen: duplicates,
-    zero vectors, a collapsed model) go by blocks.
+    The queries without a proof (ties by the dozen: duplicates, zero vectors, a collapsed model)
+    go by blocks.
     """
     import faiss  # slow to import, and most measures do without
 
     proposals = min(k + 16, len(reference))
-    error = 2.0**-23 * (reference.shape[1] + 4)
-    fractions, scale = _key_parts(len(reference))
+    fractions, scale = key_parts(len(reference))
     index = faiss.IndexFlatIP(reference.shape[1])
     index.add(reference.astype(np.float32))
     found = np.empty((len(queries), k), dtype=np.int64)
-    proven = np.empty(len(queries), dtype=np.bool_)
+    right = np.empty(len(queries), dtype=np.bool_)
     rows = max(1, _BLOCK_BYTES // (8 * proposals * reference.shape[1]))
     for start in range(0, len(queries), rows):
         part = slice(start, start + rows)
         similarities, ids = index.search(queries[part].astype(np.float32), proposals)
         exact = np.einsum("qd,qpd->qp", queries[part], reference[ids])
         keys = np.sort(np.rint(exact * -scale) + fractions[ids], axis=1)[:, :k]
-        found[part] = _ids_of(keys, len(reference))
-        # One unit of the key for the rounding of the exact similarity.
-        proven[part] = -(np.floor(keys[:, -1]) + 1) / scale > similarities[:, -1] + error
-    unproven = np.flatnonzero(~proven)
+        found[part] = ids_of(keys, len(reference))
+        right[part] = proven(
+            keys[:, -1], scale, similarities[:, -1].astype(float), reference.shape[1]
+        )
+    unproven = np.flatnonzero(~right)
     if len(unproven):
         found[unproven] = _by_blocks(reference, queries[unproven], k)
     return found
-
-
-def _key_parts(rows: int) -> tuple[Floats, float]:
-    """What makes a key of a similarity s and an id: ``rint(-s * scale) + fractions[id]``.
-
-    The 53 bits of a float64 are shared out: as many as needed to the id, the rest to s.
-    """
-    bits = _id_bits(rows)
-    return np.arange(rows) / 2.0**bits, 2.0 ** (52 - bits)
-
-
-def _ids_of(keys: Floats, rows: int) -> Ids:
-    fractions = keys - np.floor(keys)
-    fractions *= 2.0 ** _id_bits(rows)
-    return fractions.astype(np.int64)
-
-
-def _id_bits(rows: int) -> int:
-    return max(1, (rows - 1).bit_length())

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from textmetric.files import read_json, replacing_file
 from textmetric.measures import mean_interval
-from textmetric.report.names import arm_title
+from textmetric.report.names import arm_title, family, sampler
 from textmetric.report.tables import table
 
 
 def write_costs(
     root: str | os.PathLike[str], *, splits: Sequence[str], arms: Sequence[str]
 ) -> None:
-    """Write ``reports/costs.md`` from ``data/costs/<split>/<arm>.json``.
+    """Write ``reports/costs.md`` from ``data/costs/<split>/<family>/<sampler>.json``.
 
     Args:
         root: the folder that holds ``data/`` and gets ``reports/``.
@@ -29,7 +29,7 @@ def write_costs(
     rows = []
     for split in splits:
         for arm in arms:
-            cost = read_json(root / "data" / "costs" / split / f"{arm}.json")
+            cost = read_json(root / "data" / "costs" / split / family(arm) / f"{sampler(arm)}.json")
             seconds = [sum(seed["epoch_seconds"]) for seed in cost["seeds"]]
             mean, low, high = mean_interval(seconds)
             spread = "" if low != low else f" ± {(high - low) / 2:.2f}"
@@ -39,17 +39,17 @@ def write_costs(
                     split,
                     arm_title(arm),
                     f"{mean:.2f}{spread}",
-                    f"{cost['wall_seconds']:.1f}",
+                    f"{cost['stage_seconds']:.1f}",
                     f"{peak:,.0f}",
                 ]
             )
-    head = ["split", "arm", "training a seed (s)", "all seeds (s)", "peak memory (MiB)"]
+    head = ["split", "arm", "training a seed (s)", "the whole stage (s)", "peak memory (MiB)"]
     text = "\n\n".join(
         [
             "# Costs",
             "Wall time of the batches of one seed (mean ± half of its 95 % interval over seeds), "
-            "of the whole stage with its seeds in parallel, and the largest memory of a process. "
-            "Other work on the machine counts in, so compare the arms of one run only.",
+            "of the whole stage with its samplers and seeds in parallel, and the largest memory of "
+            "a process. Other work on the machine counts in, so compare the arms of one run only.",
             table(head, rows),
         ]
     )

@@ -15,6 +15,7 @@ import pandas as pd
 from textmetric.errors import UserError
 from textmetric.files import read_json
 from textmetric.params import Split, Train
+from textmetric.report.names import family, sampler
 
 INITS = ("cls", "metric", "scratch")
 Record = dict[str, Any]
@@ -44,7 +45,7 @@ class Study:
         corpora: role → summary of its corpus.
         objectives: ``classification`` and ``metric`` → name and parameters.
         records: split → arm → what stage evaluate found, see
-            :func:`textmetric.measures.arm.measure_arm`.
+            :func:`textmetric.measures.arm.measure_arms`.
         curves: split → arm → a row a seed and epoch.
         transfers: initialisation → what stage finetune found, see
             :func:`textmetric.transfer.finetune_seeds`.
@@ -144,7 +145,10 @@ def read_study(
         },
         records=records,
         curves={
-            split: {arm: _read_csv(data / "curves" / split / f"{arm}.csv") for arm in arms}
+            split: {
+                arm: _read_csv(data / "curves" / split / family(arm) / f"{sampler(arm)}.csv")
+                for arm in arms
+            }
             for split in splits
         },
         transfers={init: _read_csv(data / "finetune" / f"{init}.csv") for init in INITS},

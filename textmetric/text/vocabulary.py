@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from itertools import accumulate, chain, islice
 from pathlib import Path
 
@@ -26,7 +27,6 @@ class Vocabulary:
 
     Attributes:
         tokens: the tokens by id.
-        ids: the id of each token.
 
     Raises:
         ValueError: ``<unk>`` is not first, a token stands twice, is empty or holds white space.
@@ -34,10 +34,9 @@ class Vocabulary:
 
     def __init__(self, tokens: Iterable[str]) -> None:
         self.tokens = list(tokens)
-        self.ids = {token: place for place, token in enumerate(self.tokens)}
         if not self.tokens or self.tokens[0] != UNKNOWN:
             raise ValueError(f"the first token is not {UNKNOWN}")
-        if len(self.ids) != len(self.tokens):
+        if len(set(self.tokens)) != len(self.tokens):
             twice = next(
                 token for place, token in enumerate(self.tokens) if self.ids[token] != place
             )
@@ -46,6 +45,11 @@ class Vocabulary:
         if "\n".join(self.tokens).split() != self.tokens:
             wrong = next(token for token in self.tokens if token.split() != [token])
             raise ValueError(f"the token {wrong!r} is empty or holds white space")
+
+    @cached_property
+    def ids(self) -> dict[str, int]:
+        """The id of each token; made when it is first asked for, since many never ask."""
+        return {token: place for place, token in enumerate(self.tokens)}
 
     def __len__(self) -> int:
         return len(self.tokens)

@@ -1,0 +1,361 @@
+"""Timing two sides in turn: what a case is, how it is run, and what is told of it.
+
+Both sides are called once before the clock runs, so that imports, compilation and caches are not
+counted; what compiling costs has a case of its own. Then they are called in turn, a pair a round,
+so that whatever slows the machine slows both: the ratio is that of a pair, never of two medians.
+Memory is measured in a call apart from the timed ones.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import math
+import os
+import platform
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import psutil
+from threadpoolctl import threadpool_limits
+
+from textmetric.errors import UserError
+
+Side = Callable[[], object]
+
+PACKAGES = (
+    "numpy", "numba", "torch", "torchtext", "pandas", "pyarrow", "faiss-cpu", "scikit-learn",
+    "openTSNE", "pytorch-metric-learning", "fasttext-wheel", "dvc",
+)  # fmt: skip
+_SAMPLED_EVERY = 0.02  # seconds between two looks at the memory of the processes of a side
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line asks of a part.
+
+    Attributes:
+        quick: small sizes, for a test and for a first look: a part takes under 20 s then.
+        rounds: pairs to time.
+        texts: a csv with the columns text and label, None for the docstrings.
+    """
+
+    quick: bool = False
+    rounds: int = 5
+    texts: str | None = None
+
+
+@dataclass(frozen=True)
+class Case:
+    """Two ways to the same result.
+
+    Attributes:
+        part: the module of this folder that has the case.
+        case: what is done, with its sizes.
+        ours: our way.
+        peer: what ``theirs`` is; empty if there is none. It may be named though it is not run, with
+            a note that says why.
+        theirs: the other way, None where there is nothing to compare with: ratios are then null.
+        goal: the largest ratio ours / theirs we accept.
+        note: what else must be said: what is excluded, what differs.
+        check: given both results of the warm-up (the second None without a peer), says in a few
+            words how they compare; raises AssertionError if the two did not do the same work.
+        threads: that the numerical libraries may use on either side.
+        calls: of a side in a round, for what takes no time; the seconds are those of one.
+        memory: MiB of our and of their peak, where it is not that of the timed call; None in it
+            where it cannot be told, infinity where it is more than was allowed.
+        long: takes minutes. Memory is then that of the warm-up, and one round is timed.
+    """
+
+    part: str
+    case: str
+    ours: Side
+    peer: str = ""
+    theirs: Side | None = None
+    goal: float | None = None
+    note: str = ""
+    check: Callable[[Any, Any], str] | None = None
+    threads: int = 1
+    calls: int = 1
+    memory: Callable[[], tuple[float | None, float | None]] | None = None
+    long: bool = False
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What was measured of a case.
+
+    Attributes:
+        ours: seconds of each round.
+        theirs: seconds of each round; empty without a peer.
+        ours_mb: MiB of peak resident memory above what was resident before; None if unknown.
+        peer_mb: the same of the other side.
+        checked: what the case's check said.
+    """
+
+    ours: list[float]
+    theirs: list[float]
+    ours_mb: float | None
+    peer_mb: float | None
+    checked: str = ""
+
+    @property
+    def ratios(self) -> list[float]:
+        """Ours / theirs of each round; empty without a peer."""
+        pairs = zip(self.ours, self.theirs, strict=bool(self.theirs))
+        return [ours / theirs for ours, theirs in pairs]
+
+
+def measure(case: Case, rounds: int) -> Timing:
+    """Warm up, check, time in turn, measure memory.
+
+    Args:
+        case: what to run.
+        rounds: pairs to time, at least 1; one of a long case.
+
+    Raises:
+        UserError: the check found that the two sides did not do the same work.
+    """
+    sides = [case.ours] if case.theirs is None else [case.ours, case.theirs]
+    with threads(case.threads):
+        if case.long:
+            warm = [peak_memory(side) for side in sides]
+        else:
+            warm = [(side(), None) for side in sides]
+    checked = ""
+    results: list[object] = [result for result, _ in warm]
+    if case.check is not None:
+        try:
+            checked = case.check(*results, *[None] * (2 - len(results)))
+        except AssertionError as error:
+            reason = " ".join(str(error).split())
+            raise UserError(
+                f"{case.part}, {case.case}: the two sides did not do the same work ({reason}): "
+                "their times would say nothing, so mend one of them"
+            ) from error
+    memory = [found for _, found in warm]
+    del results, warm  # or their memory would count as resident before
+    seconds: list[list[float]] = [[] for _ in sides]
+    # Again: the warm-up may have loaded libraries.
+    with threads(case.threads), _small_heap():
+        for _ in range(1 if case.long else rounds):
+            for side, spent in zip(sides, seconds, strict=True):
+                spent.append(_seconds(side, case.calls))
+        if case.memory is not None:
+            memory = [*case.memory()]
+        elif not case.long:
+            memory = [peak_memory(side)[1] for side in sides]
+    ours, theirs = [*seconds, []][:2]
+    ours_mb, peer_mb = [*memory, None][:2]
+    return Timing(ours, theirs, ours_mb, peer_mb, checked)
+
+
+def _seconds(side: Side, calls: int) -> float:
+    gc.collect()  # not the other side's rubbish
+    started = time.perf_counter()
+    for _ in range(calls):
+        side()
+    return (time.perf_counter() - started) / calls
+
+
+@contextmanager
+def _small_heap() -> Iterator[None]:
+    """Keep what is loaded now, of every peer at once, out of the garbage collections of a side."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Have every numerical library that is loaded use so many threads."""
+    torch, numba = sys.modules.get("torch"), sys.modules.get("numba")
+    before = torch.get_num_threads() if torch else 0
+    with threadpool_limits(count):
+        if torch:
+            torch.set_num_threads(count)
+        if numba:
+            numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
+        try:
+            yield
+        finally:
+            if torch:
+                torch.set_num_threads(before)
+
+
+def peak_memory(side: Side) -> tuple[object, float | None]:
+    """Call a side and see how much memory it takes at once.
+
+    Processes that it starts count too, with shared pages counted once. Theirs is looked at every
+    few hundredths of a second, so a short peak of theirs can be missed; its own cannot.
+
+    Returns:
+        What the side returned; the peak of resident memory above what was resident before, in
+        MiB, None where the system does not tell (it does on Linux).
+    """
+    gc.collect()
+    if not _forget_peak():
+        return side(), None
+    before = _status("VmRSS")
+    with _Children() as children:
+        result = side()
+    own = _status("VmHWM") - before
+    return result, max(own, children.growth)
+
+
+def _forget_peak() -> bool:
+    """Start a new peak at what is resident now; False where the system cannot."""
+    # Freed memory that the allocator keeps would be used again unseen. With a C library that
+    # cannot give it back the figure is a lower bound.
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True
+
+
+def _status(key: str) -> float:
+    """MiB of a line of /proc/self/status."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{key}:"):
+            return int(line.split()[1]) / 1024
+    raise KeyError(key)
+
+
+class _Children:
+    """Watches the memory of this process and of those it starts, while there are any.
+
+    Attributes:
+        growth: MiB above what they had at the beginning; 0 if there never was one.
+    """
+
+    def __init__(self) -> None:
+        self.growth = 0.0
+        self._process = psutil.Process()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> _Children:
+        # Some wait for work since long ago, such as joblib's: they count on both sides.
+        self._before = self._mib([self._process, *self._process.children(recursive=True)])
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(_SAMPLED_EVERY):
+            if children := self._process.children(recursive=True):
+                found = self._mib([self._process, *children])
+                self.growth = max(self.growth, found - self._before)
+
+    @staticmethod
+    def _mib(processes: list[psutil.Process]) -> float:
+        # A page that n processes share counts 1/n in each of them: PSS.
+        total = 0.0
+        for process in processes:
+            try:
+                total += process.memory_full_info().pss / 2**20
+            except psutil.Error:
+                continue  # it has ended
+        return total
+
+
+def record(case: Case, timing: Timing) -> dict[str, Any]:
+    """A case as the JSON has it: medians of seconds, median and range of the paired ratios."""
+    ratios = timing.ratios
+    return {
+        "part": case.part,
+        "case": case.case,
+        "ours_s": _digits(statistics.median(timing.ours)),
+        "peer": case.peer or None,
+        "peer_s": _digits(statistics.median(timing.theirs)) if ratios else None,
+        "ratio": _digits(statistics.median(ratios)) if ratios else None,
+        "ratio_min": _digits(min(ratios)) if ratios else None,
+        "ratio_max": _digits(max(ratios)) if ratios else None,
+        "ours_mb": None if timing.ours_mb is None else round(timing.ours_mb, 1),
+        "peer_mb": None if timing.peer_mb is None else round(timing.peer_mb, 1),
+        "goal": case.goal,
+        "note": "; ".join(text for text in (timing.checked, case.note) if text),
+    }
+
+
+def _digits(value: float) -> float:
+    return float(f"{value:.4g}")
+
+
+def line(found: dict[str, Any]) -> str:
+    """A record in one line of text."""
+    text = f"{found['part']}: {found['case']}: {duration(found['ours_s'])}"
+    if found["ratio"] is not None:
+        text += (
+            f", {found['peer']} {duration(found['peer_s'])}, ratio {found['ratio']:.3g} "
+            f"({found['ratio_min']:.3g}-{found['ratio_max']:.3g})"
+        )
+        if found["goal"] is not None:
+            kept = "kept" if found["ratio"] <= found["goal"] else "MISSED"
+            text += f", goal {found['goal']:.3g} {kept}"
+    memory = [mebibytes(found[key]) for key in ("ours_mb", "peer_mb") if found[key] is not None]
+    text += f"; memory {' against '.join(memory)}" if memory else ""
+    return text + (f"; {found['note']}" if found["note"] else "")
+
+
+def duration(seconds: float) -> str:
+    """Seconds as one reads them.
+
+    >>> [duration(value) for value in (75.2, 1.234, 0.0123, 0.0000456)]
+    ['75.2 s', '1.23 s', '12.3 ms', '45.6 µs']
+    """
+    for unit, factor in (("s", 1.0), ("ms", 1e3), ("µs", 1e6)):
+        if seconds * factor >= 1 or unit == "µs":
+            break
+    return f"{seconds * factor:.3g} {unit}"
+
+
+def mebibytes(value: float) -> str:
+    """Memory as one reads it.
+
+    >>> [mebibytes(value) for value in (1234.5, 12.34, math.inf)]
+    ['1,234 MiB', '12.3 MiB', 'too much']
+    """
+    if math.isinf(value):
+        return "too much"
+    return f"{value:,.0f} MiB" if value >= 100 else f"{value:.1f} MiB"
+
+
+def machine() -> str:
+    """The machine and the versions that the figures depend on, in two lines."""
+    try:
+        names = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        names = []
+    model = next((name.split(":")[1].strip() for name in names if "model name" in name), "")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    found = [f"Python {platform.python_version()}"]
+    for package in PACKAGES:
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            continue
+    return f"{model or platform.machine()}, {cores} cores\n{', '.join(found)}"
