@@ -19,11 +19,12 @@ from textmetric.errors import UserError
 from textmetric.losses import ClassificationObjective, Objective, family_of
 from textmetric.losses.cross_entropy import CrossEntropy, CrossEntropyParameters
 from textmetric.losses.objective import Batches
+from textmetric.measures import class_centroids
 from textmetric.model import TrainedModel
 from textmetric.params import Train
 from textmetric.steps import TorchStep
 from textmetric.text import LabelledTokens, RaggedTokens, TokenizedCorpus
-from textmetric.training import Epoch, fit
+from textmetric.training import Epoch, fit, train_centroids
 
 FAMILIES = pytest.mark.parametrize("family", ["classification", "metric"])
 LAYERS = pytest.mark.parametrize("layer", ["bag", "linear"])
@@ -391,3 +392,15 @@ def test_cuda_where_there_is_none_says_so() -> None:
     with pytest.raises(UserError, match="torch finds no CUDA device"):
         choose_device("cuda")
     assert choose_device("auto") == CPU
+
+
+def test_centroids_by_blocks_are_the_means_of_unit_embeddings() -> None:
+    rng = np.random.default_rng(0)
+    offsets = np.cumsum([0, *rng.integers(0, 5, 50)], dtype=np.int64)
+    tokens = RaggedTokens(rng.integers(1, 20, offsets[-1], dtype=np.int32), offsets)
+    data = LabelledTokens(tokens, rng.integers(0, 3, 50, dtype=np.int32))
+    torch.manual_seed(0)
+    encoder = Encoder(20, 8)
+    expected = class_centroids(encoder.embed(tokens), data.labels, 4)
+    np.testing.assert_array_equal(train_centroids(encoder, data, 4), expected.astype(np.float32))
+    np.testing.assert_allclose(train_centroids(encoder, data, 4, rows_at_once=7), expected, 1e-6)

@@ -21,7 +21,8 @@ from textmetric.batching import BatchSampler
 from textmetric.encoder import Encoder
 from textmetric.errors import UserError
 from textmetric.losses import ClassificationObjective, Family, Objective, build
-from textmetric.measures import class_centroids, retrieval
+from textmetric.measures import retrieval
+from textmetric.measures.rows import class_sums, unit
 from textmetric.model import TrainedModel
 from textmetric.params import Model, Train
 from textmetric.steps import Step, TorchStep
@@ -164,9 +165,7 @@ def train(
 
     fit(encoder, module, corpus.train, settings, sampler=sampler, seed=seed, on_epoch=record)
     with one_thread():
-        centroids = class_centroids(
-            encoder.embed(corpus.train.tokens), corpus.train.labels, len(corpus.trained_labels)
-        ).astype(np.float32)
+        centroids = train_centroids(encoder, corpus.train, len(corpus.trained_labels))
     trained = TrainedModel(
         encoder=encoder.cpu(),
         head=module.cpu() if isinstance(module, ClassificationObjective) else None,
@@ -179,6 +178,32 @@ def train(
         seed=seed,
     )
     return trained, curve, seconds
+
+
+def train_centroids(
+    encoder: Encoder, data: LabelledTokens, classes: int, rows_at_once: int = 1 << 16
+) -> npt.NDArray[np.float32]:
+    """The mean of the unit embeddings of every class, as ``textmetric.measures.class_centroids`` has it.
+
+    The texts are embedded by blocks: the embeddings of all of them, in the double precision of
+    the sums, would take several times the memory of their tokens.
+
+    Args:
+        encoder: what gives the embeddings.
+        data: n texts.
+        classes: C, the number of classes.
+        rows_at_once: of a block. Sums over several blocks agree with one sum to rounding.
+
+    Returns:
+        (C, d) float32 of norm at most 1; a row of NaN for a class without texts.
+    """
+    sums = np.zeros((classes, encoder.dim))
+    for start in range(0, len(data), rows_at_once):
+        block = data.take(np.arange(start, min(start + rows_at_once, len(data))))
+        sums += class_sums(unit(encoder.embed(block.tokens)), block.labels, classes)
+    counts = np.bincount(data.labels, minlength=classes)[:, None]
+    means = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+    return means.astype(np.float32)
 
 
 @contextmanager

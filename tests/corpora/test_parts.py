@@ -66,7 +66,25 @@ def obvious_clean(rows: list[tuple[str, str, str]]) -> tuple[list[int], Counter[
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(["a cat", "A  cat ", "a dog", "É", "é", "tab\tbed", "tab bed", "x"]),
+            st.sampled_from(
+                [
+                    "a cat",
+                    "A  cat ",
+                    "ac at",
+                    "a\xa0cat",
+                    "É",
+                    "é",
+                    "ΟΔΟΣ",
+                    "οδος",
+                    "οδοσ",
+                    "tab\tbed",
+                    "tab bed",
+                    "x",
+                    "x\u2003",
+                    "K",
+                    "\u212a",
+                ]
+            ),
             st.sampled_from("pq"),
             st.sampled_from(parts.SPLITS),
         ),

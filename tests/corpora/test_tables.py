@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 import json
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from textmetric.corpora import tables
 from textmetric.errors import UserError
@@ -153,6 +157,42 @@ def test_csv_reads_as_pandas_does(datasets: Path) -> None:
     theirs = pd.read_csv(path, keep_default_na=False, dtype=str)
     assert ours["text"].tolist() == theirs["text"].tolist()
     assert ours["label"].tolist() == theirs["l3"].tolist()
+
+
+fields = st.text(st.sampled_from('ab ,"\n\r'), max_size=12)
+
+
+@given(
+    st.lists(st.tuples(fields, fields), min_size=1, max_size=12),
+    st.sampled_from(["\n", "\r\n"]),
+    st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+    st.integers(20, 80),
+)
+@settings(max_examples=300, deadline=None)
+def test_blocks_of_any_size_give_the_rows_that_were_written(
+    rows: list[tuple[str, str]], end: str, quoting: int, block: int
+) -> None:
+    if any("\r" in field for row in rows for field in row):
+        quoting = csv.QUOTE_ALL  # Python's writer leaves a lone carriage return bare
+    file = io.StringIO(newline="")
+    writer = csv.writer(file, lineterminator=end, quoting=quoting)  # type: ignore[arg-type]
+    writer.writerow(["text", "label"])
+    writer.writerows(rows)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tables, "_BLOCK", block)
+        table = tables.csv_table(file.getvalue().encode(), "toy", ["text", "label"])
+    assert list(zip(*(column.to_pylist() for column in table.columns), strict=True)) == rows
+
+
+def test_line_breaks_in_quotes_at_every_edge_of_a_block(tmp_path: Path) -> None:
+    rows = [(f"{number}\n\n{'x' * (number % 7)},\n", "a") for number in range(60)]
+    path = tmp_path / "a.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("text", "label"), *rows])
+    for block in range(30, 130):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(tables, "_BLOCK", block)
+            assert tables.read(path)["text"].tolist() == [text for text, _ in rows]
 
 
 def test_json_numbers_and_truths_are_strings(tmp_path: Path) -> None:

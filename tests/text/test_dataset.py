@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -14,7 +15,13 @@ from torchtext.data import get_tokenizer
 from torchtext.vocab import Vocab
 
 from textmetric.errors import UserError
-from textmetric.text import LabelledTokens, RaggedTokens, TokenizedCorpus, tokenize_corpus
+from textmetric.text import (
+    LabelledTokens,
+    RaggedTokens,
+    TokenizedCorpus,
+    tokenize_corpus,
+    tokenize_file,
+)
 from textmetric.text import dataset as dataset_module
 
 PARTS = ("train", "validation", "test")
@@ -82,6 +89,92 @@ def test_a_corpus_equals_a_plain_loop_over_torchtext(
         texts = table["text"][table["split"] == part]
         expected = [[vocabulary[token] for token in original(text)] for text in texts]
         assert rows_of(getattr(corpus, part)) == [[i for i in row if i] for row in expected]
+
+
+def test_a_file_gives_the_corpus_of_its_table(docstrings: list[str], tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(
+        {
+            "text": docstrings,
+            "label": rng.choice(["b", "a", "é", "10", "2"], len(docstrings)),
+            "split": rng.choice(PARTS, len(docstrings), p=[0.7, 0.1, 0.2]),
+        }
+    )
+    for name, rows in (("mixed", table), ("in order", table.sort_values("split"))):
+        expected = tokenize_corpus(rows, min_freq=2, progress=False)
+        expected.save(tmp_path / "expected")
+        rows.to_parquet(tmp_path / f"{name}.parquet", row_group_size=100)
+        tokenize_file(tmp_path / f"{name}.parquet", min_freq=2, progress=False).save(
+            tmp_path / name
+        )
+        for path in (tmp_path / "expected").iterdir():
+            assert (tmp_path / name / path.name).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (frame(("a", None, "train")), "row 0 .* has no label"),  # type: ignore[arg-type]
+        (frame((None, "b", "train")), "text 0 .*expected a string"),  # type: ignore[arg-type]
+        (frame(("a", "b", "train"), ("a", "b", None)), "column split holds 'nan'"),  # type: ignore[arg-type]
+        (frame(("a", "b", "test")), "no train row"),
+        (frame(("a", "b", "train")).drop(columns="text"), "cannot be read as a parquet.*text"),
+        (frame(("a", "b", "train")).drop(columns="split"), "cannot be read as a parquet.*split"),
+    ],
+)
+def test_a_bad_file_is_told_in_one_sentence(
+    tmp_path: Path, table: pd.DataFrame, message: str
+) -> None:
+    table.to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(UserError, match=message):
+        tokenize_file(tmp_path / "a.parquet", progress=False)
+
+
+def test_a_file_that_is_missing_or_damaged_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"a\.parquet is missing: run stages\.download first"):
+        tokenize_file(tmp_path / "a.parquet", progress=False)
+    (tmp_path / "a.parquet").write_bytes(b"no table")
+    with pytest.raises(UserError, match=r"a\.parquet cannot be read as a parquet table"):
+        tokenize_file(tmp_path / "a.parquet", progress=False)
+
+
+# Texts that take no memory before they are asked for, in numbers that imports do not hide.
+MEMORY = """
+import numpy as np
+from textmetric.text import tokenize_train
+
+words = [f"w{word}" for word in range(5000)]
+
+def texts(rows):
+    rng = np.random.default_rng(0)
+    for _ in range(rows):
+        yield " ".join(words[word] for word in rng.integers(5000, size=12))
+
+def told(key):
+    lines = open("/proc/self/status").read().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(key))
+
+tokenize_train(texts(2000))
+open("/proc/self/clear_refs", "w").write("5")  # the peak of the imports is forgotten
+before = told("VmRSS")
+_, rows = tokenize_train(texts(200_000))
+print(told("VmHWM") - before, rows.ids.nbytes + rows.offsets.nbytes)
+"""
+
+
+@pytest.mark.skipif(
+    not os.access("/proc/self/clear_refs", os.W_OK), reason="the system forgets no peak"
+)
+def test_tokenising_takes_the_memory_of_its_arrays_and_of_a_chunk() -> None:
+    root = Path(dataset_module.__file__).parents[2]
+    result = subprocess.run(
+        [sys.executable, "-c", MEMORY], cwd=root, capture_output=True, text=True, check=True
+    )
+    grown, arrays = map(int, result.stdout.split())
+    # An array that grows keeps a sixteenth in reserve. A chunk of 16,384 characters and its ids
+    # are under a MiB, the table of 5,000 tokens too; lists of the tokens would be over 100.
+    assert arrays > 10 * 2**20
+    assert grown < arrays * 17 / 16 + 4 * 2**20
 
 
 def test_a_saved_corpus_reads_back_the_same(tmp_path: Path) -> None:
@@ -205,12 +298,14 @@ def test_progress_is_shown_when_asked_for(capsys: pytest.CaptureFixture[str]) ->
     assert "tokenize train" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("module", ["textmetric.text", "textmetric.splits"])
-def test_the_text_rooms_import_neither_torch_nor_pandas(module: str) -> None:
-    program = (
-        f"import sys, {module}; "
-        "print(sorted({'torch', 'torchtext', 'pandas', 'sklearn'} & set(sys.modules)))"
-    )
+HEAVY = {"torch", "torchtext", "pandas", "pyarrow", "numba", "sklearn"}
+
+
+@pytest.mark.parametrize(
+    "module", ["textmetric.text", "textmetric.splits", "stages.download", "stages.tokenize"]
+)
+def test_the_text_rooms_import_nothing_heavy(module: str) -> None:
+    program = f"import sys, {module}; print(sorted({HEAVY} & set(sys.modules)))"
     root = Path(dataset_module.__file__).parents[2]
     result = subprocess.run(
         [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True

@@ -291,7 +291,7 @@ def tokenize_file(
             if wanted[first:last].any():
                 for batch in file.iter_batches(_ROWS_AT_ONCE, [group], columns=["text"]):
                     mask = pa.array(wanted[first : first + len(batch)])
-                    yield from batch.column(0).filter(mask).to_pylist()
+                    yield from batch.column(0).filter(mask).to_numpy(zero_copy_only=False)
                     first += len(batch)
             first = last
 

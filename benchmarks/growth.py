@@ -1,0 +1,204 @@
+"""How seconds and memory grow with the texts: each step of a study, each size in its own process.
+
+A size is read, cleaned and written, tokenised, cut to a split, trained on for an epoch, embedded,
+and measured on a test set that is the same for all. What a text costs should be the same
+everywhere; the vocabulary is what grows with the texts and may make it more, so one size is
+trained a second time with the vocabulary of the smallest.
+
+    python -m benchmarks.growth FOLDER [TOKENS]    one size, as the process of a case runs it
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pandas as pd
+
+from benchmarks.corpora import texts
+from benchmarks.rounds import Case, Options
+
+ROOT = Path(__file__).parents[1]
+ROWS = (30_000, 120_000, 560_000, 2_000_000)
+QUICK_ROWS = (3_000, 12_000)
+HELD = 560_000  # trained once more with the smallest size's vocabulary
+TEST_ROWS = 2_000
+WARM_ROWS = 500
+FLAT = 1.2  # a text may cost so many times what it costs in the smallest size
+STEPS = ("read", "write", "tokenise", "split", "train", "embed", "measure")
+OF_ALL = STEPS[:-1]  # the test set has one size, so measuring it costs the same
+
+Result = dict[str, Any]
+_Made = TypeVar("_Made")
+
+
+def cases(options: Options) -> Iterator[Case]:
+    """A size each, and one with the vocabulary held fixed."""
+    sizes = QUICK_ROWS if options.quick else ROWS
+    some, labels = texts(options, TEST_ROWS + max(sizes))
+    frame = pd.DataFrame({"text": some, "label": labels})
+    del some, labels
+    done: list[Result] = []
+    for rows in sizes:
+        with tempfile.TemporaryDirectory() as folder:
+            # The test set is the same for all.
+            frame[:TEST_ROWS].to_csv(Path(folder, "test.csv"), index=False)
+            frame[TEST_ROWS : TEST_ROWS + rows].to_csv(Path(folder, "train.csv"), index=False)
+            yield _case(f"{rows:,} texts", partial(grow, Path(folder)), done)
+            if rows == HELD:
+                fixed = done[0]["tokens"]
+                told = f"{rows:,} texts, the vocabulary held at {fixed:,} tokens"
+                yield _case(told, partial(grow, Path(folder), fixed), done[:1])
+
+
+def _case(name: str, run: Callable[[], Result], done: list[Result]) -> Case:
+    last: list[Result] = []
+
+    def ours() -> Result:
+        last[:] = [run()]
+        return last[0]
+
+    def check(result: Result, _: None) -> str:
+        done.append(result)
+        return told(result, done[0], done[-2] if len(done) > 1 else None)
+
+    return Case(
+        "growth",
+        name,
+        ours,
+        check=check,
+        memory=lambda: (last[0]["peak_mb"], None),
+        note="the whole process, its imports and memory before the first text too",
+        long=True,
+    )
+
+
+def told(result: Result, smallest: Result, before: Result | None) -> str:
+    """What a text costs in each step, how that compares with the smallest size, and the memory."""
+    parts = []
+    for step in OF_ALL:
+        cost = result["seconds"][step] / result["rows"]
+        part = f"{step} {cost * 1e6:.2f} µs a text"
+        if result is not smallest:
+            ratio = cost / (smallest["seconds"][step] / smallest["rows"])
+            part += f" ({ratio:.2f}{'' if ratio <= FLAT else ', MORE'})"
+        parts.append(part)
+    parts.append(f"measure {result['seconds']['measure']:.2f} s, all of the processor")
+    parts.append(f"{result['tokens']:,} tokens known, {result['length']:.0f} a text")
+    if before is not None and result["rows"] > before["rows"]:
+        more = (result["peak_mb"] - before["peak_mb"]) * 2**20
+        parts.append(f"{more / (result['rows'] - before['rows']):,.0f} bytes a further text")
+    peaks = ", ".join(f"{step} {result['peaks_mb'][step]:,.0f}" for step in STEPS)
+    return "; ".join([*parts, f"peak after {peaks} MiB"])
+
+
+def grow(folder: Path, tokens: int | None = None) -> Result:
+    """Run one size in a process of its own.
+
+    Args:
+        folder: with ``train.csv`` and ``test.csv``.
+        tokens: hold the vocabulary at so many; None for all.
+    """
+    words = [sys.executable, "-m", "benchmarks.growth", str(folder)]
+    if tokens is not None:
+        words.append(str(tokens))
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(words)} failed:\n{done.stderr}")
+    found: Result = json.loads(done.stdout)
+    return found
+
+
+def steps(folder: Path, tokens: int | None) -> Result:
+    """All steps in turn.
+
+    Returns:
+        ``rows`` that were trained on, known ``tokens``, mean ``length`` of a text; by step
+        ``seconds`` and ``peaks_mb``, the most memory up to its end; ``peak_mb`` of all.
+    """
+    # Here, so that the process that only waits does not load them.
+    import torch
+
+    from textmetric.corpora import load
+    from textmetric.measures.evaluate import evaluate
+    from textmetric.params import Model, Train
+    from textmetric.splits import make_split
+    from textmetric.text import tokenize_file
+    from textmetric.training import train
+
+    seconds: dict[str, float] = {}
+    peaks: dict[str, float] = {}
+
+    def step(name: str, run: Callable[[], _Made]) -> _Made:
+        # Of the processor, so that whatever else runs on the machine counts less.
+        started = time.process_time()
+        made = run()
+        seconds[name] = time.process_time() - started
+        peaks[name] = peak_mib()
+        return made
+
+    corpus = step("read", lambda: load(str(folder), validation=0.0, progress=False))
+    table = folder / "corpus.parquet"
+    write = partial(corpus.frame.to_parquet, table, index=False, row_group_size=1 << 16)
+    step("write", write)
+    del corpus, write
+    tokenised = step("tokenise", lambda: tokenize_file(table, max_size=tokens, progress=False))
+    split = step("split", partial(make_split, tokenised, scarce=[0], keep=0.9))
+    rows = len(tokenised.train)
+    del tokenised
+    trained, _, _ = step(
+        "train",
+        lambda: train(
+            split,
+            family="classification",
+            objective={"name": "cross_entropy"},
+            sampler="shuffled",
+            model=Model(),
+            settings=Train(epochs=1),
+            seed=0,
+            device=torch.device("cpu"),
+        ),
+    )
+    step("embed", lambda: trained.embed(split.train.tokens))
+    test = trained.embed(split.test.tokens)
+    step("measure", lambda: evaluate(test, split.test.labels, classes=len(split.label_names)))
+    return {
+        "rows": rows,
+        "tokens": len(split.vocabulary) - 1,
+        "length": float(split.train.tokens.lengths.mean()),
+        "seconds": seconds,
+        "peaks_mb": peaks,
+        "peak_mb": max(peaks.values()),
+    }
+
+
+def peak_mib() -> float:
+    """The most memory that this process has had resident, NaN where the system does not tell."""
+    # Not ru_maxrss: a process inherits the peak of the one that started it.
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return math.nan
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
+
+
+def main(folder: Path, tokens: int | None = None) -> None:
+    """Print what :func:`steps` finds, as JSON, compilation and imports not counted."""
+    with tempfile.TemporaryDirectory() as small:
+        for name in ("train", "test"):
+            frame = pd.read_csv(folder / f"{name}.csv", nrows=WARM_ROWS, keep_default_na=False)
+            frame.to_csv(Path(small) / f"{name}.csv", index=False)
+        steps(Path(small), tokens)
+    print(json.dumps(steps(folder, tokens)))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:]))
