@@ -1,13 +1,15 @@
 """Every objective's loss and gradient, beside pytorch-metric-learning's where it has the same.
 
 Batches of 64 rows of 4 classes in 32 dimensions, one thread, in turn. Each line gives the median
-milliseconds of a loss with its gradient and the median, least and largest ratio ours / theirs over
-the rounds, and how much memory one loss with gradient takes at 1,024 rows. "compiled" is what
+milliseconds of a loss with its gradient and the median, least and largest ratio to theirs over the
+rounds, and how much memory one loss with gradient takes at 1,024 rows. "compiled" is what
 training on the CPU takes where an objective does without torch.
 """
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import math
 import multiprocessing
 import resource
@@ -31,6 +33,7 @@ from textmetric.losses import OBJECTIVES, Objective, build, family_of
 ROWS, MANY_ROWS, DIM, CLASSES = 64, 1024, 32, 4
 CALLS = 50  # a timed round
 MOST_MIB = 4096  # some losses would take 200 GiB
+THEIRS = "pytorch-metric-learning"
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
@@ -119,14 +122,10 @@ def step(loss: Any, embeddings: torch.Tensor, labels: torch.Tensor) -> None:
     loss(embeddings, labels).backward()
 
 
-def compiled_step(objective: Objective, rows: int) -> Callable[[], object] | None:
-    """The objective's own gradient, if it has one for its settings."""
-    embeddings, labels = batch(rows)
-    arrays = embeddings.detach().numpy(), labels.numpy()
+def compiled_step(objective: Objective, embeddings: torch.Tensor, labels: torch.Tensor) -> object:
+    """The objective's own gradient; None if it has none for its settings."""
     values = [parameter.detach().numpy() for parameter in objective.parameters()]
-    if objective.loss_and_gradient(*arrays, values) is None:
-        return None
-    return partial(objective.loss_and_gradient, *arrays, values)
+    return objective.loss_and_gradient(embeddings.detach().numpy(), labels.numpy(), values)
 
 
 def milliseconds(call: Callable[[], object]) -> float:
@@ -136,11 +135,17 @@ def milliseconds(call: Callable[[], object]) -> float:
     return 1000 * (time.perf_counter() - started) / CALLS
 
 
-def growth(make: Callable[[], Any], views: int) -> float:
-    """MiB that one loss with its gradient takes, in a process of its own; inf if too much."""
+def growth(make: Callable[[], Any], views: int, one: Callable[..., object] = step) -> float:
+    """MiB that one loss with its gradient takes, in a process of its own; inf if too much.
+
+    Args:
+        make: the loss.
+        views: of each text in its batch.
+        one: given the loss, embeddings and labels.
+    """
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=measure_growth, args=(make, views, sender))
+    process = context.Process(target=measure_growth, args=(make, views, one, sender))
     process.start()
     sender.close()
     found = receiver.recv()
@@ -148,20 +153,30 @@ def growth(make: Callable[[], Any], views: int) -> float:
     return float(found)
 
 
-def measure_growth(make: Callable[[], Any], views: int, sender: Connection) -> None:
+def measure_growth(
+    make: Callable[[], Any], views: int, one: Callable[..., object], sender: Connection
+) -> None:
+    give_back_at_once()
     loss = make()
-    step(loss, *batch(8, views))  # whatever is loaded or compiled by the first call
+    one(loss, *batch(8, views))  # whatever is loaded or compiled by the first call
     rows = batch(MANY_ROWS, views)
     limit = address_space() + MOST_MIB * 2**20
     resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
     forget_peak()
     before = peak_mib()
     try:
-        step(loss, *rows)
+        one(loss, *rows)
     except (MemoryError, RuntimeError):  # torch's own error for want of memory
         sender.send(math.inf)
     else:
         sender.send(peak_mib() - before)
+
+
+def give_back_at_once() -> None:
+    """Have glibc, where it is, return every freed array: what it would keep varies by the run."""
+    threshold = -3  # M_MMAP_THRESHOLD of malloc.h
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).mallopt(threshold, 1 << 16)
 
 
 def address_space() -> int:
@@ -192,9 +207,9 @@ def main(rounds: int) -> None:
         rows = batch(ROWS, objective.VIEWS)
         sides: dict[str, Callable[[], object]] = {"ours": partial(step, objective, *rows)}
         if theirs is not None:
-            sides["pytorch-metric-learning"] = partial(step, theirs(), *rows)
-        if (call := compiled_step(objective, ROWS)) is not None:
-            sides["compiled"] = call
+            sides[THEIRS] = partial(step, theirs(), *rows)
+        if compiled_step(objective, *rows) is not None:
+            sides["compiled"] = partial(compiled_step, objective, *rows)
         for side in sides.values():
             side()
         times = [{name: milliseconds(side) for name, side in sides.items()} for _ in range(rounds)]
@@ -202,13 +217,16 @@ def main(rounds: int) -> None:
         for name in sides:
             spent = [found[name] for found in times]
             text = f"{name} {statistics.median(spent):.2f} ms ({min(spent):.2f}-{max(spent):.2f})"
-            if name == "pytorch-metric-learning":
-                ratios = [found["ours"] / found[name] for found in times]
+            if theirs is not None and name != THEIRS:
+                ratios = [found[name] / found[THEIRS] for found in times]
                 text += (
                     f", ratio {statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
                 )
             told.append(text)
-        memory = mebibytes(growth(partial(ours, settings), objective.VIEWS))
+        make = partial(ours, settings)
+        memory = mebibytes(growth(make, objective.VIEWS))
+        if "compiled" in sides:
+            memory += f", compiled {mebibytes(growth(make, objective.VIEWS, compiled_step))}"
         if theirs is not None:
             memory += f" against {mebibytes(growth(theirs, 1))}"
         print(f"objectives: {title(settings)}: {'; '.join(told)}; at {MANY_ROWS:,} rows {memory}",
