@@ -28,7 +28,7 @@ from textmetric.losses import OBJECTIVES
 found = [MANY_ROWS, DIM, []]
 forms = [{"name": name} for names in OBJECTIVES.values() for name in names]
 forms += [
-    {"name": "dvml", "base": "n_pair"},
+    {"name": "dvml", "base": "n_pair", "samples": 4},
     {"name": "n_pair", "pairs": "one_per_class"},
     {"name": "triplet", "miner": "all"},
 ]
