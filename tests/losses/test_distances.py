@@ -6,7 +6,8 @@ from typing import get_args
 import pytest
 import torch
 
-from textmetric.losses.distances import Distance, pairwise, unit
+from textmetric.losses.distances import Distance, mean_distances, mean_of_pairs, pairwise, unit
+from textmetric.losses.mining import pair_masks
 
 DISTANCES = get_args(Distance)
 
@@ -75,3 +76,15 @@ def test_unit_rows_have_length_one_and_zero_rows_stay() -> None:
     units.sum().backward()
     assert rows.grad is not None
     assert rows.grad.abs().max() <= 1
+
+
+@pytest.mark.parametrize("labels", [[0, 0, 1, 1, 1, 2], [0] * 5, [0, 1, 2], [3], [1, 1]])
+def test_both_ways_to_the_mean_distances_agree(labels: list[int]) -> None:
+    rows = torch.randn(len(labels), 3, dtype=torch.float64)
+    ids = torch.tensor(labels)
+    expected = mean_of_pairs(pairwise(rows), *pair_masks(ids))
+    found = mean_distances(rows.requires_grad_(), ids)
+    assert found.keys() == expected.keys()
+    for name, value in found.items():
+        assert not value.requires_grad
+        torch.testing.assert_close(value, expected[name], rtol=1e-12, atol=0, equal_nan=True)

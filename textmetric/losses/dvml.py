@@ -109,11 +109,11 @@ class DVML(Objective):
         mean, log_variance = self.mean(rows), self.log_variance(rows)
         deviation = (log_variance / 2).exp()
         varied = rows + mean + deviation * self._noise(rows)
+        of_varied = _mean_over_versions(varied, labels, self.base)
+        invariant = _mean_over_versions(rows[None], labels, self.base)
         divergence = (mean.square() + deviation.square() - 1 - log_variance).sum(1).mean() / 2
         decoded = self.decoder(varied if phase.joint else varied.detach())
         reconstruction = (rows.detach() - decoded).square().sum(2).mean()
-        of_varied: Tensor = _MeanOverVersions.apply(varied, labels, self.base)  # type: ignore[no-untyped-call]
-        invariant = self.base(rows, labels)
         terms = [divergence, reconstruction, of_varied, invariant]
         # The base has just seen e: its log is still that of e.
         self.log = self.base.log | {n: x.detach() for n, x in zip(TERMS, terms, strict=True)}
@@ -178,6 +178,11 @@ class DVML(Objective):
     def _noise(self, rows: Tensor) -> Tensor:
         # In single precision whatever the embeddings are, so that the draws are the same.
         return torch.randn(self.params.samples, *rows.shape, generator=self.generator).to(rows)
+
+
+def _mean_over_versions(versions: Tensor, labels: Tensor, objective: Objective) -> Tensor:
+    mean: Tensor = _MeanOverVersions.apply(versions, labels, objective)  # type: ignore[no-untyped-call]
+    return mean
 
 
 class _MeanOverVersions(torch.autograd.Function):
