@@ -6,6 +6,7 @@ import csv
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -108,7 +109,7 @@ def reading(options: Options, folder: Path) -> Iterator[Case]:
             f"{name} of {rows:,} rows, read",
             ours,
             "pandas.read_csv(engine='pyarrow')",
-            lambda path=path, options_=options_: pd.read_csv(path, engine="pyarrow", **options_),
+            partial(pd.read_csv, path, engine="pyarrow", **options_),
             goal=None if options.quick else 1.5,
             note=note,
             check=_same_texts,
