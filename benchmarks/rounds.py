@@ -73,7 +73,8 @@ class Case:
         calls: of a side in a round, for what takes no time; the seconds are those of one.
         memory: MiB of our and of their peak, where it is not that of the timed call; None in it
             where it cannot be told, infinity where it is more than was allowed.
-        long: takes minutes. Memory is then that of the warm-up, and one round is timed.
+        long: takes minutes, so each side runs once: without a warm-up, and watched for its memory
+            while it is timed.
     """
 
     part: str
@@ -120,17 +121,22 @@ def measure(case: Case, rounds: int) -> Timing:
 
     Args:
         case: what to run.
-        rounds: pairs to time, at least 1; one of a long case.
+        rounds: pairs to time, at least 1; a long case is run once, whatever it says.
 
     Raises:
         UserError: the check found that the two sides did not do the same work.
     """
     sides = [case.ours] if case.theirs is None else [case.ours, case.theirs]
+    seconds: list[list[float]] = [[] for _ in sides]
     with threads(case.threads):
-        if case.long:
-            warm = [peak_memory(side) for side in sides]
-        else:
-            warm = [(side(), None) for side in sides]
+        warm: list[tuple[object, float | None]] = []
+        for side, spent in zip(sides, seconds, strict=True):
+            if case.long:
+                started = time.perf_counter()
+                warm.append(peak_memory(side))
+                spent.append(time.perf_counter() - started)
+            else:
+                warm.append((side(), None))
     checked = ""
     results: list[object] = [result for result, _ in warm]
     if case.check is not None:
@@ -144,10 +150,9 @@ def measure(case: Case, rounds: int) -> Timing:
             ) from error
     memory = [found for _, found in warm]
     del results, warm  # or their memory would count as resident before
-    seconds: list[list[float]] = [[] for _ in sides]
     # Again: the warm-up may have loaded libraries.
     with threads(case.threads), _small_heap():
-        for _ in range(1 if case.long else rounds):
+        for _ in range(0 if case.long else rounds):
             for side, spent in zip(sides, seconds, strict=True):
                 spent.append(_seconds(side, case.calls))
         if case.memory is not None:
