@@ -25,8 +25,8 @@ from textmetric.errors import UserError
 from textmetric.figures import PALETTE, SCARCE, new_figure
 from textmetric.files import read_json, replacing_file
 
-BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
-"""What stands between these lines of a page is written by this program."""
+MARK = "figures"
+"""What stands between <!-- figures --> and <!-- end of figures --> in a page is written here."""
 HEAD = (
     "| what | ours | peer | its time | ratio (least–most) | goal | memory, ours, peer's | notes |\n"
     "|:--|--:|:--|--:|--:|--:|--:|:--|"
@@ -158,17 +158,21 @@ def _label(record: Record) -> str:
     return "\n".join(textwrap.fill(text, _NAME, break_on_hyphens=False) for text in texts)
 
 
-def fill(page: str, tables: str, name: str) -> str:
-    """The page with other tables between its two marks.
+def fill(page: Path, tables: str, mark: str = MARK) -> str:
+    """The text of a page with other tables between its marks ``mark`` and ``end of mark``.
 
     Raises:
-        UserError: the page lacks a mark.
+        UserError: the page cannot be read or lacks a mark.
     """
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise UserError(f"{name} has no lines {BEGIN} and {END}: put them where the tables go")
-    return f"{before}{BEGIN}\n\n{tables}\n{END}{after}"
+    begin, end = f"<!-- {mark} -->", f"<!-- end of {mark} -->"
+    try:
+        before, found, rest = page.read_text(encoding="utf-8").partition(begin)
+    except OSError as error:
+        raise UserError(f"{page} cannot be read ({error}): name a page") from None
+    _, last, after = rest.partition(end)
+    if not found or not last:
+        raise UserError(f"{page} has no lines {begin} and {end}: put them where the tables go")
+    return f"{before}{begin}\n\n{tables}\n{end}{after}"
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -192,11 +196,7 @@ def main(words: Sequence[str] | None = None) -> None:
     if arguments.page is None:
         print(tables, end="")
         return
-    try:
-        page = arguments.page.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{arguments.page} cannot be read ({error}): name a page") from None
-    filled = fill(page, tables, str(arguments.page))
+    filled = fill(arguments.page, tables)
     with replacing_file(arguments.page) as temporary:
         temporary.write_text(filled, encoding="utf-8")
     picture(arguments.page.with_suffix(".png"), records)

@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from benchmarks import __main__ as program
-from benchmarks import corpora, rounds, table
+from benchmarks import corpora, pipeline, rounds, table
 from benchmarks.rounds import Case, Options, Timing, measure, peak_memory, record
 from textmetric.errors import UserError
 
@@ -298,7 +298,7 @@ def test_a_later_file_takes_the_place_of_the_same_cases(tmp_path: Path) -> None:
 def test_the_tables_go_between_the_marks_and_the_picture_beside_the_page(tmp_path: Path) -> None:
     figures, page = tmp_path / "figures.json", tmp_path / "page.md"
     figures.write_text(json.dumps([example(**COMPARED, goal=0.2)]))
-    page.write_text(f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n")
+    page.write_text("before\n<!-- figures -->\nold\n<!-- end of figures -->\nafter\n")
     pictures = []
     for _ in range(2):
         table.main([str(figures), "--page", str(page)])
@@ -328,9 +328,28 @@ def test_a_wrong_file_is_one_sentence(
 
 
 def test_the_page_on_performance_shows_the_figures_beside_it() -> None:
-    page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    page = ROOT / "docs" / "performance.md"
     tables = table.markdown(table.read([ROOT / "docs" / "performance.json"]))
-    assert table.fill(page, tables, "docs/performance.md") == page
+    assert table.fill(page, tables) == page.read_text(encoding="utf-8")
+
+
+def test_the_time_of_a_pipeline_is_split_by_stage_and_its_overhead_told() -> None:
+    found = pipeline.Run(
+        total=10.0,
+        stages={"train_cls": [2.0, 2.0], "tsne": [3.0], "split": [1.0]},
+        starts={"train_cls": 0.5, "tsne": 1.0, "split": 0.5},
+    )
+    text = pipeline.markdown(found)
+    lines = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
+    assert lines[2:] == [
+        ["train_cls", "2", "4.0", "40 %", "1.0"],
+        ["tsne", "1", "3.0", "30 %", "1.0"],
+        ["split", "1", "1.0", "10 %", "0.5"],
+        ["DVC itself", "", "2.0", "20 %"],
+    ]
+    # 4 − 1 of training, 3 − 1 of drawing; the other half is overhead
+    assert "training 30 %, measuring 0 %, drawing 20 %" in text
+    assert "remaining 50 %" in text
 
 
 @pytest.mark.parametrize("part", PARTS)
