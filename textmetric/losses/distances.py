@@ -72,7 +72,7 @@ def mean_of_pairs(
 def mean_distances(embeddings: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
     """:func:`mean_of_pairs` of Euclidean distances, where nothing else needs the distances.
 
-    Each pair is looked at once, which takes a quarter of the time of :func:`pairwise`.
+    Each pair is looked at once, which takes half of the time.
 
     Args:
         embeddings: (B, d).

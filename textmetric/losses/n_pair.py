@@ -163,7 +163,7 @@ class _Found(NamedTuple):
 
 
 def _all_pairs(products: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The mean loss of the same-class pairs, and of how many how many are active."""
+    """The mean loss of the same-class pairs, how many are active, and how many there are."""
     with torch.no_grad():
         positive, negative = pair_masks(labels)
         chosen = positive & negative.any(1, keepdim=True)
