@@ -183,7 +183,7 @@ def train(
 def train_centroids(
     encoder: Encoder, data: LabelledTokens, classes: int, rows_at_once: int = 1 << 16
 ) -> npt.NDArray[np.float32]:
-    """The mean of the unit embeddings of every class, as ``textmetric.measures.class_centroids`` has it.
+    """The mean of the unit embeddings of every class: ``textmetric.measures.class_centroids``.
 
     The texts are embedded by blocks: the embeddings of all of them, in the double precision of
     the sums, would take several times the memory of their tokens.
