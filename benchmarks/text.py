@@ -6,6 +6,7 @@ import csv
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -102,13 +103,13 @@ def reading(options: Options, folder: Path) -> Iterator[Case]:
             original,
         ),
     )
-    for name, ours, options_, path in frames:
+    for name, ours, given, path in frames:
         yield Case(
             "text",
             f"{name} of {rows:,} rows, read",
             ours,
             "pandas.read_csv(engine='pyarrow')",
-            lambda path=path, options_=options_: pd.read_csv(path, engine="pyarrow", **options_),
+            partial(pd.read_csv, path, engine="pyarrow", **given),
             goal=None if options.quick else 1.5,
             note=note,
             check=_same_texts,
