@@ -8,11 +8,9 @@ import os
 import re
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
-
-import numpy as np
 
 from textmetric.errors import UserError
 
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 
-_BLOCK = 1 << 20  # bytes that a thread parses at a time
+_BLOCK = 1 << 21  # bytes that a thread parses at a time; a longer row is parsed without
 _LARGE_BLOCK = 1 << 26  # a single row does not outgrow it
 
 
@@ -185,7 +183,8 @@ def csv_table(
 ) -> pa.Table:
     """Parse delimited text: quoted fields may hold line breaks, and every value is a string.
 
-    Words such as ``NA`` or ``null`` are text like any other.
+    Words such as ``NA`` or ``null`` are text like any other. A carriage return with a line feed
+    inside quotes may lose the line feed, where two blocks of the file meet between them.
 
     Args:
         data: UTF-8, with or without a byte order mark, or the path of a file with it.
@@ -209,24 +208,18 @@ def csv_table(
     def stream() -> pa.NativeFile:
         return pa.BufferReader(data) if isinstance(data, bytes) else pa.OSFile(str(data))
 
-    def parsed(*, line_is_row: bool) -> pa.Table:
-        options = _csv_options(delimiter, header, line_is_row=line_is_row)
+    def parsed(*, threads: bool) -> pa.Table:
+        options = _csv_options(delimiter, header, threads=threads)
         return pyarrow.csv.read_csv(stream(), convert_options=convert, **options)
 
+    with suppress(pa.ArrowInvalid, KeyError):  # what is wrong is said below
+        return parsed(threads=True)
     try:
-        # The fast way takes every line break between two blocks for the end of a row. It was
-        # right if there are as many rows as lines: a line break inside quotes gives a row less.
-        table = parsed(line_is_row=True)
-        if table.num_rows == _lines(stream()) - (header is None):
-            return table
-    except (pa.ArrowInvalid, KeyError):
-        pass  # the slow way says what is wrong
-    try:
-        return parsed(line_is_row=False)
+        return parsed(threads=False)
     except (pa.ArrowInvalid, KeyError) as error:
         _decode(data if isinstance(data, bytes) else read_bytes(data), source)
         if isinstance(error, KeyError):
-            options = _csv_options(delimiter, header, line_is_row=False)
+            options = _csv_options(delimiter, header, threads=False)
             with pyarrow.csv.open_csv(stream(), **options) as reader:
                 raise _missing(source, columns, reader.schema.names) from None
         first = 0 if header else 1
@@ -240,37 +233,19 @@ def csv_table(
         ) from None
 
 
-def _csv_options(
-    delimiter: str, header: Sequence[str] | None, *, line_is_row: bool
-) -> dict[str, Any]:
-    """How to parse: with threads, or with messages that name the row."""
+def _csv_options(delimiter: str, header: Sequence[str] | None, *, threads: bool) -> dict[str, Any]:
+    """How to parse: with threads, or without and with messages that name the row."""
     import pyarrow.csv
 
     return {
         "read_options": pyarrow.csv.ReadOptions(
-            use_threads=line_is_row,
-            block_size=_BLOCK if line_is_row else _LARGE_BLOCK,
+            use_threads=threads,
+            block_size=_BLOCK if threads else _LARGE_BLOCK,
             column_names=None if header is None else list(header),
         ),
-        "parse_options": pyarrow.csv.ParseOptions(
-            delimiter=delimiter, newlines_in_values=not line_is_row
-        ),
+        # Without this a block may end at a line break inside quotes, and nobody is told.
+        "parse_options": pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
     }
-
-
-def _lines(stream: pa.NativeFile) -> int:
-    """How many lines there are; -1 where some end with a carriage return and others do not."""
-    breaks = returns = 0
-    block = last = b""
-    while block := stream.read(_BLOCK):
-        bytes_ = np.frombuffer(block, np.uint8)
-        breaks += int(np.count_nonzero(bytes_ == ord("\n")))
-        if b"\r" in block:
-            returns += int(np.count_nonzero(bytes_ == ord("\r")))
-        last = block
-    if returns not in (0, breaks):
-        return -1
-    return breaks + (not last.endswith(b"\n"))
 
 
 def _json_lines(data: bytes, path: Path, columns: Sequence[str]) -> pa.Table:

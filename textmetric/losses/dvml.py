@@ -31,7 +31,7 @@ class DVMLParameters(Parameters):
     """
 
     base: Literal["triplet", "n_pair"] = "triplet"
-    samples: int = Field(default=20, ge=1)
+    samples: int = Field(default=10, ge=1)
     hidden: int = Field(default=0, ge=0)
     first_phase: float = Field(default=0.25, ge=0, le=1)
 
