@@ -356,7 +356,7 @@ def test_the_time_of_a_pipeline_is_split_by_stage_and_its_overhead_told() -> Non
 def test_every_part_runs(part: str, tmp_path: Path) -> None:
     file = tmp_path / "figures.json"
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", part, "--quick", "--json", str(file)],
+        [sys.executable, "-m", "benchmarks", part, "--quick", "--rounds", "1", "--json", str(file)],
         cwd=ROOT,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
