@@ -102,9 +102,9 @@ def page(found: Sequence[Claim]) -> str:
         [
             "## The paper's conclusions, on text",
             "Differences are paired by seed and count where p stays below 0.05 after Holm's "
-            "correction for all comparisons under one conclusion. Where a conclusion says no more "
-            "than *as good as*, text agrees unless it is shown to be worse, which few seeds can "
-            "only show of large differences. The paper trained deep networks on images; its "
+            "correction for all comparisons under one conclusion. With a conclusion that says no "
+            "more than *as good as*, no difference agrees; few seeds show large differences only. "
+            "The paper trained deep networks on images; its "
             "conclusions are given in our words.",
             *(_section(claim) for claim in found),
         ]
@@ -119,28 +119,28 @@ def verdict(claim: Claim) -> tuple[str, list[str]]:
     ('Text agrees.', ['agrees'])
     """
     said = {"first better": "agrees", "second better": "disagrees", "unknown": "–"}
-    said["no difference"] = "agrees" if claim.kind == "not worse" else "no difference"
     found = outcomes(
         [_paired(comparison) for comparison in claim.comparisons],
         [comparison.large_is_good for comparison in claim.comparisons],
     )
-    lines = [said[outcome] for outcome, _ in found]
+    lines = [said.get(outcome, outcome) for outcome, _ in found]
     known = [line for line in lines if line != "–"]
     agree, against = known.count("agrees"), known.count("disagrees")
     if not known:
         return "One seed cannot tell.", lines
-    if agree == len(known):
+    if agree == len(known) or (claim.kind == "not worse" and not against):
         return "Text agrees.", lines
     if against == len(known):
         return "Text disagrees.", lines
     if not agree and not against:
         return "Text shows no difference.", lines
-    parts = [f"agrees in {agree} of {len(known)} comparisons"]
-    if against:
-        parts.append(f"disagrees in {against}")
-    if rest := len(known) - agree - against:
-        parts.append(f"shows no difference in {rest}")
-    return f"Text {', '.join(parts[:-1])}{' and ' if len(parts) > 1 else ''}{parts[-1]}.", lines
+    counts = {
+        "agrees in": agree,
+        "shows no difference in": len(known) - agree - against,
+        "disagrees in": against,
+    }
+    parts = [f"{words} {count}" for words, count in counts.items() if count]
+    return f"Of {len(known)} comparisons, text {', '.join(parts[:-1])} and {parts[-1]}.", lines
 
 
 def _section(claim: Claim) -> str:

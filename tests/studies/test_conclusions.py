@@ -72,7 +72,7 @@ def test_layer_norm_is_judged_by_recall_and_by_the_loss_where_small_is_good() ->
     ]
     sentence, said = verdict(named(claims([], found, []), "Layer norm"))
     assert said == ["disagrees", "agrees"]
-    assert sentence == "Text agrees in 1 of 2 comparisons and disagrees in 1."
+    assert sentence == "Of 2 comparisons, text agrees in 1 and disagrees in 1."
 
 
 def test_the_fewest_classes_stand_against_the_most() -> None:
@@ -83,19 +83,16 @@ def test_the_fewest_classes_stand_against_the_most() -> None:
     claim = named(claims([], [], found), "Few classes")
     assert [comparison.line for comparison in claim.comparisons] == ["triplet: 2 classes and 32"]
     # "as good as": no difference is enough
-    assert verdict(claim) == ("Text agrees.", ["agrees"])
+    assert verdict(claim) == ("Text agrees.", ["no difference"])
 
 
 @pytest.mark.parametrize(
-    ("kind", "sentence", "said"),
-    [
-        ("better", "Text shows no difference.", "no difference"),
-        ("not worse", "Text agrees.", "agrees"),
-    ],
+    ("kind", "sentence"),
+    [("better", "Text shows no difference."), ("not worse", "Text agrees.")],
 )
-def test_no_difference(kind: Any, sentence: str, said: str) -> None:
+def test_no_difference(kind: Any, sentence: str) -> None:
     same = Comparison("a", [0.1, 0.2, 0.3], [0.2, 0.1, 0.3])
-    assert verdict(Claim("A.", kind, "a", [same])) == (sentence, [said])
+    assert verdict(Claim("A.", kind, "a", [same])) == (sentence, ["no difference"])
 
 
 def test_one_seed_and_failed_trainings_give_no_verdict() -> None:
