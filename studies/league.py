@@ -95,12 +95,8 @@ def main(arguments: argparse.Namespace) -> None:
             page(ranked, failures, about(arguments, params, corpus, scarce, summary)),
             encoding="utf-8",
         )
-    panels = {
-        "map_at_r": "MAP@R",
-        "scarce_map_at_r": "MAP@R of the scarce class",
-        "knn_accuracy": f"{params.evaluate.neighbours}-NN accuracy",
-    }
-    pictures.ranking(arguments.out / "league.png", ranked, panels)
+    panels = {measure: title for measure, (_, title) in COLUMNS.items()}
+    pictures.ranking(arguments.out / "league.png", ranked, panels, by_factors=["seconds"])
     print(f"{arguments.out / 'league.md'}, {arguments.out / 'league.png'}")
 
 
@@ -184,7 +180,7 @@ def page(ranked: pd.DataFrame, failures: dict[str, str], about: str) -> str:
     head = ["objective", "family", *["learning rate"] * several_rates]
     head += [title for _, title in COLUMNS.values()]
     text = f"# League of the objectives\n\n{about}\n\n{table(head, lines)}\n\n"
-    text += "![the objectives by MAP@R, with the scarce class and k-NN beside](league.png)\n"
+    text += "![the objectives by MAP@R, and their other measures beside](league.png)\n"
     if failures:
         text += "\nTrainings that ended early, so that the objective has no value:\n\n"
         text += "".join(f"- {plain(name)}, {error}\n" for name, error in failures.items())

@@ -20,7 +20,13 @@ _FORMS = "oDs^vPX"
 _STROKES = ("-", "--", ":", "-.")
 
 
-def ranking(path: str | os.PathLike[str], values: pd.DataFrame, panels: Mapping[str, str]) -> None:
+def ranking(
+    path: str | os.PathLike[str],
+    values: pd.DataFrame,
+    panels: Mapping[str, str],
+    *,
+    by_factors: Sequence[str] = (),
+) -> None:
     """Draw objectives below one another, a panel a measure: dots with their 95 % intervals.
 
     Args:
@@ -28,9 +34,10 @@ def ranking(path: str | os.PathLike[str], values: pd.DataFrame, panels: Mapping[
         values: columns objective, family, measure, mean, low, high; objectives in the order to
             draw, from the top; NaN where there is no value or no interval.
         panels: measure → title of its panel.
+        by_factors: the measures whose panel has a logarithmic scale.
     """
     names = list(dict.fromkeys(values["objective"]))
-    with new_figure(path, 2.6 * len(panels) + 1.5, 0.24 * len(names) + 1.3) as figure:
+    with new_figure(path, 1.9 * len(panels) + 1.5, 0.24 * len(names) + 1.3) as figure:
         axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
         for axis, (measure, title) in zip(axes, panels.items(), strict=True):
             of_measure = values[values["measure"] == measure]
@@ -47,7 +54,9 @@ def ranking(path: str | os.PathLike[str], values: pd.DataFrame, panels: Mapping[
                     capsize=2,
                     elinewidth=1.2,
                 )
-            axis.set_title(title)
+            axis.set_title(title, fontsize=9)
+            if measure in by_factors:
+                axis.set_xscale("log")
         axes[0].set_yticks(range(len(names)), names)
         axes[0].invert_yaxis()
         figure.legend(
