@@ -86,7 +86,7 @@ def pair(
     return steps
 
 
-def compare(
+def assert_they_train_alike(
     steps: list[TorchStep | CompiledStep], params: dict[str, Any], batches: int, tolerance: float
 ) -> None:
     """Train both on the same batches, and hold all that they change to each other at each."""
@@ -124,7 +124,9 @@ def test_trains_as_torch_does_step_by_step(
 ) -> None:
     # float64 sums of some dozen numbers in another order, over 24 steps; Adagrad and Adam divide
     # by the root of squares that start at 0, which makes the most of a rounding
-    compare(pair(params, layer, optimizer, torch.float64), params, batches=24, tolerance=1e-9)
+    assert_they_train_alike(
+        pair(params, layer, optimizer, torch.float64), params, batches=24, tolerance=1e-9
+    )
 
 
 @OBJECTIVE
@@ -135,7 +137,9 @@ def test_trains_as_torch_does_in_single_precision(
 ) -> None:
     # A rounding of 6e-8 in a gradient; a step of 0.2 divides it by the gradient itself the first
     # time a row is met (Adagrad), and 12 steps add up. Adam would divide by less.
-    compare(pair(params, layer, optimizer, torch.float32), params, batches=12, tolerance=2e-4)
+    assert_they_train_alike(
+        pair(params, layer, optimizer, torch.float32), params, batches=12, tolerance=2e-4
+    )
 
 
 @OBJECTIVE
@@ -147,7 +151,7 @@ def test_a_frozen_encoder_stays_and_the_rest_trains_as_torch_does(
     if not list(steps[0].objective.parameters()):
         pytest.skip("has nothing of its own to learn")
     before = steps[1].encoder.weight.clone()
-    compare(steps, params, batches=6, tolerance=1e-9)
+    assert_they_train_alike(steps, params, batches=6, tolerance=1e-9)
     assert torch.equal(steps[1].encoder.weight, before)
 
 
@@ -159,7 +163,7 @@ def test_an_objective_without_a_compiled_form_trains_by_autograd(
     params = {"name": "cross_entropy"}
     steps = pair(params, layer, optimizer, torch.float64)
     monkeypatch.setattr(steps[1].objective, "loss_and_gradient", lambda *given: None)
-    compare(steps, params, batches=12, tolerance=1e-9)
+    assert_they_train_alike(steps, params, batches=12, tolerance=1e-9)
 
 
 @OBJECTIVE
@@ -198,7 +202,7 @@ def values(module: Objective) -> list[np.ndarray]:
     return [parameter.detach().numpy() for parameter in module.parameters()]
 
 
-def held_to_autograd(
+def assert_as_by_autograd(
     params: dict[str, Any], rows: torch.Tensor, labels: list[int], tolerance: float
 ) -> None:
     classes = max(labels) + 1
@@ -241,9 +245,9 @@ def batch(rows: int, classes: int, dim: int, dtype: torch.dtype) -> tuple[torch.
 def test_loss_and_gradient_are_those_of_autograd(
     params: dict[str, Any], shape: tuple[int, int, int]
 ) -> None:
-    held_to_autograd(params, *batch(*shape, torch.float64), tolerance=1e-12)
+    assert_as_by_autograd(params, *batch(*shape, torch.float64), tolerance=1e-12)
     # sums of 64 numbers near 1 in single precision
-    held_to_autograd(params, *batch(*shape, torch.float32), tolerance=64 * 2.0**-23)
+    assert_as_by_autograd(params, *batch(*shape, torch.float32), tolerance=64 * 2.0**-23)
 
 
 @pytest.mark.parametrize("miner", get_args(Miner))
@@ -255,7 +259,7 @@ def test_every_form_of_the_triplet_loss_is_that_of_autograd(
 ) -> None:
     params = {"name": "triplet", "miner": miner, "distance": distance, "reduction": reduction}
     for margin in (0.0, 0.15, 2.0):
-        held_to_autograd(
+        assert_as_by_autograd(
             params | {"normalize": normalize, "margin": margin},
             *batch(24, 3, 6, torch.float64),
             tolerance=1e-12,
@@ -289,7 +293,7 @@ def test_degenerate_batches_are_as_autograd_has_them(
             for normalize in (False, True)
         ]
     for form in forms:
-        held_to_autograd(params | form, rows, labels, tolerance=1e-6)
+        assert_as_by_autograd(params | form, rows, labels, tolerance=1e-6)
 
 
 @OBJECTIVE
@@ -315,7 +319,7 @@ def test_ties_have_the_loss_of_the_definition_and_a_gradient_of_one_of_the_tied(
 
 
 def test_a_large_batch_of_all_triplets_is_exact() -> None:
-    held_to_autograd(
+    assert_as_by_autograd(
         {"name": "triplet", "miner": "all"}, *batch(512, 4, 8, torch.float64), tolerance=1e-11
     )
 

@@ -321,7 +321,7 @@ def unpack(archive: Path, wanted: Sequence[str], *, discard: bool) -> list[bytes
         EOFError,
         zlib.error,
         lzma.LZMAError,
-        NotImplementedError,
+        NotImplementedError,  # of zipfile: a compression that it does not know
         OSError,
     ) as error:
         if isinstance(error, OSError) and error.errno is not None:

@@ -297,7 +297,7 @@ def _parquet(data: bytes, path: Path, columns: Sequence[str]) -> pa.Table:
     for column in columns:
         try:
             strings.append(pc.cast(table[column], pa.large_string()))
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # no such cast, says Arrow
             raise UserError(
                 f"column {column!r} of {path} holds {table[column].type}, where strings or numbers"
                 " are expected"

@@ -86,7 +86,7 @@ class Objective(torch.nn.Module):
         Returns:
             A scalar that gradients flow through.
         """
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: every objective has its own
 
     def loss_and_gradient(
         self, embeddings: Floats, labels: npt.NDArray[np.int64], parameters: Sequence[Floats]
@@ -152,7 +152,7 @@ class Objective(torch.nn.Module):
             The ids and offsets of VIEWS · B texts: the first view of every text, then the
             second. A view holds tokens of its text, and not more than it.
         """
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: an objective with VIEWS above 1 has its own
 
 
 class ClassificationObjective(Objective):
@@ -160,4 +160,4 @@ class ClassificationObjective(Objective):
 
     def logits(self, embeddings: torch.Tensor) -> torch.Tensor:
         """(B, C) scores of ``embeddings`` (B, d); the predicted class has the largest."""
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: every head has its own
