@@ -1,9 +1,9 @@
-"""Embed and classify the test set with every arm and seed of a split.
+"""Embed and classify the test set of every split with every model of a family.
 
-Reads data/splits/<split>/, models/<split>/ and arms, seeds, evaluate of params.yaml; writes
-data/embeddings/<split>/<arm>.npz.
+Reads data/splits/, models/<family>/ and splits, arms, seeds, evaluate of params.yaml; writes
+data/embeddings/<family>/<split>/<sampler>/seed-<seed>.npz.
 
-Example: python -m stages.embed --split target
+Example: python -m stages.embed --family metric
 """
 
 from __future__ import annotations
@@ -11,23 +11,24 @@ from __future__ import annotations
 import argparse
 
 from stages import command
-from textmetric.arm import embed_arms
+from textmetric.arm import embed_models
 from textmetric.params import Params
 
 
 def main(arguments: argparse.Namespace, params: Params) -> None:
-    """Write the embeddings of ``--split``."""
-    embed_arms(
-        f"data/splits/{arguments.split}",
-        f"models/{arguments.split}",
-        f"data/embeddings/{arguments.split}",
-        arms=params.arms,
+    """Write the embeddings of ``--family``."""
+    embed_models(
+        "data/splits",
+        f"models/{arguments.family}",
+        f"data/embeddings/{arguments.family}",
+        names=list(params.splits),
+        samplers=params.samplers_of(arguments.family),
         seeds=params.seeds,
         neighbours=params.evaluate.neighbours,
-        label=f"embed {arguments.split}",
+        label=f"embed {arguments.family}",
         progress=command.INTERACTIVE,
     )
 
 
 if __name__ == "__main__":
-    command.run(main, "stages.embed", split="an entry of splits, such as target")
+    command.run(main, "stages.embed", family="cls or metric")

@@ -1,10 +1,10 @@
-"""Measure the embeddings of every arm: accuracy, cohesion, separation, retrieval.
+"""Measure the embeddings of every split and arm: accuracy, cohesion, separation, retrieval.
 
-Reads data/embeddings/<split>/, data/splits/<split>/ and arms of params.yaml; writes the means over
+Reads data/embeddings/, data/splits/ and splits, arms, seeds of params.yaml; writes the means over
 seeds to metrics/<split>/<arm>.json, and every seed's and class's value with intervals to
 data/measures/<split>/<arm>.json.
 
-Example: python -m stages.evaluate --split target
+Example: python -m stages.evaluate
 """
 
 from __future__ import annotations
@@ -18,23 +18,21 @@ from textmetric.params import Params
 
 
 def main(arguments: argparse.Namespace, params: Params) -> None:
-    """Measure the arms of ``--split``."""
+    """Measure every arm of every split."""
     records = measure_arms(
-        f"data/embeddings/{arguments.split}",
-        f"data/splits/{arguments.split}",
-        name=arguments.split,
+        "data/embeddings",
+        "data/splits",
+        names=list(params.splits),
         arms=params.arms,
+        seeds=params.seeds,
         progress=command.INTERACTIVE,
     )
-    with (
-        replacing_folder(f"data/measures/{arguments.split}") as measures,
-        replacing_folder(f"metrics/{arguments.split}") as metrics,
-    ):
-        for arm, record in records.items():
-            write_json(measures / f"{arm}.json", record)
+    with replacing_folder("data/measures") as measures, replacing_folder("metrics") as metrics:
+        for (split, arm), record in records.items():
+            write_json(measures / split / f"{arm}.json", record)
             means = {key: interval[0] for key, interval in record["interval"].items()}
-            write_json(metrics / f"{arm}.json", means | record["counts"])
+            write_json(metrics / split / f"{arm}.json", means | record["counts"])
 
 
 if __name__ == "__main__":
-    command.run(main, "stages.evaluate", split="an entry of splits")
+    command.run(main, "stages.evaluate")

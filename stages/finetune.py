@@ -1,6 +1,6 @@
 """Transfer: train a classifier of the target on embeddings learnt on the source, or from scratch.
 
-Reads data/splits/target/, models/source/<init>/<finetune.sampler>/ (but for scratch) and
+Reads data/splits/target/, models/<init>/source/<finetune.sampler>/ (but for scratch) and
 finetune, model, train, seeds of params.yaml; writes data/finetune/<init>.csv.
 
 Example: python -m stages.finetune --init metric
@@ -19,7 +19,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
     """Fine-tune from ``--init``: frozen and not, every head, every share, every seed."""
     finetune_seeds(
         "data/splits/target",
-        f"models/source/{arguments.init}/{params.finetune.sampler}",
+        f"models/{arguments.init}/source/{params.finetune.sampler}",
         f"data/finetune/{arguments.init}.csv",
         init=arguments.init,
         seeds=params.seeds,

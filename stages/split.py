@@ -1,9 +1,9 @@
-"""Cut a training set from the tokens of its role: all of it, with scarce, or with unseen labels.
+"""Cut every training set from the tokens of its role: all, with scarce, or with unseen labels.
 
-Reads data/tokens/<role>/, data/raw/<role>/summary.json and splits.<split>, data.seed of
-params.yaml; writes data/splits/<split>/.
+Reads data/tokens/<role>/, data/raw/<role>/summary.json and splits, data.seed of params.yaml; writes
+data/splits/<split>/.
 
-Example: python -m stages.split --split target-scarce-0
+Example: python -m stages.split
 """
 
 from __future__ import annotations
@@ -11,26 +11,34 @@ from __future__ import annotations
 import argparse
 
 from stages import command
-from textmetric.files import read_json, write_json
+from textmetric.errors import UserError
+from textmetric.files import read_json, replacing_folder, write_json
 from textmetric.params import Params
 from textmetric.splits import make_split
 from textmetric.text import TokenizedCorpus
 
 
 def main(arguments: argparse.Namespace, params: Params) -> None:
-    """Write the split ``--split``."""
-    entry = params.split(arguments.split)
-    summary = read_json(f"data/raw/{entry.role}/summary.json")
-    make_split(
-        TokenizedCorpus.load(f"data/tokens/{entry.role}"),
-        scarce=entry.scarce,
-        keep=entry.keep,
-        rare=entry.rare,
-        open_share=entry.open,
-        seed=params.data.seed,
-    ).save(f"data/splits/{arguments.split}")
-    write_json(f"data/splits/{arguments.split}/corpus.json", summary)
+    """Write every entry of ``splits``."""
+    roles = {entry.role for entry in params.splits.values()}
+    corpora = {role: TokenizedCorpus.load(f"data/tokens/{role}") for role in roles}
+    with replacing_folder("data/splits") as folder:
+        for name, entry in params.splits.items():
+            try:
+                split = make_split(
+                    corpora[entry.role],
+                    scarce=entry.scarce,
+                    keep=entry.keep,
+                    rare=entry.rare,
+                    open_share=entry.open,
+                    seed=params.data.seed,
+                )
+            except UserError as error:
+                raise UserError(f"params.yaml: splits.{name}: {error}") from None
+            split.save(folder / name)
+            summary = read_json(f"data/raw/{entry.role}/summary.json")
+            write_json(folder / name / "corpus.json", summary)
 
 
 if __name__ == "__main__":
-    command.run(main, "stages.split", split="an entry of splits, such as target-scarce-0")
+    command.run(main, "stages.split")

@@ -1,7 +1,7 @@
 """Train the encoder by a classification objective, one model a seed.
 
 Reads data/splits/<split>/ and classification, model, train, samplers, seeds of params.yaml; writes
-models/<split>/cls/<sampler>/, data/curves/<split>/cls/ and data/costs/<split>/cls/.
+models/cls/<split>/<sampler>/, data/curves/cls/<split>/ and data/costs/cls/<split>/.
 
 Example: python -m stages.train_cls --split target
 """
@@ -17,7 +17,7 @@ from textmetric.params import Params
 
 def main(arguments: argparse.Namespace, params: Params) -> None:
     """Train the arms cls_<sampler> on ``--split``."""
-    cell = f"{arguments.split}/cls"
+    cell = f"cls/{arguments.split}"
     train_arms(
         f"data/splits/{arguments.split}",
         f"models/{cell}",

@@ -1,7 +1,7 @@
 """Train the encoder by a metric-learning objective, one model a seed.
 
 Reads data/splits/<split>/ and loss, model, train, samplers, seeds of params.yaml; writes
-models/<split>/metric/<sampler>/, data/curves/<split>/metric/ and data/costs/<split>/metric/.
+models/metric/<split>/<sampler>/, data/curves/metric/<split>/ and data/costs/metric/<split>/.
 
 Example: python -m stages.train_metric --split target
 """
@@ -17,7 +17,7 @@ from textmetric.params import Params
 
 def main(arguments: argparse.Namespace, params: Params) -> None:
     """Train the arms metric_<sampler> on ``--split``."""
-    cell = f"{arguments.split}/metric"
+    cell = f"metric/{arguments.split}"
     train_arms(
         f"data/splits/{arguments.split}",
         f"models/{cell}",

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests import tiny
-from textmetric.arm import embed_arms
+from textmetric.arm import embed_models
 from textmetric.arrays import read_arrays
 from textmetric.files import write_json
 from textmetric.measures.arm import measure_arms
@@ -40,27 +40,29 @@ def test_unseen_labels_are_embedded_and_measured_but_never_predicted(
         assert model.predict_head(model.embed(open_split.test.tokens)).max() <= 1
     assert 0 <= curve[-1]["validation_map_at_r"] <= 1  # of the labels that it was trained on
 
-    open_split.save(tmp_path / "split")
-    write_json(tmp_path / "split/corpus.json", {"leaked_rows": 0})
-    model.save(tmp_path / "models/metric/balanced/seed-0")
-    embed_arms(
-        tmp_path / "split",
+    open_split.save(tmp_path / "splits/open")
+    write_json(tmp_path / "splits/open/corpus.json", {"leaked_rows": 0})
+    model.save(tmp_path / "models/open/balanced/seed-0")
+    embed_models(
+        tmp_path / "splits",
         tmp_path / "models",
-        tmp_path / "embeddings",
-        arms=["metric_balanced"],
+        tmp_path / "embeddings/metric",
+        names=["open"],
+        samplers=["balanced"],
         seeds=[0],
         neighbours=5,
         progress=False,
     )
-    arrays = read_arrays(tmp_path / "embeddings/metric_balanced.npz")
-    assert set(arrays) == {"embeddings", "labels", "seeds"}
+    arrays = read_arrays(tmp_path / "embeddings/metric/open/balanced/seed-0.npz")
+    assert set(arrays) == {"embeddings", "labels"}
     record = measure_arms(
         tmp_path / "embeddings",
-        tmp_path / "split",
-        name="source-open",
+        tmp_path / "splits",
+        names=["open"],
         arms=["metric_balanced"],
+        seeds=[0],
         progress=False,
-    )["metric_balanced"]
+    )["open", "metric_balanced"]
     assert record["counts"]["test_rows"] == 2 * 22
     assert not any("accuracy" in key for key in record["interval"])
     assert 0 <= record["interval"]["map_at_r"][0] <= 1

@@ -25,7 +25,8 @@ def changed(value: object, *keys: str) -> dict[str, Any]:
 def test_the_params_of_the_repository_are_valid() -> None:
     params = read(ROOT / "params.yaml")
     assert params.corpora.of("target") == "docstrings"
-    assert params.split("target-scarce-1").scarce == [1]
+    assert params.splits["target-scarce-1"].scarce == [1]
+    assert params.samplers_of("metric") == ["shuffled", "balanced"]
 
 
 @pytest.mark.parametrize(
@@ -97,9 +98,9 @@ def test_a_missing_or_broken_file_is_named_with_the_remedy(tmp_path: Path) -> No
         read(path)
 
 
-def test_an_unknown_split_or_role_lists_the_known() -> None:
+def test_an_unknown_family_or_role_lists_the_known() -> None:
     params = read(ROOT / "params.yaml")
-    with pytest.raises(UserError, match="unknown split 'targe'; did you mean 'target'"):
-        params.split("targe")
+    with pytest.raises(UserError, match="unknown family 'metrics'; did you mean 'metric'"):
+        params.samplers_of("metrics")
     with pytest.raises(UserError, match=r"unknown role 'goal'.* Known: source, target"):
         params.corpora.of("goal")

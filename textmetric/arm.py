@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from textmetric import parallel
 from textmetric.arrays import write_arrays
@@ -141,60 +140,62 @@ def _write_curves(path: Path, curves: Sequence[Sequence[Mapping[str, float]]]) -
         )
 
 
-def embed_arms(
-    split: Path_,
+def embed_models(
+    splits: Path_,
     models: Path_,
     out: Path_,
     *,
-    arms: Sequence[str],
+    names: Sequence[str],
+    samplers: Sequence[str],
     seeds: Sequence[int],
     neighbours: int,
     label: str = "embed",
     progress: bool = True,
 ) -> None:
-    """Embed and classify the test set with every arm and seed of a split.
+    """Embed and classify the test set of every split with every model of a family.
 
     Args:
-        split: the folder of the tokenised split.
-        models: the folder that holds ``<family>/<sampler>/seed-<seed>/`` of every arm
-            ``<family>_<sampler>``.
-        out: folder to write; ``<arm>.npz`` holds ``embeddings`` (seeds, n, dim) float32,
-            ``labels`` (n,) int32, ``seeds``, and predictions (seeds, n) int32: ``knn`` (from
-            the train rows), ``centroid``, and ``head`` where there is one. A split whose test
-            labels were never trained on has no predictions: none could be right.
-        arms: names of the arms.
+        splits: the folder that holds the tokenised split ``<name>/``.
+        models: the folder that holds the model ``<name>/<sampler>/seed-<seed>/``.
+        out: folder to write; ``<name>/<sampler>/seed-<seed>.npz`` holds ``embeddings`` (n, dim)
+            float32, ``labels`` (n,) int32, and predictions (n,) int32: ``knn`` (from the train
+            rows), ``centroid``, and ``head`` where there is one. A split whose test labels were
+            never trained on has no predictions: none could be right.
+        names: of the splits.
+        samplers: of the arms; with none the folder stays empty.
         seeds: which seeds.
         neighbours: k of ``knn``.
         label: what stands before the progress bar.
         progress: whether to show it.
     """
     _corpus.cache_clear()
-    jobs = [
-        (os.fspath(split), Path(models, *arm.split("_", 1), f"seed-{seed}"), neighbours)
-        for arm in arms
-        for seed in seeds
-    ]
-    results = parallel.run(_embed, jobs, label=label, unit="model", progress=progress)
-    labels = np.array(TokenizedCorpus.load(split).test.labels)
     with replacing_folder(out) as folder:
-        for place, arm in enumerate(arms):
-            of_arm = results[place * len(seeds) : (place + 1) * len(seeds)]
-            arrays = {name: np.stack([result[name] for result in of_arm]) for name in of_arm[0]}
-            write_arrays(folder / f"{arm}.npz", labels=labels, seeds=np.array(seeds), **arrays)
+        jobs = [
+            (
+                Path(splits, name),
+                Path(models, name, sampler, f"seed-{seed}"),
+                folder / name / sampler / f"seed-{seed}.npz",
+                neighbours,
+            )
+            for name in names
+            for sampler in samplers
+            for seed in seeds
+        ]
+        parallel.run(_embed, jobs, label=label, unit="model", progress=progress)
 
 
-def _embed(job: tuple[str, Path, int], tick: Callable[[], None]) -> dict[str, npt.NDArray[Any]]:
-    split, folder, neighbours = job
-    corpus, model = _corpus(split), TrainedModel.load(folder)
+def _embed(job: tuple[Path, Path, Path, int], tick: Callable[[], None]) -> None:
+    split, folder, out, neighbours = job
+    corpus, model = _corpus(os.fspath(split)), TrainedModel.load(folder)
     with one_thread():
         embeddings = model.embed(corpus.test.tokens)
-        results: dict[str, npt.NDArray[Any]] = {"embeddings": embeddings}
+        arrays = {"embeddings": embeddings, "labels": np.array(corpus.test.labels)}
         if not corpus.unseen:
-            results["knn"] = knn_predict(
+            arrays["knn"] = knn_predict(
                 model.embed(corpus.train.tokens), corpus.train.labels, embeddings, k=neighbours
             )
-            results["centroid"] = model.predict_centroid(embeddings)
+            arrays["centroid"] = model.predict_centroid(embeddings)
             if model.head is not None:
-                results["head"] = model.predict_head(embeddings)
+                arrays["head"] = model.predict_head(embeddings)
+    write_arrays(out, **arrays)
     tick()
-    return results

@@ -150,15 +150,15 @@ class Params(Section):
             raise unknown_name("finetune.sampler", self.finetune.sampler, self.samplers)
         return self
 
-    def split(self, name: str) -> Split:
-        """The entry of ``splits`` called ``name``.
+    def samplers_of(self, family: str) -> list[str]:
+        """The samplers of the arms of a family, ``cls`` or ``metric``; none if it has no arm.
 
         Raises:
-            UserError: there is none.
+            UserError: there is no such family.
         """
-        if name not in self.splits:
-            raise unknown_name("split", name, self.splits)
-        return self.splits[name]
+        if family not in FAMILIES:
+            raise unknown_name("family", family, FAMILIES)
+        return [arm.removeprefix(f"{family}_") for arm in self.arms if arm.startswith(f"{family}_")]
 
 
 def read(path: str | os.PathLike[str] = "params.yaml") -> Params:

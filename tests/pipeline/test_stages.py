@@ -86,11 +86,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     steps: list[tuple[str, ...]] = [("code",)]
     for role in ("target", "source"):
         steps += [("download", "--role", role), ("tokenize", "--role", role)]
-    for split in SPLITS:
-        steps.append(("split", "--split", split))
-        for family in ("cls", "metric"):
-            steps.append((f"train_{family}", "--split", split))
-        steps += [(stage, "--split", split) for stage in ("embed", "evaluate", "tsne")]
+    steps.append(("split",))
+    for family in ("cls", "metric"):
+        steps += [(f"train_{family}", "--split", split) for split in SPLITS]
+        steps.append(("embed", "--family", family))
+    steps += [("evaluate",), ("tsne",)]
     steps += [("finetune", "--init", init) for init in ("cls", "metric", "scratch")]
     steps += [("report",), ("page",), ("costs",)]
     for step in steps:
@@ -162,15 +162,15 @@ def test_the_page_shows_what_the_metrics_files_hold(project: Path) -> None:
 
 def test_a_trained_model_loads_as_an_estimator(project: Path) -> None:
     for family in ("cls", "metric"):
-        embedder = TextEmbedder.load(project / "models" / "target" / family / "balanced" / "seed-1")
+        embedder = TextEmbedder.load(project / "models" / family / "target" / "balanced" / "seed-1")
         assert embedder.predict(["apple bread the", "car bus the"]).tolist() == ["food", "road"]
 
 
 def test_a_stage_that_runs_again_writes_the_same_bytes(project: Path) -> None:
     step = ("train_metric", "--split", "target")
     watched = [
-        *(project / "models/target/metric").rglob("*.*"),
-        project / "data/curves/target/metric/balanced.csv",
+        *(project / "models/metric/target").rglob("*.*"),
+        project / "data/curves/metric/target/balanced.csv",
     ]
     before = {path: path.read_bytes() for path in watched}
     assert len(before) == 5
@@ -192,23 +192,24 @@ def test_a_stage_that_runs_again_writes_the_same_bytes(project: Path) -> None:
         ),
         (
             {"splits": {"target": {"role": "target", "scarce": [7], "keep": 0.5}}},
-            ("split", "--split", "target"),
-            "7",
+            ("split",),
+            "splits.target: ",
         ),
         (
             {"splits": {"target": {"role": "target", "scarce": [0], "keep": 1.5}}},
-            ("split", "--split", "target"),
-            "1.5",
+            ("split",),
+            "splits.target: ",
         ),
-        ({}, ("split", "--split", "traget"), "did you mean 'target'"),
-        ({}, ("embed", "--split", "nowhere"), "nowhere"),
+        ({}, ("train_cls", "--split", "nowhere"), "nowhere"),
+        ({}, ("embed", "--family", "metrics"), "did you mean 'metric'"),
+        ({"seeds": [0, 7]}, ("embed", "--family", "metric"), "seed-7"),
     ],
 )
 def test_a_mistake_ends_with_one_sentence_and_status_2(
     project: Path, tmp_path: Path, sections: dict[str, Any], step: tuple[str, ...], said: str
 ) -> None:
     write_params(tmp_path, **sections)
-    for name in ("few.csv", "many.csv", "data"):
+    for name in ("few.csv", "many.csv", "data", "models"):
         (tmp_path / name).symlink_to(project / name)
     finished = run(tmp_path, *step)
     lines = [line for line in finished.stderr.splitlines() if "it/s" not in line]
@@ -225,7 +226,7 @@ def test_an_interrupted_training_leaves_what_was_there(
     write_params(tmp_path, train={"epochs": 100_000, "batch_size": 16})
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "splits").symlink_to(project / "data" / "splits")
-    models = tmp_path / "models" / "target"
+    models = tmp_path / "models" / "metric"
     process = subprocess.Popen(
         [sys.executable, "-m", "stages.train_metric", "--split", "target"],
         cwd=tmp_path,

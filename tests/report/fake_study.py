@@ -107,12 +107,12 @@ def write_study(
                 [(seed, epoch, 1 / epoch, 0.5, best) for seed in seeds for epoch in (1, 2)],
                 columns=["seed", "epoch", "loss", "active_fraction", "validation_map_at_r"],
             )
-            path = root / f"data/curves/{split}/{arm.replace('_', '/')}.csv"
+            path = root / f"data/curves/{arm.replace('_', f'/{split}/')}.csv"
             path.parent.mkdir(parents=True, exist_ok=True)
             curve.to_csv(path, index=False)
             cost = {"epoch_seconds": [1.0, 0.5], "peak_mib": 300.0}
             write_json(
-                root / f"data/costs/{split}/{arm.replace('_', '/')}.json",
+                root / f"data/costs/{arm.replace('_', f'/{split}/')}.json",
                 {"seeds": [{"seed": seed, **cost} for seed in seeds], "stage_seconds": 3.0},
             )
     rng = np.random.default_rng(0)

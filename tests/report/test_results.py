@@ -47,8 +47,8 @@ def test_one_seed_has_no_intervals_and_says_so(tmp_path: Path) -> None:
 
 def test_a_missing_file_is_named_and_nothing_is_written(tmp_path: Path) -> None:
     write_study(tmp_path, [0, 1])
-    (tmp_path / "data/curves/target/cls/shuffled.csv").unlink()
-    with pytest.raises(UserError, match=r"cls/shuffled\.csv is missing: run the stage"):
+    (tmp_path / "data/curves/cls/target/shuffled.csv").unlink()
+    with pytest.raises(UserError, match=r"cls/target/shuffled\.csv is missing: run the stage"):
         write_results(tmp_path, read(tmp_path))
     (tmp_path / "data/measures/target/cls_shuffled.json").unlink()
     with pytest.raises(UserError, match=r"cls_shuffled\.json is missing: run the stage"):

@@ -28,5 +28,5 @@ def read(
             "corpus docstring_modules has no levels: remove the key level from its mapping"
         )
     return docstrings.collect(
-        docstrings.folders(docstrings.PACKAGES), by_module=True, progress=progress
+        docstrings.folders(docstrings.PACKAGES), by_module=True, cache=cache, progress=progress
     )

@@ -10,15 +10,21 @@ from __future__ import annotations
 
 import ast
 import gc
+import hashlib
 import importlib.util
+import json
+import os
 import re
+import sys
 import sysconfig
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textmetric.errors import UserError
+from textmetric.files import read_json, replacing_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +47,20 @@ parameters; the start is what tells the purpose."""
 
 _TESTS = re.compile(r"(^|/)(tests?|testing|idle_test)/|(^|/)(test_[^/]*|conftest)\.py$")
 _BATCH = 40  # files a worker parses at a time
-_BODIES = ("body", "orelse", "finalbody", "handlers", "cases")
+_CACHED = "docstrings.json"
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+# What holds statements, and in which fields. Most statements hold none and are not looked at.
+_BODIES = {
+    kind: fields
+    for kind in (ast.Module, ast.ExceptHandler, ast.match_case, *ast.stmt.__subclasses__())
+    if (
+        fields := [
+            name
+            for name in ("body", "orelse", "finalbody", "handlers", "cases")
+            if name in kind._fields
+        ]
+    )
+}
 
 
 def read(
@@ -54,7 +73,7 @@ def read(
     """
     if level is not None:
         raise UserError("corpus docstrings has no levels: remove the key level from its mapping")
-    return collect(folders(PACKAGES), by_module=False, progress=progress)
+    return collect(folders(PACKAGES), by_module=False, cache=cache, progress=progress)
 
 
 def folders(packages: Mapping[str, str | None]) -> dict[str, Path]:
@@ -80,7 +99,7 @@ def folders(packages: Mapping[str, str | None]) -> dict[str, Path]:
 
 
 def collect(
-    sources: Mapping[str, Path], *, by_module: bool, progress: bool
+    sources: Mapping[str, Path], *, by_module: bool, progress: bool, cache: Path | None = None
 ) -> tuple[pd.DataFrame, dict[str, int]]:
     """The docstrings under some folders.
 
@@ -89,6 +108,9 @@ def collect(
         by_module: the class is ``package.module`` instead, where module is the folder or file
             at the top of the package.
         progress: show a progress bar.
+        cache: a folder that keeps what was found; as long as no source file is added, gone or
+            changed in size or time, it is read from there, by either class. Nothing is kept in a
+            folder that cannot be written.
 
     Returns:
         ``text``, ``label`` and ``split`` (all train) in the order of sources, paths and lines,
@@ -100,9 +122,7 @@ def collect(
     """
     import pandas as pd
 
-    from textmetric import parallel
-
-    labels, paths = [], []
+    labels, paths, states = [], [], []
     for label, folder in sources.items():
         files = _files(folder)
         if not files:
@@ -110,11 +130,80 @@ def collect(
                 f"{folder} holds no Python sources of {label} for the docstring corpora: install"
                 " the package with its sources, or choose another corpus"
             )
-        for file in files:
+        for file, state in files:
             top = file.split("/")[0].removesuffix(".py")
             module = "" if top == "__init__" or not by_module else f".{top}"
             labels.append(label + module)
             paths.append(folder / file)
+            states.append(state)
+    texts = _kept(cache, paths, states)
+    if texts is None:
+        texts = _parse_all(paths, progress)
+        _keep(cache, paths, states, texts)
+    rows = [(text, label) for label, (file, _) in zip(labels, texts, strict=True) for text in file]
+    frame = pd.DataFrame(rows, columns=["text", "label"]).assign(split="train")
+    return frame, {"short_rows": sum(short for _, short in texts)}
+
+
+def _files(folder: Path) -> list[tuple[str, tuple[int, int]]]:
+    """Python files below a folder but for tests and other people's packages, in stable order.
+
+    Each with its size and the time of its last change.
+    """
+    found = []
+    for name, entry in _walk(os.fspath(folder), ""):
+        if not _TESTS.search(name):
+            about = entry.stat()
+            found.append((name, (about.st_size, about.st_mtime_ns)))
+    return sorted(found)
+
+
+def _walk(folder: str, above: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    with suppress(PermissionError), os.scandir(folder) as entries:
+        for entry in entries:
+            name = above + entry.name
+            if entry.is_dir(follow_symlinks=False):
+                if name not in ("site-packages", "dist-packages"):
+                    yield from _walk(entry.path, f"{name}/")
+            elif name.endswith(".py"):
+                yield name, entry
+
+
+def _key(paths: Sequence[Path], states: Sequence[tuple[int, int]]) -> str:
+    """Of the files, and of all else that their texts depend on."""
+    known = hashlib.sha256(Path(__file__).read_bytes() + sys.version.encode())
+    for path, state in zip(paths, states, strict=True):
+        known.update(f"{path}\0{state}\0".encode("utf-8", "surrogateescape"))
+    return known.hexdigest()
+
+
+def _kept(
+    cache: Path | None, paths: Sequence[Path], states: Sequence[tuple[int, int]]
+) -> list[tuple[list[str], int]] | None:
+    """What was found of the same files before, None if that is not there."""
+    with suppress(UserError, KeyError, TypeError):
+        kept = read_json(cache / _CACHED) if cache is not None else {}
+        if kept["key"] == _key(paths, states):
+            return [(texts, short) for texts, short in kept["files"]]
+    return None
+
+
+def _keep(
+    cache: Path | None,
+    paths: Sequence[Path],
+    states: Sequence[tuple[int, int]],
+    texts: Sequence[tuple[list[str], int]],
+) -> None:
+    if cache is not None:
+        # A folder that cannot be written costs the next run some seconds, and nothing else.
+        with suppress(UserError, OSError), replacing_file(cache / _CACHED) as temporary:
+            kept = {"key": _key(paths, states), "files": texts}
+            temporary.write_text(json.dumps(kept), encoding="utf-8")
+
+
+def _parse_all(paths: Sequence[Path], progress: bool) -> list[tuple[list[str], int]]:
+    from textmetric import parallel
+
     batches = [paths[start : start + _BATCH] for start in range(0, len(paths), _BATCH)]
     found = parallel.run(
         _parse,
@@ -124,20 +213,7 @@ def collect(
         unit=f" × {_BATCH} files",
         progress=progress,
     )
-    texts = [file for batch in found for file in batch]
-    rows = [(text, label) for label, (file, _) in zip(labels, texts, strict=True) for text in file]
-    frame = pd.DataFrame(rows, columns=["text", "label"]).assign(split="train")
-    return frame, {"short_rows": sum(short for _, short in texts)}
-
-
-def _files(folder: Path) -> list[str]:
-    """Python files below a folder but for tests and other people's packages, in stable order."""
-    found = []
-    for file in folder.rglob("*.py"):
-        name = file.relative_to(folder).as_posix()
-        if not _TESTS.search(name) and not name.startswith(("site-packages/", "dist-packages/")):
-            found.append(name)
-    return sorted(found)
+    return [file for batch in found for file in batch]
 
 
 def _parse(paths: Sequence[Path], tick: Callable[[], None]) -> list[tuple[list[str], int]]:
@@ -167,7 +243,7 @@ def _texts(source: bytes) -> tuple[list[str], int]:
     stack: list[ast.AST] = [tree]
     while stack:
         node = stack.pop()
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        if isinstance(node, _DOCUMENTED):
             docstring = ast.get_docstring(node, clean=False) or ""
             # A lone surrogate, which a literal may hold, cannot be written as UTF-8.
             words = docstring.encode("utf-8", "ignore").decode("utf-8").split()[:MAX_WORDS]
@@ -176,6 +252,11 @@ def _texts(source: bytes) -> tuple[list[str], int]:
             else:
                 short += bool(words)
         # Only statements hold definitions: walking expressions as well would take twice as long.
-        below = [child for name in _BODIES for child in getattr(node, name, ())]
+        below = [
+            child
+            for field in _BODIES[type(node)]
+            for child in getattr(node, field)
+            if type(child) in _BODIES
+        ]
         stack.extend(reversed(below))
     return texts, short

@@ -1,4 +1,4 @@
-"""The measures of the arms of a split: every seed, with intervals, from files to records."""
+"""The measures of every arm of every split: all seeds, with intervals, from files to records."""
 
 from __future__ import annotations
 
@@ -18,85 +18,97 @@ PREDICTIONS = ("head", "knn", "centroid")
 
 def measure_arms(
     embeddings: str | os.PathLike[str],
-    split: str | os.PathLike[str],
+    splits: str | os.PathLike[str],
     *,
-    name: str,
+    names: Sequence[str],
     arms: Sequence[str],
+    seeds: Sequence[int],
     progress: bool = True,
-) -> dict[str, dict[str, Any]]:
-    """Measure every arm and seed of a split on the test set.
+) -> dict[tuple[str, str], dict[str, Any]]:
+    """Measure every split, arm and seed on the test set.
 
     Args:
-        embeddings: the folder of the files ``<arm>.npz``: ``embeddings`` (seeds, n, dim),
-            ``labels`` (n,), ``seeds``, and predictions (seeds, n) called head, knn or centroid.
-        split: the folder of the split, for the names and train rows of its classes.
-        name: the split's name, for the records.
+        embeddings: the folder of the files ``<family>/<split>/<sampler>/seed-<seed>.npz`` of every
+            arm ``<family>_<sampler>``: ``embeddings`` (n, dim), ``labels`` (n,), and predictions
+            (n,) called head, knn or centroid.
+        splits: the folder of the splits, for the names and train rows of their classes.
+        names: of the splits.
         arms: names of the arms.
+        seeds: of every arm.
         progress: show a progress bar.
 
     Returns:
-        arm → its record: ``split``, ``arm``, ``seeds``; ``label_names``, ``train_rows`` (a number
-        a class), ``scarce`` and ``unseen`` (class ids); ``counts`` (rows of the split, see below);
-        ``per_seed`` key → a value a seed; ``interval`` key → (mean, low, high); ``per_class`` key
-        → for each seed a value a class. Counts: ``train_rows``, ``test_rows``, ``empty_rows``
-        (test rows without
-        a known token) and ``leaked_rows`` (dropped from train since their text is in test).
+        (split, arm) → its record: ``split``, ``arm``, ``seeds``; ``label_names``, ``train_rows``
+        (a number a class), ``scarce`` and ``unseen`` (class ids); ``counts`` (rows of the split,
+        see below); ``per_seed`` key → a value a seed; ``interval`` key → (mean, low, high);
+        ``per_class`` key → for each seed a value a class. Counts: ``train_rows``, ``test_rows``,
+        ``empty_rows`` (test rows without a known token) and ``leaked_rows`` (dropped from train
+        since their text is in test).
 
     Raises:
         UserError: a file is missing or damaged.
     """
-    about = read_json(os.path.join(split, "labels.json"))
-    corpus = read_json(os.path.join(split, "corpus.json"))
-    by_arm = {arm: read_arrays(Path(embeddings, f"{arm}.npz")) for arm in arms}
+    about = {
+        name: {file: read_json(Path(splits, name, f"{file}.json")) for file in ("labels", "corpus")}
+        for name in names
+    }
     jobs = [
-        {
-            "embeddings": arrays["embeddings"][place],
-            "labels": arrays["labels"],
-            "classes": len(about["names"]),
-            "scarce": about["scarce"],
-            "predictions": {key: arrays[key][place] for key in PREDICTIONS if key in arrays},
-        }
-        for arrays in by_arm.values()
-        for place in range(len(arrays["seeds"]))
+        (
+            Path(embeddings, family, name, sampler, f"seed-{seed}.npz"),
+            len(about[name]["labels"]["names"]),
+            about[name]["labels"]["scarce"],
+        )
+        for name in names
+        for family, _, sampler in (arm.partition("_") for arm in arms)
+        for seed in seeds
     ]
-    found = iter(
-        parallel.run(_measure, jobs, label=f"evaluate {name}", unit="seed", progress=progress)
-    )
+    found = iter(parallel.run(_measure, jobs, label="evaluate", unit="model", progress=progress))
     return {
-        arm: _record(name, arm, about, corpus, arrays, [next(found) for _ in arrays["seeds"]])
-        for arm, arrays in by_arm.items()
+        (name, arm): _record(name, arm, seeds, **about[name], found=[next(found) for _ in seeds])
+        for name in names
+        for arm in arms
     }
 
 
 def _record(
     name: str,
     arm: str,
-    about: dict[str, Any],
+    seeds: Sequence[int],
+    labels: dict[str, Any],
     corpus: dict[str, Any],
-    arrays: dict[str, Any],
-    found: Sequence[Evaluation],
+    found: Sequence[tuple[int, Evaluation]],
 ) -> dict[str, Any]:
+    rows, evaluations = found[0][0], [evaluation for _, evaluation in found]
+    first = evaluations[0]
     return {
         "split": name,
         "arm": arm,
-        "seeds": arrays["seeds"],
-        "label_names": about["names"],
-        "train_rows": about["train_rows"],
-        "scarce": about["scarce"],
-        "unseen": about["unseen"],
+        "seeds": list(seeds),
+        "label_names": labels["names"],
+        "train_rows": labels["train_rows"],
+        "scarce": labels["scarce"],
+        "unseen": labels["unseen"],
         "counts": {
-            "train_rows": sum(about["train_rows"]),
-            "test_rows": len(arrays["labels"]),
-            "empty_rows": about["empty_rows"]["test"],
+            "train_rows": sum(labels["train_rows"]),
+            "test_rows": rows,
+            "empty_rows": labels["empty_rows"]["test"],
             "leaked_rows": corpus["leaked_rows"],
         },
-        "per_seed": {key: [one.flat[key] for one in found] for key in found[0].flat},
-        "interval": summarise([one.flat for one in found]),
-        "per_class": {key: [one.per_class[key] for one in found] for key in found[0].per_class},
+        "per_seed": {key: [one.flat[key] for one in evaluations] for key in first.flat},
+        "interval": summarise([one.flat for one in evaluations]),
+        "per_class": {key: [one.per_class[key] for one in evaluations] for key in first.per_class},
     }
 
 
-def _measure(job: dict[str, Any], tick: Callable[[], None]) -> Evaluation:
-    evaluation = evaluate(**job)
+def _measure(job: tuple[Path, int, list[int]], tick: Callable[[], None]) -> tuple[int, Evaluation]:
+    path, classes, scarce = job
+    arrays = read_arrays(path)
+    evaluation = evaluate(
+        arrays["embeddings"],
+        arrays["labels"],
+        classes=classes,
+        scarce=scarce,
+        predictions={key: arrays[key] for key in PREDICTIONS if key in arrays},
+    )
     tick()
-    return evaluation
+    return len(arrays["labels"]), evaluation

@@ -15,7 +15,7 @@ from textmetric.report.tables import table
 def write_costs(
     root: str | os.PathLike[str], *, splits: Sequence[str], arms: Sequence[str]
 ) -> None:
-    """Write ``reports/costs.md`` from ``data/costs/<split>/<family>/<sampler>.json``.
+    """Write ``reports/costs.md`` from ``data/costs/<family>/<split>/<sampler>.json``.
 
     Args:
         root: the folder that holds ``data/`` and gets ``reports/``.
@@ -29,7 +29,7 @@ def write_costs(
     rows = []
     for split in splits:
         for arm in arms:
-            cost = read_json(root / "data" / "costs" / split / family(arm) / f"{sampler(arm)}.json")
+            cost = read_json(root / "data" / "costs" / family(arm) / split / f"{sampler(arm)}.json")
             seconds = [sum(seed["epoch_seconds"]) for seed in cost["seeds"]]
             mean, low, high = mean_interval(seconds)
             spread = "" if low != low else f" ± {(high - low) / 2:.2f}"

@@ -146,7 +146,7 @@ def read_study(
         records=records,
         curves={
             split: {
-                arm: _read_csv(data / "curves" / split / family(arm) / f"{sampler(arm)}.csv")
+                arm: _read_csv(data / "curves" / family(arm) / split / f"{sampler(arm)}.csv")
                 for arm in arms
             }
             for split in splits
