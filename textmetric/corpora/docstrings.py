@@ -50,7 +50,7 @@ _BATCH = 40  # files a worker parses at a time
 _CACHED = "docstrings.json"
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 # What holds statements, and in which fields. Most statements hold none and are not looked at.
-_BODIES = {
+_BODIES: dict[type[ast.AST], list[str]] = {
     kind: fields
     for kind in (ast.Module, ast.ExceptHandler, ast.match_case, *ast.stmt.__subclasses__())
     if (
