@@ -89,7 +89,7 @@ def _start(stage: str, clone: Path) -> float:
     seconds = []
     for _ in range(3):
         started = time.perf_counter()
-        _call([sys.executable, "-c", f"import stages.{stage}"], clone)
+        _call([sys.executable, "-m", f"stages.{stage}", "--help"], clone)
         seconds.append(time.perf_counter() - started)
     return statistics.median(seconds)
 

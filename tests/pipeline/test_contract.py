@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from stages.code import STAGES
 from textmetric.provenance import code_of
@@ -61,6 +62,12 @@ def params_declared(stage: Any) -> set[str]:
 
 def test_there_are_at_most_100_stages() -> None:
     assert 25 < len(stages()) <= 100
+
+
+def test_the_lock_holds_no_stage_that_is_no_more() -> None:
+    # DVC keeps them for ever, and reads and writes them after every stage.
+    locked = yaml.safe_load((ROOT / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+    assert set(locked) == set(stages())
 
 
 def test_no_two_stages_write_the_same_place() -> None:

@@ -50,9 +50,15 @@ _BATCH = 40  # files a worker parses at a time
 _CACHED = "docstrings.json"
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 # What holds statements, and in which fields. Most statements hold none and are not looked at.
-_BODIES: dict[type[ast.AST], list[str]] = {
+_HOLDERS: tuple[type[ast.AST], ...] = (
+    ast.Module,
+    ast.ExceptHandler,
+    ast.match_case,
+    *ast.stmt.__subclasses__(),
+)
+_BODIES = {
     kind: fields
-    for kind in (ast.Module, ast.ExceptHandler, ast.match_case, *ast.stmt.__subclasses__())
+    for kind in _HOLDERS
     if (
         fields := [
             name
