@@ -1,8 +1,9 @@
-"""Tokenise the corpus of a role; the vocabulary comes from its train part only.
+"""Tokenise the corpus of every role: the vocabulary of its train part, and the ids of all texts.
 
-Reads data/raw/<role>/ and data.min_freq, data.max_size of params.yaml; writes data/tokens/<role>/.
+Reads data/raw/<role>/corpus.parquet and data.min_freq, data.max_size of params.yaml; writes
+data/tokens/<role>/.
 
-Example: python -m stages.tokenize --role target
+Example: python -m stages.tokenize
 """
 
 from __future__ import annotations
@@ -10,20 +11,23 @@ from __future__ import annotations
 import argparse
 
 from stages import command
-from textmetric.params import Params
+from textmetric.files import replacing_folder
+from textmetric.params import ROLES, Params
 from textmetric.text import tokenize_file
 
 
 def main(arguments: argparse.Namespace, params: Params) -> None:
-    """Write the tokens of ``--role``."""
-    corpus = tokenize_file(
-        f"data/raw/{arguments.role}/corpus.parquet",
-        min_freq=params.data.min_freq,
-        max_size=params.data.max_size,
-        progress=command.INTERACTIVE,
-    )
-    corpus.save(f"data/tokens/{arguments.role}")
+    """Write the tokens of both roles."""
+    with replacing_folder("data/tokens") as folder:
+        for role in ROLES:
+            corpus = tokenize_file(
+                f"data/raw/{role}/corpus.parquet",
+                min_freq=params.data.min_freq,
+                max_size=params.data.max_size,
+                progress=command.INTERACTIVE,
+            )
+            corpus.save(folder / role)
 
 
 if __name__ == "__main__":
-    command.run(main, "stages.tokenize", role="target or source")
+    command.run(main, "stages.tokenize")

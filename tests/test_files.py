@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 
 from textmetric.errors import UserError
-from textmetric.files import read_json, replacing_file, replacing_folder, write_error, write_json
+from textmetric.files import (
+    read_json,
+    replacing_file,
+    replacing_folder,
+    write_csv,
+    write_error,
+    write_json,
+)
 
 
 def test_a_file_appears_under_its_name_only_when_it_is_whole(tmp_path: Path) -> None:
@@ -74,3 +81,9 @@ def test_a_missing_or_broken_json_file_names_itself_and_the_remedy(tmp_path: Pat
     (tmp_path / "a.json").write_text("{")
     with pytest.raises(UserError, match=r"a\.json cannot be read as JSON"):
         read_json(tmp_path / "a.json")
+
+
+def test_a_table_has_its_keys_as_head_and_nan_as_nothing(tmp_path: Path) -> None:
+    rows = [{"seed": 0, "loss": 0.1, "tanh": True}, {"seed": 1, "loss": math.nan, "tanh": False}]
+    write_csv(tmp_path / "a" / "t.csv", rows)
+    assert (tmp_path / "a" / "t.csv").read_bytes() == b"seed,loss,tanh\n0,0.1,True\n1,,False\n"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import math
 import os
 import resource
 import sys
@@ -18,7 +16,7 @@ import numpy as np
 from textmetric import parallel
 from textmetric.arrays import write_arrays
 from textmetric.encoder import Encoder, choose_device
-from textmetric.files import replacing_folder, write_json
+from textmetric.files import replacing_folder, write_csv, write_json
 from textmetric.losses import Family, build
 from textmetric.measures import knn_predict
 from textmetric.model import TrainedModel
@@ -106,7 +104,8 @@ def train_arms(
     with replacing_folder(curves) as curves_folder, replacing_folder(costs) as costs_folder:
         for place, sampler in enumerate(samplers):
             of_arm = results[place * len(seeds) : (place + 1) * len(seeds)]
-            _write_curves(curves_folder / f"{sampler}.csv", [curve for curve, _ in of_arm])
+            curve = [row for rows, _ in of_arm for row in rows]
+            write_csv(curves_folder / f"{sampler}.csv", curve)
             write_json(
                 costs_folder / f"{sampler}.json",
                 {"seeds": [cost for _, cost in of_arm], "stage_seconds": wall},
@@ -126,18 +125,6 @@ def _train_seed(
         "peak_mib": round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10), 1),
     }
     return curve, cost
-
-
-def _write_curves(path: Path, curves: Sequence[Sequence[Mapping[str, float]]]) -> None:
-    """The rows of all seeds; NaN is an empty field."""
-    rows = [row for curve in curves for row in curve]
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(
-            {name: "" if math.isnan(value) else value for name, value in row.items()}
-            for row in rows
-        )
 
 
 def embed_models(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import json
 import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,20 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
     text = json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False)
     with replacing_file(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def write_csv(path: str | os.PathLike[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows as CSV under a head of the first one's keys: NaN is an empty field."""
+    with replacing_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as to:
+        writer = csv.DictWriter(to, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            writer.writerow(
+                {
+                    name: "" if isinstance(value, float) and math.isnan(value) else value
+                    for name, value in row.items()
+                }
+            )
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import Field, field_validator, model_validator
@@ -18,6 +18,7 @@ from textmetric.errors import UserError, unknown_name
 from textmetric.schema import Section, validated
 
 Role = Literal["target", "source"]
+ROLES: tuple[Role, ...] = get_args(Role)
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 FAMILIES = {"cls": "classification", "metric": "loss"}
 """Arm prefix → section of params.yaml that holds its objective."""
@@ -35,8 +36,8 @@ class Corpora(Section):
         Raises:
             UserError: there is no such role.
         """
-        if role not in ("target", "source"):
-            raise unknown_name("role", role, ("target", "source"))
+        if role not in ROLES:
+            raise unknown_name("role", role, ROLES)
         return self.target if role == "target" else self.source
 
 

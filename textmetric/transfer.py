@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -17,7 +16,7 @@ from torch.nn import functional
 from textmetric import parallel
 from textmetric.encoder import Encoder, choose_device
 from textmetric.errors import unknown_name
-from textmetric.files import replacing_file
+from textmetric.files import write_csv
 from textmetric.losses import ClassificationObjective
 from textmetric.losses.objective import Floats, Gradients
 from textmetric.model import TrainedModel
@@ -449,8 +448,7 @@ def finetune_seeds(
         unit="epoch",
         progress=progress,
     )
-    with replacing_file(out) as path:
-        pd.DataFrame([row for rows in results for row in rows]).to_csv(path, index=False)
+    write_csv(out, [row for rows in results for row in rows])
 
 
 def _finetune_job(job: dict[str, Any], tick: Callable[[], None]) -> list[dict[str, Any]]:

@@ -84,9 +84,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_table(folder / "few.csv", "label", 120, seed=0)
     write_table(folder / "many.csv", "topic", 200, seed=1, words=MORE_WORDS)
     steps: list[tuple[str, ...]] = [("code",)]
-    for role in ("target", "source"):
-        steps += [("download", "--role", role), ("tokenize", "--role", role)]
-    steps.append(("split",))
+    steps += [("download", "--role", role) for role in ("target", "source")]
+    steps += [("tokenize",), ("split",)]
     for family in ("cls", "metric"):
         steps += [(f"train_{family}", "--split", split) for split in SPLITS]
         steps.append(("embed", "--family", family))
