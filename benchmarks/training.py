@@ -294,7 +294,7 @@ def against_the_tutorial(frame: pd.DataFrame, many: int) -> Iterator[Case]:
 def whole_jobs(corpus: TokenizedCorpus, folder: Path, quick: bool) -> Iterator[Case]:
     """Several seeds from tokens on disk to models on disk."""
     seeds, epochs = ([0, 1], 2) if quick else ([0, 1, 2, 3, 4], 10)
-    corpus.save(folder / "split")
+    corpus.save(folder / "splits" / "split")
     words = np.array(corpus.vocabulary.tokens, dtype=object)
     for part in ("train", "test"):
         rows: LabelledTokens = getattr(corpus, part)
@@ -308,13 +308,13 @@ def whole_jobs(corpus: TokenizedCorpus, folder: Path, quick: bool) -> Iterator[C
 
     def ours(family: Family, name: str, sampler: str) -> Accuracy:
         train_arms(
-            folder / "split", folder / name, folder / "curves", folder / "costs",
-            family=family, objective={"name": name}, samplers=[sampler], seeds=seeds,
-            model=Model(dim=DIM), settings=Train(epochs=epochs), progress=False,
+            folder / "splits", folder / name, folder / "curves", folder / "costs",
+            names=["split"], family=family, objective={"name": name}, samplers=[sampler],
+            seeds=seeds, model=Model(dim=DIM), settings=Train(epochs=epochs), progress=False,
         )  # fmt: skip
 
         def accuracy() -> float:
-            model = TrainedModel.load(folder / name / sampler / f"seed-{seeds[0]}")
+            model = TrainedModel.load(folder / name / "split" / sampler / f"seed-{seeds[0]}")
             predict = model.predict_centroid if model.head is None else model.predict_head
             found = predict(model.embed(corpus.test.tokens))
             return float((found == corpus.test.labels).mean())

@@ -1,6 +1,6 @@
 """Embed and classify the test set of every split with every model of a family.
 
-Reads data/splits/, models/<family>/ and splits, arms, seeds, evaluate of params.yaml; writes
+Reads data/splits/, models/<family>/ and arms, seeds, evaluate of params.yaml; writes
 data/embeddings/<family>/<split>/<sampler>/seed-<seed>.npz.
 
 Example: python -m stages.embed --family metric
@@ -13,6 +13,7 @@ import argparse
 from stages import command
 from textmetric.arm import embed_models
 from textmetric.params import Params
+from textmetric.splits import cells, read_entries
 
 
 def main(arguments: argparse.Namespace, params: Params) -> None:
@@ -21,7 +22,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
         "data/splits",
         f"models/{arguments.family}",
         f"data/embeddings/{arguments.family}",
-        names=list(params.splits),
+        cells=cells(read_entries()),
         samplers=params.samplers_of(arguments.family),
         seeds=params.seeds,
         neighbours=params.evaluate.neighbours,

@@ -1,6 +1,6 @@
 """Measure the embeddings of every split and arm: accuracy, cohesion, separation, retrieval.
 
-Reads data/embeddings/, data/splits/ and splits, arms, seeds of params.yaml; writes the means over
+Reads data/embeddings/, data/splits/ and arms, seeds of params.yaml; writes the means over
 seeds to metrics/<split>/<arm>.json, and every seed's and class's value with intervals to
 data/measures/<split>/<arm>.json.
 
@@ -15,6 +15,7 @@ from stages import command
 from textmetric.files import replacing_folder, write_json
 from textmetric.measures.arm import measure_arms
 from textmetric.params import Params
+from textmetric.splits import cells, read_entries
 
 
 def main(arguments: argparse.Namespace, params: Params) -> None:
@@ -22,7 +23,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
     records = measure_arms(
         "data/embeddings",
         "data/splits",
-        names=list(params.splits),
+        cells=cells(read_entries()),
         arms=params.arms,
         seeds=params.seeds,
         progress=command.INTERACTIVE,

@@ -1,7 +1,7 @@
 """Transfer: train a classifier of the target on embeddings learnt on the source, or from scratch.
 
-Reads data/splits/target/, models/<init>/source/<finetune.sampler>/ (but for scratch) and
-finetune, model, train, seeds of params.yaml; writes data/finetune/<init>.csv.
+Reads data/splits/target/target/, models/<init>/source/source/<finetune.sampler>/ (but for scratch)
+and finetune, model, train, seeds of params.yaml; writes data/finetune/<init>.csv.
 
 Example: python -m stages.finetune --init metric
 """
@@ -18,8 +18,8 @@ from textmetric.transfer import finetune_seeds
 def main(arguments: argparse.Namespace, params: Params) -> None:
     """Fine-tune from ``--init``: frozen and not, every head, every share, every seed."""
     finetune_seeds(
-        "data/splits/target",
-        f"models/{arguments.init}/source/{params.finetune.sampler}",
+        "data/splits/target/target",
+        f"models/{arguments.init}/source/source/{params.finetune.sampler}",
         f"data/finetune/{arguments.init}.csv",
         init=arguments.init,
         seeds=params.seeds,

@@ -1,8 +1,8 @@
 """Put every table and picture of the last run into one Markdown file.
 
 Reads data/raw/*/summary.json, data/objectives/, data/measures/, data/curves/, data/finetune/,
-data/tsne/ and splits, arms, samplers, train of params.yaml; writes reports/results.md,
-reports/figures/ and plots/curves/.
+data/tsne/, data/splits/<role>/splits.json and arms, samplers, train of params.yaml; writes
+reports/results.md, reports/figures/ and plots/curves/.
 
 Example: python -m stages.report
 """
@@ -16,13 +16,14 @@ from textmetric.params import Params
 from textmetric.report.curves import write_curve_tables
 from textmetric.report.results import write_results
 from textmetric.report.study import read_study
+from textmetric.splits import read_entries
 
 
 def main(arguments: argparse.Namespace, params: Params) -> None:
     """Write the report."""
     study = read_study(
         ".",
-        splits=params.splits,
+        splits=read_entries(),
         arms=params.arms,
         samplers=params.samplers,
         train=params.train,

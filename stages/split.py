@@ -1,7 +1,8 @@
 """Cut every training set from the tokens of its role: all, with scarce, or with unseen labels.
 
 Reads data/tokens/<role>/, data/raw/<role>/summary.json and splits, data.seed of params.yaml; writes
-data/splits/<split>/.
+data/splits/<role>/<split>/, and the
+entries to data/splits/<role>/splits.json.
 
 Example: python -m stages.split
 """
@@ -14,7 +15,7 @@ from stages import command
 from textmetric.errors import UserError
 from textmetric.files import read_json, replacing_folder, write_json
 from textmetric.params import Params
-from textmetric.splits import make_split
+from textmetric.splits import make_split, write_entries
 from textmetric.text import TokenizedCorpus
 
 
@@ -35,9 +36,10 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
                 )
             except UserError as error:
                 raise UserError(f"params.yaml: splits.{name}: {error}") from None
-            split.save(folder / name)
+            split.save(folder / entry.role / name)
             summary = read_json(f"data/raw/{entry.role}/summary.json")
-            write_json(folder / name / "corpus.json", summary)
+            write_json(folder / entry.role / name / "corpus.json", summary)
+        write_entries(folder, params.splits)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""Train the encoder by a classification objective, one model a seed.
+"""Train the encoder by a classification objective, one model a split, sampler and seed.
 
-Reads data/splits/<split>/ and classification, model, train, samplers, seeds of params.yaml; writes
-models/cls/<split>/<sampler>/, data/curves/cls/<split>/ and data/costs/cls/<split>/.
+Reads data/splits/<role>/ and classification, model, train, samplers, seeds of params.yaml; writes
+models/cls/<role>/<split>/<sampler>/seed-<seed>/ and, below data/curves/cls/ and
+data/costs/cls/, <role>/<split>/<sampler>.csv and .json.
 
-Example: python -m stages.train_cls --split target
+Example: python -m stages.train_cls --role target
 """
 
 from __future__ import annotations
@@ -12,17 +13,19 @@ import argparse
 
 from stages import command
 from textmetric.arm import train_arms
-from textmetric.params import Params
+from textmetric.params import Params, known_role
+from textmetric.splits import read_entries
 
 
 def main(arguments: argparse.Namespace, params: Params) -> None:
-    """Train the arms cls_<sampler> on ``--split``."""
-    cell = f"cls/{arguments.split}"
+    """Train the arms cls_<sampler> on every split of ``--role``."""
+    cell = f"cls/{arguments.role}"
     train_arms(
-        f"data/splits/{arguments.split}",
+        f"data/splits/{arguments.role}",
         f"models/{cell}",
         f"data/curves/{cell}",
         f"data/costs/{cell}",
+        names=list(read_entries(roles=[known_role(arguments.role)])),
         family="classification",
         objective=params.classification,
         samplers=params.samplers,
@@ -35,4 +38,4 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
 
 
 if __name__ == "__main__":
-    command.run(main, "stages.train_cls", split="an entry of splits")
+    command.run(main, "stages.train_cls", role="target or source")

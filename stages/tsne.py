@@ -2,7 +2,7 @@
 
 The embeddings of the first tsne.seeds seeds, of a stratified sample of the test set; and, where
 several labels are scarce, of the rows of these alone with the first seed. Draws the first. Reads
-data/embeddings/, data/splits/ and splits, arms, seeds, tsne of params.yaml; writes
+data/embeddings/, data/splits/ and arms, seeds, tsne of params.yaml; writes
 data/tsne/<split>.npz and plots/tsne/<split>.png.
 
 Example: python -m stages.tsne
@@ -15,6 +15,7 @@ import argparse
 from stages import command
 from textmetric.maps import map_splits
 from textmetric.params import Params
+from textmetric.splits import cells, read_entries
 
 
 def main(arguments: argparse.Namespace, params: Params) -> None:
@@ -24,7 +25,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
         "data/splits",
         "data/tsne",
         "plots/tsne",
-        names=list(params.splits),
+        cells=cells(read_entries()),
         arms=params.arms,
         seeds=params.seeds,
         settings=params.tsne,

@@ -40,14 +40,14 @@ def test_unseen_labels_are_embedded_and_measured_but_never_predicted(
         assert model.predict_head(model.embed(open_split.test.tokens)).max() <= 1
     assert 0 <= curve[-1]["validation_map_at_r"] <= 1  # of the labels that it was trained on
 
-    open_split.save(tmp_path / "splits/open")
-    write_json(tmp_path / "splits/open/corpus.json", {"leaked_rows": 0})
-    model.save(tmp_path / "models/open/balanced/seed-0")
+    open_split.save(tmp_path / "splits/source/open")
+    write_json(tmp_path / "splits/source/open/corpus.json", {"leaked_rows": 0})
+    model.save(tmp_path / "models/source/open/balanced/seed-0")
     embed_models(
         tmp_path / "splits",
         tmp_path / "models",
         tmp_path / "embeddings/metric",
-        names=["open"],
+        cells={"open": "source/open"},
         samplers=["balanced"],
         seeds=[0],
         neighbours=5,
@@ -58,7 +58,7 @@ def test_unseen_labels_are_embedded_and_measured_but_never_predicted(
     record = measure_arms(
         tmp_path / "embeddings",
         tmp_path / "splits",
-        names=["open"],
+        cells={"open": "source/open"},
         arms=["metric_balanced"],
         seeds=[0],
         progress=False,

@@ -32,11 +32,12 @@ _corpus = lru_cache(maxsize=1)(TokenizedCorpus.load)
 
 
 def train_arms(
-    split: Path_,
+    splits: Path_,
     models: Path_,
     curves: Path_,
     costs: Path_,
     *,
+    names: Sequence[str],
     family: Family,
     objective: Mapping[str, Any],
     samplers: Sequence[str],
@@ -46,14 +47,15 @@ def train_arms(
     label: str = "train",
     progress: bool = True,
 ) -> None:
-    """Train one model a sampler and seed and write them.
+    """Train one model a split, sampler and seed and write them.
 
     Args:
-        split: the folder of the tokenised training set.
-        models: folder to write; each gets ``<sampler>/seed-<seed>/`` in it.
-        curves: folder to write: ``<sampler>.csv``, a row a seed and epoch.
-        costs: folder to write: ``<sampler>.json``, seconds and peak memory. Nothing that must be
-            the same bytes in every run may depend on it.
+        splits: the folder that holds the tokenised training set ``<name>/``.
+        models: folder to write; each gets ``<name>/<sampler>/seed-<seed>/`` in it.
+        curves: folder to write: ``<name>/<sampler>.csv``, a row a seed and epoch.
+        costs: folder to write: ``<name>/<sampler>.json``, seconds and peak memory. Nothing that
+            must be the same bytes in every run may depend on it.
+        names: of the splits.
         family: ``classification`` or ``metric``.
         objective: name and parameters.
         samplers: of ``shuffled`` and ``balanced``, an arm each.
@@ -78,8 +80,8 @@ def train_arms(
     with replacing_folder(models) as folder:
         jobs = [
             {
-                "split": os.fspath(split),
-                "folder": folder / sampler / f"seed-{seed}",
+                "split": os.path.join(splits, name),
+                "folder": folder / name / sampler / f"seed-{seed}",
                 "family": family,
                 "objective": dict(objective),
                 "sampler": sampler,
@@ -88,6 +90,7 @@ def train_arms(
                 "seed": seed,
                 "device": device,
             }
+            for name in names
             for sampler in samplers
             for seed in seeds
         ]
@@ -102,14 +105,16 @@ def train_arms(
         )
     wall = round(time.perf_counter() - started, 3)
     with replacing_folder(curves) as curves_folder, replacing_folder(costs) as costs_folder:
-        for place, sampler in enumerate(samplers):
-            of_arm = results[place * len(seeds) : (place + 1) * len(seeds)]
-            curve = [row for rows, _ in of_arm for row in rows]
-            write_csv(curves_folder / f"{sampler}.csv", curve)
-            write_json(
-                costs_folder / f"{sampler}.json",
-                {"seeds": [cost for _, cost in of_arm], "stage_seconds": wall},
-            )
+        found = iter(results)
+        for name in names:
+            for sampler in samplers:
+                of_arm = [next(found) for _ in seeds]
+                curve = [row for rows, _ in of_arm for row in rows]
+                write_csv(curves_folder / name / f"{sampler}.csv", curve)
+                write_json(
+                    costs_folder / name / f"{sampler}.json",
+                    {"seeds": [cost for _, cost in of_arm], "stage_seconds": wall},
+                )
 
 
 def _train_seed(
@@ -132,7 +137,7 @@ def embed_models(
     models: Path_,
     out: Path_,
     *,
-    names: Sequence[str],
+    cells: Mapping[str, str],
     samplers: Sequence[str],
     seeds: Sequence[int],
     neighbours: int,
@@ -142,13 +147,13 @@ def embed_models(
     """Embed and classify the test set of every split with every model of a family.
 
     Args:
-        splits: the folder that holds the tokenised split ``<name>/``.
-        models: the folder that holds the model ``<name>/<sampler>/seed-<seed>/``.
-        out: folder to write; ``<name>/<sampler>/seed-<seed>.npz`` holds ``embeddings`` (n, dim)
+        splits: the folder of all splits.
+        models: the folder of the family's models, ``<sampler>/seed-<seed>/`` of every cell.
+        out: folder to write; ``<split>/<sampler>/seed-<seed>.npz`` holds ``embeddings`` (n, dim)
             float32, ``labels`` (n,) int32, and predictions (n,) int32: ``knn`` (from the train
             rows), ``centroid``, and ``head`` where there is one. A split whose test labels were
             never trained on has no predictions: none could be right.
-        names: of the splits.
+        cells: split → its folder below ``splits`` and ``models``.
         samplers: of the arms; with none the folder stays empty.
         seeds: which seeds.
         neighbours: k of ``knn``.
@@ -159,12 +164,12 @@ def embed_models(
     with replacing_folder(out) as folder:
         jobs = [
             (
-                Path(splits, name),
-                Path(models, name, sampler, f"seed-{seed}"),
+                Path(splits, cell),
+                Path(models, cell, sampler, f"seed-{seed}"),
                 folder / name / sampler / f"seed-{seed}.npz",
                 neighbours,
             )
-            for name in names
+            for name, cell in cells.items()
             for sampler in samplers
             for seed in seeds
         ]

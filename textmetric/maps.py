@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ def map_splits(
     out: str | os.PathLike[str],
     pictures: str | os.PathLike[str],
     *,
-    names: Sequence[str],
+    cells: Mapping[str, str],
     arms: Sequence[str],
     seeds: Sequence[int],
     settings: Tsne,
@@ -37,12 +37,12 @@ def map_splits(
 
     Args:
         embeddings: see :func:`textmetric.measures.arm.measure_arms`.
-        splits: the folder of the splits, for the names of their classes.
+        splits: the folder of all splits, for the names of their classes.
         out: folder to write; ``<split>.npz`` holds ``coordinates`` (arms, seeds, n, 2), ``rows``
             (n,) of the test set, their ``labels`` (n,), ``seeds``, and of the scarce labels
             ``scarce_coordinates`` (arms, m, 2) and ``scarce_labels`` (m,).
         pictures: folder to write; ``<split>.png`` shows the first seed.
-        names: of the splits.
+        cells: split → its folder below ``splits``.
         arms: names of the arms.
         seeds: of the models.
         settings: of the maps.
@@ -52,7 +52,10 @@ def map_splits(
         UserError: a file is missing or damaged.
     """
     seeds = seeds[: settings.seeds]
-    sheets = [_sheet(Path(embeddings), Path(splits, name), arms, seeds, settings) for name in names]
+    sheets = [
+        _sheet(Path(embeddings), Path(splits, cell), arms, seeds, settings)
+        for cell in cells.values()
+    ]
     found = iter(
         tsne_arms(
             [rows for sheet in sheets for rows in (*sheet["sampled"], *sheet["rare"])],
@@ -63,7 +66,7 @@ def map_splits(
     )
     drawings = []
     with replacing_folder(out) as folder, replacing_folder(pictures) as drawn:
-        for name, sheet in zip(names, sheets, strict=True):
+        for name, sheet in zip(cells, sheets, strict=True):
             coordinates = np.stack([next(found) for _ in sheet["sampled"]])
             coordinates = coordinates.reshape(len(arms), len(seeds), -1, 2)
             write_arrays(

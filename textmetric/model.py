@@ -131,7 +131,7 @@ class TrainedModel:
             if not (folder / name).is_file():
                 raise UserError(
                     f"{folder} holds no {name}, so it is not a saved model: name a folder such "
-                    "as models/metric/target/balanced/seed-0"
+                    "as models/metric/target/target/balanced/seed-0"
                 )
         description = read_json(folder / "model.json")
         if description.get("format") != FORMAT:

@@ -24,6 +24,18 @@ FAMILIES = {"cls": "classification", "metric": "loss"}
 """Arm prefix → section of params.yaml that holds its objective."""
 
 
+def known_role(name: str) -> Role:
+    """``name``, if there is such a role.
+
+    Raises:
+        UserError: there is none.
+    """
+    for role in ROLES:
+        if role == name:
+            return role
+    raise unknown_name("role", name, ROLES)
+
+
 class Corpora(Section):
     """Which corpus plays which role: a name, a path, or a mapping (see docs/corpora.md)."""
 
@@ -36,9 +48,7 @@ class Corpora(Section):
         Raises:
             UserError: there is no such role.
         """
-        if role not in ROLES:
-            raise unknown_name("role", role, ROLES)
-        return self.target if role == "target" else self.source
+        return self.target if known_role(role) == "target" else self.source
 
 
 class Data(Section):

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from textmetric.errors import UserError
+from textmetric.files import read_json, write_json
+from textmetric.params import ROLES, Role, Split
+from textmetric.schema import validated
 from textmetric.text.dataset import (
     PARTS,
     LabelledTokens,
@@ -24,6 +29,45 @@ if TYPE_CHECKING:
 
 # One row of a label has no positive: neither a triplet nor the cohesion is defined.
 _FEWEST_ROWS = 2
+
+
+def write_entries(folder: str | os.PathLike[str], splits: Mapping[str, Split]) -> None:
+    """Write what the splits of each role are to ``<role>/splits.json``, beside their folders.
+
+    Args:
+        folder: the folder of all splits.
+        splits: name → its entry in params.yaml.
+    """
+    for role in ROLES:
+        entries = {name: entry for name, entry in splits.items() if entry.role == role}
+        write_json(
+            Path(folder, role, "splits.json"),
+            {name: entry.model_dump() for name, entry in entries.items()},
+        )
+
+
+def read_entries(
+    folder: str | os.PathLike[str] = "data/splits", roles: Sequence[Role] = ROLES
+) -> dict[str, Split]:
+    """The splits that stage split wrote, name → entry: role by role, each in its order.
+
+    Args:
+        folder: the folder of all splits; split ``name`` stands in ``<role>/<name>/``.
+        roles: of these roles only.
+
+    Raises:
+        UserError: a file is missing or damaged.
+    """
+    return {
+        name: validated(Split, entry)
+        for role in roles
+        for name, entry in read_json(Path(folder, role, "splits.json")).items()
+    }
+
+
+def cells(splits: Mapping[str, Split]) -> dict[str, str]:
+    """Split → ``<role>/<split>``, its folder below ``data/splits`` and ``models/<family>``."""
+    return {name: f"{entry.role}/{name}" for name, entry in splits.items()}
 
 
 def make_split(

@@ -87,7 +87,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     steps += [("download", "--role", role) for role in ("target", "source")]
     steps += [("tokenize",), ("split",)]
     for family in ("cls", "metric"):
-        steps += [(f"train_{family}", "--split", split) for split in SPLITS]
+        steps += [(f"train_{family}", "--role", role) for role in ("target", "source")]
         steps.append(("embed", "--family", family))
     steps += [("evaluate",), ("tsne",)]
     steps += [("finetune", "--init", init) for init in ("cls", "metric", "scratch")]
@@ -161,15 +161,15 @@ def test_the_page_shows_what_the_metrics_files_hold(project: Path) -> None:
 
 def test_a_trained_model_loads_as_an_estimator(project: Path) -> None:
     for family in ("cls", "metric"):
-        embedder = TextEmbedder.load(project / "models" / family / "target" / "balanced" / "seed-1")
+        embedder = TextEmbedder.load(project / f"models/{family}/target/target/balanced/seed-1")
         assert embedder.predict(["apple bread the", "car bus the"]).tolist() == ["food", "road"]
 
 
 def test_a_stage_that_runs_again_writes_the_same_bytes(project: Path) -> None:
-    step = ("train_metric", "--split", "target")
+    step = ("train_metric", "--role", "target")
     watched = [
-        *(project / "models/metric/target").rglob("*.*"),
-        project / "data/curves/metric/target/balanced.csv",
+        *(project / "models/metric/target/target").rglob("*.*"),
+        project / "data/curves/metric/target/target/balanced.csv",
     ]
     before = {path: path.read_bytes() for path in watched}
     assert len(before) == 5
@@ -199,7 +199,7 @@ def test_a_stage_that_runs_again_writes_the_same_bytes(project: Path) -> None:
             ("split",),
             "splits.target: ",
         ),
-        ({}, ("train_cls", "--split", "nowhere"), "nowhere"),
+        ({}, ("train_cls", "--role", "goal"), "goal"),
         ({}, ("embed", "--family", "metrics"), "did you mean 'metric'"),
         ({"seeds": [0, 7]}, ("embed", "--family", "metric"), "seed-7"),
     ],
@@ -227,7 +227,7 @@ def test_an_interrupted_training_leaves_what_was_there(
     (tmp_path / "data" / "splits").symlink_to(project / "data" / "splits")
     models = tmp_path / "models" / "metric"
     process = subprocess.Popen(
-        [sys.executable, "-m", "stages.train_metric", "--split", "target"],
+        [sys.executable, "-m", "stages.train_metric", "--role", "target"],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         stderr=subprocess.PIPE,
@@ -253,7 +253,7 @@ def test_an_interrupted_training_leaves_what_was_there(
 def test_help_shows_an_example() -> None:
     finished = run(ROOT, "train_metric", "--help")
     assert finished.returncode == 0
-    assert "Example: python -m stages.train_metric --split target" in finished.stdout
+    assert "Example: python -m stages.train_metric --role target" in finished.stdout
 
 
 def test_stages_without_torch_do_not_import_it() -> None:

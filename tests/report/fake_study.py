@@ -14,6 +14,7 @@ from textmetric.files import write_json
 from textmetric.measures import summarise
 from textmetric.params import Split, Train
 from textmetric.report.study import Study, read_study
+from textmetric.splits import cells
 
 ARMS = ["cls_shuffled", "cls_balanced", "metric_shuffled", "metric_balanced"]
 SAMPLERS = ["shuffled", "balanced"]
@@ -23,6 +24,7 @@ SPLITS = {
     "source": Split(role="source", rare=10),
     "source-open": Split(role="source", open=0.5),
 }
+CELLS = cells(SPLITS)
 PLAIN = [
     "cohesion",
     "between_class_cosine",
@@ -107,12 +109,12 @@ def write_study(
                 [(seed, epoch, 1 / epoch, 0.5, best) for seed in seeds for epoch in (1, 2)],
                 columns=["seed", "epoch", "loss", "active_fraction", "validation_map_at_r"],
             )
-            path = root / f"data/curves/{arm.replace('_', f'/{split}/')}.csv"
+            path = root / f"data/curves/{arm.replace('_', f'/{CELLS[split]}/')}.csv"
             path.parent.mkdir(parents=True, exist_ok=True)
             curve.to_csv(path, index=False)
             cost = {"epoch_seconds": [1.0, 0.5], "peak_mib": 300.0}
             write_json(
-                root / f"data/costs/{arm.replace('_', f'/{split}/')}.json",
+                root / f"data/costs/{arm.replace('_', f'/{CELLS[split]}/')}.json",
                 {"seeds": [{"seed": seed, **cost} for seed in seeds], "stage_seconds": 3.0},
             )
     rng = np.random.default_rng(0)

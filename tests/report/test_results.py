@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.report.fake_study import ARMS, SPLITS, read, write_study
+from tests.report.fake_study import ARMS, CELLS, SPLITS, read, write_study
 from textmetric.errors import UserError
 from textmetric.files import read_json, write_json
 from textmetric.report.costs import write_costs
@@ -47,8 +47,10 @@ def test_one_seed_has_no_intervals_and_says_so(tmp_path: Path) -> None:
 
 def test_a_missing_file_is_named_and_nothing_is_written(tmp_path: Path) -> None:
     write_study(tmp_path, [0, 1])
-    (tmp_path / "data/curves/cls/target/shuffled.csv").unlink()
-    with pytest.raises(UserError, match=r"cls/target/shuffled\.csv is missing: run the stage"):
+    (tmp_path / "data/curves/cls/target/target/shuffled.csv").unlink()
+    with pytest.raises(
+        UserError, match=r"cls/target/target/shuffled\.csv is missing: run the stage"
+    ):
         write_results(tmp_path, read(tmp_path))
     (tmp_path / "data/measures/target/cls_shuffled.json").unlink()
     with pytest.raises(UserError, match=r"cls_shuffled\.json is missing: run the stage"):
@@ -91,7 +93,7 @@ def test_arms_of_other_seeds_cannot_be_paired(tmp_path: Path) -> None:
 
 
 def test_costs_tell_seconds_and_memory_of_every_arm(study: Path) -> None:
-    write_costs(study, splits=list(SPLITS), arms=ARMS)
+    write_costs(study, cells=CELLS, arms=ARMS)
     text = (study / "reports" / "costs.md").read_text()
     assert "| source | metric learning, balanced | 1.50 ± 0.00 | 3.0 | 300 |" in text
     assert len([line for line in text.splitlines() if line.startswith("|")]) == 2 + 4 * len(SPLITS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ def measure_arms(
     embeddings: str | os.PathLike[str],
     splits: str | os.PathLike[str],
     *,
-    names: Sequence[str],
+    cells: Mapping[str, str],
     arms: Sequence[str],
     seeds: Sequence[int],
     progress: bool = True,
@@ -31,8 +31,8 @@ def measure_arms(
         embeddings: the folder of the files ``<family>/<split>/<sampler>/seed-<seed>.npz`` of every
             arm ``<family>_<sampler>``: ``embeddings`` (n, dim), ``labels`` (n,), and predictions
             (n,) called head, knn or centroid.
-        splits: the folder of the splits, for the names and train rows of their classes.
-        names: of the splits.
+        splits: the folder of all splits, for the names and train rows of their classes.
+        cells: split → its folder below ``splits``.
         arms: names of the arms.
         seeds: of every arm.
         progress: show a progress bar.
@@ -49,8 +49,8 @@ def measure_arms(
         UserError: a file is missing or damaged.
     """
     about = {
-        name: {file: read_json(Path(splits, name, f"{file}.json")) for file in ("labels", "corpus")}
-        for name in names
+        name: {file: read_json(Path(splits, cell, f"{file}.json")) for file in ("labels", "corpus")}
+        for name, cell in cells.items()
     }
     jobs = [
         (
@@ -58,14 +58,14 @@ def measure_arms(
             len(about[name]["labels"]["names"]),
             about[name]["labels"]["scarce"],
         )
-        for name in names
+        for name in cells
         for family, _, sampler in (arm.partition("_") for arm in arms)
         for seed in seeds
     ]
     found = iter(parallel.run(_measure, jobs, label="evaluate", unit="model", progress=progress))
     return {
         (name, arm): _record(name, arm, seeds, **about[name], found=[next(found) for _ in seeds])
-        for name in names
+        for name in cells
         for arm in arms
     }
 

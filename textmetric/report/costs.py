@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from textmetric.files import read_json, replacing_file
@@ -13,13 +13,13 @@ from textmetric.report.tables import table
 
 
 def write_costs(
-    root: str | os.PathLike[str], *, splits: Sequence[str], arms: Sequence[str]
+    root: str | os.PathLike[str], *, cells: Mapping[str, str], arms: Sequence[str]
 ) -> None:
-    """Write ``reports/costs.md`` from ``data/costs/<family>/<split>/<sampler>.json``.
+    """Write ``reports/costs.md`` from ``data/costs/<family>/<role>/<split>/<sampler>.json``.
 
     Args:
         root: the folder that holds ``data/`` and gets ``reports/``.
-        splits: names of the splits, in order.
+        cells: split → ``<role>/<split>``, in order.
         arms: names of the arms, in order.
 
     Raises:
@@ -27,9 +27,9 @@ def write_costs(
     """
     root = Path(root)
     rows = []
-    for split in splits:
+    for split, cell in cells.items():
         for arm in arms:
-            cost = read_json(root / "data" / "costs" / family(arm) / split / f"{sampler(arm)}.json")
+            cost = read_json(root / "data" / "costs" / family(arm) / cell / f"{sampler(arm)}.json")
             seconds = [sum(seed["epoch_seconds"]) for seed in cost["seeds"]]
             mean, low, high = mean_interval(seconds)
             spread = "" if low != low else f" ± {(high - low) / 2:.2f}"
@@ -48,8 +48,9 @@ def write_costs(
         [
             "# Costs",
             "Wall time of the batches of one seed (mean ± half of its 95 % interval over seeds), "
-            "of the whole stage with its samplers and seeds in parallel, and the largest memory of "
-            "a process. Other work on the machine counts in, so compare the arms of one run only.",
+            "of the whole stage with its splits, samplers and seeds in parallel, and the largest "
+            "memory of a process. Other work on the machine counts in, so compare the arms of one "
+            "run only.",
             table(head, rows),
         ]
     )

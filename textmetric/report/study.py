@@ -16,6 +16,7 @@ from textmetric.errors import UserError
 from textmetric.files import read_json
 from textmetric.params import Split, Train
 from textmetric.report.names import family, sampler
+from textmetric.splits import cells
 
 INITS = ("cls", "metric", "scratch")
 Record = dict[str, Any]
@@ -146,10 +147,10 @@ def read_study(
         records=records,
         curves={
             split: {
-                arm: _read_csv(data / "curves" / family(arm) / split / f"{sampler(arm)}.csv")
+                arm: _read_csv(data / "curves" / family(arm) / cell / f"{sampler(arm)}.csv")
                 for arm in arms
             }
-            for split in splits
+            for split, cell in cells(splits).items()
         },
         transfers={init: _read_csv(data / "finetune" / f"{init}.csv") for init in INITS},
     )
