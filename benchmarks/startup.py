@@ -1,4 +1,4 @@
-"""Start-up: the import of every stage, and `dvc repro` where nothing has changed.
+"""Start-up: the start and end of every stage, and `dvc repro` where nothing has changed.
 
 A pipeline pays the first once for every stage it runs, and whoever looks whether anything is to
 do pays the second.
@@ -39,10 +39,10 @@ def cases(options: Options) -> Iterator[Case]:
         needs_torch = "torch" in imports
         yield Case(
             "startup",
-            f"python -c 'import {module}'",
-            partial(python, f"import {module}"),
+            f"python -m {module} --help",
+            partial(python, "-m", module, "--help"),
             "import torch" if needs_torch else "",
-            partial(python, "import torch") if needs_torch else None,
+            partial(python, "-c", "import torch") if needs_torch else None,
             note=f"imports alone {duration(sum(imports.values()))}; most of it {told}",
             long=options.quick,
         )
@@ -52,9 +52,9 @@ def cases(options: Options) -> Iterator[Case]:
         yield Case("startup", "dvc repro, nothing to do", partial(repro, clone), note=note)
 
 
-def python(code: str) -> str:
-    """What a process prints that runs a line of Python, in this checkout."""
-    return _run(ROOT, sys.executable, "-c", code)
+def python(*words: str) -> str:
+    """What a process of Python prints, in this checkout."""
+    return _run(ROOT, sys.executable, *words)
 
 
 def repro(clone: Path) -> None:

@@ -28,7 +28,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
         samplers=params.samplers,
         train=params.train,
     )
-    write_results(".", study)
+    write_results(".", study, progress=command.INTERACTIVE)
     write_curve_tables("plots/curves", study.curves)
 
 

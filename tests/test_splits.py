@@ -9,7 +9,17 @@ import pandas as pd
 import pytest
 
 from textmetric.errors import UserError
-from textmetric.splits import full, make_split, open_classes, rows_of_test, scarce
+from textmetric.params import Split
+from textmetric.splits import (
+    cells,
+    full,
+    make_split,
+    open_classes,
+    read_entries,
+    rows_of_test,
+    scarce,
+    write_entries,
+)
 from textmetric.text import LabelledTokens, TokenizedCorpus, Vocabulary, tokenize_corpus
 
 PARTS = ("train", "validation", "test")
@@ -287,3 +297,28 @@ def test_the_texts_of_a_test_part_are_found_in_the_table() -> None:
     assert found["split"].tolist() == ["train"] * 12 + ["validation"] * 4 + ["test"] * 6
     closed = frame.iloc[rows_of_test(frame, [])]
     assert closed["label"].tolist() == [corpus.label_names[i] for i in corpus.test.labels]
+
+
+def test_the_entries_are_read_as_they_were_written_role_by_role(tmp_path: Path) -> None:
+    entries = {
+        "open": Split(role="source", open=0.5),
+        "all": Split(role="target"),
+        "few": Split(role="target", scarce=[1, 0], keep=0.25),
+    }
+    write_entries(tmp_path, entries)
+    found = read_entries(tmp_path)
+    assert found == entries
+    assert list(found) == ["all", "few", "open"]
+    assert cells(found) == {"all": "target/all", "few": "target/few", "open": "source/open"}
+    assert list(read_entries(tmp_path, ["source"])) == ["open"]
+    write_entries(tmp_path, {"all": Split(role="target")})
+    assert read_entries(tmp_path, ["source"]) == {}
+
+
+def test_missing_or_damaged_entries_are_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"splits\.json is missing: run the stage"):
+        read_entries(tmp_path)
+    (tmp_path / "target").mkdir()
+    (tmp_path / "target" / "splits.json").write_text('{"all": {"role": "goal"}}')
+    with pytest.raises(UserError, match="goal"):
+        read_entries(tmp_path, ["target"])

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from textmetric import parallel
 from textmetric.arrays import read_arrays, write_arrays
-from textmetric.figures import tsne_panels
+from textmetric.figures import draw, tsne_panels
 from textmetric.files import read_json, replacing_folder
 from textmetric.params import Tsne
 from textmetric.projection import sample_rows, scarce_rows, tsne_arms
@@ -79,11 +78,9 @@ def map_splits(
                 scarce_labels=sheet["scarce_labels"],
             )
             panels = {arm: coordinates[arms.index(arm), 0] for arm in side_by_side(arms)}
-            about = sheet["about"]
-            drawings.append(
-                (drawn / f"{name}.png", panels, sheet["labels"], about["names"], about["scarce"])
-            )
-        parallel.run(_draw, drawings, label="draw", unit="picture", progress=progress)
+            named = (sheet["labels"], sheet["about"]["names"], sheet["about"]["scarce"])
+            drawings.append((tsne_panels, drawn / f"{name}.png", panels, *named))
+        draw(drawings, progress=progress)
 
 
 def _sheet(
@@ -114,8 +111,3 @@ def _sheet(
         "rare": rare,
         "scarce_labels": labels[scarce],
     }
-
-
-def _draw(job: tuple[Any, ...], tick: Callable[[], None]) -> None:
-    tsne_panels(*job)
-    tick()

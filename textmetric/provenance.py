@@ -1,8 +1,8 @@
 """Which code a result comes from: the files that a module imports, and their hashes.
 
-DVC runs a stage again when a file that it depends on changes. Listing a dozen code files for
-each of 76 stages would make dvc.lock so large that DVC, which reads and writes all of it after
-every stage, spends minutes on it; so a stage depends on one small file made from this instead.
+DVC runs a stage again when a file that it depends on changes. Listing dozens of code files for
+each stage would make dvc.lock several times as large, and DVC reads and writes all of it after
+every stage; so a stage depends on one small file made from this instead.
 """
 
 from __future__ import annotations

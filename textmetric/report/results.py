@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from textmetric.arrays import read_arrays
 from textmetric.figures import (
+    draw,
     finetune_curves,
     label_dots,
     label_efficiency,
@@ -26,27 +28,35 @@ from textmetric.report.rows import label_values
 from textmetric.report.study import Study
 
 
-def write_results(root: str | os.PathLike[str], study: Study) -> None:
+def write_results(root: str | os.PathLike[str], study: Study, *, progress: bool = False) -> None:
     """Write ``reports/results.md`` and ``reports/figures/`` from what the stages left in ``root``.
 
     Args:
         root: the folder that holds ``data/`` and gets ``reports/``.
         study: what :func:`textmetric.report.study.read_study` read from ``root``.
+        progress: show a progress bar.
 
     Raises:
         UserError: a file is missing or damaged.
     """
     root = Path(root)
     with replacing_folder(root / "reports" / "figures") as figures:
-        for role in study.roles:
-            measure_dots(figures / f"measures-{role}.png", _headlines(study, role))
-        finetune_curves(figures / "transfer.png", study.transfers)
-        label_efficiency(figures / "label-efficiency.png", study.transfers)
-        for split, by_arm in study.curves.items():
-            learning_curves(figures / f"curves-{split}.png", by_arm)
         rare = rare_split(study)
+        pictures: list[tuple[Any, ...]] = [
+            *(
+                (measure_dots, figures / f"measures-{role}.png", _headlines(study, role))
+                for role in study.roles
+            ),
+            (finetune_curves, figures / "transfer.png", study.transfers),
+            (label_efficiency, figures / "label-efficiency.png", study.transfers),
+            *(
+                (learning_curves, figures / f"curves-{split}.png", by_arm)
+                for split, by_arm in study.curves.items()
+            ),
+        ]
         if rare is not None:
-            _draw_rarest(study, rare, root / "data" / "tsne" / f"{rare}.npz", figures)
+            pictures += _rarest(study, rare, root / "data" / "tsne" / f"{rare}.npz", figures)
+        draw(pictures, progress=progress)
     write_markdown(root / "reports" / "results.md", build_document(study), folder="reports")
 
 
@@ -65,19 +75,28 @@ def _headlines(study: Study, role: str) -> pd.DataFrame:
     ).astype({"mean": float, "low": float, "high": float})
 
 
-def _draw_rarest(study: Study, split: str, maps: Path, figures: Path) -> None:
+def _rarest(study: Study, split: str, maps: Path, figures: Path) -> list[tuple[Any, ...]]:
     """The pictures 8-2 and its parts."""
     record = study.arm_record(split)
-    rows_histogram(figures / "8-2-histogram.png", record["train_rows"], record["scarce"])
-    for table, (key, title) in RARE_PICTURES.items():
-        label_dots(
-            figures / f"{table}.png", label_values(study, split, key, record["scarce"]), title
-        )
     arrays = read_arrays(maps)
     by_arm = dict(zip(study.arms, arrays["scarce_coordinates"], strict=True))
-    tsne_panels(
-        figures / "8-2-tsne.png",
-        {arm: by_arm[arm] for arm in side_by_side(study.arms)},
-        arrays["scarce_labels"],
-        record["label_names"],
-    )
+    panels = {arm: by_arm[arm] for arm in side_by_side(study.arms)}
+    return [
+        (rows_histogram, figures / "8-2-histogram.png", record["train_rows"], record["scarce"]),
+        *(
+            (
+                label_dots,
+                figures / f"{table}.png",
+                label_values(study, split, key, record["scarce"]),
+                title,
+            )
+            for table, (key, title) in RARE_PICTURES.items()
+        ),
+        (
+            tsne_panels,
+            figures / "8-2-tsne.png",
+            panels,
+            arrays["scarce_labels"],
+            record["label_names"],
+        ),
+    ]
