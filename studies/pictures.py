@@ -13,7 +13,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
-from textmetric.figures import PALETTE, new_figure
+from textmetric.figures import new_figure
+from textmetric.looks import PALETTE
 
 FAMILY_COLOURS = {"classification": PALETTE[0], "metric": PALETTE[1]}
 _FORMS = "oDs^vPX"

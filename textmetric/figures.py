@@ -6,15 +6,13 @@ fonts and metadata are fixed: the same data gives the same bytes.
 
 from __future__ import annotations
 
-import colorsys
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib.style
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
@@ -24,6 +22,7 @@ from numpy.typing import NDArray
 
 from textmetric import parallel
 from textmetric.files import replacing_file
+from textmetric.looks import MANY, PALETTE, SCARCE, SHAPES, class_looks
 from textmetric.measures import mean_interval
 from textmetric.report.names import (
     FAMILIES,
@@ -35,25 +34,10 @@ from textmetric.report.names import (
     sampler,
 )
 
-SCARCE = "#D62728"
-"""Red is for scarce classes only."""
-# Okabe and Ito's colours without their reds, then some of Tol's: apart for colour-blind eyes.
-PALETTE = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#CC79A7",
-    "#56B4E9",
-    "#332288",
-    "#999933",
-    "#882EA0",
-    "#666666",
-    "#44AA99",
-)
-_SHAPES = "osD"  # a second sign beside the colour
+if TYPE_CHECKING:
+    import pandas as pd
+
 _STROKES = ("-", "--", ":", "-.")
-_MANY = len(PALETTE) * len(_SHAPES)
-"""Above this many classes there are no signs left, nor is a legend by name read."""
 _FEW_DOTS = 300
 """Up to so many dots have room to be larger."""
 _NAMED = 8
@@ -132,7 +116,7 @@ def tsne_panels(
     """
     present, rows = np.unique(labels, return_counts=True)
     marked = np.isin(present, np.asarray(scarce, dtype=np.int64))
-    many = len(present) > _MANY
+    many = len(present) > MANY
     # By the place among all classes: a class keeps its colour when another one is scarce.
     looks = class_looks(marked)
     place = np.searchsorted(present, labels)
@@ -154,7 +138,7 @@ def tsne_panels(
             axis.spines[:].set_color("#BBBBBB")
             _square(axis, coordinates)
             # One call a shape, rows in their order: no class lies on top of a whole other one.
-            for shape in (*_SHAPES, "^"):
+            for shape in (*SHAPES, "^"):
                 dots = row_shapes == shape
                 style = _TRIANGLE if shape == "^" else _DOT
                 axis.scatter(
@@ -285,7 +269,7 @@ def label_efficiency(path: str | os.PathLike[str], frames: Mapping[str, pd.DataF
                     share * 1.07 ** (place - (len(known) - 1) / 2),
                     mean,
                     yerr=np.nan_to_num([mean - low, high - mean]),
-                    marker=_SHAPES[place % 3],
+                    marker=SHAPES[place % 3],
                     markersize=4,
                     linewidth=1.4,
                     elinewidth=1.2,
@@ -301,7 +285,7 @@ def label_efficiency(path: str | os.PathLike[str], frames: Mapping[str, pd.DataF
             axis.set_xticks(shares, [f"{100 * share:g} %" for share in shares])
             axis.xaxis.set_minor_locator(NullLocator())
         entries = {
-            FAMILIES.get(init, init): look | {"marker": _SHAPES[place % 3], "markersize": 4}
+            FAMILIES.get(init, init): look | {"marker": SHAPES[place % 3], "markersize": 4}
             for place, (init, look) in enumerate(looks.items())
         }
         _legend(figure, entries)
@@ -541,39 +525,6 @@ def _square(axis: Any, coordinates: NDArray[np.floating]) -> None:
         xlim=(low[0] + high[0]) / 2 + np.array([-reach, reach]),
         ylim=(low[1] + high[1]) / 2 + np.array([-reach, reach]),
     )
-
-
-def class_looks(scarce: Iterable[bool]) -> list[tuple[str, str]]:
-    """Colour and marker of each class: red triangles for the scarce ones.
-
-    Shapes go along with the colours, then tell equal colours apart. A class keeps its look when
-    another one is scarce.
-
-    Args:
-        scarce: whether each class is, in the order of their ids.
-    """
-    marks = list(scarce)
-    if len(marks) > _MANY:
-        others = [(colour, "o") for colour in muted(len(marks))]
-    else:
-        others = [
-            (PALETTE[i % len(PALETTE)], _SHAPES[(i + i // len(PALETTE)) % len(_SHAPES)])
-            for i in range(len(marks))
-        ]
-    return [
-        (SCARCE, "^") if is_scarce else look for is_scarce, look in zip(marks, others, strict=True)
-    ]
-
-
-def muted(count: int) -> list[str]:
-    """``count`` soft colours, neighbours far apart: hues by the golden angle, without red."""
-    colours = []
-    for place in range(count):
-        hue = 0.09 + 0.82 * (place * 0.6180339887 % 1)
-        lightness = (0.62, 0.72, 0.54)[place % 3]
-        red, green, blue = colorsys.hls_to_rgb(hue, lightness, 0.42)
-        colours.append(f"#{round(255 * red):02X}{round(255 * green):02X}{round(255 * blue):02X}")
-    return colours
 
 
 def _plain(name: str) -> str:
