@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.rounds import Case, Options
 from textmetric.measures import Evaluation, evaluate
 
-PEER = "pytorch-metric-learning's AccuracyCalculator, R-precision and MAP@R, with faiss"
+PEER = "AccuracyCalculator's R-precision and MAP@R, with faiss"
 PEER_BYTES_A_NEIGHBOUR = 64  # of every row, as measured
 MOST_PEER_BYTES = 4 * 2**30
 
@@ -34,7 +34,7 @@ def cases(options: Options) -> Iterator[Case]:
         for threads in (1, 2):
             yield Case(
                 part="measures",
-                case=f"all measures of {rows:,} x 32, {classes} classes, {shape} (largest "
+                case=f"all measures of {rows:,} x 32, {shape} (of {classes}, largest "
                 f"{largest:,}), {threads} thread{'s' * (threads > 1)}",
                 ours=partial(
                     evaluate,

@@ -22,8 +22,9 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from benchmarks.rounds import duration, mebibytes
 from textmetric.errors import UserError
-from textmetric.figures import PALETTE, SCARCE, new_figure
+from textmetric.figures import new_figure
 from textmetric.files import read_json, replacing_file
+from textmetric.looks import PALETTE, SCARCE
 
 MARK = "figures"
 """What stands between <!-- figures --> and <!-- end of figures --> in a page is written here."""
@@ -68,9 +69,9 @@ def _row(record: Record) -> str:
     if record["ratio"] is not None:
         median, least, most = (_ratio(record[key]) for key in ("ratio", "ratio_min", "ratio_max"))
         ratio = f"**{median}** ({least}–{most})"
-    if record["goal"] is not None:
-        kept = record["ratio"] <= record["goal"]
-        goal = f"{_ratio(record['goal'])} {'✓' if kept else '✗'}"
+        if record["goal"] is not None:
+            kept = record["ratio"] <= record["goal"]
+            goal = f"{_ratio(record['goal'])} {'✓' if kept else '✗'}"
     memory = [
         mebibytes(record[key]) if record[key] is not None else "–"
         for key in ("ours_mb", "peer_mb")[: 1 if record["peer"] is None else 2]

@@ -95,21 +95,26 @@ def reading(options: Options, folder: Path) -> Iterator[Case]:
     del some
     note = f"{user.stat().st_size / 2**20:.0f} MiB in the page cache; all cores on both sides"
     frames = (
-        ("a user's table", _reads(user), {"header": 0}, user),
+        (
+            "a user's table",
+            _reads(user),
+            "pandas.read_csv(engine='pyarrow')",
+            partial(pd.read_csv, user, engine="pyarrow"),
+        ),
         (
             "the layout of DBpedia-14",
             lambda: titled(original, "original.csv", dbpedia14.CLASSES).assign(split="train"),
-            {"header": None, "names": ["label", "title", "content"]},
-            original,
+            "pandas.read_csv(engine='pyarrow'), titles joined, classes named",
+            partial(_joined, original),
         ),
     )
-    for name, ours, options_, path in frames:
+    for name, ours, peer, theirs in frames:
         yield Case(
             "text",
             f"{name} of {rows:,} rows, read",
             ours,
-            "pandas.read_csv(engine='pyarrow')",
-            partial(pd.read_csv, path, engine="pyarrow", **options_),
+            peer,
+            theirs,
             goal=None if options.quick else 1.5,
             note=note,
             check=_same_texts,
@@ -151,14 +156,18 @@ def _write(user: Path, original: Path, some: list[str], labels: np.ndarray) -> N
             theirs.write(",".join([str(label % 14 + 1), *quoted]) + "\n")
 
 
+def _joined(original: Path) -> pd.DataFrame:
+    """What a user of pandas does with that layout."""
+    names = ["label", "title", "content"]
+    frame = pd.read_csv(original, engine="pyarrow", header=None, names=names)
+    frame["content"] = frame["title"] + " " + frame["content"]
+    frame["label"] = frame["label"].map(dict(enumerate(dbpedia14.CLASSES, start=1)))
+    return frame
+
+
 def _same_texts(ours: pd.DataFrame, theirs: pd.DataFrame) -> str:
     assert list(ours) == ["text", "label", "split"], "the frame has other columns"
-    titles = theirs["label"].dtype.kind == "i"  # numbers for labels: the original layout
-    if titles:
-        expected = theirs["title"].astype(str) + " " + theirs["content"].astype(str)
-        named = theirs["label"].map(dict(enumerate(dbpedia14.CLASSES, start=1)))
-    else:
-        expected, named = theirs["content"].astype(str), theirs["label"]
-    assert (ours["text"].to_numpy(object) == expected.to_numpy(object)).all(), "texts differ"
-    assert (ours["label"].to_numpy(object) == named.to_numpy(object)).all(), "labels differ"
+    for name, other in (("text", "content"), ("label", "label")):
+        same = ours[name].to_numpy(object) == theirs[other].astype(str).to_numpy(object)
+        assert same.all(), f"the {name}s differ"
     return "the same texts and labels"
