@@ -44,7 +44,7 @@ class Options:
     """What the command line asks of a part.
 
     Attributes:
-        quick: small sizes, for a test and for a first look: a part takes under 20 s then.
+        quick: small sizes, for a test and for a first look: a part takes half a minute at most.
         rounds: pairs to time.
         texts: a csv with the columns text and label, None for the docstrings.
     """
