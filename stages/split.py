@@ -1,8 +1,7 @@
 """Cut every training set from the tokens of its role: all, with scarce, or with unseen labels.
 
 Reads data/tokens/<role>/, data/raw/<role>/summary.json and splits, data.seed of params.yaml; writes
-data/splits/<role>/<split>/, and the
-entries to data/splits/<role>/splits.json.
+data/splits/<role>/<split>/, and what each of them is to data/splits/<role>/splits.json.
 
 Example: python -m stages.split
 """

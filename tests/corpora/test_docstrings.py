@@ -53,6 +53,7 @@ def j():
     put("sub/conftest.py", f'"""Fixture {LONG}"""\n')
     put("site-packages/other.py", f'"""Other {LONG}"""\n')
     put("notes.txt", f'"""Notes {LONG}"""\n')
+    (tmp_path / "toy" / "link.py").symlink_to(tmp_path / "nowhere.py")
     return tmp_path / "toy"
 
 

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -209,3 +210,19 @@ def test_json_numbers_and_truths_are_strings(tmp_path: Path) -> None:
     frame = tables.read(tmp_path / "a.jsonl")
     assert frame["text"].tolist() == ["1", "b"]
     assert frame["label"].tolist() == ["True", "2.5"]
+
+
+@given(
+    st.lists(st.none() | st.text("a \t\u00a0\u3000\x00é", max_size=3), min_size=1, max_size=30),
+    st.integers(0, 3),
+    st.sampled_from([pa.string(), pa.large_string()]),
+)
+def test_blank_rows_are_the_null_the_empty_and_the_white(
+    values: list[str | None], cut: int, kind: pa.DataType
+) -> None:
+    whole = pa.array([*values[:cut], *values], kind)
+    # an array that starts within its buffers, and one of its own
+    column = pa.chunked_array([whole[cut:], pa.array(values[:1], kind)])
+    texts = column.to_pylist()
+    expected = [row for row, text in enumerate(texts) if text is None or not text.strip()]
+    assert tables._blank_rows(column).tolist() == expected

@@ -171,7 +171,7 @@ def _walk(folder: str, above: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
             if entry.is_dir(follow_symlinks=False):
                 if name not in ("site-packages", "dist-packages"):
                     yield from _walk(entry.path, f"{name}/")
-            elif name.endswith(".py"):
+            elif name.endswith(".py") and entry.is_file():  # not a link to nowhere
                 yield name, entry
 
 

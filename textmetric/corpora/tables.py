@@ -12,11 +12,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+import numpy as np
+
 from textmetric.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+    from numpy.typing import NDArray
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 
@@ -111,18 +114,43 @@ def _read_file(path: Path, text: str, label: str) -> pd.DataFrame:
         raise UserError(f"{path} has no rows: give a table with a text and a label in each row")
     texts, labels = table.columns[0], pc.utf8_trim_whitespace(table.columns[1])
     for values, name in ((texts, text), (labels, label)):
-        # Not by taking the white space off: that would copy every text.
-        blank = pc.or_(pc.equal(pc.binary_length(values), 0), pc.utf8_is_space(values))
-        empty = pc.fill_null(blank, fill_value=True)
-        count = pc.sum(empty).as_py()
-        if count:
-            more = f" (and {count - 1} other rows)" if count > 1 else ""
+        empty = _blank_rows(values)
+        if len(empty):
+            more = f" (and {len(empty) - 1} other rows)" if len(empty) > 1 else ""
             raise UserError(
-                f"row {pc.index(empty, value=True).as_py() + 1}{more} of {path}, not counting a"
-                f" header, has an empty {name!r}: fill it in or take the row out"
+                f"row {empty[0] + 1}{more} of {path}, not counting a header, has an empty"
+                f" {name!r}: fill it in or take the row out"
             )
     frame: pd.DataFrame = pa.table([texts, labels], names=["text", "label"]).to_pandas()
     return frame
+
+
+def _blank_rows(values: pa.ChunkedArray) -> NDArray[np.int64]:
+    """The rows whose string is null, empty, or white space alone; rising."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    # Most texts start with a letter of ASCII: those need no further look, by their first bytes.
+    doubtful, before = [], 0
+    for chunk in values.chunks:
+        _, offsets, data = chunk.buffers()
+        width: type[np.signedinteger[Any]] = np.int32
+        if pa.types.is_large_string(chunk.type):
+            width = np.int64
+        bounds = np.frombuffer(offsets, width)[chunk.offset : chunk.offset + len(chunk) + 1]
+        starts, ends = bounds[:-1].astype(np.int64), bounds[1:].astype(np.int64)
+        letters = np.frombuffer(data or b" ", np.uint8)
+        first = letters[np.minimum(starts, len(letters) - 1)]
+        plain = (starts < ends) & (first > ord(" ")) & (first < 128)
+        if chunk.null_count:
+            plain &= chunk.is_valid().to_numpy(zero_copy_only=False)
+        doubtful.append(before + np.flatnonzero(~plain))
+        before += len(chunk)
+    rows = np.concatenate(doubtful)
+    few = values.take(pa.array(rows))
+    blank = pc.or_(pc.equal(pc.binary_length(few), 0), pc.utf8_is_space(few))
+    found: NDArray[np.int64] = rows[pc.fill_null(blank, fill_value=True).to_numpy()]
+    return found
 
 
 def read_bytes(path: Path) -> bytes:
