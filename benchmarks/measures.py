@@ -13,15 +13,23 @@ from functools import partial
 import numpy as np
 
 from benchmarks.rounds import Case, Options
-from textmetric.measures import Evaluation, evaluate
+from textmetric.measures import (
+    Evaluation,
+    between_class_cosine,
+    centroid_cosines,
+    class_centroids,
+    cohesion,
+    evaluate,
+)
 
+ROWS = 60_794
 PEER = "AccuracyCalculator's R-precision and MAP@R, with faiss"
 PEER_BYTES_A_NEIGHBOUR = 64  # of every row, as measured
 MOST_PEER_BYTES = 4 * 2**30
 
 
 def cases(options: Options) -> Iterator[Case]:
-    rows, classes = (4_000, 60) if options.quick else (60_794, 219)
+    rows, classes = (4_000, 60) if options.quick else (ROWS, 219)
     for shape, sizes in (
         ("equal classes", np.ones(classes)),
         # Of its 219 classes the largest has fifteen times the rows of the smallest.
@@ -51,6 +59,26 @@ def cases(options: Options) -> Iterator[Case]:
                 check=None if too_much else same_measures,
                 threads=threads,
             )
+    yield linear(4 * rows, classes)
+
+
+def linear(rows: int, classes: int) -> Case:
+    """Cohesion and separation of four times the rows, of more than a cache holds either time."""
+    few, many = (test_set(count, np.ones(classes)) for count in (rows, 4 * rows))
+    return Case(
+        part="measures",
+        case=f"cohesion and between-class cosine of {4 * rows:,} x 32",
+        ours=partial(in_space, *many, classes),
+        peer=f"ours of {rows:,}",
+        theirs=partial(in_space, *few, classes),
+        goal=None if rows < ROWS else 4 * 1.2,
+    )
+
+
+def in_space(embeddings: np.ndarray, labels: np.ndarray, classes: int) -> tuple[float, float]:
+    centroids = class_centroids(embeddings, labels, classes)
+    within = float(np.nanmean(cohesion(embeddings, labels, classes)))
+    return within, between_class_cosine(centroid_cosines(centroids))
 
 
 def test_set(rows: int, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ from sklearn.metrics.pairwise import cosine_similarity
 
 from textmetric.errors import UserError
 from textmetric.measures import cohesion
+from textmetric.measures.rows import unit_sums
 
 
 def slow_cohesion(embeddings: np.ndarray, labels: np.ndarray, classes: int) -> list[float]:
@@ -87,3 +88,19 @@ def test_a_class_without_a_pair_has_none() -> None:
 def test_a_label_beyond_the_classes_is_an_error() -> None:
     with pytest.raises(UserError, match="row 1 has the label 2"):
         cohesion(np.eye(2), np.array([0, 2]), 2)
+
+
+def test_many_rows_are_summed_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    embeddings, labels = rng.normal(size=(50, 3)), rng.integers(0, 4, size=50)
+    whole = cohesion(embeddings, labels, 5)
+    sums, squares = unit_sums(embeddings, labels, 5)
+    monkeypatch.setattr("textmetric.measures.rows._ROWS_AT_ONCE", 7)
+    np.testing.assert_allclose(cohesion(embeddings, labels, 5), whole, rtol=1e-12)
+    blocks, block_squares = unit_sums(embeddings, labels, 5)
+    np.testing.assert_allclose(blocks, sums, rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(block_squares, squares, rtol=1e-12)
+    assert not blocks[4].any()  # a class without rows
+    embeddings[30, 1] = np.nan
+    with pytest.raises(UserError, match="row 30 of the embeddings holds NaN"):
+        cohesion(embeddings, labels, 5)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from textmetric.measures.rows import Embeddings, Floats, Labels, checked_labels, class_sums, unit
+from textmetric.measures.rows import Embeddings, Floats, Labels, unit_sums
 
 
 def cohesion(embeddings: Embeddings, labels: Labels, classes: int) -> Floats:
@@ -34,10 +34,7 @@ def cohesion(embeddings: Embeddings, labels: Labels, classes: int) -> Floats:
     ...          np.array([0, 0, 1, 1]), 3).round(3)
     array([1.   , 0.707,   nan])
     """
-    rows = unit(embeddings)
-    labels = checked_labels(labels, len(rows), classes)
-    sums = class_sums(rows, labels, classes)
-    squares = class_sums((rows * rows).sum(axis=1, keepdims=True), labels, classes)[:, 0]
+    sums, squares = unit_sums(embeddings, labels, classes)
     counts = np.bincount(labels, minlength=classes).astype(np.float64)
     pairs = counts * (counts - 1)
     total = (sums * sums).sum(axis=1) - squares

@@ -15,7 +15,10 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 Ids: TypeAlias = npt.NDArray[np.int64]
 
 
-def unit(embeddings: Embeddings) -> Floats:
+_ROWS_AT_ONCE = 1 << 14  # some megabytes in double precision, which a cache holds
+
+
+def unit(embeddings: Embeddings, *, first: int = 0) -> Floats:
     """Every row divided by its Euclidean norm; zero rows stay zero.
 
     A text without a known token has the zero vector as its embedding. Left as it is, its cosine
@@ -23,6 +26,7 @@ def unit(embeddings: Embeddings) -> Floats:
 
     Args:
         embeddings: (n, d), any float type.
+        first: the number of the first row in a message, where these are a block of others.
 
     Returns:
         (n, d) float64.
@@ -45,8 +49,8 @@ def unit(embeddings: Embeddings) -> Floats:
     broken = np.flatnonzero(~np.isfinite(largest[:, 0]))
     if len(broken):
         raise UserError(
-            f"row {broken[0]} of the embeddings holds NaN or infinity, expected finite numbers: "
-            "train with a lower learning rate"
+            f"row {first + broken[0]} of the embeddings holds NaN or infinity, expected finite "
+            "numbers: train with a lower learning rate"
         )
     scaled = rows / np.where(largest > 0, largest, 1.0)
     norms = np.sqrt((scaled * scaled).sum(axis=1, keepdims=True))
@@ -124,3 +128,30 @@ def class_sums(rows: Floats, labels: Labels, classes: int) -> Floats:
     if present.any():
         sums[present] = np.add.reduceat(rows[order], starts[present], axis=0)
     return sums
+
+
+def unit_sums(embeddings: Embeddings, labels: Labels, classes: int) -> tuple[Floats, Floats]:
+    """Of each class the sum of its unit rows (C, d), and of their squared lengths (C,).
+
+    A block of rows at a time: in double precision all of them would leave the cache, and a row
+    would cost the more, the more there are.
+
+    Args:
+        embeddings: (n, d), any float type.
+        labels: (n,) class ids from 0.
+        classes: C, the number of classes.
+
+    Raises:
+        UserError: see :func:`unit`; a label that is no class id.
+    """
+    embeddings = np.asarray(embeddings)
+    labels = checked_labels(labels, len(embeddings), classes)
+    sums: Floats | float = 0.0
+    squares: Floats | float = 0.0
+    for start in range(0, max(len(embeddings), 1), _ROWS_AT_ONCE):
+        block = slice(start, start + _ROWS_AT_ONCE)
+        rows = unit(embeddings[block], first=start)
+        sums = sums + class_sums(rows, labels[block], classes)
+        lengths = (rows * rows).sum(axis=1, keepdims=True)
+        squares = squares + class_sums(lengths, labels[block], classes)[:, 0]
+    return np.asarray(sums), np.asarray(squares)

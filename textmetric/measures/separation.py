@@ -12,10 +12,9 @@ from textmetric.measures.rows import (
     Floats,
     Ids,
     Labels,
-    checked_labels,
-    class_sums,
     mean,
     unit,
+    unit_sums,
 )
 
 
@@ -37,10 +36,8 @@ def class_centroids(embeddings: Embeddings, labels: Labels, classes: int) -> Flo
     array([[0.5, 0.5],
            [nan, nan]])
     """
-    rows = unit(embeddings)
-    labels = checked_labels(labels, len(rows), classes)
+    sums, _ = unit_sums(embeddings, labels, classes)
     counts = np.bincount(labels, minlength=classes)[:, None]
-    sums = class_sums(rows, labels, classes)
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
