@@ -259,4 +259,4 @@ def test_it_stands_on_tf_idf_in_a_pipeline() -> None:
 
 @parametrize_with_checks([Mahalanobis(), Mahalanobis(diagonal=True)])
 def test_it_follows_the_contract_of_scikit_learn(estimator: Any, check: Any) -> None:
-    check(estimator)
+    check(estimator)  # one of scikit-learn's own checks: it holds the assertions, and raises
