@@ -35,7 +35,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
                 )
             except UserError as error:
                 raise UserError(f"params.yaml: splits.{name}: {error}") from None
-            split.save(folder / entry.role / name)
+            split.save(folder / entry.role / name, within=folder / entry.role)
             summary = read_json(f"data/raw/{entry.role}/summary.json")
             write_json(folder / entry.role / name / "corpus.json", summary)
         write_entries(folder, params.splits)

@@ -55,6 +55,39 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["model"]
 
 
+@pytest.mark.parametrize("outside", ["../precious", "a/../../precious", ".", "link/x"])
+def test_a_folder_outside_the_one_it_should_lie_in_is_not_replaced(
+    tmp_path: Path, outside: str
+) -> None:
+    (tmp_path / "precious" / "x").mkdir(parents=True)
+    (tmp_path / "precious" / "file").touch()
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    (inside / "link").symlink_to(tmp_path / "precious")
+    for path in (inside / outside, tmp_path / "precious"):
+        with (
+            pytest.raises(UserError, match="lies outside"),
+            replacing_folder(path, within=inside) as _,
+        ):
+            pass
+    assert sorted(os.listdir(tmp_path / "precious")) == ["file", "x"]
+    with replacing_folder(inside / "own", within=inside) as temporary:
+        (temporary / "fresh").touch()
+    assert os.listdir(inside / "own") == ["fresh"]
+
+
+@pytest.mark.parametrize("above", [".", "..", "../..", "/"])
+def test_a_folder_that_holds_the_working_directory_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, above: str
+) -> None:
+    here = tmp_path / "project" / "deep"
+    here.mkdir(parents=True)
+    monkeypatch.chdir(here)
+    with pytest.raises(UserError, match="holds the working directory"), replacing_folder(above):
+        pass
+    assert here.is_dir()
+
+
 @pytest.mark.parametrize(
     ("number", "said"), [(errno.ENOSPC, "no space left"), (errno.EACCES, "no permission")]
 )

@@ -79,6 +79,43 @@ def test_a_mistake_is_one_sentence_that_names_the_key(
     assert "\n" not in str(told.value)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../../..",
+        "..",
+        ".",
+        "/tmp/x",
+        "a/b",
+        "a\\b",
+        "",
+        " a",
+        "-a",
+        "a\n",
+        "é",
+        "a" * 101,
+        "splits.json",
+        ".hidden",
+        "~",
+        "C:",
+    ],
+)
+def test_a_split_is_named_by_one_plain_part_of_a_path(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(changed({"target": {"role": "target"}}, "splits")))
+    assert list(read(path).splits) == ["target"]
+    path.write_text(yaml.safe_dump(changed({name: {"role": "target"}}, "splits")))
+    with pytest.raises(UserError, match="a name becomes a folder: use at most 100") as told:
+        read(path)
+    assert repr(name) in str(told.value)
+
+
+def test_plain_names_of_splits_are_accepted() -> None:
+    names = ["a", "7", "A.b-c_d", "a" * 100]
+    raw = changed({name: {"role": "target"} for name in names}, "splits")
+    assert list(validated(Params, raw).splits) == names
+
+
 def test_a_missing_section_is_named() -> None:
     raw = changed(1, "corpora")
     del raw["corpora"]

@@ -322,3 +322,9 @@ def test_missing_or_damaged_entries_are_told(tmp_path: Path) -> None:
     (tmp_path / "target" / "splits.json").write_text('{"all": {"role": "goal"}}')
     with pytest.raises(UserError, match="goal"):
         read_entries(tmp_path, ["target"])
+
+
+def test_an_entry_whose_name_is_a_path_is_refused(tmp_path: Path) -> None:
+    write_entries(tmp_path, {"../../precious": Split(role="target"), "b": Split(role="source")})
+    with pytest.raises(UserError, match=r"'\.\./\.\./precious', but a name becomes a folder"):
+        read_entries(tmp_path)

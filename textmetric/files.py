@@ -46,13 +46,21 @@ def replacing_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 @contextmanager
-def replacing_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+def replacing_folder(
+    path: str | os.PathLike[str], *, within: str | os.PathLike[str] | None = None
+) -> Iterator[Path]:
     """Like :func:`replacing_file`, for a whole folder: what stood at ``path`` is replaced.
 
+    Args:
+        path: the folder to replace.
+        within: a folder that ``path`` must lie in, links resolved; None for no limit.
+
     Raises:
-        UserError: the disk is full, or the folder cannot be written.
+        UserError: ``path`` lies outside ``within`` or holds the working directory, the disk is
+            full, or the folder cannot be written.
     """
     target = Path(path)
+    _refuse_outside(target, within)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=".writing-"))
@@ -66,6 +74,16 @@ def replacing_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
         raise write_error(target, error) from error
+
+
+def _refuse_outside(target: Path, within: str | os.PathLike[str] | None) -> None:
+    resolved, here = target.resolve(), Path.cwd()
+    if resolved == here or resolved in here.parents:
+        raise UserError(
+            f"{target} holds the working directory, so it cannot be replaced: choose another folder"
+        )
+    if within is not None and Path(within).resolve() not in resolved.parents:
+        raise UserError(f"{target} lies outside {within}, so it is not replaced: check its name")
 
 
 def write_error(path: str | os.PathLike[str], error: OSError) -> OSError | UserError:

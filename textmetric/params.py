@@ -8,6 +8,8 @@ the objective itself, see :func:`textmetric.losses.build`.
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -34,6 +36,25 @@ def known_role(name: str) -> Role:
         if role == name:
             return role
     raise unknown_name("role", name, ROLES)
+
+
+def checked_split_names(splits: Mapping[str, Any]) -> None:
+    """Check that every split's name can be the name of its folder.
+
+    Raises:
+        UserError: a name is not one plain part of a path.
+    """
+    for name in splits:
+        if not _PLAIN_NAME.fullmatch(name) or name in _TAKEN_NAMES:
+            raise UserError(
+                f"splits has the name {name!r}, but a name becomes a folder: use at most 100 "
+                "letters, digits, dots, hyphens and underscores, the first a letter or a digit, "
+                "and not splits.json"
+            )
+
+
+_PLAIN_NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_TAKEN_NAMES = {"splits.json"}
 
 
 class Corpora(Section):
@@ -151,6 +172,7 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _arms_fit_samplers(self) -> Params:
+        checked_split_names(self.splits)
         known = [f"{family}_{sampler}" for family in FAMILIES for sampler in self.samplers]
         for arm in self.arms:
             if arm not in known:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from textmetric.errors import UserError
 from textmetric.files import read_json, write_json
-from textmetric.params import ROLES, Role, Split
+from textmetric.params import ROLES, Role, Split, checked_split_names
 from textmetric.schema import validated
 from textmetric.text.dataset import (
     PARTS,
@@ -56,13 +56,15 @@ def read_entries(
         roles: of these roles only.
 
     Raises:
-        UserError: a file is missing or damaged.
+        UserError: a file is missing or damaged, or holds a name that is no plain folder name.
     """
-    return {
+    entries = {
         name: validated(Split, entry)
         for role in roles
         for name, entry in read_json(Path(folder, role, "splits.json")).items()
     }
+    checked_split_names(entries)
+    return entries
 
 
 def cells(splits: Mapping[str, Split]) -> dict[str, str]:

@@ -122,14 +122,19 @@ class TokenizedCorpus:
             part: int(np.count_nonzero(getattr(self, part).tokens.lengths == 0)) for part in PARTS
         }
 
-    def save(self, folder: str | os.PathLike[str]) -> None:
+    def save(
+        self, folder: str | os.PathLike[str], *, within: str | os.PathLike[str] | None = None
+    ) -> None:
         """Write the corpus as a folder of its own; what stood there is replaced.
+
+        ``within`` is a folder that ``folder`` must lie in, see
+        :func:`textmetric.files.replacing_folder`.
 
         ``vocabulary.txt``; ``labels.json`` (``names``, ``train_rows`` by label, ``scarce``,
         ``unseen``, ``empty_rows`` by part); ``ids``, ``offsets`` and ``labels`` of each part as
         ``.npy``.
         """
-        with replacing_folder(folder) as temporary:
+        with replacing_folder(folder, within=within) as temporary:
             self.vocabulary.save(temporary / "vocabulary.txt")
             for part in PARTS:
                 getattr(self, part).save(temporary / part)
