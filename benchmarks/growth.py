@@ -132,7 +132,7 @@ def steps(folder: Path, tokens: int | None) -> Result:
     from textmetric.params import Model, Train
     from textmetric.splits import make_split
     from textmetric.text import tokenize_file
-    from textmetric.training import train
+    from textmetric.training.loop import train
 
     seconds: dict[str, float] = {}
     peaks: dict[str, float] = {}

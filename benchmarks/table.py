@@ -22,9 +22,9 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from benchmarks.rounds import duration, mebibytes
 from textmetric.errors import UserError
-from textmetric.figures import new_figure
 from textmetric.files import read_json, replacing_file
-from textmetric.looks import PALETTE, SCARCE
+from textmetric.report.figures import new_figure
+from textmetric.report.looks import PALETTE, SCARCE
 
 MARK = "figures"
 """What stands between <!-- figures --> and <!-- end of figures --> in a page is written here."""

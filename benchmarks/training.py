@@ -30,14 +30,14 @@ from torchtext.vocab import Vocab
 
 from benchmarks.corpora import texts
 from benchmarks.rounds import Case, Options
-from textmetric.arm import train_arms
-from textmetric.batching import BatchSampler
-from textmetric.encoder import Encoder
+from textmetric.encoders.bag import Encoder
 from textmetric.losses import ClassificationObjective, Family, build
 from textmetric.model import TrainedModel
 from textmetric.params import Model, Train
+from textmetric.pipeline.train import train_arms
+from textmetric.sampling.batches import BatchSampler
 from textmetric.text import LabelledTokens, TokenizedCorpus, tokenize_corpus, tokenize_train
-from textmetric.training import Epoch, fit
+from textmetric.training.loop import Epoch, fit
 
 ROWS = 120_000  # of a table of texts: as many as AG_NEWS has
 DOCSTRINGS, QUICK_ROWS = 20_000, 600
@@ -50,10 +50,10 @@ CELLS: tuple[tuple[Family, str, str], ...] = (
 )
 Accuracy = Callable[[], float]
 PREPARE = """
-from textmetric.encoder import Encoder
+from textmetric.encoders.bag import Encoder
 from textmetric.losses import build
 from textmetric.params import Train
-from textmetric.training import prepare
+from textmetric.training.loop import prepare
 
 for family, name, _ in {cells}:
     prepare(Encoder(2, 32), build(family, {{"name": name}}, dim=32, classes=2), Train())

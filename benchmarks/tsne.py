@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.measures import test_set
 from benchmarks.rounds import Case, Options
 from textmetric.measures import unit
-from textmetric.projection import tsne
+from textmetric.tsne.projection import tsne
 
 PERPLEXITY = 30
 WORST = 1.03  # KL divergence of our map by that of the other
@@ -61,7 +61,7 @@ def by_opentsne(embeddings: np.ndarray) -> np.ndarray:
 def as_good(embeddings: np.ndarray, ours: np.ndarray, theirs: np.ndarray) -> str:
     import faiss
 
-    from textmetric.exact_tsne import joint_probabilities, kl_divergence
+    from textmetric.tsne.exact import joint_probabilities, kl_divergence
 
     index = faiss.IndexFlatL2(embeddings.shape[1])
     index.add(embeddings)

@@ -23,7 +23,7 @@ from textmetric.corpora import BUILT_IN
 from textmetric.files import replacing_folder, write_json
 from textmetric.losses import BLOCKS, Family, carried_over, describe, ignored, module_of
 from textmetric.params import Params
-from textmetric.provenance import code_of
+from textmetric.pipeline.fingerprint import code_of
 
 ROOT = Path(__file__).parents[1]
 STAGES = [

@@ -11,8 +11,8 @@ from __future__ import annotations
 import argparse
 
 from stages import command
-from textmetric.arm import embed_models
 from textmetric.params import Params
+from textmetric.pipeline.train import embed_models
 from textmetric.splits import cells, read_entries
 
 

@@ -13,8 +13,8 @@ import argparse
 
 from stages import command
 from textmetric.files import replacing_folder, write_json
-from textmetric.measures.arm import measure_arms
 from textmetric.params import Params
+from textmetric.pipeline.measure import measure_arms
 from textmetric.splits import cells, read_entries
 
 

@@ -12,7 +12,7 @@ import argparse
 
 from stages import command
 from textmetric.params import Params
-from textmetric.transfer import finetune_seeds
+from textmetric.training.finetuning import finetune_seeds
 
 
 def main(arguments: argparse.Namespace, params: Params) -> None:

@@ -14,9 +14,8 @@ import argparse
 import pandas as pd
 
 from stages import command
-from textmetric.arrays import read_arrays
 from textmetric.errors import UserError
-from textmetric.files import read_json
+from textmetric.files import read_arrays, read_json
 from textmetric.params import Params
 from textmetric.report.content import build_document
 from textmetric.report.page import SplitMap, write_page

@@ -12,8 +12,8 @@ from __future__ import annotations
 import argparse
 
 from stages import command
-from textmetric.arm import train_arms
 from textmetric.params import Params, known_role
+from textmetric.pipeline.train import train_arms
 from textmetric.splits import read_entries
 
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 import argparse
 
 from stages import command
-from textmetric.maps import map_splits
 from textmetric.params import Params
+from textmetric.pipeline.project import map_splits
 from textmetric.splits import cells, read_entries
 
 

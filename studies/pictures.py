@@ -1,4 +1,4 @@
-"""The pictures of the studies, in the style of :mod:`textmetric.figures`."""
+"""The pictures of the studies, in the style of :mod:`textmetric.report.figures`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
-from textmetric.figures import new_figure
-from textmetric.looks import PALETTE
+from textmetric.report.figures import new_figure
+from textmetric.report.looks import PALETTE
 
 FAMILY_COLOURS = {"classification": PALETTE[0], "metric": PALETTE[1]}
 _FORMS = "oDs^vPX"

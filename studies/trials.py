@@ -19,16 +19,16 @@ import numpy.typing as npt
 import torch
 
 from textmetric import parallel
-from textmetric.batching import Deck, steps_per_epoch
-from textmetric.encoder import Encoder, choose_device
+from textmetric.encoders.bag import Encoder, choose_device
 from textmetric.errors import UserError
 from textmetric.files import read_json, write_json
 from textmetric.losses import Family, Objective, build, describe, module_of
 from textmetric.measures import evaluate, hamming_retrieval, knn_predict, retrieval
 from textmetric.params import Model, Train
-from textmetric.provenance import code_of
+from textmetric.pipeline.fingerprint import code_of
+from textmetric.sampling.batches import Deck, steps_per_epoch
 from textmetric.text import LabelledTokens, TokenizedCorpus
-from textmetric.training import Epoch, fit, one_thread, prepare
+from textmetric.training.loop import Epoch, fit, one_thread, prepare
 
 ROOT = Path(__file__).parents[1]
 # It only says where an objective is found. What it leads to, the module and the parameters, is

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from textmetric.arrays import read_arrays, write_arrays
 from textmetric.errors import UserError
+from textmetric.files import read_arrays, write_arrays
 
 
 def test_arrays_come_back_as_they_were_and_the_same_arrays_give_the_same_bytes(

@@ -12,10 +12,9 @@ import pandas as pd
 import pytest
 
 from tests.tiny import corpus, trained
-from textmetric.arrays import write_arrays
 from textmetric.errors import UserError
-from textmetric.figures import tsne_panels
-from textmetric.files import replacing_folder, write_json
+from textmetric.files import replacing_folder, write_arrays, write_json
+from textmetric.report.figures import tsne_panels
 
 NUMBERS = np.random.default_rng(0).random((60_000, 2))
 

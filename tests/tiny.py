@@ -8,7 +8,7 @@ import torch
 from textmetric.model import TrainedModel
 from textmetric.params import Model, Train
 from textmetric.text import LabelledTokens, TokenizedCorpus, tokenize_train
-from textmetric.training import train
+from textmetric.training.loop import train
 
 CPU = torch.device("cpu")
 WORDS = {

@@ -12,14 +12,14 @@ from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.exceptions import NotFittedError
 from tqdm.auto import tqdm
 
-from textmetric.encoder import Layer, choose_device
+from textmetric.encoders.bag import Layer, choose_device
 from textmetric.errors import UserError
 from textmetric.losses import Family, family_of, ignored, parameters
 from textmetric.model import TrainedModel
 from textmetric.params import Model, Train
 from textmetric.schema import validated
 from textmetric.text import LabelledTokens, TokenizedCorpus, Vocabulary, tokenize_train
-from textmetric.training import train
+from textmetric.training.loop import train
 
 
 class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""Writing files so that no reader ever sees half of one."""
+"""Reading and writing files; no reader ever sees half of one."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ import math
 import os
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from textmetric.errors import UserError
 
@@ -132,6 +136,27 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         raise UserError(f"{path} is missing: run the stage that writes it (dvc repro)") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise UserError(f"{path} cannot be read as JSON ({error}): write it again") from None
+
+
+def write_arrays(path: str | os.PathLike[str], **arrays: npt.NDArray[Any]) -> None:
+    """Write named arrays, uncompressed; same arrays, same bytes."""
+    with replacing_file(path) as temporary, temporary.open("wb") as stream:
+        np.savez(stream, allow_pickle=False, **arrays)
+
+
+def read_arrays(path: str | os.PathLike[str]) -> dict[str, npt.NDArray[Any]]:
+    """Read what :func:`write_arrays` wrote.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: run the stage that writes it (dvc repro)") from None
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} is damaged ({error}): write it again (dvc repro)") from None
 
 
 def _finite(value: Any) -> Any:

@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from textmetric.encoder import Encoder
+from textmetric.encoders.bag import Encoder
 from textmetric.errors import UserError
 from textmetric.files import read_json, replacing_folder, write_json
 from textmetric.losses import ClassificationObjective, Family, build

@@ -1,4 +1,4 @@
-"""Independent jobs in processes, with one progress bar over all of their ticks."""
+"""Use of the processor: compiled loops, and independent jobs in processes with one progress bar."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.queues import SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
@@ -21,8 +21,33 @@ from textmetric.errors import UserError
 
 _Job = TypeVar("_Job")
 _Result = TypeVar("_Result")
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _ticks: SimpleQueue[bool] | None = None
+
+
+def compiled(function: _Function) -> _Function:
+    """``function`` compiled by numba when it is first called, and cached on disk.
+
+    Partial sums of a reduction may be kept and products fused with sums. The interpreter's lock is
+    given up while it runs, so threads may call it side by side.
+
+    The cache stands beside the source or, where that folder cannot be written, in the user's
+    own cache folder; where neither can be, every process compiles for itself. A cached function
+    is not compiled again when a compiled function of *another file* that it calls has changed,
+    so compiled functions call those of their own file only.
+    """
+    import numba  # half a second: only who compiles waits for it
+
+    options: dict[str, Any] = {
+        "fastmath": {"reassoc", "contract"},
+        "error_model": "numpy",
+        "nogil": True,
+    }
+    try:
+        return cast(_Function, numba.njit(cache=True, **options)(function))
+    except RuntimeError:  # numba's word for: no folder for the cache
+        return cast(_Function, numba.njit(**options)(function))
 
 
 def cores() -> int:

@@ -10,10 +10,10 @@ import torch
 from tests.losses import checks
 from tests.losses.checks import assert_close, mean, objective, uneven_batch
 from tests.tiny import corpus, trained
-from textmetric.encoder import Encoder
+from textmetric.encoders.bag import Encoder
 from textmetric.losses.dvml import FIRST, SECOND, Phase
 from textmetric.params import Train
-from textmetric.training import fit
+from textmetric.training.loop import fit
 
 BASES = pytest.mark.parametrize("base", ["triplet", "n_pair"])
 PHASES = pytest.mark.parametrize("phase", [FIRST, SECOND], ids=["first", "second"])

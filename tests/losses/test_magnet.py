@@ -10,11 +10,11 @@ import torch
 from tests.losses import checks
 from tests.losses.checks import assert_close, mean, objective, uneven_batch
 from tests.tiny import corpus, trained
-from textmetric.batching import steps_per_epoch
-from textmetric.encoder import Encoder
+from textmetric.encoders.bag import Encoder
 from textmetric.losses.magnet import ClusterIndex, k_means
 from textmetric.params import Train
-from textmetric.training import fit
+from textmetric.sampling.batches import steps_per_epoch
+from textmetric.training.loop import fit
 
 
 def twin(

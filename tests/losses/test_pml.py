@@ -13,11 +13,11 @@ import torch
 from tests.losses import checks
 from tests.tiny import corpus
 from textmetric import TextEmbedder
-from textmetric.encoder import Encoder
+from textmetric.encoders.bag import Encoder
 from textmetric.errors import UserError
 from textmetric.losses import build, describe, family_of, module_of, pml
 from textmetric.params import Train
-from textmetric.training import fit
+from textmetric.training.loop import fit
 
 NEEDED: dict[str, dict[str, Any]] = {
     "RankedListLoss": {"margin": 0.5, "Tn": 10},

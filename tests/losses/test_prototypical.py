@@ -9,7 +9,7 @@ import torch
 
 from tests.losses import checks
 from tests.losses.checks import assert_close, mean, objective, uneven_batch
-from textmetric.batching import steps_per_epoch
+from textmetric.sampling.batches import steps_per_epoch
 
 
 def twin(

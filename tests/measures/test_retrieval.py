@@ -14,7 +14,8 @@ from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 from sklearn.metrics.pairwise import cosine_similarity
 
 from textmetric.errors import UserError
-from textmetric.measures import Retrieval, neighbours, retrieval
+from textmetric.measures import Retrieval, retrieval
+from textmetric.measures.neighbours import search
 
 
 def slow_retrieval(embeddings: np.ndarray, labels: np.ndarray, ks: list[int]) -> Retrieval:
@@ -123,7 +124,7 @@ def test_names_of_the_classes_do_not_matter() -> None:
 def test_blocks_of_one_query_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     embeddings, labels = clusters(3, 120, 6)
     whole = retrieval(embeddings, labels)
-    monkeypatch.setattr(neighbours, "_BLOCK_BYTES", 1)
+    monkeypatch.setattr(search, "_BLOCK_BYTES", 1)
     assert_same(retrieval(embeddings, labels), whole)
 
 
@@ -177,7 +178,7 @@ def test_ks_must_be_whole_numbers_from_one(ks: list[int]) -> None:
 
 def test_memory_is_bounded_by_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
     embeddings, labels = clusters(0, 3000, 10)
-    monkeypatch.setattr(neighbours, "_BLOCK_BYTES", 2**20)
+    monkeypatch.setattr(search, "_BLOCK_BYTES", 2**20)
     tracemalloc.start()
     retrieval(embeddings, labels)
     peak = tracemalloc.get_traced_memory()[1]

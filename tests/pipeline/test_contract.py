@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from stages.code import STAGES
-from textmetric.provenance import code_of
+from textmetric.pipeline.fingerprint import code_of
 
 ROOT = Path(__file__).parents[2]
 

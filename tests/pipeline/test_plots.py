@@ -22,9 +22,9 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.browser import chromium
 from textmetric.errors import UserError
-from textmetric.figures import tsne_panels
 from textmetric.report.curves import write_curve_tables
 from textmetric.report.dvc_page import install_page
+from textmetric.report.figures import tsne_panels
 
 ROOT = Path(__file__).parents[2]
 SPLITS = ["target", "a-split-of-my-own"]

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from textmetric.arrays import write_arrays
-from textmetric.files import write_json
+from textmetric.files import write_arrays, write_json
 from textmetric.measures import summarise
 from textmetric.params import Split, Train
 from textmetric.report.study import Study, read_study

@@ -14,9 +14,9 @@ from studies import trials
 from studies.corpora import store
 from studies.trials import FewClasses, Result, Trial, run_trials
 from tests.tiny import corpus
-from textmetric.batching import BatchSampler
 from textmetric.errors import UserError
 from textmetric.params import Model, Train
+from textmetric.sampling.batches import BatchSampler
 
 COSTS = {"seconds", "peak_mib"}
 TRIPLET = {"name": "triplet"}

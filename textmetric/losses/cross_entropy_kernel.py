@@ -7,7 +7,8 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from textmetric.kernels import Floats, compiled
+from textmetric.losses.objective import Floats
+from textmetric.parallel import compiled
 
 
 @compiled

@@ -10,10 +10,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from textmetric.batching import ROWS_PER_CLASS, Deck, steps_per_epoch
 from textmetric.losses.distances import mean_distances
 from textmetric.losses.mining import pair_masks
 from textmetric.losses.objective import Objective, Parameters
+from textmetric.sampling.batches import ROWS_PER_CLASS, Deck, steps_per_epoch
 
 ROUNDS = 20  # of k-means, at most
 SMALLEST_VARIANCE = 1e-24  # of rows that are one point but for rounding

@@ -11,10 +11,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from textmetric.batching import BatchSampler
 from textmetric.losses.distances import mean_distances, unit
 from textmetric.losses.mining import pair_masks
 from textmetric.losses.objective import Objective, Parameters
+from textmetric.sampling.batches import BatchSampler
 
 
 class PrototypicalParameters(Parameters):

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from textmetric.kernels import Floats, compiled
+from textmetric.losses.objective import Floats
+from textmetric.parallel import compiled
 
 EUCLIDEAN, SQUARED_EUCLIDEAN, COSINE = range(3)
 ALL, RANDOM, EASY, SEMI_HARD, HARD = range(5)

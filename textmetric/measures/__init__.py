@@ -11,7 +11,7 @@ from textmetric.measures.codes import binary_codes, hamming_retrieval
 from textmetric.measures.cohesion import cohesion
 from textmetric.measures.evaluate import Evaluation, evaluate
 from textmetric.measures.intervals import mean_interval, summarise
-from textmetric.measures.neighbours import centroid_predict, knn_predict, nearest_neighbours
+from textmetric.measures.neighbours.search import centroid_predict, knn_predict, nearest_neighbours
 from textmetric.measures.paired import Outcome, Paired, holm, outcomes, paired_difference
 from textmetric.measures.retrieval import Retrieval, retrieval
 from textmetric.measures.rows import unit

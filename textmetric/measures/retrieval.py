@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from textmetric.errors import UserError
-from textmetric.measures.keys import on_grid
-from textmetric.measures.neighbours import ranked_blocks
+from textmetric.measures.neighbours.keys import on_grid
+from textmetric.measures.neighbours.search import ranked_blocks
 from textmetric.measures.rows import Embeddings, Floats, Labels, checked_labels, mean
 
 
@@ -42,7 +42,7 @@ def retrieval(
     """Recall@k, R-precision and MAP@R of every row among all the others.
 
     Every row is a query once; all other rows are ordered by falling cosine, equal cosines by
-    rising row id (``textmetric.measures.keys`` says what equal means). The query is left
+    rising row id (``textmetric.measures.neighbours.keys`` says what equal means). The query is left
     out by its id, so a duplicate of it stays in. With rel(i) = 1 where the i-th row has the
     class of the query, P(i) the share of such rows among the first i, and R the number of other
     rows of the class:

@@ -8,8 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from textmetric.arrays import read_arrays
-from textmetric.figures import (
+from textmetric.files import read_arrays, replacing_folder
+from textmetric.report.content import build_document
+from textmetric.report.figures import (
     draw,
     finetune_curves,
     label_dots,
@@ -19,8 +20,6 @@ from textmetric.figures import (
     rows_histogram,
     tsne_panels,
 )
-from textmetric.files import replacing_folder
-from textmetric.report.content import build_document
 from textmetric.report.findings import RARE_PICTURES, rare_split
 from textmetric.report.markdown import write_markdown
 from textmetric.report.names import HEADLINES, side_by_side

@@ -46,10 +46,10 @@ class Study:
         corpora: role → summary of its corpus.
         objectives: ``classification`` and ``metric`` → name and parameters.
         records: split → arm → what stage evaluate found, see
-            :func:`textmetric.measures.arm.measure_arms`.
+            :func:`textmetric.pipeline.measure.measure_arms`.
         curves: split → arm → a row a seed and epoch.
         transfers: initialisation → what stage finetune found, see
-            :func:`textmetric.transfer.finetune_seeds`.
+            :func:`textmetric.training.finetuning.finetune_seeds`.
     """
 
     splits: Mapping[str, Split]

@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from textmetric.kernels import compiled
+from textmetric.parallel import compiled
 from textmetric.text.tokenizer import BETWEEN, spaced
 
 Bytes = npt.NDArray[np.uint8]

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from textmetric.looks import class_looks
+from textmetric.report.looks import class_looks
 
 _SHAPES = {"o": "circle", "s": "square", "D": "diamond", "^": "triangle"}
 """The markers of the PNG → the shapes of the page."""

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics.pairwise import cosine_similarity
+from sklearn.neighbors import KNeighborsClassifier
+
+from textmetric.errors import UserError
+from textmetric.measures import (
+    centroid_predict,
+    class_centroids,
+    knn_predict,
+    nearest_neighbours,
+    unit,
+)
+from textmetric.measures.neighbours import search
+
+
+def slow_neighbours(reference: np.ndarray, queries: np.ndarray, k: int) -> list[list[int]]:
+    # Of the rows below: cosines are equal, or differ by far more than nine digits.
+    cosines = cosine_similarity(queries, reference).round(9)
+    return [sorted(range(len(reference)), key=lambda i: (-row[i], i))[:k] for row in cosines]
+
+
+def signs(seed: int, rows: int, width: int = 4) -> np.ndarray:
+    """Corners of a cube at several lengths, and zero vectors: ties everywhere."""
+    random = np.random.default_rng(seed)
+    corners = random.choice([-1.0, 1.0], size=(rows, width))
+    return (corners * random.choice([0, 1, 2, 5], size=(rows, 1))).astype(np.float32)
+
+
+@given(st.integers(0, 10_000), st.integers(1, 40), st.integers(1, 10), st.data())
+def test_neighbours_are_those_of_a_sort_with_ties_by_id(
+    seed: int, rows: int, asked: int, data: st.DataObject
+) -> None:
+    reference, queries = signs(seed, rows), signs(seed + 1, asked)
+    k = data.draw(st.integers(1, rows))
+    assert nearest_neighbours(reference, queries, k).tolist() == slow_neighbours(
+        reference, queries, k
+    )
+
+
+def test_faiss_finds_the_same_as_the_sort() -> None:
+    random = np.random.default_rng(0)
+    reference, queries = random.normal(size=(1500, 16)), random.normal(size=(40, 16))
+    expected = np.argsort(-cosine_similarity(queries, reference), axis=1)[:, :10]
+    np.testing.assert_array_equal(nearest_neighbours(reference, queries, 10), expected)
+    np.testing.assert_array_equal(nearest_neighbours(reference, queries, 200)[:, :10], expected)
+
+
+def test_ties_by_the_hundred_come_in_order_of_id_whatever_faiss_proposes() -> None:
+    reference, queries = signs(3, 3000), signs(4, 60)
+    assert nearest_neighbours(reference, queries, 10).tolist() == slow_neighbours(
+        reference, queries, 10
+    )
+
+
+def test_a_collapsed_model_is_still_ordered_exactly() -> None:
+    # All cosines are within 1e-6 of 1: float32 and so faiss alone cannot order them. The twin
+    # computes in whole numbers, which have no rounding at all.
+    random = np.random.default_rng(0)
+    base = random.normal(size=64)
+    reference = base + 1e-7 * random.normal(size=(1500, 64))
+    queries = base + 1e-7 * random.normal(size=(30, 64))
+    rows, asked = (np.rint(unit(some) * 2**26).astype(np.int64) for some in (reference, queries))
+    similarities = np.rint((asked @ rows.T) / 2**11)  # 11 bits number 1500 rows
+    expected = np.array([np.lexsort((np.arange(1500), -row)) for row in similarities])
+    for k in (1, 10, 100):
+        np.testing.assert_array_equal(
+            nearest_neighbours(reference, queries, k), expected[:, :k], err_msg=f"k = {k}"
+        )
+
+
+def test_blocks_of_any_size_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    reference, queries = signs(5, 1200), signs(6, 50)
+    few, many = (
+        nearest_neighbours(reference, queries, 5),
+        nearest_neighbours(reference, queries, 60),
+    )
+    monkeypatch.setattr(search, "_BLOCK_BYTES", 1)
+    np.testing.assert_array_equal(nearest_neighbours(reference, queries, 5), few)
+    np.testing.assert_array_equal(nearest_neighbours(reference, queries, 60), many)
+
+
+def test_a_zero_vector_has_the_first_rows_as_neighbours() -> None:
+    for rows in (20, 2000):
+        reference = np.random.default_rng(0).normal(size=(rows, 4))
+        assert nearest_neighbours(reference, np.zeros((1, 4)), 3).tolist() == [[0, 1, 2]]
+
+
+def test_all_rows_equal() -> None:
+    for rows in (20, 2000):
+        reference = np.full((rows, 4), 0.1, dtype=np.float32)
+        assert nearest_neighbours(reference, reference[:2], 3).tolist() == [[0, 1, 2]] * 2
+
+
+def test_no_queries_find_nothing() -> None:
+    assert nearest_neighbours(np.eye(3), np.zeros((0, 3)), 2).shape == (0, 2)
+    assert nearest_neighbours(np.ones((2000, 3)), np.zeros((0, 3)), 2).shape == (0, 2)
+    assert knn_predict(np.eye(3), np.arange(3), np.zeros((0, 3))).tolist() == []
+
+
+@pytest.mark.parametrize("k", [0, 4])
+def test_k_out_of_range_is_an_error(k: int) -> None:
+    with pytest.raises(UserError, match=f"k is {k}, expected 1 to 3"):
+        nearest_neighbours(np.eye(3), np.eye(3), k)
+
+
+def test_widths_that_differ_are_an_error() -> None:
+    with pytest.raises(UserError, match="queries have width 2, expected 3"):
+        nearest_neighbours(np.eye(3), np.eye(2), 1)
+
+
+def slow_vote(labels: list[int]) -> int:
+    votes = Counter(labels)
+    return next(label for label in labels if votes[label] == max(votes.values()))
+
+
+@given(st.integers(0, 10_000), st.integers(1, 30), st.integers(1, 12))
+def test_the_majority_wins_and_among_equals_the_nearest(seed: int, rows: int, k: int) -> None:
+    reference, queries = signs(seed, rows), signs(seed + 1, 8)
+    labels = np.random.default_rng(seed).integers(0, 4, rows).astype(np.int32)
+    ids = slow_neighbours(reference, queries, min(k, rows))
+    expected = [slow_vote([int(labels[i]) for i in row]) for row in ids]
+    found = knn_predict(reference, labels, queries, k)
+    assert found.tolist() == expected
+    assert found.dtype == np.int32
+
+
+def test_knn_is_that_of_scikit_learn() -> None:
+    random = np.random.default_rng(1)
+    labels = random.integers(0, 3, 1500)
+    reference = random.normal(size=(1500, 8)) + random.normal(size=(3, 8))[labels]
+    queries = random.normal(size=(200, 8))
+    oracle = KNeighborsClassifier(1, metric="cosine").fit(reference, labels)
+    np.testing.assert_array_equal(
+        knn_predict(reference, labels, queries, 1), oracle.predict(queries)
+    )
+
+
+def test_knn_without_train_rows_is_an_error() -> None:
+    with pytest.raises(UserError, match="reference has no rows"):
+        knn_predict(np.zeros((0, 2)), np.zeros(0, dtype=np.int32), np.eye(2))
+
+
+def test_the_nearest_centroid_is_chosen_and_never_an_absent_class() -> None:
+    random = np.random.default_rng(2)
+    labels = random.choice([0, 2, 3], size=80)
+    reference = random.normal(size=(80, 4)) + 2 * random.normal(size=(4, 4))[labels]
+    queries = np.vstack([random.normal(size=(50, 4)), np.zeros((1, 4))])
+    centroids = class_centroids(reference, labels, 4)
+    expected = []
+    for query in unit(queries):
+        best, best_class = -2.0, -1
+        for class_id in (0, 2, 3):
+            cosine = query @ centroids[class_id] / np.linalg.norm(centroids[class_id])
+            if cosine > best:
+                best, best_class = cosine, class_id
+        expected.append(best_class)
+    found = centroid_predict(centroids, queries)
+    assert found.tolist() == expected
+    assert found.dtype == np.int32
+
+
+def test_no_centroid_at_all_is_an_error() -> None:
+    with pytest.raises(UserError, match="every class centroid is NaN"):
+        centroid_predict(np.full((2, 3), np.nan), np.eye(3))

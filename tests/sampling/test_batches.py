@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from textmetric.errors import UserError
+from textmetric.sampling.batches import SAMPLERS, BatchSampler, steps_per_epoch
+
+
+def even(classes: int, rows: int) -> NDArray[np.int64]:
+    return np.arange(classes * rows) % classes
+
+
+def long_tail(classes: int, smallest: int) -> NDArray[np.int64]:
+    sizes = np.maximum(smallest, 400 // np.arange(1, classes + 1))
+    return np.random.default_rng(0).permutation(np.repeat(np.arange(classes), sizes))
+
+
+def epochs(sampler: BatchSampler, count: int) -> list[NDArray[np.int64]]:
+    return [batch for _ in range(count) for batch in sampler.epoch()]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("rows", [4, 63, 64, 65, 640, 1001])
+def test_an_epoch_has_as_many_steps_for_every_sampler(sampler: str, rows: int) -> None:
+    batches = BatchSampler(sampler, np.arange(rows) % 2, 64, seed=0)
+    expected = -(-rows // 64)
+    assert steps_per_epoch(rows, 64) == batches.steps == expected
+    assert [len(list(batches.epoch())) for _ in range(3)] == [expected] * 3
+
+
+def test_balanced_gives_as_many_steps_as_it_is_told() -> None:
+    batches = BatchSampler("balanced", even(4, 40), 64, seed=0, steps=7)
+    assert batches.steps == len(list(batches.epoch())) == 7
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_batches_depend_on_the_seed_alone(sampler: str) -> None:
+    labels = long_tail(30, 10)
+
+    def drawn(seed: int) -> list[list[int]]:
+        np.random.seed(len(drawn.__name__))  # noqa: NPY002 - the global state must not matter
+        return [b.tolist() for b in epochs(BatchSampler(sampler, labels, 64, seed), 2)]
+
+    assert drawn(5) == drawn(5)
+    assert drawn(5) != drawn(6)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_epochs_differ_and_one_left_early_changes_nothing(sampler: str) -> None:
+    labels = even(4, 100)
+    whole, partial = (BatchSampler(sampler, labels, 64, seed=1) for _ in range(2))
+    first = [b.tolist() for b in whole.epoch()]
+    next(partial.epoch())
+    second = [b.tolist() for b in whole.epoch()]
+    assert first != second
+    assert [b.tolist() for b in partial.epoch()] == second
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_row_ids_are_int64_within_the_labels(sampler: str) -> None:
+    for batch in epochs(BatchSampler(sampler, even(4, 40), 64, seed=0), 2):
+        assert batch.dtype == np.int64
+        assert batch.min() >= 0
+        assert batch.max() < 160
+
+
+def test_shuffled_meets_every_row_once_an_epoch_and_only_the_last_batch_is_smaller() -> None:
+    sampler = BatchSampler("shuffled", even(4, 50), 64, seed=0)
+    for _ in range(2):
+        batches = list(sampler.epoch())
+        assert [len(b) for b in batches] == [64, 64, 64, 8]
+        assert sorted(np.concatenate(batches).tolist()) == list(range(200))
+
+
+def test_shuffled_has_no_runs_of_one_class() -> None:
+    # Sorted labels: a sampler that forgot to shuffle would give batches of one class.
+    labels = np.repeat(np.arange(4), 500)
+    for batch in BatchSampler("shuffled", labels, 64, seed=0).epoch():
+        # 32 of 64 from a quarter of the rows: less likely than 1 in 10⁵ in a batch.
+        assert len(batch) < 64 or np.bincount(labels[batch]).max() < 32
+
+
+@pytest.mark.parametrize(
+    ("classes", "batch_size", "shares"),
+    [
+        (4, 64, [16] * 4),
+        (219, 64, [4] * 16),
+        (16, 64, [4] * 16),
+        (7, 64, [9] * 6 + [10]),
+        (10, 64, [6] * 6 + [7] * 4),
+        (2, 64, [32, 32]),
+        (1, 8, [8]),
+        (5, 4, [2, 2]),
+        (5, 7, [3, 4]),
+        (50, 30, [4] * 5 + [5] * 2),
+    ],
+)
+def test_balanced_batches_are_full_and_shared_evenly_among_classes(
+    classes: int, batch_size: int, shares: list[int]
+) -> None:
+    labels = even(classes, 40)
+    for batch in epochs(BatchSampler("balanced", labels, batch_size, seed=0), 2):
+        _, counts = np.unique(labels[batch], return_counts=True)
+        assert sorted(counts.tolist()) == shares
+        assert len(set(batch.tolist())) == batch_size
+
+
+@pytest.mark.parametrize("classes", [4, 7, 17, 31, 219])
+def test_balanced_meets_every_class_equally_often_whatever_its_size(classes: int) -> None:
+    labels = long_tail(classes, 12)
+    sampler = BatchSampler("balanced", labels, 64, seed=0)
+    met = np.zeros(classes, dtype=int)
+    for batch in epochs(sampler, 3):
+        met[np.unique(labels[batch])] += 1
+        # Dealt without replacement: at any time no class is more than one round ahead.
+        assert met.max() - met.min() <= 1
+
+
+def test_balanced_gives_the_odd_row_to_every_class_in_turn() -> None:
+    labels = even(7, 100)
+    odd = [
+        int(np.bincount(labels[batch]).argmax())
+        for batch in epochs(BatchSampler("balanced", labels, 64, seed=0), 40)
+    ]
+    counts = np.bincount(odd, minlength=7)
+    # A fair draw of 1 in 7: five standard deviations.
+    n = len(odd)
+    assert np.abs(counts - n / 7).max() <= 5 * np.sqrt(n * (1 / 7) * (6 / 7))
+
+
+@pytest.mark.parametrize("sizes", [[64, 64], [30, 50, 41, 200], [5, 6, 7, 4, 9, 33, 4, 90] * 4])
+def test_balanced_uses_up_the_rows_of_a_class_before_it_repeats_one(sizes: list[int]) -> None:
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    met = np.zeros(len(labels), dtype=int)
+    for batch in epochs(BatchSampler("balanced", labels, 32, seed=0), 20):
+        met += np.bincount(batch, minlength=len(labels))
+        assert len(set(batch.tolist())) == 32
+        for label in range(len(sizes)):
+            of_class = met[labels == label]
+            # Even across epochs, and where a batch spans the end of a round.
+            assert of_class.max() - of_class.min() <= 1
+
+
+def test_balanced_repeats_rows_of_a_class_with_fewer_than_asked_evenly() -> None:
+    labels = np.array([0] * 3 + [1] * 1 + [2] * 100 + [3] * 100)
+    met = np.zeros(len(labels), dtype=int)
+    for batch in epochs(BatchSampler("balanced", labels, 32, seed=0), 10):
+        counts = np.bincount(batch, minlength=len(labels))
+        assert np.bincount(labels[batch]).tolist() == [8, 8, 8, 8]
+        assert counts[:3].min() >= 2  # 8 = 2 × 3 + 2
+        met += counts
+        assert met[:3].max() - met[:3].min() <= 1
+
+
+def test_balanced_shuffles_a_class_anew_when_it_is_used_up() -> None:
+    labels = even(2, 64)
+    sampler = BatchSampler("balanced", labels, 64, seed=0)
+    rounds = [
+        [r for batch in sampler.epoch() for r in batch.tolist() if labels[r] == 0] for _ in range(3)
+    ]
+    assert all(sorted(a) == sorted(b) and a != b for a, b in pairwise(rounds))
+
+
+def test_balanced_lets_every_two_classes_meet() -> None:
+    # With 17 classes and 16 a batch, one class is left out each time: never always the same.
+    labels = even(17, 40)
+    absent = [
+        (set(range(17)) - set(labels[batch].tolist())).pop()
+        for batch in epochs(BatchSampler("balanced", labels, 64, seed=0), 50)
+    ]
+    assert set(absent) == set(range(17))
+
+
+def test_balanced_rounds_do_not_end_with_the_same_classes() -> None:
+    # 18 classes, 16 a batch: what a round leaves over opens the next batch, and must not then
+    # stand at the end of the next round again, or the same classes would always meet.
+    labels = even(18, 40)
+    sampler = BatchSampler("balanced", labels, 64, seed=0)
+    dealt = labels[np.concatenate(epochs(sampler, 60))[::4]]
+    gaps = np.concatenate([np.diff(np.flatnonzero(dealt == label)) for label in range(18)])
+    # Fresh shuffles give a gap of exactly one round for 1 in 12; unshuffled leftovers for 5 in 12.
+    assert np.mean(gaps == 18) < 0.2
+
+
+def test_labels_need_not_be_consecutive() -> None:
+    labels = np.array([3, 900] * 20)
+    for batch in BatchSampler("balanced", labels, 8, seed=0).epoch():
+        assert np.unique(labels[batch], return_counts=True)[1].tolist() == [4, 4]
+
+
+def test_more_rows_a_batch_than_there_are() -> None:
+    labels = even(2, 5)
+    assert [len(b) for b in BatchSampler("shuffled", labels, 64, seed=0).epoch()] == [10]
+    (batch,) = BatchSampler("balanced", labels, 64, seed=0).epoch()
+    assert np.bincount(labels[batch]).tolist() == [32, 32]
+
+
+@pytest.mark.parametrize(
+    ("sampler", "batch_size", "message"),
+    [
+        (
+            "balansed",
+            64,
+            "unknown sampler 'balansed'; did you mean 'balanced'? Known: balanced, shuffled",
+        ),
+        (
+            "shuffled",
+            3,
+            "train.batch_size is 3, but a batch needs at least 4 rows to hold two rows of two "
+            "classes",
+        ),
+        ("balanced", 6.5, "train.batch_size is 6.5, but it should be a whole number"),
+        ("balanced", True, "train.batch_size is True, but it should be a whole number"),
+    ],
+)
+def test_a_mistake_is_one_sentence_that_names_the_key(
+    sampler: str, batch_size: int, message: str
+) -> None:
+    with pytest.raises(UserError) as caught:
+        BatchSampler(sampler, [0, 1], batch_size, seed=0)
+    assert str(caught.value) == message
+
+
+def test_no_rows_is_a_mistake() -> None:
+    with pytest.raises(UserError, match="no rows"):
+        BatchSampler("shuffled", [], 64, seed=0)

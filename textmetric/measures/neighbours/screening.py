@@ -1,0 +1,185 @@
+"""The nearest of many rows by float32, proven by float64; see :mod:`.search`.
+
+A module of its own, since numba takes half a second to import: small test sets do without.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from textmetric.measures.neighbours.keys import ids_of, key_parts, proven
+from textmetric.measures.rows import Floats, Ids
+from textmetric.parallel import compiled
+
+SAMPLE = 4096
+"""Rows whose similarities tell the threshold; a reference has at least as many."""
+_TILE = 2048  # columns of a float32 product: with 256 queries 1 MiB
+_STEP = 64  # similarities that are looked at together
+_LARGEST_SHARE = 0.06  # of the sample above the threshold; with more, looking at all is quicker
+
+
+class Screening:
+    """The nearest of many rows to queries that ask for a small share of them.
+
+    A threshold for each query is read off the similarities of a sample of the rows, such that
+    somewhat more rows than needed reach it. Float32 products find these rows, and only they get
+    exact keys, which are sorted. The sample is the same in every run, and what it holds decides
+    the time, not the result.
+
+    Args:
+        reference: (n, d) rows of ``on_grid``, n at least 4096.
+    """
+
+    def __init__(self, reference: Floats) -> None:
+        self._reference = reference
+        self._fractions, self._scale = key_parts(len(reference))
+        self._columns = np.ascontiguousarray(reference.T, dtype=np.float32)
+        chosen = np.random.default_rng(0).choice(len(reference), SAMPLE, replace=False)
+        self._sample = np.ascontiguousarray(self._columns[:, chosen])
+
+    def space(self, depth: int) -> int:
+        """How many rows to keep room for a query that asks for ``depth``; 0: do not screen it.
+
+        Twelve bytes each.
+        """
+        rank = self._rank(depth)
+        if rank > _LARGEST_SHARE * SAMPLE:
+            return 0
+        return int((rank + 4 * np.sqrt(rank) + 4) / SAMPLE * len(self._reference))
+
+    def nearest(
+        self, queries: Floats, left_out: Ids, depth: int
+    ) -> tuple[Ids, npt.NDArray[np.bool_]]:
+        """The ``depth`` nearest rows of each query, where that can be proven.
+
+        Args:
+            queries: (q, d) rows of ``on_grid``.
+            left_out: (q,) the id of a row that is no neighbour of the query, or −1.
+            depth: at least 1; ``space(depth)`` is not 0.
+
+        Returns:
+            (q, depth) ids, falling similarity, ties by rising id; (q,) whether they are right:
+            where not, they mean nothing.
+        """
+        rounded = queries.astype(np.float32)
+        sampled = rounded @ self._sample
+        place = SAMPLE - self._rank(depth)
+        sampled.partition(place, axis=1)
+        least = np.ascontiguousarray(sampled[:, place])
+
+        tile = np.empty(len(queries) * _TILE, dtype=np.float32)
+        ids = np.empty((len(queries), self.space(depth) + _STEP), dtype=np.int32)
+        counts = np.zeros(len(queries), dtype=np.int64)
+        for first in range(0, len(self._reference), _TILE):
+            columns = self._columns[:, first : first + _TILE]
+            similarities = tile[: len(queries) * columns.shape[1]].reshape(len(queries), -1)
+            np.matmul(rounded, columns, out=similarities)
+            _collect(similarities, least, first, ids, counts)
+        whole = counts <= ids.shape[1] - _STEP
+
+        keys = np.empty((len(queries), max(depth, int(counts[whole].max(initial=0)))))
+        counts[~whole] = 0
+        _exact_keys(
+            self._reference,
+            queries,
+            ids,
+            counts,
+            left_out,
+            self._scale,
+            self._fractions,
+            keys,
+        )
+        keys.sort(axis=1)
+        found = keys[:, :depth]
+        right = proven(found[:, -1], self._scale, least.astype(np.float64), queries.shape[1])
+        found[~right] = 0.0
+        return ids_of(found, len(self._reference)), right
+
+    def _rank(self, depth: int) -> int:
+        """The rank in the sample whose similarity, but for bad luck, ``depth`` rows reach."""
+        expected = (depth + 1) * SAMPLE / len(self._reference)  # + 1: the row left out
+        return int(expected + 3 * np.sqrt(expected) + 4)
+
+
+@compiled
+def _collect(
+    similarities: npt.NDArray[np.float32],
+    least: npt.NDArray[np.float32],
+    first: int,
+    ids: npt.NDArray[np.int32],
+    counts: Ids,
+) -> None:
+    """Append to ``ids`` the columns of each row that reach the least similarity of the row.
+
+    The plain loop: for every row, ``ids.extend(first + np.flatnonzero(row >= least))``. Few do,
+    so 64 are compared at once, and only where one does are they looked at one by one, without
+    a branch.
+
+    Args:
+        similarities: (q, m) of the rows and the columns first … first + m − 1.
+        least: (q,).
+        first: the id of the first column.
+        ids: (q, s + 64) to be filled. A row that has more than s is no longer appended to.
+        counts: (q,) how many stand in each row of ``ids``, before and after.
+    """
+    space = ids.shape[1] - _STEP
+    columns = similarities.shape[1]
+    steps = columns - columns % _STEP
+    for row in range(similarities.shape[0]):
+        enough, count = least[row], counts[row]
+        for start in range(0, steps, _STEP):  # the compiler unrolls what has a constant length
+            reached = np.int32(0)
+            for k in range(_STEP):
+                reached += np.int32(similarities[row, start + k] >= enough)
+            if reached and count <= space:
+                for k in range(_STEP):
+                    ids[row, count] = first + start + k
+                    count += similarities[row, start + k] >= enough
+        if count <= space:
+            for column in range(steps, columns):
+                ids[row, count] = first + column
+                count += similarities[row, column] >= enough
+        counts[row] = count
+
+
+@compiled
+def _exact_keys(
+    reference: Floats,
+    queries: Floats,
+    ids: npt.NDArray[np.int32],
+    counts: Ids,
+    left_out: Ids,
+    scale: float,
+    fractions: Floats,
+    keys: Floats,
+) -> None:
+    """The keys of the collected rows: exact similarities and ids, infinity behind the last.
+
+    The plain loop: ``keys[q, i] = rint(-scale * queries[q] @ reference[ids[q, i]]) +
+    fractions[ids[q, i]]``; infinity where the id is ``left_out[q]``. Sums are exact in any
+    order, see ``textmetric.measures.neighbours.keys``.
+
+    Args:
+        reference: (n, d) on the grid.
+        queries: (q, d) on the grid.
+        ids: (q, ≥ s), of which the first ``counts`` of each row count.
+        counts: (q,).
+        left_out: (q,) an id each, or −1.
+        scale: see ``textmetric.measures.neighbours.keys``, as for ``fractions``.
+        fractions: (n,).
+        keys: (q, s) to be filled.
+    """
+    width = reference.shape[1]
+    for row in range(len(queries)):
+        count = min(counts[row], keys.shape[1])
+        for place in range(count):
+            other = ids[row, place]
+            similarity = 0.0
+            for k in range(width):
+                similarity += queries[row, k] * reference[other, k]
+            keys[row, place] = np.rint(-scale * similarity) + fractions[other]
+            if other == left_out[row]:
+                keys[row, place] = np.inf
+        for place in range(count, keys.shape[1]):
+            keys[row, place] = np.inf

@@ -1,0 +1,537 @@
+"""Every picture of the study, as PNG: t-SNE panels, curves, and measures with intervals.
+
+Figures are made without pyplot, so nothing global changes and no display is needed. Style,
+fonts and metadata are fixed: the same data gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import matplotlib.style
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+from numpy.typing import NDArray
+
+from textmetric import parallel
+from textmetric.files import replacing_file
+from textmetric.measures import mean_interval
+from textmetric.report.looks import MANY, PALETTE, SCARCE, SHAPES, class_looks
+from textmetric.report.names import (
+    FAMILIES,
+    HEADLINES,
+    TUNINGS,
+    Measure,
+    arm_title,
+    family,
+    sampler,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_STROKES = ("-", "--", ":", "-.")
+_FEW_DOTS = 300
+"""Up to so many dots have room to be larger."""
+_NAMED = 8
+"""So many of the largest classes are then named in the picture."""
+_LONGEST_NAME = 32
+_DOT: dict[str, Any] = {"s": 11, "linewidths": 0, "alpha": 0.7}
+_TRIANGLE: dict[str, Any] = {"s": 22, "linewidths": 0.3, "edgecolors": "white", "alpha": 0.95}
+_DPI = 110
+HEADS = {True: "head with tanh", False: "head without tanh"}
+"""Whether the head of a transfer ends in tanh → the words for it."""
+
+
+def draw(pictures: Sequence[tuple[Any, ...]], *, progress: bool = False) -> None:
+    """Draw several pictures in parallel processes.
+
+    Args:
+        pictures: for each a function of this module and its arguments.
+        progress: show a progress bar.
+    """
+    parallel.run(_draw, pictures, label="draw", unit="picture", progress=progress)
+
+
+def _draw(picture: tuple[Any, ...], tick: Callable[[], None]) -> None:
+    function, *arguments = picture
+    function(*arguments)
+    tick()
+
+
+@contextmanager
+def new_figure(path: str | os.PathLike[str], width: float, height: float) -> Iterator[Figure]:
+    """A figure of width × height inches in matplotlib's own style, written to ``path``."""
+    own = {
+        "font.size": 9,
+        "axes.titlesize": 10,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "grid.alpha": 0.3,
+        "legend.frameon": False,
+        "savefig.facecolor": "white",  # a code host's dark theme must not shine through
+    }
+    # The engine's own padding cuts into the titles of the top row.
+    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
+    with matplotlib.style.context(["default", own]):
+        figure = Figure(figsize=(width, height), dpi=_DPI, layout=layout)
+        yield figure
+        with replacing_file(path) as temporary:
+            # The version of matplotlib would otherwise stand in the file.
+            figure.savefig(
+                temporary,
+                format="png",
+                metadata={"Software": None},
+                pil_kwargs={"optimize": True},
+            )
+
+
+def tsne_panels(
+    path: str | os.PathLike[str],
+    panels: Mapping[str, NDArray[np.floating]],
+    labels: NDArray[np.integer],
+    label_names: Sequence[str],
+    scarce: Sequence[int] = (),
+) -> None:
+    """Draw the arms side by side, with one legend, scarce classes as red triangles on top.
+
+    Up to 10 classes have a colour and a legend entry each; up to 30 a colour and shape. With more,
+    every class has a muted colour of its own, the largest are named in the picture where there is
+    room, and the legend tells scarce from other.
+
+    Args:
+        path: the PNG to write.
+        panels: arm, or any title → (n, 2) coordinates, the same rows in every panel.
+        labels: (n,) class ids of the rows.
+        label_names: name of each class id.
+        scarce: class ids to draw in red.
+    """
+    present, rows = np.unique(labels, return_counts=True)
+    marked = np.isin(present, np.asarray(scarce, dtype=np.int64))
+    many = len(present) > MANY
+    # By the place among all classes: a class keeps its colour when another one is scarce.
+    looks = class_looks(marked)
+    place = np.searchsorted(present, labels)
+    row_colours = np.array([colour for colour, _ in looks])[place]
+    row_shapes = np.array([shape for _, shape in looks])[place]
+    largest = present[np.argsort(-rows, kind="stable")[: _NAMED if many else 0]]
+
+    columns = max(1, min(len(panels), 2 if len(panels) <= 4 else 3))
+    lines = max(1, -(-len(panels) // columns))
+    legend = 0.7 if many else 0.55 + 0.19 * -(-len(present) // 4)
+    larger = 2.2 if len(labels) <= _FEW_DOTS else 1.0
+    with new_figure(path, 4.7 * columns, 4.7 * lines + legend) as figure:
+        axes = figure.subplots(lines, columns, squeeze=False).ravel()
+        for axis in axes[len(panels) :]:
+            axis.set_visible(False)
+        for axis, (title, coordinates) in zip(axes, panels.items(), strict=False):
+            axis.set(title=_plain(arm_title(title)), xticks=[], yticks=[])
+            axis.spines[["top", "right"]].set_visible(True)
+            axis.spines[:].set_color("#BBBBBB")
+            _square(axis, coordinates)
+            # One call a shape, rows in their order: no class lies on top of a whole other one.
+            for shape in (*SHAPES, "^"):
+                dots = row_shapes == shape
+                style = _TRIANGLE if shape == "^" else _DOT
+                axis.scatter(
+                    *coordinates[dots].T,
+                    c=row_colours[dots],
+                    marker=shape,
+                    **style | {"s": larger * style["s"]},
+                )
+            places = [(label_names[label], coordinates[labels == label]) for label in largest]
+            _name_classes(axis, places)
+        if many:
+            entries = [(f"scarce ({marked.sum()} classes)", SCARCE, "^")] * bool(marked.any())
+            other = "other " if marked.any() else ""
+            if not marked.all():
+                count = int((~marked).sum())
+                title = f"{count} {other}classes, a colour each"
+                entries.append((title, "#888888", "o"))
+        else:
+            entries = [
+                (label_names[int(label)] + " (scarce)" * bool(is_scarce), *look)
+                for label, is_scarce, look in zip(present, marked, looks, strict=True)
+            ]
+        _legend(
+            figure,
+            {
+                title: {"color": colour, "marker": shape, "linestyle": "", "markersize": 6}
+                for title, colour, shape in entries
+            },
+        )
+
+
+def learning_curves(path: str | os.PathLike[str], curves: Mapping[str, pd.DataFrame]) -> None:
+    """Draw training by epoch: loss, share of active triplets, validation MAP@R.
+
+    The losses of two objectives have different units, so each objective has a panel of its
+    own. Lines are means over seeds, bands their 95 % intervals.
+
+    Args:
+        path: the PNG to write.
+        curves: arm → table with the columns seed, epoch, loss, active_fraction and
+            validation_map_at_r; NaN where a column does not apply.
+    """
+    looks = _looks(curves)
+    panels: list[tuple[str, str, list[str]]] = []
+    for objective in dict.fromkeys(map(family, curves)):
+        arms = [arm for arm in curves if family(arm) == objective]
+        panels.append((f"loss, {FAMILIES.get(objective, objective)}", "loss", arms))
+    active = [arm for arm in curves if curves[arm]["active_fraction"].notna().any()]
+    if active:
+        panels.append(("share of active triplets", "active_fraction", active))
+    panels.append(("validation MAP@R", "validation_map_at_r", list(curves)))
+    columns = min(2, len(panels))
+    lines = -(-len(panels) // columns)
+    with new_figure(path, 4.4 * columns, 2.8 * lines + 0.5) as figure:
+        axes = figure.subplots(lines, columns, squeeze=False).ravel()
+        for axis in axes[len(panels) :]:
+            axis.set_visible(False)
+        for axis, (title, column, arms) in zip(axes, panels, strict=False):
+            for arm in arms:
+                _band(axis, curves[arm], column, looks[arm])
+            axis.set(title=title, xlabel="epoch")
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _legend(figure, {arm_title(arm): look for arm, look in looks.items()})
+
+
+def finetune_curves(path: str | os.PathLike[str], frames: Mapping[str, pd.DataFrame]) -> None:
+    """Draw the transfer by epoch: validation accuracy above, validation loss below.
+
+    Of the trainings on the whole train part: one column a tuning and head, one line an
+    initialisation, the mean over seeds with its 95 % interval as a band. Panels of one tuning
+    have the same scale.
+
+    Args:
+        path: the PNG to write.
+        frames: initialisation → table with the columns tuning, tanh (bool), share, seed, epoch,
+            validation_accuracy and validation_loss.
+    """
+    whole = {init: frame[frame["share"] == 1] for init, frame in frames.items()}
+    looks, columns = _init_looks(frames), _tunings_and_heads(whole)
+    with new_figure(path, max(4.4, 2.9 * len(columns)), 6.1) as figure:
+        axes = figure.subplots(2, max(1, len(columns)), squeeze=False, sharex=True)
+        for row, measure in zip(axes, ("accuracy", "loss"), strict=True):
+            row[0].set_ylabel(f"validation {measure}")
+            leftmost: dict[str, Any] = {}
+            for axis, (tuning, tanh) in zip(row, columns, strict=False):
+                for init, frame in whole.items():
+                    chosen = frame[(frame["tuning"] == tuning) & (frame["tanh"] == tanh)]
+                    _band(axis, chosen, f"validation_{measure}", looks[init])
+                axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+                # One scale a tuning: random vectors that stay random would press the rest flat.
+                if leftmost.setdefault(tuning, axis) is not axis:
+                    axis.sharey(leftmost[tuning])
+                    axis.tick_params(labelleft=False)
+                axis.yaxis.set_major_locator(MaxNLocator(6))
+        for axis, (tuning, tanh) in zip(axes[0], columns, strict=False):
+            axis.set_title(f"{TUNINGS[tuning]},\n{HEADS[tanh]}")
+        for axis in axes[1]:
+            axis.set_xlabel("epoch")
+        _legend(figure, {FAMILIES.get(init, init): look for init, look in looks.items()})
+
+
+def label_efficiency(path: str | os.PathLike[str], frames: Mapping[str, pd.DataFrame]) -> None:
+    """Draw the transfer by rows: test accuracy against the share of the target's train rows.
+
+    One column a tuning and head, one line an initialisation: the mean over seeds, with its 95 %
+    interval as a bar. The lines stand a little beside each other, so that no bar hides another.
+
+    Args:
+        path: the PNG to write.
+        frames: initialisation → table with the columns tuning, tanh (bool), share, seed and
+            test_accuracy, NaN but in the last epoch's rows.
+    """
+    known = {init: frame.dropna(subset=["test_accuracy"]) for init, frame in frames.items()}
+    looks, columns = _init_looks(frames), _tunings_and_heads(known)
+    shares = sorted({share for frame in known.values() for share in frame["share"]})
+    with new_figure(path, max(4.4, 2.9 * len(columns)), 3.9) as figure:
+        axes = figure.subplots(1, max(1, len(columns)), squeeze=False, sharey=True)[0]
+        axes[0].set_ylabel("test accuracy")
+        for axis, (tuning, tanh) in zip(axes, columns, strict=False):
+            for place, (init, frame) in enumerate(known.items()):
+                chosen = frame[(frame["tuning"] == tuning) & (frame["tanh"] == tanh)]
+                by_share = chosen.groupby("share")["test_accuracy"]
+                points = [(share, *mean_interval(values)) for share, values in by_share]
+                if not points:
+                    continue
+                share, mean, low, high = np.array(points).T
+                axis.errorbar(
+                    share * 1.07 ** (place - (len(known) - 1) / 2),
+                    mean,
+                    yerr=np.nan_to_num([mean - low, high - mean]),
+                    marker=SHAPES[place % 3],
+                    markersize=4,
+                    linewidth=1.4,
+                    elinewidth=1.2,
+                    capsize=2.5,
+                    **looks[init],
+                )
+            axis.set(
+                title=f"{TUNINGS[tuning]},\n{HEADS[tanh]}",
+                xlabel="share of the train rows",
+                xscale="log",
+                xlim=(shares[0] / 1.6, shares[-1] * 1.6),
+            )
+            axis.set_xticks(shares, [f"{100 * share:g} %" for share in shares])
+            axis.xaxis.set_minor_locator(NullLocator())
+        entries = {
+            FAMILIES.get(init, init): look | {"marker": SHAPES[place % 3], "markersize": 4}
+            for place, (init, look) in enumerate(looks.items())
+        }
+        _legend(figure, entries)
+
+
+def _init_looks(inits: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Colour and stroke by initialisation, in the order of appearance; the control is grey."""
+    return {
+        init: {
+            "color": "#666666" if init == "scratch" else PALETTE[place % len(PALETTE)],
+            "linestyle": _STROKES[place % len(_STROKES)],
+        }
+        for place, init in enumerate(inits)
+    }
+
+
+def _tunings_and_heads(frames: Mapping[str, pd.DataFrame]) -> list[tuple[str, bool]]:
+    """The panels of the transfer: (tuning, tanh) that at least one table has, in a fixed order."""
+    present = {
+        (tuning, bool(tanh))
+        for frame in frames.values()
+        for tuning, tanh in zip(frame["tuning"], frame["tanh"], strict=True)
+    }
+    return [(tuning, tanh) for tuning in TUNINGS for tanh in HEADS if (tuning, tanh) in present]
+
+
+def measure_dots(
+    path: str | os.PathLike[str],
+    values: pd.DataFrame,
+    measures: Sequence[Measure] = HEADLINES,
+) -> None:
+    """Draw one panel a measure: splits downwards, arms as dots with their 95 % intervals.
+
+    Args:
+        path: the PNG to write.
+        values: a table with the columns split, arm, measure (its key), mean, low, high; low and
+            high are NaN where there is no interval.
+        measures: the panels, in order.
+    """
+    splits = list(dict.fromkeys(values["split"]))
+    arms = list(dict.fromkeys(values["arm"]))
+    looks = _looks(arms)
+    columns = min(2, max(1, len(measures)))
+    lines = max(1, -(-len(measures) // columns))
+    height = max(1.6, 0.13 * len(splits) * (len(arms) + 1.5))
+    with new_figure(path, 4.7 * columns, (height + 0.55) * lines + 0.5) as figure:
+        axes = figure.subplots(lines, columns, squeeze=False, sharey=True)
+        for axis in axes.ravel()[len(measures) :]:
+            axis.set_visible(False)
+        for axis, measure in zip(axes.ravel(), measures, strict=False):
+            panel = values[values["measure"] == measure.key].set_index("arm")
+            for place, arm in enumerate(arms):
+                rows = panel.loc[panel.index == arm]
+                # Arms of one split stand below each other, within 0.6 of the split's own line.
+                offset = 0.6 * (place / max(1, len(arms) - 1) - 0.5)
+                heights = [splits.index(split) + offset for split in rows["split"]]
+                _dots(axis, rows, heights, looks[arm], arm, upright=False)
+            axis.set(title=measure.title, ylim=(len(splits) - 0.5, -0.5))
+            axis.xaxis.set_major_locator(MaxNLocator(6))
+            axis.set_yticks(range(len(splits)), [_plain(split) for split in splits])
+            axis.tick_params(axis="y", length=0)
+            axis.grid(axis="y", visible=False)
+            for border in range(1, len(splits)):
+                axis.axhline(border - 0.5, color="#DDDDDD", linewidth=0.6)
+        handles = {arm_title(arm): _dot_look(arm, look) for arm, look in looks.items()}
+        _legend(figure, handles)
+
+
+def rows_histogram(
+    path: str | os.PathLike[str], train_rows: Sequence[int], marked: Sequence[int]
+) -> None:
+    """Draw how many labels have how many train rows, on a logarithmic scale.
+
+    Args:
+        path: the PNG to write.
+        train_rows: of every label.
+        marked: ids of the rare labels, drawn in red.
+    """
+    rows = np.maximum(np.asarray(train_rows, dtype=np.float64), 1)
+    rare = np.isin(np.arange(len(rows)), np.asarray(marked, dtype=np.int64))
+    # Between whole numbers, so that no count lies on an edge.
+    edges = np.unique(np.floor(np.geomspace(rows.min(), rows.max() + 1, 25))) - 0.5
+    edges = np.append(edges, rows.max() + 0.5) if edges[-1] < rows.max() else edges
+    groups = {
+        f"the {rare.sum()} rarest labels": (rows[rare], SCARCE),
+        "other labels": (rows[~rare], PALETTE[0]),
+    }
+    shown = {title: group for title, group in groups.items() if len(group[0])}
+    with new_figure(path, 6.6, 3.2) as figure:
+        axis = figure.subplots()
+        axis.hist(
+            [values for values, _ in shown.values()],
+            bins=edges.tolist(),
+            color=[colour for _, colour in shown.values()],
+            stacked=True,
+            edgecolor="white",
+            linewidth=0.6,
+        )
+        axis.set(xscale="log", xlabel="train rows", ylabel="labels")
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        axis.yaxis.set_major_locator(MaxNLocator(integer=True))
+        _legend(
+            figure,
+            {
+                title: {"color": colour, "marker": "s", "linestyle": "", "markersize": 7}
+                for title, (_, colour) in shown.items()
+            },
+        )
+
+
+def label_dots(path: str | os.PathLike[str], values: pd.DataFrame, measure: str) -> None:
+    """Draw a measure label by label: arms as dots with their 95 % intervals.
+
+    Args:
+        path: the PNG to write.
+        values: a table with the columns label, arm, mean, low, high, labels in the order to
+            draw; NaN where a label or an interval is missing.
+        measure: what the axis is called.
+    """
+    labels, arms = (list(dict.fromkeys(values[column])) for column in ("label", "arm"))
+    looks = _looks(arms)
+    with new_figure(path, max(5.0, 0.36 * len(labels) + 1.2), 4.6) as figure:
+        axis = figure.subplots()
+        for place, arm in enumerate(arms):
+            offset = 0.6 * (place / max(1, len(arms) - 1) - 0.5)
+            rows = values[values["arm"] == arm]
+            _dots(axis, rows, np.arange(len(labels)) + offset, looks[arm], arm, upright=True)
+        names = [_plain(name) for name in labels]
+        axis.set_xticks(range(len(labels)), names, rotation=60, ha="right", fontsize=7)
+        axis.set(ylabel=measure, xlim=(-0.6, len(labels) - 0.4))
+        axis.grid(axis="x", visible=False)
+        for border in range(1, len(labels)):
+            axis.axvline(border - 0.5, color="#DDDDDD", linewidth=0.5)
+        _legend(figure, {arm_title(arm): _dot_look(arm, look) for arm, look in looks.items()})
+
+
+def _dots(
+    axis: Any,
+    rows: pd.DataFrame,
+    places: Sequence[float] | NDArray[np.floating],
+    look: Mapping[str, Any],
+    arm: str,
+    *,
+    upright: bool,
+) -> None:
+    """Means as dots with intervals; ``upright`` where the values go up the page."""
+    reach = rows[["low", "high"]].sub(rows["mean"], axis=0).abs().fillna(0.0).T.to_numpy()
+    mark = _dot_look(arm, look)
+    axis.errorbar(
+        places if upright else rows["mean"],
+        rows["mean"] if upright else places,
+        **{"yerr" if upright else "xerr": reach},
+        **mark,
+        markersize=4.5,
+        capsize=2,
+        elinewidth=1.2,
+    )
+
+
+def _dot_look(arm: str, look: Mapping[str, Any]) -> dict[str, Any]:
+    """Colour and form by objective, hollow where the stroke is not the first sampler's."""
+    return {
+        "color": look["color"],
+        "linestyle": "",
+        "marker": "o" if family(arm) == "cls" else "D",
+        "markerfacecolor": "white" if look["linestyle"] != _STROKES[0] else look["color"],
+    }
+
+
+def _looks(arms: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Colour by objective, stroke by sampler, in the order of appearance."""
+    names = list(arms)
+    objectives = list(dict.fromkeys(map(family, names)))
+    samplers = list(dict.fromkeys(map(sampler, names)))
+    return {
+        arm: {
+            "color": PALETTE[objectives.index(family(arm)) % len(PALETTE)],
+            "linestyle": _STROKES[samplers.index(sampler(arm)) % len(_STROKES)],
+        }
+        for arm in names
+    }
+
+
+def _band(axis: Any, frame: pd.DataFrame, column: str, look: Mapping[str, Any]) -> None:
+    """Mean of ``column`` by epoch with its interval; epochs without any value are left out."""
+    known = frame.dropna(subset=[column])
+    epochs = sorted(known["epoch"].unique())
+    if not epochs:
+        return
+    values = [known.loc[known["epoch"] == epoch, column] for epoch in epochs]
+    mean, low, high = np.array([mean_interval(value) for value in values]).T
+    axis.fill_between(epochs, low, high, color=look["color"], alpha=0.15, linewidth=0)
+    marker = "o" if len(epochs) == 1 else ""
+    axis.plot(epochs, mean, linewidth=1.6, marker=marker, markersize=4, **look)
+
+
+def _legend(figure: Figure, entries: Mapping[str, Mapping[str, Any]]) -> None:
+    """One legend for all panels, below them: title → how the line or mark looks."""
+    if not entries:
+        return
+    figure.legend(
+        [Line2D([], [], **look) for look in entries.values()],
+        [_plain(title) for title in entries],
+        loc="outside lower center",
+        ncols=min(len(entries), 4),
+    )
+
+
+def _name_classes(axis: Any, classes: Sequence[tuple[str, NDArray[np.floating]]]) -> None:
+    """Write each name at the dot nearest to its class's median: inside the class, mostly.
+
+    A name that would cover one written before is left out, so put the largest class first.
+    """
+    width = np.ptp(axis.get_xlim())
+    written: list[tuple[NDArray[np.floating], NDArray[np.floating]]] = []
+    for name, dots in classes:
+        nearest = np.abs(dots - np.median(dots, axis=0)).sum(axis=1).argmin()
+        centre, line = dots[nearest], _plain(name)
+        # Half width and height of 7-point letters, as shares of the panel's width.
+        half = width * np.array([0.0075 * len(line), 0.014])
+        if any((np.abs(centre - other) < half + reach).all() for other, reach in written):
+            continue
+        written.append((centre, half))
+        text = axis.text(*centre, line, fontsize=7, ha="center", va="center")
+        text.set_path_effects([withStroke(linewidth=2, foreground="white")])
+
+
+def _square(axis: Any, coordinates: NDArray[np.floating]) -> None:
+    """Equal scales in both directions, the middle of the dots in the middle of the panel."""
+    axis.grid(visible=False)
+    axis.set_box_aspect(1)
+    if not len(coordinates):
+        return
+    low, high = coordinates.min(axis=0), coordinates.max(axis=0)
+    reach = 0.53 * float((high - low).max()) or 1.0
+    axis.set(
+        xlim=(low[0] + high[0]) / 2 + np.array([-reach, reach]),
+        ylim=(low[1] + high[1]) / 2 + np.array([-reach, reach]),
+    )
+
+
+def _plain(name: str) -> str:
+    """A name as it is to be read: no formula, no line break, not hidden, not endless."""
+    line = " ".join(str(name).split())
+    if len(line) > _LONGEST_NAME:
+        line = line[: _LONGEST_NAME - 1] + "…"
+    line = line.replace("$", r"\$")
+    # matplotlib hides legend entries that start with an underscore.
+    return f" {line}" if line.startswith("_") else line

@@ -1,0 +1,1 @@
+"""Rows chosen by seed: shares of classes, stratified draws, and batches. No torch."""

@@ -1,0 +1,1 @@
+"""Training: the loop, the step by torch, the compiled step and its kernels, fine-tuning."""

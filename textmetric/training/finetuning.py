@@ -1,0 +1,465 @@
+"""Fine-tuning: does training on the source corpus help on the target corpus, and from which arm?"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from textmetric import parallel
+from textmetric.encoders.bag import Encoder, choose_device
+from textmetric.errors import unknown_name
+from textmetric.files import write_csv
+from textmetric.losses import ClassificationObjective
+from textmetric.losses.objective import Floats, Gradients
+from textmetric.model import TrainedModel
+from textmetric.params import Finetune, Model, Train
+from textmetric.splits import share_of_rows
+from textmetric.text import LabelledTokens, RaggedTokens, TokenizedCorpus, Vocabulary
+from textmetric.text.dataset import PARTS
+from textmetric.training.loop import Epoch, fit, one_thread, prepare
+
+Tuning = Literal["frozen", "finetuned"]
+TUNINGS: tuple[Tuning, ...] = ("frozen", "finetuned")
+INITS = ("cls", "metric", "scratch")
+HIDDEN = 64
+DROPOUT = 0.2
+
+
+class TransferHead(ClassificationObjective):
+    """The head of the original study, trained by cross-entropy.
+
+    Dropout .2, batch norm, Linear dim → 64, dropout .2, batch norm, Linear 64 → classes, tanh.
+    The tanh bounds the logits to ±1 and so caps the confidence: with C classes the largest
+    probability is e / (e + (C − 1)/e). ``tanh=False`` leaves it out.
+
+    Args:
+        dim: width of the embeddings.
+        classes: C.
+        tanh: whether the logits end in tanh.
+        seed: of the dropout. Weights are drawn from torch's global generator.
+    """
+
+    def __init__(self, dim: int, classes: int, *, tanh: bool = True, seed: int = 0) -> None:
+        nn.Module.__init__(self)
+        self.log: dict[str, float | Tensor] = {}
+        self.tanh = tanh
+        self.first = nn.BatchNorm1d(dim)
+        self.hidden = nn.Linear(dim, HIDDEN)
+        self.second = nn.BatchNorm1d(HIDDEN)
+        self.out = nn.Linear(HIDDEN, classes)
+        self._draws = np.random.default_rng(seed)
+
+    def logits(self, embeddings: Tensor) -> Tensor:
+        """(B, classes) scores of embeddings (B, dim)."""
+        scores = self.hidden(self.first(self._dropped(embeddings)))
+        scores = self.out(self.second(self._dropped(scores)))
+        return torch.tanh(scores) if self.tanh else scores
+
+    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """Mean cross-entropy of embeddings (B, dim) against labels (B,).
+
+        One row alone has no variance to normalise by: it is scored as in evaluation, by the
+        running means and without dropout.
+        """
+        alone = self.training and len(embeddings) == 1
+        if alone:
+            self.eval()
+        loss = functional.cross_entropy(self.logits(embeddings), labels)
+        if alone:
+            self.train()
+        return loss
+
+    def loss_and_gradient(
+        self, embeddings: Floats, labels: npt.NDArray[np.int64], parameters: Sequence[Floats]
+    ) -> Gradients | None:
+        """See ``Objective.loss_and_gradient``: a quarter of the time that autograd takes."""
+        rows = len(embeddings)
+        if rows == 1 or not self.training:
+            return None
+        scale1, shift1, weight1, bias1, scale2, shift2, weight2, bias2 = parameters
+        kept1 = self._kept(embeddings.shape, embeddings.dtype)
+        normal1, spread1 = _normalised(embeddings * kept1, self.first)
+        bottom = normal1 * scale1 + shift1
+        hidden = bottom @ weight1.T + bias1
+        kept2 = self._kept(hidden.shape, hidden.dtype)
+        normal2, spread2 = _normalised(hidden * kept2, self.second)
+        top = normal2 * scale2 + shift2
+        scores = top @ weight2.T + bias2
+        if self.tanh:
+            scores = np.tanh(scores)
+
+        likely = np.exp(scores - scores.max(axis=1, keepdims=True))
+        totals = likely.sum(axis=1, keepdims=True)
+        true = np.arange(rows), labels
+        loss = float(np.log(totals[:, 0] / likely[true]).mean())
+        slope = likely / totals
+        slope[true] -= 1
+        slope /= rows
+        if self.tanh:
+            slope *= 1 - scores * scores
+
+        of_weight2, of_bias2 = slope.T @ top, slope.sum(axis=0)
+        slope = slope @ weight2
+        of_scale2, of_shift2 = (slope * normal2).sum(axis=0), slope.sum(axis=0)
+        slope = _before_normalised(slope, normal2, scale2 * spread2, of_scale2, of_shift2) * kept2
+        of_weight1, of_bias1 = slope.T @ bottom, slope.sum(axis=0)
+        slope = slope @ weight1
+        of_scale1, of_shift1 = (slope * normal1).sum(axis=0), slope.sum(axis=0)
+        slope = _before_normalised(slope, normal1, scale1 * spread1, of_scale1, of_shift1) * kept1
+        return Gradients(
+            loss,
+            slope,
+            [
+                of_scale1,
+                of_shift1,
+                of_weight1,
+                of_bias1,
+                of_scale2,
+                of_shift2,
+                of_weight2,
+                of_bias2,
+            ],
+        )
+
+    def _dropped(self, values: Tensor) -> Tensor:
+        if not self.training:
+            return values
+        kept = self._kept(tuple(values.shape), np.dtype(np.float32))
+        return values * torch.from_numpy(kept).to(values)
+
+    def _kept(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Floats:
+        """Of each value: 0 if it is dropped, else what makes up for those that are."""
+        kept: Floats = (self._draws.random(shape, dtype=np.float32) >= DROPOUT).astype(dtype)
+        kept /= 1 - DROPOUT
+        return kept
+
+
+def _normalised(values: Floats, layer: nn.BatchNorm1d) -> tuple[Floats, Floats]:
+    """Batch norm before its scale and shift, and 1 / σ of each column; the layer keeps its means.
+
+    As in torch, the values are divided by the biased deviation of the batch, and the running
+    variance is the unbiased one.
+    """
+    rows, momentum = len(values), layer.momentum or 0.0
+    mean = np.add.reduce(values, axis=0) / rows  # np.mean takes twice as long on so few
+    centred = values - mean
+    variance = np.einsum("ij,ij->j", centred, centred) / rows
+    for running, now in (
+        (layer.running_mean, mean),
+        (layer.running_var, variance * (rows / (rows - 1))),
+    ):
+        kept = running.numpy()  # type: ignore[union-attr]
+        kept += momentum * (now - kept)
+    spread: Floats = 1 / np.sqrt(variance + layer.eps)
+    return centred * spread, spread
+
+
+def _before_normalised(
+    slope: Floats, normal: Floats, scale: Floats, of_scale: Floats, of_shift: Floats
+) -> Floats:
+    """The gradient before a batch norm, from that behind it (Ioffe & Szegedy 2015)."""
+    before: Floats = scale * (slope - (of_shift + normal * of_scale) / len(slope))
+    return before
+
+
+def finetune(
+    corpus: TokenizedCorpus,
+    source: TrainedModel | None,
+    *,
+    tuning: Tuning,
+    tanh: bool,
+    share: float,
+    settings: Finetune,
+    model: Model,
+    train: Train,
+    seed: int,
+    device: torch.device,
+    tick: Callable[[], Any] = lambda: None,
+) -> list[dict[str, float]]:
+    """Train a classifier of the target on top of the source's embeddings.
+
+    With one seed the head's first weights, the rows of a share and the batches are the same for
+    every source, tuning and head: what differs is what is compared.
+
+    Args:
+        corpus: the target.
+        source: a model trained on the source corpus, or None ("scratch"), see :func:`start`.
+        tuning: ``frozen`` (only the head learns) or ``finetuned`` (everything does).
+        tanh: whether the head ends in tanh.
+        share: how much of the train part to learn from, see :func:`epoch_rows`.
+        settings: epochs and learning rate.
+        model: the encoder's shape, for scratch.
+        train: batch size, optimiser and decay.
+        seed: of the new weights, the rows of the share and the batches.
+        device: where to train.
+        tick: called after each epoch.
+
+    Returns:
+        A row an epoch: epoch, train_loss, validation_loss and validation_accuracy, and
+        test_accuracy, NaN but after the last epoch: the test part is read once.
+
+    Raises:
+        UserError: ``share`` out of range, or see :func:`textmetric.training.loop.fit`.
+    """
+    known = shared_tokens(corpus.vocabulary, None if source is None else source.vocabulary)
+    encoder, head = _started(corpus, source, known, tanh=tanh, model=model, seed=seed)
+    encoder.to(device)
+    head.to(device)
+    parts = {part: getattr(corpus, part) for part in PARTS}
+    frozen = tuning == "frozen"
+    if frozen:
+        if source is not None:
+            parts = _known_only(parts, known)
+        parts = _embedded(encoder, parts)
+    curve: list[dict[str, float]] = []
+
+    def record(epoch: Epoch) -> None:
+        head.eval()
+        loss, accuracy = _measure(encoder, head, parts["validation"])
+        last = epoch.epoch == settings.epochs
+        curve.append(
+            {
+                "epoch": epoch.epoch,
+                "train_loss": epoch.loss,
+                "validation_loss": loss,
+                "validation_accuracy": accuracy,
+                "test_accuracy": _measure(encoder, head, parts["test"])[1] if last else np.nan,
+            }
+        )
+        head.train()
+        tick()
+
+    fit(
+        encoder,
+        head,
+        parts["train"].take(epoch_rows(corpus.train.labels, share, seed)),
+        train.model_copy(update={"epochs": settings.epochs, "lr": settings.lr}),
+        sampler="shuffled",
+        seed=seed,
+        frozen=frozen,
+        on_epoch=record,
+    )
+    return curve
+
+
+def start(
+    corpus: TokenizedCorpus,
+    source: TrainedModel | None,
+    *,
+    tanh: bool,
+    model: Model,
+    seed: int,
+) -> tuple[Encoder, TransferHead]:
+    """Give the encoder and the head that the training starts from, on the CPU.
+
+    Vectors of tokens that both vocabularies know, and the linear layer where there is one, are
+    the source's. The target's other tokens start uniform in ±0.5 like any new vector; with
+    ``source=None`` all do.
+
+    Args:
+        corpus: the target.
+        source: a model trained on the source corpus, or None.
+        tanh: whether the head ends in tanh.
+        model: the encoder's shape where there is no source.
+        seed: of the new weights and the dropout; the head's depend on nothing else.
+    """
+    known = shared_tokens(corpus.vocabulary, None if source is None else source.vocabulary)
+    return _started(corpus, source, known, tanh=tanh, model=model, seed=seed)
+
+
+def _started(
+    corpus: TokenizedCorpus,
+    source: TrainedModel | None,
+    known: npt.NDArray[np.int64],
+    *,
+    tanh: bool,
+    model: Model,
+    seed: int,
+) -> tuple[Encoder, TransferHead]:
+    torch.manual_seed(seed)
+    dim = source.encoder.dim if source else model.dim
+    head = TransferHead(dim, len(corpus.label_names), tanh=tanh, seed=seed)
+    encoder = Encoder(len(corpus.vocabulary), dim, source.encoder.layer if source else model.layer)
+    if source is not None:
+        with torch.no_grad():
+            rows = torch.from_numpy(np.flatnonzero(known))
+            encoder.weight[rows] = source.encoder.weight[torch.from_numpy(known[known > 0])]
+            if encoder.linear is not None and source.encoder.linear is not None:
+                encoder.linear.load_state_dict(source.encoder.linear.state_dict())
+    return encoder, head
+
+
+def epoch_rows(labels: npt.NDArray[np.integer], share: float, seed: int) -> npt.NDArray[np.int64]:
+    """(n,) the train rows that an epoch passes over: those of a share, repeated to the full n.
+
+    So every share gets the same number of steps. Each row comes ⌊n / k⌋ or ⌈n / k⌉ times where
+    the share has k rows, the odd ones spread over all of them.
+
+    Args:
+        labels: (n,) label id of every train row.
+        share: in (0, 1], see :func:`textmetric.splits.share_of_rows`.
+        seed: chooses the rows.
+
+    Raises:
+        UserError: ``share`` out of range.
+    """
+    rows = share_of_rows(labels, share, seed)
+    # Not np.resize: where the corpus stands sorted by label it repeats the first labels more.
+    return rows[np.arange(len(labels)) * len(rows) // max(1, len(labels))]
+
+
+def _known_only(
+    parts: dict[str, LabelledTokens], known: npt.NDArray[np.int64]
+) -> dict[str, LabelledTokens]:
+    """Without the tokens that the source does not know: never learnt, they would be noise."""
+    keep = np.where(known > 0, np.arange(len(known)), 0).astype(np.int32)
+    return {
+        name: LabelledTokens(_in_memory(part.tokens).remap(keep), part.labels)
+        for name, part in parts.items()
+    }
+
+
+def _embedded(encoder: Encoder, parts: dict[str, LabelledTokens]) -> dict[str, LabelledTokens]:
+    """Embed every text once, for an encoder that stays as it is.
+
+    A text becomes one token, whose vector in ``encoder`` is the text's embedding, so the loop of
+    all trainings serves here too, and has nothing left to add up.
+    """
+    with one_thread():
+        table = np.concatenate([encoder.embed(part.tokens) for part in parts.values()])
+    encoder.weight = nn.Parameter(
+        torch.from_numpy(table).to(encoder.weight.device), requires_grad=False
+    )
+    encoder.linear = None
+    embedded, first = {}, 0
+    for name, part in parts.items():
+        ids = np.arange(first, first + len(part), dtype=np.int32)
+        offsets = np.arange(len(part) + 1, dtype=np.int64)
+        embedded[name] = LabelledTokens(RaggedTokens(ids, offsets), part.labels)
+        first += len(part)
+    return embedded
+
+
+def shared_tokens(target: Vocabulary, source: Vocabulary | None) -> npt.NDArray[np.int64]:
+    """(size of target,) int64: the source's id of each of the target's tokens, 0 for none."""
+    if source is None:
+        return np.zeros(len(target), dtype=np.int64)
+    ids = source.ids
+    return np.array([ids.get(token, 0) for token in target.tokens], dtype=np.int64)
+
+
+def _in_memory(tokens: RaggedTokens) -> RaggedTokens:
+    return RaggedTokens(np.array(tokens.ids), np.array(tokens.offsets))
+
+
+@torch.no_grad()
+def _measure(encoder: Encoder, head: TransferHead, part: LabelledTokens) -> tuple[float, float]:
+    if len(part) == 0:
+        return float("nan"), float("nan")
+    with one_thread():
+        device = encoder.weight.device
+        logits = head.logits(torch.from_numpy(encoder.embed(part.tokens)).to(device))
+        labels = torch.from_numpy(np.array(part.labels, dtype=np.int64)).to(device)
+        loss = functional.cross_entropy(logits, labels)
+        return float(loss), float((logits.argmax(dim=1) == labels).float().mean())
+
+
+# A dozen trainings start from each, and none changes it. Cleared before: the files may be new.
+_target = lru_cache(maxsize=1)(TokenizedCorpus.load)
+
+
+@lru_cache(maxsize=8)
+def _source(folder: str | None) -> TrainedModel | None:
+    return None if folder is None else TrainedModel.load(folder)
+
+
+def finetune_seeds(
+    target: str | os.PathLike[str],
+    models: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    init: str,
+    seeds: Sequence[int],
+    settings: Finetune,
+    model: Model,
+    train: Train,
+    progress: bool = True,
+) -> None:
+    """:func:`finetune` with every tuning, head, share and seed, in parallel, as one table.
+
+    Args:
+        target: folder of the tokenised target.
+        models: folder of the source arm's seeds; not read for ``scratch``.
+        out: csv file to write: init, tuning, tanh (true or false), share, seed and the columns
+            of :func:`finetune`.
+        init: ``cls``, ``metric`` or ``scratch``.
+        seeds: seed s of the fine-tuning starts from seed s of the source arm.
+        settings: of the transfer: its heads and shares, epochs and learning rate.
+        model: the encoder's shape, for scratch.
+        train: batch size, optimiser, decay and device.
+        progress: show a progress bar.
+
+    Raises:
+        UserError: an unknown init, or a model that is missing.
+    """
+    if init not in INITS:
+        raise unknown_name("init", init, INITS)
+    _target.cache_clear()
+    _source.cache_clear()
+    device = choose_device(train.device)
+    jobs = [
+        {
+            "target": target,
+            "source": None if init == "scratch" else os.path.join(models, f"seed-{seed}"),
+            "init": init,
+            "tuning": tuning,
+            "tanh": tanh,
+            "share": share,
+            "seed": seed,
+            "settings": settings,
+            "model": model,
+            "train": train,
+            "device": device,
+        }
+        for tuning in TUNINGS
+        for tanh in settings.tanh
+        for share in settings.shares
+        for seed in seeds
+    ]
+    prepare(
+        Encoder(2, model.dim, model.layer).to(device),
+        TransferHead(model.dim, 2).to(device),
+        train,
+    )
+    results = parallel.run(
+        _finetune_job,
+        jobs,
+        workers=1 if device.type == "cuda" else None,
+        ticks=settings.epochs,
+        label=f"finetune {init}",
+        unit="epoch",
+        progress=progress,
+    )
+    write_csv(out, [row for rows in results for row in rows])
+
+
+def _finetune_job(job: dict[str, Any], tick: Callable[[], None]) -> list[dict[str, Any]]:
+    init = job.pop("init")
+    corpus, source = _target(job.pop("target")), _source(job.pop("source"))
+    rows = finetune(corpus, source, tick=tick, **job)
+    about = {
+        "init": init,
+        "tuning": job["tuning"],
+        "tanh": str(job["tanh"]).lower(),
+        "share": job["share"],
+        "seed": job["seed"],
+    }
+    return [about | row for row in rows]

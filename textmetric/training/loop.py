@@ -1,0 +1,305 @@
+"""The loop: encoder + objective + batches → weights and a learning curve.
+
+Every objective, the transfer's head included, is trained by :func:`fit`. The learning rate of
+a step, the number of steps and the batches' sizes do not depend on the objective.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from textmetric.encoders.bag import Encoder
+from textmetric.errors import UserError
+from textmetric.losses import ClassificationObjective, Family, Objective, build
+from textmetric.measures import retrieval
+from textmetric.measures.rows import class_sums, unit
+from textmetric.model import TrainedModel
+from textmetric.params import Model, Train
+from textmetric.sampling.batches import BatchSampler
+from textmetric.text import LabelledTokens, RaggedTokens, TokenizedCorpus
+from textmetric.training.step import Step, TorchStep
+
+COLLAPSE_DISTANCE = 1e-3
+VALIDATION_ROWS = 1000
+"""The learning curve measures MAP@R on at most so many validation rows."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch leaves behind.
+
+    Attributes:
+        epoch: 1 for the first.
+        loss: mean over the epoch's batches.
+        log: means of what the objective logs, such as ``active_fraction``; NaN left out.
+        seconds: time spent on batches.
+    """
+
+    epoch: int
+    loss: float
+    log: dict[str, float]
+    seconds: float
+
+
+def fit(
+    encoder: Encoder,
+    objective: Objective,
+    data: LabelledTokens,
+    settings: Train,
+    *,
+    sampler: str,
+    seed: int,
+    frozen: bool = False,
+    plain: bool = False,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+) -> None:
+    """Train ``encoder`` and ``objective`` in place, both on the device they are on.
+
+    Args:
+        encoder: what gives the embeddings.
+        objective: what gives the loss; its parameters are trained too.
+        data: the rows of the train part.
+        settings: epochs, batch size, optimiser and learning rate.
+        sampler: ``shuffled`` or ``balanced``; without effect on an objective that brings its own
+            batches.
+        seed: of the batches. Same seed, same device: same bytes.
+        frozen: leave the encoder as it is and train the objective's parameters only.
+        plain: use torch alone on the CPU too, as on CUDA: slower, the same but for rounding.
+        on_epoch: called after each epoch.
+
+    Raises:
+        UserError: the loss became NaN or infinite, or the embeddings collapsed.
+    """
+    sampled = BatchSampler(sampler, data.labels, settings.batch_size, seed=seed)
+    own = objective.batches(data.labels, settings.batch_size, seed)
+    batches = sampled if own is None else own
+    step = _step(encoder, objective, data, settings, frozen, plain)
+    encoder.train()
+    objective.train()
+    done = 0
+    total = settings.epochs * sampled.steps
+    with one_thread():
+        for epoch in range(1, settings.epochs + 1):
+            started = time.perf_counter()
+            objective.begin_epoch(epoch, settings.epochs, lambda: encoder.embed(data.tokens))
+            losses: list[float | torch.Tensor] = []
+            logs: list[dict[str, Any]] = []
+            for _, rows in zip(range(sampled.steps), batches.epoch(), strict=True):
+                lr = settings.lr * (1 - done / total if settings.decay == "linear" else 1)
+                done += 1
+                losses.append(step(rows, lr))
+                logs.append(dict(objective.log))
+            record = Epoch(epoch, _mean(losses), _means(logs), time.perf_counter() - started)
+            _guard_loss(record, step.embeddings, seed)
+            if not frozen:  # an encoder that stays as it is cannot collapse
+                _guard_distances(record, step.embeddings, data.labels[rows], seed)
+            on_epoch(record)
+    encoder.eval()
+    objective.eval()
+
+
+def train(
+    corpus: TokenizedCorpus,
+    *,
+    family: Family,
+    objective: Mapping[str, Any],
+    sampler: str,
+    model: Model,
+    settings: Train,
+    seed: int,
+    device: torch.device,
+    tick: Callable[[], Any] = lambda: None,
+) -> tuple[TrainedModel, list[dict[str, float]], list[float]]:
+    """Train one arm with one seed.
+
+    Args:
+        corpus: trained on its train part; its validation part gives the curve and nothing
+            else; its test part is not looked at.
+        family: ``classification`` or ``metric``.
+        objective: name and parameters, as in params.yaml.
+        sampler: ``shuffled`` or ``balanced``.
+        model: the encoder.
+        settings: the loop.
+        seed: of the weights, the batches and the mining.
+        device: where to train.
+        tick: called after each epoch.
+
+    Returns:
+        The model; the curve, a row an epoch; the seconds of each epoch.
+
+    Raises:
+        UserError: see :func:`fit` and :func:`textmetric.losses.build`.
+    """
+    torch.manual_seed(seed)
+    encoder = Encoder(len(corpus.vocabulary), model.dim, model.layer)
+    module = build(family, objective, dim=model.dim, classes=len(corpus.trained_labels), seed=seed)
+    encoder.to(device)
+    module.to(device)
+    sample = _validation_sample(corpus.validation)
+    curve: list[dict[str, float]] = []
+    seconds: list[float] = []
+
+    def record(epoch: Epoch) -> None:
+        curve.append(
+            {
+                "seed": seed,
+                "epoch": epoch.epoch,
+                "loss": epoch.loss,
+                "active_fraction": epoch.log.get("active_fraction", math.nan),
+                "positive_distance": epoch.log.get("positive_distance", math.nan),
+                "negative_distance": epoch.log.get("negative_distance", math.nan),
+                "validation_map_at_r": _map_at_r(encoder, sample),
+            }
+        )
+        seconds.append(epoch.seconds)
+        tick()
+
+    fit(encoder, module, corpus.train, settings, sampler=sampler, seed=seed, on_epoch=record)
+    with one_thread():
+        centroids = train_centroids(encoder, corpus.train, len(corpus.trained_labels))
+    trained = TrainedModel(
+        encoder=encoder.cpu(),
+        head=module.cpu() if isinstance(module, ClassificationObjective) else None,
+        centroids=centroids,
+        vocabulary=corpus.vocabulary,
+        label_names=corpus.trained_labels,
+        family=family,
+        objective=dict(objective),
+        sampler=sampler,
+        seed=seed,
+    )
+    return trained, curve, seconds
+
+
+def train_centroids(
+    encoder: Encoder, data: LabelledTokens, classes: int, rows_at_once: int = 1 << 16
+) -> npt.NDArray[np.float32]:
+    """The mean of the unit embeddings of every class, as ``measures.class_centroids`` has it.
+
+    The texts are embedded by blocks: the embeddings of all of them, in the double precision of
+    the sums, would take several times the memory of their tokens.
+
+    Args:
+        encoder: what gives the embeddings.
+        data: n texts.
+        classes: C, the number of classes.
+        rows_at_once: of a block. Sums over several blocks agree with one sum to rounding.
+
+    Returns:
+        (C, d) float32 of norm at most 1; a row of NaN for a class without texts.
+    """
+    sums = np.zeros((classes, encoder.dim))
+    for start in range(0, len(data), rows_at_once):
+        block = data.take(np.arange(start, min(start + rows_at_once, len(data))))
+        sums += class_sums(unit(encoder.embed(block.tokens)), block.labels, classes)
+    counts = np.bincount(data.labels, minlength=classes)[:, None]
+    means = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+    return means.astype(np.float32)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch on one thread: sums in one order, and no waiting on threads for small matrices."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def prepare(encoder: Encoder, objective: Objective, settings: Train) -> None:
+    """Have all that :func:`fit` runs compiled, before processes are forked that would each do it.
+
+    Args:
+        encoder: of the layer and device to train with, however small; it changes.
+        objective: as it will be trained, for any number of classes; it changes.
+        settings: the optimiser.
+    """
+    four = RaggedTokens(np.ones(4, dtype=np.int32), np.arange(5))
+    data = LabelledTokens(four, np.array([0, 0, 1, 1], dtype=np.int32))
+    _step(encoder, objective, data, settings, frozen=False, plain=False)(np.arange(4), 0.0)
+
+
+def _step(
+    encoder: Encoder,
+    objective: Objective,
+    data: LabelledTokens,
+    settings: Train,
+    frozen: bool,
+    plain: bool,
+) -> Step:
+    if plain or encoder.weight.device.type != "cpu":
+        return TorchStep(encoder, objective, data, settings.optimizer, frozen=frozen)
+    # Not above: who only reads a model needs no compiler.
+    from textmetric.training.compiled_step import CompiledStep
+
+    return CompiledStep(
+        encoder,
+        objective,
+        data,
+        settings.optimizer,
+        frozen=frozen,
+        batch_size=settings.batch_size,
+    )
+
+
+def _means(logs: list[dict[str, Any]]) -> dict[str, float]:
+    names = sorted({name for log in logs for name in log})
+    return {name: _mean([log[name] for log in logs if name in log], nan=False) for name in names}
+
+
+def _mean(values: list[float | torch.Tensor], *, nan: bool = True) -> float:
+    """The mean, with NaN left out unless ``nan``; tensors are converted all at once."""
+    if isinstance(values[0], torch.Tensor):
+        numbers = torch.stack([torch.as_tensor(value) for value in values]).double()
+    else:
+        numbers = torch.tensor(values, dtype=torch.float64)
+    return float(numbers.mean() if nan else numbers.nanmean())
+
+
+def _guard_loss(record: Epoch, embeddings: torch.Tensor, seed: int) -> None:
+    if not math.isfinite(record.loss) or not bool(torch.isfinite(embeddings).all()):
+        raise UserError(
+            f"training diverged in epoch {record.epoch} (seed {seed}): the loss is "
+            f"{record.loss}; lower train.lr (in the transfer finetune.lr) or change the "
+            "objective's margin"
+        )
+
+
+def _guard_distances(
+    record: Epoch, embeddings: torch.Tensor, labels: npt.NDArray[np.int32], seed: int
+) -> None:
+    rows = len(embeddings)
+    if rows > 1 and bool((labels != labels[0]).any()):
+        distance = float(torch.pdist(embeddings.float()).mean())
+        if distance < COLLAPSE_DISTANCE:
+            raise UserError(
+                f"the embeddings collapsed in epoch {record.epoch} (seed {seed}): their mean "
+                f"distance is {distance:.1e}; use another miner (loss.miner), a larger margin "
+                "(loss.margin) or a lower train.lr"
+            )
+
+
+def _validation_sample(validation: LabelledTokens) -> LabelledTokens:
+    # Every k-th row: a corpus that stands sorted by class gives a stratified sample.
+    step = max(1, math.ceil(len(validation) / VALIDATION_ROWS))
+    rows = np.arange(0, len(validation), step)
+    return LabelledTokens(validation.tokens.take(rows), np.asarray(validation.labels)[rows])
+
+
+def _map_at_r(encoder: Encoder, sample: LabelledTokens) -> float:
+    if len(sample) < 2:
+        return math.nan
+    values = retrieval(encoder.embed(sample.tokens), sample.labels, ks=(1,)).map_at_r
+    counted = ~np.isnan(values)
+    return float(values[counted].mean()) if counted.any() else math.nan

@@ -1,0 +1,1 @@
+"""t-SNE: from embeddings to the plane. No torch."""

@@ -1,0 +1,310 @@
+"""From embeddings to the plane: a stratified sample of rows and their t-SNE. No torch.
+
+Neighbours are exact, found by faiss, and the start is a PCA. Up to some thousand points are moved
+by the exact gradient of ``textmetric.tsne.exact``, more by openTSNE; both in one thread, so that
+the same input gives the same bytes in every process.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from textmetric import parallel
+from textmetric.errors import UserError
+
+_FEWEST_ROWS = 3
+"""Dots that an ordinary class keeps at least."""
+_FEWEST_KEPT_ROWS = 12
+"""Dots that a scarce class keeps at least: fewer do not show whether it holds together."""
+_FEWEST_FOR_TSNE = 5
+"""Below this the neighbours of every point are all other points: PCA says as much."""
+_TICK_EVERY = 50
+_MOST_EXACT_ROWS = 12_000
+"""Above, openTSNE's interpolation is quicker than all pairs."""
+
+
+def sample_rows(
+    labels: NDArray[np.integer],
+    points: int | None,
+    seed: int,
+    keep: Sequence[int] = (),
+) -> NDArray[np.int64]:
+    """Choose rows to draw: seeded, stratified by class.
+
+    The sample has ``points`` rows. Every class gets a share in proportion to its rows, but at
+    least 3 rows, or at least 12 if it is in ``keep``, as far as it has so many. So a class that
+    is large in the test set is not drawn denser than others for being scarce in training, while
+    a rare one is. Where the least numbers add up to more than ``points`` (200 classes and 500
+    points), they win and the sample is larger.
+
+    Args:
+        labels: (n,) class ids.
+        points: rows to choose, >= 1; ``None`` (or n and more) chooses all.
+        seed: which rows of a class are chosen, >= 0.
+        keep: class ids that keep more rows, such as the scarce ones; ids that no row has are
+            ignored.
+
+    Returns:
+        (m,) rows, ascending.
+
+    Raises:
+        UserError: ``points`` is below 1.
+    """
+    if points is not None and points < 1:
+        raise UserError(f"tsne.points is {points}, expected at least 1: raise it")
+    n = len(labels)
+    if points is None or points >= n:
+        return np.arange(n, dtype=np.int64)
+    classes, members, rows = np.unique(labels, return_inverse=True, return_counts=True)
+    kept = np.isin(classes, np.asarray(keep, dtype=np.int64))
+    quota = _quotas(
+        rows,
+        least=np.minimum(rows, np.where(kept, _FEWEST_KEPT_ROWS, _FEWEST_ROWS)),
+        points=points,
+    )
+    shuffled = np.random.default_rng(seed).permutation(n)
+    by_class = shuffled[np.argsort(members[shuffled], kind="stable")]
+    place = np.arange(n) - np.repeat(np.cumsum(rows) - rows, rows)
+    chosen: NDArray[np.int64] = np.sort(by_class[place < np.repeat(quota, rows)]).astype(np.int64)
+    return chosen
+
+
+def scarce_rows(labels: NDArray[np.integer], scarce: Sequence[int]) -> NDArray[np.int64]:
+    """The rows of the scarce labels, which have a map of their own where there are several.
+
+    One scarce label among others is told by its colour; thirty drown among two hundred.
+
+    Args:
+        labels: (n,) class ids.
+        scarce: ids of the scarce labels.
+
+    Returns:
+        (m,) rows, ascending; none for fewer than two labels.
+    """
+    if len(scarce) < 2:
+        return np.zeros(0, dtype=np.int64)
+    return np.flatnonzero(np.isin(labels, np.asarray(scarce, dtype=np.int64)))
+
+
+def _quotas(
+    rows: NDArray[np.int64],
+    least: NDArray[np.int64],
+    points: int,
+) -> NDArray[np.int64]:
+    """Rows a class: ``clip(scale * rows, least, rows)``, the scale such that they add up.
+
+    All arguments but ``points`` are (C,). What rounding down leaves goes to the largest
+    remainders, ties to the lower class id.
+    """
+    low, high = 0.0, 1.0  # at scale 1 every class has all its rows
+    for _ in range(60):
+        scale = (low + high) / 2
+        if np.clip(scale * rows, least, rows).sum() <= points:
+            low = scale
+        else:
+            high = scale
+    exact = np.clip(low * rows, least, rows)
+    quota: NDArray[np.int64] = np.floor(exact).astype(np.int64)
+    left = max(0, points - int(quota.sum()))
+    largest = np.argsort(quota - exact, kind="stable")
+    largest = largest[quota[largest] < rows[largest]][:left]
+    quota[largest] += 1
+    return quota
+
+
+def tsne(
+    embeddings: NDArray[np.floating],
+    *,
+    perplexity: float = 30,
+    early_iterations: int = 250,
+    iterations: int = 500,
+    seed: int = 0,
+    tick: Callable[[], Any] = lambda: None,
+) -> NDArray[np.float32]:
+    """Place embeddings in the plane so that neighbours stay neighbours (van der Maaten 2008).
+
+    Rows are scaled to unit length first, so that the Euclidean neighbours are the cosine
+    neighbours that the measures use; a zero row stays zero. Neighbours are exact, the start is
+    the first two principal components, and the learning rate is n / 12, then n. The gradient is
+    exact up to 12,000 rows, in O(n²) a step; above, openTSNE interpolates it. One thread, float64
+    inside: the same input and seed give the same bytes.
+
+    With few rows the perplexity is lowered to (n - 1) / 3, since a row cannot have more than
+    n - 1 neighbours and three times the perplexity are looked at. Fewer than 5 rows get their
+    principal components.
+
+    Args:
+        embeddings: (n, d), finite.
+        perplexity: soft number of neighbours, > 1.
+        early_iterations: iterations with attraction exaggerated 12 times.
+        iterations: iterations after that.
+        seed: seeds the tiny jitter of the start, which sets equal rows apart.
+        tick: called after every 50 iterations.
+
+    Returns:
+        (n, 2) coordinates, centred on 0.
+
+    Raises:
+        UserError: an embedding is not finite, or the perplexity is not above 1.
+    """
+    if perplexity <= 1:
+        raise UserError(f"tsne.perplexity is {perplexity:g}, expected more than 1: raise it")
+    rows = np.array(embeddings, dtype=np.float64)
+    if rows.ndim != 2:
+        raise UserError(f"embeddings have shape {rows.shape}, expected (rows, dimensions)")
+    bad = ~np.isfinite(rows).all(axis=1)
+    if bad.any():
+        raise UserError(
+            f"embedding {int(bad.argmax())} has a value that is not finite: train the model again "
+            "with a lower learning rate"
+        )
+    n = len(rows)
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    rows /= np.where(norms > 0, norms, 1)
+    with threadpool_limits(limits=1):
+        start = _principal_components(rows)
+        if n < _FEWEST_FOR_TSNE:
+            return start.astype(np.float32)
+        random = np.random.default_rng(seed)
+        spread = start[:, 0].std()
+        # The sizes are openTSNE's: a start of 1e-4, a hundredth of that as jitter. Where all
+        # rows are equal the jitter is all there is.
+        start = start * (1e-4 / spread if spread > 1e-12 else 0.0)
+        start += random.normal(0, 1e-6, start.shape)
+        coordinates = _optimised(
+            rows.astype(np.float32),
+            start,
+            perplexity=min(perplexity, (n - 1) / 3),
+            early_iterations=early_iterations,
+            iterations=iterations,
+            tick=tick,
+        )
+    coordinates -= coordinates.mean(axis=0)
+    return coordinates.astype(np.float32)
+
+
+def tsne_arms(
+    embeddings: Sequence[NDArray[np.floating]],
+    *,
+    perplexity: float = 30,
+    early_iterations: int = 250,
+    iterations: int = 500,
+    seed: int = 0,
+    workers: int | None = None,
+    label: str = "t-SNE",
+    progress: bool = False,
+) -> list[NDArray[np.float32]]:
+    """:func:`tsne` of several arms, in parallel processes.
+
+    Args:
+        embeddings: one (n, d) array an arm; the arms may differ in shape.
+        perplexity: see :func:`tsne`, as for the next three.
+        early_iterations: see there.
+        iterations: see there.
+        seed: the same for every arm.
+        workers: processes; default all cores. The result does not depend on it.
+        label: what stands before the progress bar.
+        progress: show a progress bar.
+
+    Returns:
+        One (n, 2) array an arm, in the order given.
+    """
+    if any(_FEWEST_FOR_TSNE <= len(one) <= _MOST_EXACT_ROWS for one in embeddings):
+        from textmetric.tsne.exact import prepare
+
+        prepare()
+    settings = {
+        "perplexity": perplexity,
+        "early_iterations": early_iterations,
+        "iterations": iterations,
+        "seed": seed,
+    }
+    return parallel.run(
+        _tsne_job,
+        [{"embeddings": one, **settings} for one in embeddings],
+        workers=workers,
+        ticks=early_iterations // _TICK_EVERY + iterations // _TICK_EVERY,
+        label=label,
+        unit=f"x{_TICK_EVERY} iterations",
+        progress=progress,
+    )
+
+
+def _tsne_job(job: dict[str, Any], tick: Callable[[], None]) -> NDArray[np.float32]:
+    return tsne(**job, tick=tick)
+
+
+def _principal_components(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n, 2) scores of the first two components, signs fixed by the largest loading."""
+    n, d = rows.shape
+    if n == 0 or d == 0:
+        return np.zeros((n, 2))
+    centred = rows - rows.mean(axis=0)
+    _, axes = np.linalg.eigh(centred.T @ centred)
+    axes = axes[:, ::-1][:, :2]  # eigh gives ascending eigenvalues
+    largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=0)[None], axis=0)
+    scores = centred @ (axes * np.where(largest < 0, -1.0, 1.0))
+    return np.pad(scores, ((0, 0), (0, 2 - scores.shape[1])))
+
+
+def _neighbours(rows: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The exact ``k`` nearest other rows and their Euclidean distances, both (n, k)."""
+    index = faiss.IndexFlatL2(rows.shape[1])
+    index.add(rows)
+    squared, found = index.search(rows, k + 1)
+    itself = found == np.arange(len(rows))[:, None]
+    # Among many equal rows a row may not find itself: then the farthest is one too many.
+    itself[~itself.any(axis=1), -1] = True
+    shape = (len(rows), k)
+    neighbours: NDArray[np.int64] = found[~itself].reshape(shape)
+    distances = np.sqrt(np.maximum(squared[~itself], 0), dtype=np.float64).reshape(shape)
+    return neighbours, distances
+
+
+def _optimised(
+    rows: NDArray[np.float32],
+    start: NDArray[np.float64],
+    *,
+    perplexity: float,
+    early_iterations: int,
+    iterations: int,
+    tick: Callable[[], Any],
+) -> NDArray[np.float64]:
+    neighbours, distances = _neighbours(rows, min(len(rows) - 1, math.ceil(3 * perplexity)))
+    if len(rows) <= _MOST_EXACT_ROWS:
+        # Numba takes half a second to import; whoever only samples rows does not wait for it.
+        from textmetric.tsne.exact import optimise
+
+        return optimise(
+            start,
+            neighbours,
+            distances,
+            perplexity=perplexity,
+            early_iterations=early_iterations,
+            iterations=iterations,
+            tick=tick,
+            tick_every=_TICK_EVERY,
+        )
+    # Two seconds to import: only who draws so many rows waits for it.
+    from openTSNE import TSNE
+    from openTSNE.affinity import PerplexityBasedNN
+    from openTSNE.nearest_neighbors import PrecomputedNeighbors
+
+    affinities = PerplexityBasedNN(
+        knn_index=PrecomputedNeighbors(neighbours, distances), perplexity=perplexity, n_jobs=1
+    )
+    embedding = TSNE(
+        early_exaggeration_iter=early_iterations,
+        n_iter=iterations,
+        n_jobs=1,
+        callbacks=lambda *_: tick() and None,
+        callbacks_every_iters=_TICK_EVERY,
+    ).fit(affinities=affinities, initialization=start)
+    return np.array(embedding, dtype=np.float64)
