@@ -95,44 +95,16 @@ def test_many_files_go_to_processes_and_come_back_in_order(tmp_path: Path) -> No
     assert [int(text.split()[1]) for text in frame["text"]] == list(range(4 * docstrings._BATCH))
 
 
-def test_what_was_found_is_kept_until_a_source_changes(
-    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def texts(by_module: bool = False, cache: Path | None = None) -> list[tuple[str, str]]:
-        frame, counts = docstrings.collect(
-            {"toy": package}, by_module=by_module, cache=cache, progress=False
-        )
-        assert counts == {"short_rows": 1}
-        return list(zip(frame["label"], frame["text"], strict=True))
-
-    cache = tmp_path / "cache"
-    first = texts(cache=cache)
-    assert first == texts()
-    by_module = texts(by_module=True)
+def test_files_are_parsed_once_in_a_process(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, counts = docstrings.collect({"toy": package}, by_module=False, progress=False)
     with monkeypatch.context() as patched:
-        patched.setattr(docstrings, "_parse_all", None)  # it would fail
-        assert texts(cache=cache) == first
-        assert texts(by_module=True, cache=cache) == by_module
-    kept = (cache / "docstrings.json").read_bytes()
-    for change in (b"{", b"[1]", b'{"key": 1}'):  # whatever stands there
-        (cache / "docstrings.json").write_bytes(change)
-        assert texts(cache=cache) == first
-        assert (cache / "docstrings.json").read_bytes() == kept
+        patched.setattr(docstrings, "_texts", None)  # would fail if called
+        again, same_counts = docstrings.collect({"toy": package}, by_module=True, progress=False)
+    assert again["text"].tolist() == first["text"].tolist()
+    assert same_counts == counts
     (package / "late.py").write_text(f'"""Late {LONG}"""')
-    assert ("toy", f"Late {LONG}") in texts(cache=cache)
-    (package / "late.py").write_text(f'"""Later {LONG}"""')
-    assert ("toy", f"Later {LONG}") in texts(cache=cache)
-    (package / "late.py").unlink()
-    assert texts(cache=cache) == first
-
-
-def test_a_cache_that_cannot_be_written_is_done_without(package: Path, tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    wanted, _ = docstrings.collect({"toy": package}, by_module=False, progress=False)
-    found, _ = docstrings.collect(
-        {"toy": package}, by_module=False, cache=tmp_path / "file" / "below", progress=False
-    )
-    assert found.equals(wanted)
+    more, _ = docstrings.collect({"toy": package}, by_module=False, progress=False)
+    assert set(more["text"]) - set(first["text"]) == {f"Late {LONG}"}
 
 
 def test_statements_hold_every_docstring_that_a_full_walk_finds() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from textmetric.corpora import parts
 from textmetric.errors import UserError
+from textmetric.types import PARTS
 
 
 def table(rows: list[tuple[str, str, str]]) -> pd.DataFrame:
@@ -28,9 +29,9 @@ def classes(*sizes: int, split: str = "train") -> pd.DataFrame:
     )
 
 
-def prepare(frame: pd.DataFrame, **changes: Any) -> tuple[pd.DataFrame, dict[str, Any]]:
+def clean_and_cut(frame: pd.DataFrame, **changes: Any) -> tuple[pd.DataFrame, dict[str, Any]]:
     options = {"name": "toy", "test": 0.2, "validation": 0.1, "limit": None, "min_rows": None}
-    return parts.prepare(frame, **{**options, "seed": 0, **changes})  # type: ignore[arg-type]
+    return parts.clean_and_cut(frame, **{**options, "seed": 0, **changes})  # type: ignore[arg-type]
 
 
 def sizes(frame: pd.DataFrame) -> dict[str, dict[str, int]]:
@@ -86,7 +87,7 @@ def obvious_clean(rows: list[tuple[str, str, str]]) -> tuple[list[int], Counter[
                 ]
             ),
             st.sampled_from("pq"),
-            st.sampled_from(parts.SPLITS),
+            st.sampled_from(PARTS),
         ),
         max_size=14,
     )
@@ -94,7 +95,7 @@ def obvious_clean(rows: list[tuple[str, str, str]]) -> tuple[list[int], Counter[
 def test_cleaning_equals_the_rule_row_by_row(rows: list[tuple[str, str, str]]) -> None:
     frame = table(rows)
     labels = np.array([ord(label) for _, label, _ in rows], dtype=np.int64)
-    split = np.array([parts.SPLITS.index(row[2]) for row in rows], dtype=np.int64)
+    split = np.array([PARTS.index(row[2]) for row in rows], dtype=np.int64)
     keep, counts = parts.clean(parts.same_text(frame["text"].astype(str)), labels, split)
     kept, reasons = obvious_clean(rows)
     assert np.flatnonzero(keep).tolist() == kept
@@ -106,7 +107,7 @@ def test_cleaning_equals_the_rule_row_by_row(rows: list[tuple[str, str, str]]) -
 def test_a_given_test_part_is_never_changed() -> None:
     given_test = [("t", "a", "test"), ("t", "a", "test"), ("t", "b", "test"), ("u", "b", "test")]
     frame = pd.concat([table([*given_test, ("T ", "a", "train")]), classes(5, 5)])
-    result, summary = prepare(frame)
+    result, summary = clean_and_cut(frame)
     assert result[result["split"] == "test"]["text"].tolist() == ["t", "t", "t", "u"]
     assert summary["leaked_rows"] == 1
     assert summary["test_rows"] == 4
@@ -119,7 +120,7 @@ def test_a_given_test_part_is_never_changed() -> None:
 def test_train_gets_two_rows_first_then_test_then_validation(
     size: int, train: int, validation: int, test: int
 ) -> None:
-    result, _ = prepare(classes(size, size))
+    result, _ = clean_and_cut(classes(size, size))
     for split, rows in (("train", train), ("validation", validation), ("test", test)):
         assert sizes(result).get(split, {}) == ({"a": rows, "b": rows} if rows else {})
 
@@ -138,8 +139,10 @@ def test_parts_keep_every_promise(
     frame = classes(*counts)
     limit = 2 * len(counts) + extra
     for cap in (None, limit):
-        result, summary = prepare(frame, test=test, validation=validation, seed=seed, limit=cap)
-        again, _ = prepare(frame, test=test, validation=validation, seed=seed, limit=cap)
+        result, summary = clean_and_cut(
+            frame, test=test, validation=validation, seed=seed, limit=cap
+        )
+        again, _ = clean_and_cut(frame, test=test, validation=validation, seed=seed, limit=cap)
         pd.testing.assert_frame_equal(result, again)
         assert result["text"].is_unique
         assert set(result["text"]) <= set(frame["text"])
@@ -153,13 +156,13 @@ def test_parts_keep_every_promise(
             assert len(result) == len(frame)
         else:
             assert summary["train_rows"] <= cap
-        for split in parts.SPLITS:
+        for split in PARTS:
             assert summary[f"{split}_rows"] == sum(by.get(split, {}).values())
 
 
 def test_another_seed_draws_other_rows() -> None:
-    first, _ = prepare(classes(50, 50), seed=0)
-    second, _ = prepare(classes(50, 50), seed=1)
+    first, _ = clean_and_cut(classes(50, 50), seed=0)
+    second, _ = clean_and_cut(classes(50, 50), seed=1)
     assert set(first[first["split"] == "test"]["text"]) != set(
         second[second["split"] == "test"]["text"]
     )
@@ -167,7 +170,7 @@ def test_another_seed_draws_other_rows() -> None:
 
 def test_parts_come_in_order_and_rows_keep_theirs() -> None:
     frame = classes(30, 30).sample(frac=1, random_state=0).reset_index(drop=True)
-    result, _ = prepare(frame)
+    result, _ = clean_and_cut(frame)
     assert result["split"].drop_duplicates().tolist() == ["train", "validation", "test"]
     place = {text: row for row, text in enumerate(frame["text"])}
     for _, group in result.groupby("split"):
@@ -177,7 +180,7 @@ def test_parts_come_in_order_and_rows_keep_theirs() -> None:
 
 def test_the_limit_is_exact_stratified_and_shrinks_the_other_parts_alike() -> None:
     frame = pd.concat([classes(400, 100), classes(80, 20, split="test")])
-    result, summary = prepare(frame, limit=90, validation=0.1)
+    result, summary = clean_and_cut(frame, limit=90, validation=0.1)
     assert sizes(result)["train"] == {"a": 72, "b": 18}
     assert sizes(result)["test"] == {"a": 16, "b": 4}
     assert sizes(result)["validation"] == {"a": 8, "b": 2}
@@ -185,42 +188,16 @@ def test_the_limit_is_exact_stratified_and_shrinks_the_other_parts_alike() -> No
 
 
 def test_a_limit_above_the_rows_changes_nothing() -> None:
-    free, _ = prepare(classes(20, 20))
-    capped, _ = prepare(classes(20, 20), limit=1000)
+    free, _ = clean_and_cut(classes(20, 20))
+    capped, _ = clean_and_cut(classes(20, 20), limit=1000)
     pd.testing.assert_frame_equal(free, capped)
-
-
-@given(
-    st.lists(
-        st.tuples(st.integers(0, 30), st.integers(0, 30), st.integers(0, 30)),
-        min_size=1,
-        max_size=6,
-    ),
-    st.integers(0, 200),
-)
-def test_apportioned_shares_are_bounded_and_add_up(
-    rows: list[tuple[int, int, int]], total: int
-) -> None:
-    counts = np.array([max(row) for row in rows])
-    least = np.array([min(row) for row in rows])
-    most = counts
-    share = parts.apportion(counts, total, least, most)
-    assert (least <= share).all()
-    assert (share <= most).all()
-    assert share.sum() == min(max(total, least.sum()), most.sum())
-
-
-def test_unbounded_shares_differ_from_the_quota_by_less_than_one() -> None:
-    counts = np.array([7, 13, 29, 51])
-    share = parts.apportion(counts, 33, np.zeros(4, dtype=np.int64), counts)
-    assert (abs(share - 33 * counts / 100) < 1).all()
 
 
 def test_a_single_class_is_an_error() -> None:
     with pytest.raises(UserError, match="corpus toy has only the class 'a'"):
-        prepare(classes(5))
+        clean_and_cut(classes(5))
     with pytest.raises(UserError, match="has no class"):
-        prepare(table([("x", "a", "train"), ("x", "b", "train")]))
+        clean_and_cut(table([("x", "a", "train"), ("x", "b", "train")]))
 
 
 def test_a_class_with_one_row_is_an_error_and_min_rows_is_the_remedy() -> None:
@@ -228,8 +205,8 @@ def test_a_class_with_one_row_is_an_error_and_min_rows_is_the_remedy() -> None:
     with pytest.raises(
         UserError, match=r"'b' \(and 1 other classes\) of corpus toy has only one.*min_rows: 2"
     ):
-        prepare(frame)
-    result, summary = prepare(frame, min_rows=2)
+        clean_and_cut(frame)
+    result, summary = clean_and_cut(frame, min_rows=2)
     assert set(result["label"]) == {"a", "c"}
     assert summary["small_classes"] == 2
     assert summary["small_class_rows"] == 2
@@ -239,8 +216,8 @@ def test_a_class_with_one_row_is_an_error_and_min_rows_is_the_remedy() -> None:
 def test_a_class_that_only_the_test_part_has_is_an_error() -> None:
     frame = pd.concat([classes(5, 5), table([("t", "a", "test"), ("u", "z", "test")])])
     with pytest.raises(UserError, match="class 'z' of corpus toy has no train row"):
-        prepare(frame)
-    result, summary = prepare(frame, min_rows=2)
+        clean_and_cut(frame)
+    result, summary = clean_and_cut(frame, min_rows=2)
     assert sizes(result)["test"] == {"a": 1}
     assert summary["small_class_rows"] == 1
 
@@ -256,4 +233,4 @@ def test_a_class_that_only_the_test_part_has_is_an_error() -> None:
 )
 def test_numbers_out_of_range_are_named(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        prepare(classes(9, 9), **changes)
+        clean_and_cut(classes(9, 9), **changes)

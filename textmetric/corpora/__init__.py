@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 BUILT_IN = ("ag_news", "dbpedia14", "dbpedia_classes", "docstring_modules", "docstrings")
 """The names of the built-in corpora. Each is a module of this package with ``read(...)``."""
 PUBLISHED = ("ag_news", "dbpedia14", "dbpedia_classes")
-"""Those that are published data sets, of which a table may be a sample."""
+"""The published ones. A table may be a sample of one of them."""
 
 __all__ = ["BUILT_IN", "Corpus", "load"]
 
@@ -34,12 +34,14 @@ class Corpus:
     """A labelled corpus in three parts.
 
     Attributes:
-        frame: the columns ``text``, ``label`` and ``split`` (``train``, ``validation``, ``test``),
-            all strings; train rows first, then validation, then test, each in the corpus's order.
+        frame: the columns ``text``, ``label`` and ``split``, all strings. ``split`` holds the part
+            (``train``, ``validation``, ``test``); this name is fixed by the files of the pipeline,
+            elsewhere a split is a training set made from the train part. Train rows come first,
+            then validation, then test, each in the corpus's order.
         summary: ``name``, ``sample_of`` (the published corpus that the rows are from, as the user
             says, or None), ``classes``, the rows of each part (``train_rows``, ...), the rows that
             were left out by reason (``leaked_rows``, ``conflicting_rows``, ``duplicate_rows``,
-            ``short_rows``, ``small_class_rows``, ``small_classes``), and ``limit``.
+            ``short_rows``, ``small_class_rows``), ``small_classes``, and ``limit``.
     """
 
     frame: pd.DataFrame
@@ -57,7 +59,7 @@ def load(
     cache: Path | None = None,
     progress: bool = True,
 ) -> Corpus:
-    """Load a corpus, clean it, and cut the parts that it does not bring.
+    """Load a corpus, clean it, and cut the parts that it does not have.
 
     Args:
         spec: a built-in name, a path of a table or folder, or a mapping ``{name, level,
@@ -108,8 +110,13 @@ def load(
 
             cache = Path(pooch.os_cache("textmetric"))
         module = importlib.import_module(f"textmetric.corpora.{name}")
+        level, levels = options.get("level"), getattr(module, "LEVELS", ())
+        if level is not None and not levels:
+            raise UserError(f"corpus {name} has no levels: remove the key level from its mapping")
+        if level is not None and level not in levels:
+            raise unknown_name(f"level of {name}", str(level), levels)
         frame, counts = module.read(
-            level=options.get("level"), cache=Path(cache), mirror=mirror, progress=progress
+            level=level, cache=Path(cache), mirror=mirror, progress=progress
         )
         min_rows = min_rows or getattr(module, "MIN_ROWS", None)
     elif "path" in options:
@@ -131,7 +138,7 @@ def load(
             "a corpus mapping needs the key name (a built-in corpus) or path (a table), but has "
             + (", ".join(map(str, options)) or "no key")
         )
-    frame, summary = parts.prepare(
+    frame, summary = parts.clean_and_cut(
         frame,
         name=str(name),
         test=test,

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textmetric.corpora import fetch, published
-from textmetric.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,19 +18,13 @@ if TYPE_CHECKING:
 CLASSES = ("World", "Sports", "Business", "Sci/Tech")
 ROWS = {"train": 120_000, "test": 7_600}
 
+_WANTED = tuple(f"ag_news_csv/{part}.csv" for part in ROWS)
 _ORIGINAL = "https://raw.githubusercontent.com/mhjabreel/CharCnn_Keras/master/data/"
+_MD5 = ("b1a00f826fdfbd249f79597b59e1dc12", "d52ea96a97a2d943681189a97654912d")
 ALTERNATIVES = (
-    (
-        fetch.File(
-            "ag_news_csv/train.csv",
-            (_ORIGINAL + "ag_news_csv/train.csv",),
-            "md5:b1a00f826fdfbd249f79597b59e1dc12",
-        ),
-        fetch.File(
-            "ag_news_csv/test.csv",
-            (_ORIGINAL + "ag_news_csv/test.csv",),
-            "md5:d52ea96a97a2d943681189a97654912d",
-        ),
+    tuple(
+        fetch.File(name, (_ORIGINAL + name,), f"md5:{md5}")
+        for name, md5 in zip(_WANTED, _MD5, strict=True)
     ),
     (fetch.File("ag_news_csv.tgz", ("https://s3.amazonaws.com/fast-ai-nlp/ag_news_csv.tgz",)),),
 )
@@ -40,19 +33,16 @@ ALTERNATIVES = (
 def read(
     *, level: str | None, cache: Path, mirror: str | None, progress: bool
 ) -> tuple[pd.DataFrame, dict[str, int]]:
-    """The rows as published: ``text``, ``label``, ``split``; no further counts.
+    """Read the rows as published: ``text``, ``label``, ``split``; no further counts.
 
     Raises:
-        UserError: a ``level`` is given, or the files cannot be had.
+        UserError: no address gives the files.
     """
-    if level is not None:
-        raise UserError("corpus ag_news has no levels: remove the key level from its mapping")
-    wanted = [f"ag_news_csv/{split}.csv" for split in ROWS]
     data = fetch.fetch(
-        "ag_news", wanted, ALTERNATIVES, cache=cache, mirror=mirror, progress=progress
+        "ag_news", _WANTED, ALTERNATIVES, cache=cache, mirror=mirror, progress=progress
     )
     frames = {
-        split: published.titled(content, name, CLASSES)
-        for split, name, content in zip(ROWS, wanted, data, strict=True)
+        part: published.titled(content, name, CLASSES)
+        for part, name, content in zip(ROWS, _WANTED, data, strict=True)
     }
     return published.join("ag_news", frames, ROWS, len(CLASSES), cache), {}

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textmetric.corpora import fetch, published
-from textmetric.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +33,7 @@ CLASSES = (
 )
 ROWS = {"train": 560_000, "test": 70_000}
 
-_WANTED = tuple(f"dbpedia_csv/{split}.csv" for split in ROWS)
+_WANTED = tuple(f"dbpedia_csv/{part}.csv" for part in ROWS)
 _DRIVE = "https://drive.google.com/uc?export=download&id=0Bz8a_Dbh9QhbQ2Vic1kxMmZZQ1k"
 ALTERNATIVES = (
     (fetch.File("dbpedia_csv.tar.gz", (_DRIVE,), "md5:dca7b1ae12b1091090db52aa7ec5ca64"),),
@@ -46,18 +45,16 @@ ALTERNATIVES = (
 def read(
     *, level: str | None, cache: Path, mirror: str | None, progress: bool
 ) -> tuple[pd.DataFrame, dict[str, int]]:
-    """The rows as published: ``text``, ``label``, ``split``; no further counts.
+    """Read the rows as published: ``text``, ``label``, ``split``; no further counts.
 
     Raises:
-        UserError: a ``level`` is given, or the files cannot be had.
+        UserError: no address gives the files.
     """
-    if level is not None:
-        raise UserError("corpus dbpedia14 has no levels: remove the key level from its mapping")
     data = fetch.fetch(
         "dbpedia14", _WANTED, ALTERNATIVES, cache=cache, mirror=mirror, progress=progress
     )
     frames = {
-        split: published.titled(content, name, CLASSES)
-        for split, name, content in zip(ROWS, _WANTED, data, strict=True)
+        part: published.titled(content, name, CLASSES)
+        for part, name, content in zip(ROWS, _WANTED, data, strict=True)
     }
     return published.join("dbpedia14", frames, ROWS, len(CLASSES), cache), {}

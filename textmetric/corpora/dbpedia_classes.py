@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textmetric.corpora import fetch, published, tables
-from textmetric.errors import unknown_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,21 +29,19 @@ ALTERNATIVES = (
 def read(
     *, level: str | None, cache: Path, mirror: str | None, progress: bool
 ) -> tuple[pd.DataFrame, dict[str, int]]:
-    """The rows as published: ``text``, ``label`` (of ``level``, l3 by default), ``split``.
+    """Read the rows as published: ``text``, ``label`` (of ``level``, l3 by default), ``split``.
 
     Raises:
-        UserError: the level is unknown, or the files cannot be had.
+        UserError: no address gives the files.
     """
     level = level or "l3"
-    if level not in LEVELS:
-        raise unknown_name("level of dbpedia_classes", str(level), LEVELS)
     data = fetch.fetch(
         "dbpedia_classes", _WANTED, ALTERNATIVES, cache=cache, mirror=mirror, progress=progress
     )
     frames = {
-        split: tables.csv_table(content, name, ["text", level])
+        part: tables.csv_table(content, name, ["text", level])
         .rename_columns(["text", "label"])
         .to_pandas()
-        for split, name, content in zip(ROWS, _WANTED, data, strict=True)
+        for part, name, content in zip(ROWS, _WANTED, data, strict=True)
     }
     return published.join("dbpedia_classes", frames, ROWS, LEVELS[level], cache), {}

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textmetric.corpora import docstrings
-from textmetric.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,12 +20,8 @@ def read(
     """One class a top module, such as ``scipy.stats``; otherwise as ``docstrings``.
 
     Raises:
-        UserError: a package is not installed, or a ``level`` is given.
+        UserError: a package is not installed.
     """
-    if level is not None:
-        raise UserError(
-            "corpus docstring_modules has no levels: remove the key level from its mapping"
-        )
     return docstrings.collect(
-        docstrings.folders(docstrings.PACKAGES), by_module=True, cache=cache, progress=progress
+        docstrings.folders(docstrings.PACKAGES), by_module=True, progress=progress
     )

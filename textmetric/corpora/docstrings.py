@@ -9,22 +9,17 @@ test cases.
 from __future__ import annotations
 
 import ast
-import gc
-import hashlib
+import functools
 import importlib.util
-import json
 import os
 import re
-import sys
 import sysconfig
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textmetric.errors import UserError
-from textmetric.files import read_json, replacing_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,52 +33,33 @@ PACKAGES = {
     "matplotlib": "matplotlib",
     "scikit-learn": "sklearn",
 }
-"""Class name to import name; the standard library has no one import name."""
+"""Class name to import name; the standard library has no single import name."""
 
 MIN_WORDS = 8
 MAX_WORDS = 60
-"""Words kept of a docstring. Whole ones run from 8 words to thousands, most of them tables of
-parameters; the start is what tells the purpose."""
+"""Words kept of a docstring. Whole ones have up to thousands of words, most of them tables of
+parameters; the start says what the object is for."""
 
 _TESTS = re.compile(r"(^|/)(tests?|testing|idle_test)/|(^|/)(test_[^/]*|conftest)\.py$")
-_BATCH = 40  # files a worker parses at a time
-_CACHED = "docstrings.json"
+_INSTALLED = ("site-packages", "dist-packages")  # in the folder of the standard library
+_BATCH = 40  # files that a worker parses at a time
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-# What holds statements, and in which fields. Most statements hold none and are not looked at.
-_HOLDERS: tuple[type[ast.AST], ...] = (
-    ast.Module,
-    ast.ExceptHandler,
-    ast.match_case,
-    *ast.stmt.__subclasses__(),
-)
-_BODIES = {
-    kind: fields
-    for kind in _HOLDERS
-    if (
-        fields := [
-            name
-            for name in ("body", "orelse", "finalbody", "handlers", "cases")
-            if name in kind._fields
-        ]
-    )
-}
+_BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")  # fields that hold statements
 
 
 def read(
     *, level: str | None, cache: Path, mirror: str | None, progress: bool
 ) -> tuple[pd.DataFrame, dict[str, int]]:
-    """One class a package: ``text``, ``label``, ``split`` (all train), and the short rows.
+    """One class per package: ``text``, ``label``, ``split`` (all train), and the short rows.
 
     Raises:
-        UserError: a package is not installed, or a ``level`` is given.
+        UserError: a package is not installed.
     """
-    if level is not None:
-        raise UserError("corpus docstrings has no levels: remove the key level from its mapping")
-    return collect(folders(PACKAGES), by_module=False, cache=cache, progress=progress)
+    return collect(folders(PACKAGES), by_module=False, progress=progress)
 
 
 def folders(packages: Mapping[str, str | None]) -> dict[str, Path]:
-    """Where the sources of each package lie; none is imported.
+    """Find the folder with the sources of each package; none is imported.
 
     Raises:
         UserError: a package is not installed.
@@ -93,7 +69,7 @@ def folders(packages: Mapping[str, str | None]) -> dict[str, Path]:
         if name is None:
             found[label] = Path(sysconfig.get_paths()["stdlib"])
             continue
-        # For a top-level name this looks along the path only, and runs none of its code.
+        # For a top-level name this only searches the path; it runs no code of the package.
         spec = importlib.util.find_spec(name)
         if spec is None or spec.origin is None or not spec.submodule_search_locations:
             raise UserError(
@@ -105,30 +81,29 @@ def folders(packages: Mapping[str, str | None]) -> dict[str, Path]:
 
 
 def collect(
-    sources: Mapping[str, Path], *, by_module: bool, progress: bool, cache: Path | None = None
+    sources: Mapping[str, Path], *, by_module: bool, progress: bool
 ) -> tuple[pd.DataFrame, dict[str, int]]:
-    """The docstrings under some folders.
+    """Collect the docstrings under some folders.
+
+    Files are parsed once in a process, so another call for the same files takes no time.
 
     Args:
         sources: class name to folder.
         by_module: the class is ``package.module`` instead, where module is the folder or file
             at the top of the package.
         progress: show a progress bar.
-        cache: a folder that keeps what was found; as long as no source file is added, gone or
-            changed in size or time, it is read from there, by either class. Nothing is kept in a
-            folder that cannot be written.
 
     Returns:
         ``text``, ``label`` and ``split`` (all train) in the order of sources, paths and lines,
-        whatever the number of processes; and the count of texts under eight words, which are
-        left out.
+        for any number of processes; and the count of texts under eight words, which are left
+        out.
 
     Raises:
         UserError: a folder holds no Python source.
     """
     import pandas as pd
 
-    labels, paths, states = [], [], []
+    labels, paths = [], []
     for label, folder in sources.items():
         files = _files(folder)
         if not files:
@@ -136,85 +111,40 @@ def collect(
                 f"{folder} holds no Python sources of {label} for the docstring corpora: install"
                 " the package with its sources, or choose another corpus"
             )
-        for file, state in files:
+        for file in files:
             top = file.split("/")[0].removesuffix(".py")
             module = "" if top == "__init__" or not by_module else f".{top}"
             labels.append(label + module)
             paths.append(folder / file)
-            states.append(state)
-    texts = _kept(cache, paths, states)
-    if texts is None:
-        texts = _parse_all(paths, progress)
-        _keep(cache, paths, states, texts)
+    texts = _parse_all(tuple(paths), progress)
     rows = [(text, label) for label, (file, _) in zip(labels, texts, strict=True) for text in file]
     frame = pd.DataFrame(rows, columns=["text", "label"]).assign(split="train")
     return frame, {"short_rows": sum(short for _, short in texts)}
 
 
-def _files(folder: Path) -> list[tuple[str, tuple[int, int]]]:
-    """Python files below a folder but for tests and other people's packages, in stable order.
-
-    Each with its size and the time of its last change.
-    """
+def _files(folder: Path) -> list[str]:
+    """Sorted paths of the Python files below a folder, without tests and installed packages."""
     found = []
-    for name, entry in _walk(os.fspath(folder), ""):
-        if not _TESTS.search(name):
-            about = entry.stat()
-            found.append((name, (about.st_size, about.st_mtime_ns)))
+    for above, folders, names in os.walk(folder):
+        if above == os.fspath(folder):
+            folders[:] = [name for name in folders if name not in _INSTALLED]
+        for name in names:
+            path = Path(above, name)
+            relative = path.relative_to(folder).as_posix()
+            if name.endswith(".py") and not _TESTS.search(relative) and path.is_file():
+                found.append(relative)
     return sorted(found)
 
 
-def _walk(folder: str, above: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    with suppress(PermissionError), os.scandir(folder) as entries:
-        for entry in entries:
-            name = above + entry.name
-            if entry.is_dir(follow_symlinks=False):
-                if name not in ("site-packages", "dist-packages"):
-                    yield from _walk(entry.path, f"{name}/")
-            elif name.endswith(".py") and entry.is_file():  # not a link to nowhere
-                yield name, entry
-
-
-def _key(paths: Sequence[Path], states: Sequence[tuple[int, int]]) -> str:
-    """Of the files, and of all else that their texts depend on."""
-    known = hashlib.sha256(Path(__file__).read_bytes() + sys.version.encode())
-    for path, state in zip(paths, states, strict=True):
-        known.update(f"{path}\0{state}\0".encode("utf-8", "surrogateescape"))
-    return known.hexdigest()
-
-
-def _kept(
-    cache: Path | None, paths: Sequence[Path], states: Sequence[tuple[int, int]]
-) -> list[tuple[list[str], int]] | None:
-    """What was found of the same files before, None if that is not there."""
-    with suppress(UserError, KeyError, TypeError):
-        kept = read_json(cache / _CACHED) if cache is not None else {}
-        if kept["key"] == _key(paths, states):
-            return [(texts, short) for texts, short in kept["files"]]
-    return None
-
-
-def _keep(
-    cache: Path | None,
-    paths: Sequence[Path],
-    states: Sequence[tuple[int, int]],
-    texts: Sequence[tuple[list[str], int]],
-) -> None:
-    if cache is not None:
-        # A folder that cannot be written costs the next run some seconds, and nothing else.
-        with suppress(UserError, OSError), replacing_file(cache / _CACHED) as temporary:
-            kept = {"key": _key(paths, states), "files": texts}
-            temporary.write_text(json.dumps(kept), encoding="utf-8")
-
-
-def _parse_all(paths: Sequence[Path], progress: bool) -> list[tuple[list[str], int]]:
+@functools.lru_cache(maxsize=1)
+def _parse_all(paths: tuple[Path, ...], progress: bool) -> list[tuple[list[str], int]]:
     from textmetric import parallel
 
     batches = [paths[start : start + _BATCH] for start in range(0, len(paths), _BATCH)]
     found = parallel.run(
         _parse,
         batches,
-        workers=1 if len(batches) < 4 else None,  # a few files are parsed before a process starts
+        workers=1 if len(batches) < 4 else None,  # starting a process takes longer than few files
         label="docstrings",
         unit=f" × {_BATCH} files",
         progress=progress,
@@ -224,17 +154,11 @@ def _parse_all(paths: Sequence[Path], progress: bool) -> list[tuple[list[str], i
 
 def _parse(paths: Sequence[Path], tick: Callable[[], None]) -> list[tuple[list[str], int]]:
     """The texts of each file, and how many were too short."""
-    # A syntax tree is a million small objects and no cycle: the collector only costs time.
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # invalid escapes in other people's sources
-            return [_texts(path.read_bytes()) for path in paths]
-    finally:
-        tick()
-        if collecting:
-            gc.enable()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # invalid escapes in other people's sources
+        found = [_texts(path.read_bytes()) for path in paths]
+    tick()
+    return found
 
 
 def _texts(source: bytes) -> tuple[list[str], int]:
@@ -257,12 +181,7 @@ def _texts(source: bytes) -> tuple[list[str], int]:
                 texts.append(" ".join(words))
             else:
                 short += bool(words)
-        # Only statements hold definitions: walking expressions as well would take twice as long.
-        below = [
-            child
-            for field in _BODIES[type(node)]
-            for child in getattr(node, field)
-            if type(child) in _BODIES
-        ]
+        # Only statements hold definitions; walking expressions as well takes twice as long.
+        below = [child for field in _BLOCKS for child in getattr(node, field, ())]
         stack.extend(reversed(below))
     return texts, short

@@ -1,29 +1,28 @@
-"""Downloads: several addresses in order, checksums, retries, and partial files that go on.
+"""Downloads: several addresses in order, a mirror, and archives that are read, never unpacked.
 
-pooch decides whether a file is there already, checks it, and gives it its final name in one
-move. What it lacks is here: a downloader that continues a partial file by an HTTP range request.
+pooch downloads, retries, compares checksums, and names a file only when it is complete. This
+module decides which address comes next, refuses what is not the file, and collects what each
+address answered into one sentence.
 """
 
 from __future__ import annotations
 
-import fcntl
+import gzip
 import hashlib
-import io
 import logging
 import lzma
 import re
 import stat
 import tarfile
-import time
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from textmetric import __version__
+from textmetric.corpora.tables import read_bytes
 from textmetric.errors import UserError
 from textmetric.files import write_error
 
@@ -31,11 +30,11 @@ if TYPE_CHECKING:
     import requests
 
 ARCHIVES = (".tgz", ".tar.gz", ".zip")
-ATTEMPTS = 3
-"""Tries of one address that bring no further byte before the next address has its turn."""
+TRIES = 3
+"""Downloads from one address that may fail before the next address is tried."""
 
 _TIMEOUT = (10.0, 60.0)  # seconds to connect, seconds between two bytes
-_CHUNK = 1 << 16
+_CHUNK = 1 << 16  # bytes
 
 
 @dataclass(frozen=True)
@@ -54,11 +53,7 @@ class File:
 
 
 class _FetchError(Exception):
-    """One address did not give the file; the text says why, ``again`` whether to retry."""
-
-    def __init__(self, reason: str, *, again: bool = False) -> None:
-        super().__init__(reason)
-        self.again = again
+    """An address or a file that cannot be used; the text says why."""
 
 
 def fetch(
@@ -69,295 +64,204 @@ def fetch(
     cache: Path,
     mirror: str | None = None,
     progress: bool = True,
-    pause: float = 1.0,
-) -> Sequence[bytes | Path]:
-    """Get the contents of a corpus's files, from the cache, a mirror or the public addresses.
+) -> list[bytes]:
+    """Get the contents of a corpus's files from the cache, a mirror or the public addresses.
 
     Args:
         corpus: its name, for messages.
         wanted: the names of the files to return.
         alternatives: ways to get them all: either one file for each name in ``wanted``, or one
-            archive that holds them. What is in the cache already comes first.
+            archive that holds them. A way whose files are all in the cache comes first.
         cache: the folder for downloads.
         mirror: a folder, or the URL of one, that holds the same names. It replaces the public
-            addresses; checksums hold for it as well.
+            addresses; the same checksums apply to it.
         progress: show a progress bar.
-        pause: seconds before the first retry; each further one waits twice as long.
 
     Returns:
-        The content of each file, if it came out of an archive, else its path.
+        The content of each file in ``wanted``.
 
     Raises:
-        UserError: nothing worked; the sentence tells what each address answered.
+        UserError: every way failed; the sentence says what each address answered.
     """
+    folder = _folder(cache, mirror)
     reasons = []
-    folder = cache.expanduser()
-    if mirror is not None and _is_url(mirror):
-        # Where no checksum is known, another mirror's files must not pass for this one's.
-        folder = folder / ("mirror-" + hashlib.sha256(mirror.encode()).hexdigest()[:12])
     for files in sorted(
         alternatives, key=lambda files: not all((folder / file.name).is_file() for file in files)
     ):
         try:
-            paths = [_get(file, folder, mirror, progress, pause) for file in files]
+            paths = [_get(file, _urls(file, mirror), folder, progress) for file in files]
             if paths[0].name.endswith(ARCHIVES):
-                return unpack(paths[0], wanted, discard=folder in paths[0].parents)
-            return paths
+                return read_archive(paths[0], wanted, discard=bool(_urls(files[0], mirror)))
+            return [read_bytes(path) for path in paths]
         except _FetchError as failure:
             reasons.append(str(failure))
+        except PermissionError as error:
+            raise UserError(
+                f"{error.filename or folder} cannot be read or written: check its permissions"
+            ) from error
         except OSError as error:
-            raise write_error(Path(error.filename or folder), error) from error
+            raise write_error(error.filename or folder, error) from error
     names = ", ".join(wanted)
     if mirror is not None:
         raise UserError(
-            f"corpus {corpus} cannot be had from the mirror ({'; '.join(reasons)}): data.mirror"
+            f"corpus {corpus} is not available from the mirror ({'; '.join(reasons)}): data.mirror"
             f" must hold the original {names}; give other files as a table by their path instead"
         )
     raise UserError(
-        f"corpus {corpus} cannot be downloaded ({'; '.join(reasons)}): run again when the network"
-        f" is there, set data.mirror to a folder or URL that holds {names}, or put these files"
+        f"corpus {corpus} cannot be downloaded ({'; '.join(reasons)}): run again with a network"
+        f" connection, set data.mirror to a folder or URL that holds {names}, or put these files"
         f" into {folder}"
     )
 
 
-def _get(file: File, folder: Path, mirror: str | None, progress: bool, pause: float) -> Path:
-    """One file: the path of its checked copy."""
-    if mirror is not None and not _is_url(mirror):
-        path = Path(mirror).expanduser() / file.name
-        if not path.is_file():
-            raise _FetchError(f"{path} is not there")
-        if not _matches(path, file.checksum):
-            raise _FetchError(f"{path} does not have the checksum {file.checksum}")
-        return path
-    urls = file.urls if mirror is None else (f"{mirror.rstrip('/')}/{file.name}",)
-    path = folder / file.name
-    if path.is_file() and _matches(path, file.checksum):
-        return path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    reasons = []
-    with _alone(path.parent):
-        for url in urls:
-            try:
-                _from_url(url, path, file.checksum, progress, pause)
-                return path
-            except _FetchError as failure:
-                reasons.append(f"{url}: {failure}")
-    raise _FetchError("; ".join(reasons) or f"{path} is not there")
+def _folder(cache: Path, mirror: str | None) -> Path:
+    """Where files are looked for, and where downloads go."""
+    if mirror is None:
+        return cache.expanduser()
+    if _is_url(mirror):
+        # Where no checksum is known, files of another mirror must not be taken for this one's.
+        return cache.expanduser() / f"mirror-{hashlib.sha256(mirror.encode()).hexdigest()[:12]}"
+    return Path(mirror).expanduser()
 
 
-def _from_url(url: str, path: Path, checksum: str | None, progress: bool, pause: float) -> None:
-    """Download to ``path``, with retries; the partial file stays for the next run."""
-    import pooch
-
-    pooch.get_logger().setLevel(logging.WARNING)
-    part = path.with_name(path.name + ".part")
-    resumed = False
-
-    def downloader(address: str, output: str, _: object) -> None:
-        nonlocal resumed
-        resumed = _download(address, part, checksum is not None, progress)
-        part.replace(output)
-        _origin(part).unlink(missing_ok=True)
-
-    fruitless = 0
-    while True:
-        before = part.stat().st_size if part.exists() else 0
-        try:
-            pooch.retrieve(
-                url, known_hash=checksum, fname=path.name, path=path.parent, downloader=downloader
-            )
-            return
-        except _FetchError as failure:
-            grown = part.exists() and part.stat().st_size > before
-            fruitless = 0 if grown else fruitless + 1
-            if not failure.again or fruitless >= ATTEMPTS:
-                raise
-            time.sleep(pause * 2 ** max(fruitless - 1, 0))
-        except ValueError:  # pooch: the checksum does not fit
-            if not resumed:
-                raise _FetchError(f"its content does not have the checksum {checksum}") from None
-            # The part was of other bytes. It is gone now, so once more, from the start.
-
-
-def _download(url: str, part: Path, checked: bool, progress: bool) -> bool:
-    """Fetch ``url`` into ``part``, going on where an earlier try of the same address ended.
-
-    Returns:
-        Whether earlier bytes were kept.
-
-    Raises:
-        _FetchError: the address does not answer, refuses, or stops early.
-    """
-    import requests
-    from tqdm import tqdm
-
-    have, headers = _resumable(url, part, checked)
-    try:
-        with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
-            if response.status_code == 416 and have:
-                raise _stale(part)
-            if response.status_code >= 400:
-                raise _FetchError(
-                    f"HTTP {response.status_code}",
-                    again=response.status_code in (408, 429) or response.status_code >= 500,
-                )
-            if response.headers.get("Content-Type", "").startswith("text/html"):
-                raise _FetchError("a web page instead of the file; it may ask for an account")
-            have, total = _length(response, have, part)
-            if not have:
-                kept = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
-                _origin(part).write_text(f"{url}\n{kept}\n", encoding="utf-8")
-            with (
-                part.open("ab" if have else "wb") as output,
-                tqdm(
-                    desc=part.name.removesuffix(".part"),
-                    total=total,
-                    initial=have,
-                    unit="B",
-                    unit_scale=True,
-                    disable=not progress,
-                    leave=False,
-                ) as bar,
-            ):
-                for chunk in response.iter_content(_CHUNK):
-                    output.write(chunk)
-                    bar.update(len(chunk))
-    except requests.exceptions.Timeout:
-        raise _FetchError("no answer in time", again=True) from None
-    except requests.exceptions.ChunkedEncodingError:
-        raise _FetchError(f"cut off after {part.stat().st_size} bytes", again=True) from None
-    except requests.exceptions.ConnectionError:
-        raise _FetchError("no connection", again=True) from None
-    except requests.exceptions.RequestException as error:
-        raise _FetchError(f"no valid address or answer ({error})") from None
-    size = part.stat().st_size
-    if total is not None and size < total:
-        raise _FetchError(f"cut off after {size} of {total} bytes", again=True)
-    if total is not None and size > total:
-        raise _stale(part)
-    return have > 0
-
-
-def _resumable(url: str, part: Path, checked: bool) -> tuple[int, dict[str, str]]:
-    """How many bytes of ``part`` may be kept, and the request headers for the rest.
-
-    The file beside the part tells its address and the server's mark of that version. Without a
-    mark the server could not say that the file has changed, so only a checksum makes it safe.
-    """
-    # Without "identity" the length and the ranges could be those of a packed body.
-    headers = {"Accept-Encoding": "identity", "User-Agent": f"textmetric/{__version__}"}
-    if not (part.exists() and _origin(part).exists()):
-        return 0, headers
-    address, mark, *_ = [*_origin(part).read_text(encoding="utf-8").split("\n"), "", ""]
-    have = part.stat().st_size
-    if address != url or not have or not (mark or checked):
-        return 0, headers
-    headers["Range"] = f"bytes={have}-"
-    if mark and not mark.startswith("W/"):  # a weak ETag is not allowed in If-Range
-        headers["If-Range"] = mark
-    return have, headers
-
-
-def _length(response: requests.Response, have: int, part: Path) -> tuple[int, int | None]:
-    """The bytes to keep (0 if the server sends all of them again) and the full length."""
-    if response.status_code == 206:
-        told = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
-        if told is None or int(told[1]) != have:
-            raise _stale(part)
-        return have, None if told[2] == "*" else int(told[2])
-    length = response.headers.get("Content-Length", "")
-    if not length.isdigit() or response.headers.get("Content-Encoding"):
-        return 0, None
-    return 0, int(length)
-
-
-def _stale(part: Path) -> _FetchError:
-    part.unlink(missing_ok=True)
-    return _FetchError("the partial file no longer fits", again=True)
-
-
-def _origin(part: Path) -> Path:
-    return part.with_name(part.name + ".from")
-
-
-def _matches(path: Path, checksum: str | None) -> bool:
-    import pooch
-
-    return checksum is None or bool(pooch.hashes.hash_matches(str(path), checksum))
+def _urls(file: File, mirror: str | None) -> tuple[str, ...]:
+    if mirror is None:
+        return file.urls
+    return (f"{mirror.rstrip('/')}/{file.name}",) if _is_url(mirror) else ()
 
 
 def _is_url(mirror: str) -> bool:
     return re.match(r"[a-z]+://", mirror) is not None
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep other processes from downloading into ``folder`` at the same time."""
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def _get(file: File, urls: Sequence[str], folder: Path, progress: bool) -> Path:
+    """The path of the file in ``folder``, downloaded unless it is there with the right checksum."""
+    import pooch
+
+    path = folder / file.name
+    reasons = []
+    if not path.is_file():
+        reasons += [] if urls else [f"{path} does not exist"]
+    elif file.checksum is None or pooch.hashes.hash_matches(str(path), file.checksum):
+        return path
+    else:
+        reasons.append(f"{path} does not have the checksum {file.checksum}")
+    for url in urls:
+        try:
+            _download(url, file, folder, progress)
+            return path
+        except _FetchError as failure:
+            reasons.append(f"{url}: {failure}")
+    raise _FetchError("; ".join(reasons))
 
 
-def unpack(archive: Path, wanted: Sequence[str], *, discard: bool) -> list[bytes]:
+def _download(url: str, file: File, folder: Path, progress: bool) -> None:
+    import pooch
+    import requests
+
+    pooch.get_logger().setLevel(logging.WARNING)
+    http = pooch.HTTPDownloader(
+        progressbar=progress,
+        chunk_size=_CHUNK,
+        timeout=_TIMEOUT,
+        # Without "identity" a server may compress the body and give the length of that.
+        headers={"Accept-Encoding": "identity", "User-Agent": f"textmetric/{__version__}"},
+        hooks={"response": _refuse},
+    )
+
+    def not_empty(address: str, output: str, store: Any) -> None:
+        http(address, output, store)
+        if not Path(output).stat().st_size:
+            raise _FetchError("an empty file")
+
+    store = pooch.create(
+        path=folder,
+        base_url="",
+        registry={file.name: file.checksum},
+        urls={file.name: url},
+        retry_if_failed=TRIES - 1,
+    )
+    try:
+        store.fetch(file.name, downloader=not_empty)
+    except requests.HTTPError as error:
+        raise _FetchError(f"HTTP {error.response.status_code}") from None
+    except requests.Timeout:
+        raise _FetchError("no answer in time") from None
+    except requests.exceptions.ChunkedEncodingError:
+        raise _FetchError("the connection broke before the end of the file") from None
+    except requests.ConnectionError:
+        raise _FetchError("no connection") from None
+    except requests.RequestException as error:
+        raise _FetchError(f"no valid address or answer ({error})") from None
+    except ValueError:  # of pooch
+        raise _FetchError(f"its content does not have the checksum {file.checksum}") from None
+
+
+def _refuse(response: requests.Response, **_: Any) -> None:
+    """Raise at once for answers that no further try would change."""
+    status = response.status_code
+    if 400 <= status < 500 and status not in (408, 429):  # timeout, too many requests
+        raise _FetchError(f"HTTP {status}")
+    page = response.headers.get("Content-Type", "").startswith("text/html")
+    if response.ok and page and not response.is_redirect:
+        raise _FetchError("a web page instead of the file; it may ask for an account")
+
+
+def read_archive(archive: Path, wanted: Sequence[str], *, discard: bool) -> list[bytes]:
     """Read files out of an archive into memory; nothing is written, and no link is followed.
 
     Args:
         archive: a ``.tgz``, ``.tar.gz`` or ``.zip``.
-        wanted: names; a member fits by its last part (``train.csv``), in whatever folder.
-        discard: remove an archive that is damaged, so that the next run fetches it again.
+        wanted: names; a member matches by its last part (``train.csv``), in any folder.
+        discard: remove a damaged archive, so that the next run downloads it again.
 
     Raises:
         UserError: a member is a link or would lie outside the archive's folder.
         _FetchError: the archive is damaged, or a file is missing in it.
     """
-    contents: dict[str, bytes] = {}
     names = [PurePosixPath(name).name for name in wanted]
+    members = _zip_members if archive.name.endswith(".zip") else _tar_members
     try:
-        for member, data in _members(archive, names):
-            contents[PurePosixPath(member).name] = data
+        contents = {PurePosixPath(name).name: data for name, data in members(archive, names)}
     except (
         tarfile.TarError,
         zipfile.BadZipFile,
+        gzip.BadGzipFile,
         EOFError,
         zlib.error,
         lzma.LZMAError,
         NotImplementedError,  # of zipfile: a compression that it does not know
-        OSError,
     ) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
         if discard:
             archive.unlink()
-        raise _FetchError(f"{archive} is damaged or cut off ({error})") from None
+        raise _FetchError(f"{archive} is damaged or incomplete ({error})") from None
     for name in names:
         if name not in contents:
             raise _FetchError(f"{archive} holds no file {name}")
     return [contents[name] for name in names]
 
 
-def _members(archive: Path, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-    data = io.BytesIO(archive.read_bytes())
-    if archive.name.endswith(".zip"):
-        with zipfile.ZipFile(data) as packed:
-            for entry in packed.infolist():
-                link = stat.S_ISLNK(entry.external_attr >> 16)
-                if _is_wanted(archive, entry.filename, names, link=link, folder=entry.is_dir()):
-                    yield entry.filename, packed.read(entry)
-        return
-    with tarfile.open(fileobj=data, mode="r:gz") as tar:
-        for member in tar:
-            link = not (member.isfile() or member.isdir())
-            if _is_wanted(archive, member.name, names, link=link, folder=member.isdir()):
-                content = tar.extractfile(member)
-                assert content is not None  # a regular file has a content
+def _zip_members(archive: Path, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    with zipfile.ZipFile(archive) as packed:
+        for entry in packed.infolist():
+            _check_member(archive, entry.filename, link=stat.S_ISLNK(entry.external_attr >> 16))
+            if not entry.is_dir() and PurePosixPath(entry.filename).name in names:
+                yield entry.filename, packed.read(entry)
+
+
+def _tar_members(archive: Path, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    with tarfile.open(archive, "r:gz") as packed:
+        for member in packed:
+            _check_member(archive, member.name, link=not (member.isfile() or member.isdir()))
+            content = packed.extractfile(member)
+            if content is not None and PurePosixPath(member.name).name in names:
                 yield member.name, content.read()
 
 
-def _is_wanted(archive: Path, name: str, names: Sequence[str], *, link: bool, folder: bool) -> bool:
+def _check_member(archive: Path, name: str, *, link: bool) -> None:
     path = PurePosixPath(name.replace("\\", "/"))
     if link or path.is_absolute() or ".." in path.parts:
         raise UserError(
             f"archive {archive} is not safe: its member {name!r} is a link or leaves the archive's"
             " folder; get the archive from another address"
         )
-    return not folder and path.name in names

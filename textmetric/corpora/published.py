@@ -1,4 +1,4 @@
-"""What the downloaded corpora share: their published size is checked, class numbers get names."""
+"""What the downloaded corpora share: class names for numbers, and a check of the published size."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def titled(data: bytes | Path, source: str, classes: Sequence[str]) -> pd.DataFrame:
+def titled(data: bytes, source: str, classes: Sequence[str]) -> pd.DataFrame:
     """The layout of the corpora of Zhang, Zhao and LeCun (NIPS 2015).
 
     Args:
-        data: CSV without a header, or the path of such a file: the class number from 1, a title,
-            a text.
+        data: CSV without a header: the class number from 1, a title, a text.
         source: what to call it in messages.
         classes: the class names, in the order of the numbers.
 
@@ -60,29 +59,26 @@ def join(
 
     Args:
         corpus: its name.
-        parts: ``text`` and ``label`` by split.
-        rows: the published number of rows by split.
-        classes: the published number of classes, the same in each split.
+        parts: ``text`` and ``label`` by part.
+        rows: the published number of rows by part.
+        classes: the published number of classes, the same in each part.
         cache: the folder of the downloads, for the message.
 
     Returns:
-        The columns ``text``, ``label`` and ``split``.
+        The columns ``text``, ``label``, and ``split``, which holds the part.
 
     Raises:
-        UserError: a count differs: no checksum is known for some addresses, so this is what
-            tells a wrong file.
+        UserError: a count differs. For addresses without a known checksum this is the only check.
     """
     import pandas as pd
 
-    for split, frame in parts.items():
-        found, there = len(frame), frame["label"].nunique()
-        if (found, there) != (rows[split], classes):
+    for part, frame in parts.items():
+        found, found_classes = len(frame), frame["label"].nunique()
+        if (found, found_classes) != (rows[part], classes):
             raise UserError(
-                f"the {split} part of {corpus} has {found} rows of {there} classes, where"
-                f" {rows[split]} rows of {classes} classes are published: remove its files from"
-                f" {cache} or mend data.mirror, or give this part of the corpus as a table by its"
-                " path"
+                f"the {part} part of {corpus} has {found} rows of {found_classes} classes, where"
+                f" {rows[part]} rows of {classes} classes are published: remove its files from"
+                f" {cache} or correct data.mirror, or give this part of the corpus as a table by"
+                " its path"
             )
-    return pd.concat(
-        [frame.assign(split=split) for split, frame in parts.items()], ignore_index=True
-    )
+    return pd.concat([frame.assign(split=part) for part, frame in parts.items()], ignore_index=True)

@@ -7,24 +7,24 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from textmetric.errors import UserError
+from textmetric.types import PARTS, Int64
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
-    from numpy.typing import NDArray
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 
-_BLOCK = 1 << 21  # bytes that a thread parses at a time; a longer row is parsed without
-_LARGE_BLOCK = 1 << 26  # a single row does not outgrow it
+_PREFIXES = ("train", "val", "test")  # of file names in a folder, by part
+
+_BLOCK = 1 << 30  # bytes of csv that are parsed at a time; no row may be longer
 
 
 def read(path: Path, *, text: str = "text", label: str = "label") -> pd.DataFrame:
@@ -33,17 +33,17 @@ def read(path: Path, *, text: str = "text", label: str = "label") -> pd.DataFram
     Args:
         path: a file with one of the known suffixes, with or without ``.gz``, or a folder with
             one such file starting ``train``, one starting ``test``, and at most one starting
-            ``val`` (so ``valid`` too). Other files and folders in it are left alone.
+            ``val`` (so ``valid`` too). Other files and folders in it are ignored.
         text: the column of the texts.
         label: the column of the class names.
 
     Returns:
-        The columns ``text``, ``label`` and ``split``; a single file is all ``train``. Labels
-        lose the white space around them, texts stay as they are.
+        The columns ``text``, ``label``, and ``split``, which holds the part; a single file is all
+        ``train``. White space around labels is removed, texts stay as they are.
 
     Raises:
-        UserError: a file that is missing, unreadable, not UTF-8, or without rows; a column that
-            is not there; an empty text or label.
+        UserError: a file is missing, unreadable, not UTF-8, or without rows; a column is missing;
+            a text or label is empty.
     """
     import pandas as pd
 
@@ -52,34 +52,35 @@ def read(path: Path, *, text: str = "text", label: str = "label") -> pd.DataFram
             raise UserError(f"the corpus key {key} must be the name of a column, not {column!r}")
     if text == label:
         raise UserError(f"text and label of corpus {path} name the same column {text!r}")
-    if not os.path.isdir(path):  # unlike Path.is_dir, False where looking is not allowed
+    if not os.path.isdir(path):  # unlike Path.is_dir, False where permission is missing
         return _read_file(path, text, label).assign(split="train")
-    found: dict[str, list[Path]] = {"train": [], "validation": [], "test": []}
-    prefixes = {"train": "train", "validation": "val", "test": "test"}
     try:
-        inside = sorted(path.iterdir())
+        files = sorted(file for file in path.iterdir() if file.is_file())
     except OSError as error:
         raise UserError(
             f"{path} cannot be read ({error.strerror}): check its permissions"
         ) from None
-    for file in inside:
-        if file.is_file() and _suffix(file) in SUFFIXES:
-            for split, prefix in prefixes.items():
-                if file.name.lower().startswith(prefix):
-                    found[split].append(file)
-    for split, files in found.items():
-        if len(files) > 1 or (not files and split != "validation"):
-            names = ", ".join(file.name for file in files) or "none"
+    tables = {
+        part: [
+            file
+            for file in files
+            if _suffix(file) in SUFFIXES and file.name.lower().startswith(prefix)
+        ]
+        for part, prefix in zip(PARTS, _PREFIXES, strict=True)
+    }
+    for (part, found), prefix in zip(tables.items(), _PREFIXES, strict=True):
+        if len(found) > 1 or (not found and part != "validation"):
+            names = ", ".join(file.name for file in found) or "none"
             raise UserError(
-                f"folder {path} must hold one table whose name starts with {prefixes[split]!r}"
+                f"folder {path} must hold one table whose name starts with {prefix!r}"
                 f" ({', '.join(SUFFIXES)}, plain or .gz), but has {names}: rename or move files,"
                 " or give the path of one table"
             )
     return pd.concat(
         [
-            _read_file(file, text, label).assign(split=split)
-            for split, files in found.items()
-            for file in files
+            _read_file(file, text, label).assign(split=part)
+            for part, found in tables.items()
+            for file in found
         ],
         ignore_index=True,
     )
@@ -97,15 +98,12 @@ def _read_file(path: Path, text: str, label: str) -> pd.DataFrame:
     suffix = _suffix(path)
     if suffix not in SUFFIXES:
         raise UserError(
-            f"{path} is no table that can be read: expected a name that ends in"
+            f"{path} is not a table that can be read: expected a name that ends in"
             f" {', '.join(SUFFIXES)}, plain or with .gz"
         )
     if suffix in (".csv", ".tsv"):
-        # A plain file is read by blocks: no need to have its bytes beside its strings.
-        by_blocks = os.path.isfile(path) and not path.name.lower().endswith(".gz")
-        source = _checked(path) if by_blocks else read_bytes(path)
         delimiter = "\t" if suffix == ".tsv" else ","
-        table = csv_table(source, path, [text, label], delimiter=delimiter)
+        table = csv_table(read_bytes(path), path, [text, label], delimiter=delimiter)
     elif suffix == ".jsonl":
         table = _json_lines(read_bytes(path), path, [text, label])
     else:
@@ -125,32 +123,12 @@ def _read_file(path: Path, text: str, label: str) -> pd.DataFrame:
     return frame
 
 
-def _blank_rows(values: pa.ChunkedArray) -> NDArray[np.int64]:
-    """The rows whose string is null, empty, or white space alone; rising."""
-    import pyarrow as pa
+def _blank_rows(values: pa.ChunkedArray) -> Int64:
+    """The rows whose string is null, empty, or only white space; rising."""
     import pyarrow.compute as pc
 
-    # Most texts start with a letter of ASCII: those need no further look, by their first bytes.
-    doubtful, before = [], 0
-    for chunk in values.chunks:
-        _, offsets, data = chunk.buffers()
-        width: type[np.signedinteger[Any]] = np.int32
-        if pa.types.is_large_string(chunk.type):
-            width = np.int64
-        bounds = np.frombuffer(offsets, width)[chunk.offset : chunk.offset + len(chunk) + 1]
-        starts, ends = bounds[:-1].astype(np.int64), bounds[1:].astype(np.int64)
-        letters = np.frombuffer(data or b" ", np.uint8)
-        first = letters[np.minimum(starts, len(letters) - 1)]
-        plain = (starts < ends) & (first > ord(" ")) & (first < 128)
-        if chunk.null_count:
-            plain &= chunk.is_valid().to_numpy(zero_copy_only=False)
-        doubtful.append(before + np.flatnonzero(~plain))
-        before += len(chunk)
-    rows = np.concatenate(doubtful)
-    few = values.take(pa.array(rows))
-    blank = pc.or_(pc.equal(pc.binary_length(few), 0), pc.utf8_is_space(few))
-    found: NDArray[np.int64] = rows[pc.fill_null(blank, fill_value=True).to_numpy()]
-    return found
+    blank = pc.equal(pc.utf8_trim_whitespace(values), "")
+    return np.flatnonzero(pc.fill_null(blank, fill_value=True).to_numpy())
 
 
 def read_bytes(path: Path) -> bytes:
@@ -159,8 +137,16 @@ def read_bytes(path: Path) -> bytes:
     Raises:
         UserError: the file is missing, cannot be read or unpacked, or is empty.
     """
-    with _opened(path) as file:
-        data = file.read()
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(
+            f"{path} does not exist: check the path (relative paths start at {Path.cwd()})"
+        ) from None
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read ({error.strerror}): check what it is and its permissions"
+        ) from None
     if path.name.lower().endswith(".gz"):
         try:
             data = gzip.decompress(data)
@@ -170,39 +156,12 @@ def read_bytes(path: Path) -> bytes:
                 " pack it again"
             ) from None
     if not data:
-        raise _empty(path)
+        raise UserError(f"{path} is empty: give a table with a text and a label in each row")
     return data
 
 
-def _checked(path: Path) -> Path:
-    """The path of a file that can be read and is not empty."""
-    with _opened(path) as file:
-        if not file.read(1):
-            raise _empty(path)
-    return path
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    try:
-        with path.open("rb") as file:
-            yield file
-    except FileNotFoundError:
-        raise UserError(
-            f"{path} does not exist: check the path (relative paths start at {Path.cwd()})"
-        ) from None
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be read ({error.strerror}): check what it is and its permissions"
-        ) from None
-
-
-def _empty(path: Path) -> UserError:
-    return UserError(f"{path} is empty: give a table with a text and a label in each row")
-
-
 def csv_table(
-    data: bytes | Path,
+    data: bytes,
     source: Path | str,
     columns: Sequence[str],
     *,
@@ -211,69 +170,52 @@ def csv_table(
 ) -> pa.Table:
     """Parse delimited text: quoted fields may hold line breaks, and every value is a string.
 
-    Words such as ``NA`` or ``null`` are text like any other. A carriage return with a line feed
-    inside quotes may lose the line feed, where two blocks of the file meet between them.
+    Words such as ``NA`` or ``null`` are text like any other. In a file over 1 GB, the line feed
+    after a carriage return inside quotes may be lost where two blocks meet.
 
     Args:
-        data: UTF-8, with or without a byte order mark, or the path of a file with it.
+        data: UTF-8, with or without a byte order mark.
         source: what to call it in messages.
         columns: the columns to keep, in this order.
         delimiter: one character.
         header: the column names of a file without a header line.
 
     Raises:
-        UserError: not UTF-8, rows of different lengths, or a column that is not there.
+        UserError: not UTF-8, rows of different lengths, or a column that is missing.
     """
     import pyarrow as pa
     import pyarrow.csv
 
+    read = pyarrow.csv.ReadOptions(
+        use_threads=False,  # so that errors name the row
+        block_size=_BLOCK,
+        column_names=None if header is None else list(header),
+    )
+    # Without newlines_in_values a block may end at a line break inside quotes, without an error.
+    parse = pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
     convert = pyarrow.csv.ConvertOptions(
         include_columns=list(columns),
         column_types=dict.fromkeys(columns, pa.string()),
         strings_can_be_null=False,
     )
-
-    def stream() -> pa.NativeFile:
-        return pa.BufferReader(data) if isinstance(data, bytes) else pa.OSFile(str(data))
-
-    def parsed(*, threads: bool) -> pa.Table:
-        options = _csv_options(delimiter, header, threads=threads)
-        return pyarrow.csv.read_csv(stream(), convert_options=convert, **options)
-
-    with suppress(pa.ArrowInvalid, KeyError):  # what is wrong is said below
-        return parsed(threads=True)
     try:
-        return parsed(threads=False)
-    except (pa.ArrowInvalid, KeyError) as error:
-        _decode(data if isinstance(data, bytes) else read_bytes(data), source)
-        if isinstance(error, KeyError):
-            options = _csv_options(delimiter, header, threads=False)
-            with pyarrow.csv.open_csv(stream(), **options) as reader:
-                raise _missing(source, columns, reader.schema.names) from None
-        first = 0 if header else 1
-        told = re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", str(error))
-        where = f"row {int(told[1]) - first}" if told else f"the table ({error})"
-        fields = f" has {told[3]} fields where {told[2]} are expected" if told else ""
+        return pyarrow.csv.read_csv(
+            pa.BufferReader(data), read_options=read, parse_options=parse, convert_options=convert
+        )
+    except KeyError:
+        _decode(data, source)
+        with pyarrow.csv.open_csv(pa.BufferReader(data), read, parse) as reader:
+            raise _missing(source, columns, reader.schema.names) from None
+    except pa.ArrowInvalid as error:
+        _decode(data, source)
+        found = re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", str(error))
+        where = f"row {int(found[1]) - (header is None)}" if found else f"the table ({error})"
+        fields = f" has {found[3]} fields where {found[2]} are expected" if found else ""
         raise UserError(
             f"{where} of {source}{fields or ' cannot be parsed'}: put quotes around fields that"
             f" hold {'a tab' if delimiter == chr(9) else 'a comma'}, a line break or a quote, and"
             " double the quotes inside"
         ) from None
-
-
-def _csv_options(delimiter: str, header: Sequence[str] | None, *, threads: bool) -> dict[str, Any]:
-    """How to parse: with threads, or without and with messages that name the row."""
-    import pyarrow.csv
-
-    return {
-        "read_options": pyarrow.csv.ReadOptions(
-            use_threads=threads,
-            block_size=_BLOCK if threads else _LARGE_BLOCK,
-            column_names=None if header is None else list(header),
-        ),
-        # Without this a block may end at a line break inside quotes, and nobody is told.
-        "parse_options": pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-    }
 
 
 def _json_lines(data: bytes, path: Path, columns: Sequence[str]) -> pa.Table:
@@ -290,7 +232,7 @@ def _json_lines(data: bytes, path: Path, columns: Sequence[str]) -> pa.Table:
             row = None
         if not isinstance(row, dict):
             raise UserError(
-                f"line {number} of {path} is not a JSON object: write one object a line, such as"
+                f"line {number} of {path} is not a JSON object: write one object per line, such as"
                 ' {"text": "...", "label": "..."}'
             )
         for column, kept in zip(columns, values, strict=True):
@@ -325,7 +267,7 @@ def _parquet(data: bytes, path: Path, columns: Sequence[str]) -> pa.Table:
     for column in columns:
         try:
             strings.append(pc.cast(table[column], pa.large_string()))
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # no such cast, says Arrow
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # Arrow has no such cast
             raise UserError(
                 f"column {column!r} of {path} holds {table[column].type}, where strings or numbers"
                 " are expected"
@@ -343,9 +285,9 @@ def _decode(data: bytes, source: Path | str) -> str:
         ) from None
 
 
-def _missing(source: Path | str, columns: Sequence[str], there: Sequence[str]) -> UserError:
-    absent = next(column for column in columns if column not in there)
+def _missing(source: Path | str, columns: Sequence[str], present: Sequence[str]) -> UserError:
+    absent = next(column for column in columns if column not in present)
     return UserError(
-        f"{source} has no column {absent!r}; its columns are {', '.join(map(str, there))}: name"
+        f"{source} has no column {absent!r}; its columns are {', '.join(map(str, present))}: name"
         " the right ones in the corpus mapping ({path: ..., text: ..., label: ...})"
     )

@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from textmetric import parallel
 from textmetric.errors import UserError
+from textmetric.sampling.draws import first_of_each
 
 _FEWEST_ROWS = 3
 """Dots that an ordinary class keeps at least."""
@@ -39,10 +40,10 @@ def sample_rows(
     """Choose rows to draw: seeded, stratified by class.
 
     The sample has ``points`` rows. Every class gets a share in proportion to its rows, but at
-    least 3 rows, or at least 12 if it is in ``keep``, as far as it has so many. So a class that
-    is large in the test set is not drawn denser than others for being scarce in training, while
-    a rare one is. Where the least numbers add up to more than ``points`` (200 classes and 500
-    points), they win and the sample is larger.
+    least 3 rows, or at least 12 if it is in ``keep``, or all that it has. So a class that is
+    large in the test set is not drawn more densely because it is scarce in training, while a rare
+    one is. Where these minima add up to more than ``points`` (200 classes and 500 points), the
+    sample is larger.
 
     Args:
         labels: (n,) class ids.
@@ -69,11 +70,7 @@ def sample_rows(
         least=np.minimum(rows, np.where(kept, _FEWEST_KEPT_ROWS, _FEWEST_ROWS)),
         points=points,
     )
-    shuffled = np.random.default_rng(seed).permutation(n)
-    by_class = shuffled[np.argsort(members[shuffled], kind="stable")]
-    place = np.arange(n) - np.repeat(np.cumsum(rows) - rows, rows)
-    chosen: NDArray[np.int64] = np.sort(by_class[place < np.repeat(quota, rows)]).astype(np.int64)
-    return chosen
+    return first_of_each(np.random.default_rng(seed).permutation(n), members, quota)
 
 
 def scarce_rows(labels: NDArray[np.integer], scarce: Sequence[int]) -> NDArray[np.int64]:
@@ -98,10 +95,12 @@ def _quotas(
     least: NDArray[np.int64],
     points: int,
 ) -> NDArray[np.int64]:
-    """Rows a class: ``clip(scale * rows, least, rows)``, the scale such that they add up.
+    """Rows per class: ``clip(scale * rows, least, rows)``, with the scale at which they add up.
 
-    All arguments but ``points`` are (C,). What rounding down leaves goes to the largest
-    remainders, ties to the lower class id.
+    All arguments except ``points`` are (C,). Rows left over by rounding down go to the largest
+    remainders, ties to the lower class id. Unlike :func:`textmetric.sampling.draws.apportion`,
+    this keeps the proportions between the classes above their minimum, so that the map is equally
+    dense for them.
     """
     low, high = 0.0, 1.0  # at scale 1 every class has all its rows
     for _ in range(60):
