@@ -68,4 +68,4 @@ lock:  ## write requirements.lock anew from pyproject.toml
 	rm -r .venv-lock
 
 clean:  ## remove what the pipeline wrote, but not the cache or the environment
-	rm -rf data models dvc_plots
+	git clean -qfdX data models plots dvc_plots

@@ -3,8 +3,8 @@
 import gc
 import sys
 
-# While a stage starts, `python -m` has set this name. Importing torch makes a million objects that
-# stay: to look through them again and again for garbage takes a third of the start.
-# `stages.command.run` collects again.
+# `python -m` has set this name while a stage starts. Importing torch makes a million objects that
+# stay, and searching them for garbage again and again takes a third of the start.
+# `stages.stage.run` turns collection on again.
 if sys.argv[:1] == ["-m"]:
     gc.disable()

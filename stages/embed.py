@@ -1,7 +1,7 @@
-"""Embed and classify the test set of every split with every model of a family.
+"""Embed and classify the test part of every split with every model of a family.
 
 Reads data/splits/, models/<family>/ and arms, seeds, evaluate of params.yaml; writes
-data/embeddings/<family>/<split>/<sampler>/seed-<seed>.npz.
+data/embeddings/<family>/<role>/<split>/<sampler>/seed-<seed>.npz.
 
 Example: python -m stages.embed --family metric
 """
@@ -10,26 +10,27 @@ from __future__ import annotations
 
 import argparse
 
-from stages import command
+from stages import stage
+from textmetric.command import INTERACTIVE
+from textmetric.grid import Family, Layout
 from textmetric.params import Params
-from textmetric.pipeline.train import embed_models
-from textmetric.splits import cells, read_entries
+from textmetric.pipeline.embed import embed_models
+from textmetric.splits import read_entries
 
 
 def main(arguments: argparse.Namespace, params: Params) -> None:
     """Write the embeddings of ``--family``."""
+    layout, family = Layout(), Family.parse(arguments.family)
     embed_models(
-        "data/splits",
-        f"models/{arguments.family}",
-        f"data/embeddings/{arguments.family}",
-        cells=cells(read_entries()),
-        samplers=params.samplers_of(arguments.family),
+        layout,
+        family,
+        splits=list(read_entries(layout)),
+        arms=params.arms_of(family),
         seeds=params.seeds,
         neighbours=params.evaluate.neighbours,
-        label=f"embed {arguments.family}",
-        progress=command.INTERACTIVE,
+        progress=INTERACTIVE,
     )
 
 
 if __name__ == "__main__":
-    command.run(main, "stages.embed", family="cls or metric")
+    stage.run(main, "stages.embed", family="cls or metric")

@@ -1,39 +1,36 @@
-"""Measure the embeddings of every split and arm: accuracy, cohesion, separation, retrieval.
+"""Measure the embeddings of a family: accuracy, cohesion, separation, retrieval.
 
-Reads data/embeddings/, data/splits/ and arms, seeds of params.yaml; writes the means over
-seeds to metrics/<split>/<arm>.json, and every seed's and class's value with intervals to
-data/measures/<split>/<arm>.json.
+Reads data/embeddings/<family>/, data/splits/ and arms, seeds of params.yaml; writes the means over
+seeds to metrics/<family>/<role>/<split>/<sampler>.json, and the values of every seed and class with
+intervals to data/measures/<family>/<role>/<split>/<sampler>.json.
 
-Example: python -m stages.evaluate
+Example: python -m stages.evaluate --family metric
 """
 
 from __future__ import annotations
 
 import argparse
 
-from stages import command
-from textmetric.files import replacing_folder, write_json
+from stages import stage
+from textmetric.command import INTERACTIVE
+from textmetric.grid import Family, Layout
 from textmetric.params import Params
 from textmetric.pipeline.measure import measure_arms
-from textmetric.splits import cells, read_entries
+from textmetric.splits import read_entries
 
 
 def main(arguments: argparse.Namespace, params: Params) -> None:
-    """Measure every arm of every split."""
-    records = measure_arms(
-        "data/embeddings",
-        "data/splits",
-        cells=cells(read_entries()),
-        arms=params.arms,
+    """Measure the arms of ``--family`` on every split."""
+    layout, family = Layout(), Family.parse(arguments.family)
+    measure_arms(
+        layout,
+        family,
+        splits=list(read_entries(layout)),
+        arms=params.arms_of(family),
         seeds=params.seeds,
-        progress=command.INTERACTIVE,
+        progress=INTERACTIVE,
     )
-    with replacing_folder("data/measures") as measures, replacing_folder("metrics") as metrics:
-        for (split, arm), record in records.items():
-            write_json(measures / split / f"{arm}.json", record)
-            means = {key: interval[0] for key, interval in record["interval"].items()}
-            write_json(metrics / split / f"{arm}.json", means | record["counts"])
 
 
 if __name__ == "__main__":
-    command.run(main, "stages.evaluate")
+    stage.run(main, "stages.evaluate", family="cls or metric")

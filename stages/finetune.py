@@ -1,7 +1,7 @@
-"""Transfer: train a classifier of the target on embeddings learnt on the source, or from scratch.
+"""Transfer: train a classifier of the target, starting from a model of the source or from scratch.
 
-Reads data/splits/target/target/, models/<init>/source/source/<finetune.sampler>/ (but for scratch)
-and finetune, model, train, seeds of params.yaml; writes data/finetune/<init>.csv.
+Reads data/splits/target/target/, models/<init>/source/source/<finetune.sampler>/ (except for
+scratch) and finetune, model, train, seeds of params.yaml; writes data/finetune/<init>.csv.
 
 Example: python -m stages.finetune --init metric
 """
@@ -10,25 +10,28 @@ from __future__ import annotations
 
 import argparse
 
-from stages import command
+from stages import stage
+from textmetric.command import INTERACTIVE
+from textmetric.errors import unknown_name
+from textmetric.grid import INITS, Layout
 from textmetric.params import Params
-from textmetric.training.finetuning import finetune_seeds
+from textmetric.pipeline.transfer import finetune_seeds
 
 
 def main(arguments: argparse.Namespace, params: Params) -> None:
     """Fine-tune from ``--init``: frozen and not, every head, every share, every seed."""
+    if arguments.init not in INITS:
+        raise unknown_name("init", arguments.init, INITS)
     finetune_seeds(
-        "data/splits/target/target",
-        f"models/{arguments.init}/source/source/{params.finetune.sampler}",
-        f"data/finetune/{arguments.init}.csv",
-        init=arguments.init,
+        Layout(),
+        arguments.init,
         seeds=params.seeds,
         settings=params.finetune,
         model=params.model,
         train=params.train,
-        progress=command.INTERACTIVE,
+        progress=INTERACTIVE,
     )
 
 
 if __name__ == "__main__":
-    command.run(main, "stages.finetune", init="cls, metric or scratch")
+    stage.run(main, "stages.finetune", init="cls, metric or scratch")

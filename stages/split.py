@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import argparse
 
-from stages import command
+from stages import stage
 from textmetric.errors import UserError
 from textmetric.files import read_json, replacing_folder, write_json
+from textmetric.grid import Layout, moved
 from textmetric.params import Params
 from textmetric.splits import make_split, write_entries
 from textmetric.text import TokenizedCorpus
@@ -20,13 +21,16 @@ from textmetric.text import TokenizedCorpus
 
 def main(arguments: argparse.Namespace, params: Params) -> None:
     """Write every entry of ``splits``."""
-    roles = {entry.role for entry in params.splits.values()}
-    corpora = {role: TokenizedCorpus.load(f"data/tokens/{role}") for role in roles}
-    with replacing_folder("data/splits") as folder:
-        for name, entry in params.splits.items():
+    layout, entries = Layout(), params.entries()
+    corpora = {
+        role: TokenizedCorpus.load(layout.tokens / role)
+        for role in {split.role for split in entries}
+    }
+    with replacing_folder(layout.splits) as folder:
+        for split, entry in entries.items():
             try:
-                split = make_split(
-                    corpora[entry.role],
+                corpus = make_split(
+                    corpora[split.role],
                     scarce=entry.scarce,
                     keep=entry.keep,
                     rare=entry.rare,
@@ -34,12 +38,12 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
                     seed=params.data.seed,
                 )
             except UserError as error:
-                raise UserError(f"params.yaml: splits.{name}: {error}") from None
-            split.save(folder / entry.role / name, within=folder / entry.role)
-            summary = read_json(f"data/raw/{entry.role}/summary.json")
-            write_json(folder / entry.role / name / "corpus.json", summary)
-        write_entries(folder, params.splits)
+                raise UserError(f"params.yaml: splits.{split.name}: {error}") from None
+            path = moved(layout.split(split), layout.splits, folder)
+            corpus.save(path, within=folder / split.role)
+            write_json(path / "corpus.json", read_json(layout.summary(split.role)))
+        write_entries(folder, entries)
 
 
 if __name__ == "__main__":
-    command.run(main, "stages.split")
+    stage.run(main, "stages.split")

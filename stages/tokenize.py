@@ -10,24 +10,27 @@ from __future__ import annotations
 
 import argparse
 
-from stages import command
+from stages import stage
+from textmetric.command import INTERACTIVE
 from textmetric.files import replacing_folder
-from textmetric.params import ROLES, Params
+from textmetric.grid import ROLES, Layout
+from textmetric.params import Params
 from textmetric.text import tokenize_file
 
 
 def main(arguments: argparse.Namespace, params: Params) -> None:
-    """Write the tokens of both roles."""
-    with replacing_folder("data/tokens") as folder:
+    """Write the tokens of each role."""
+    layout = Layout()
+    with replacing_folder(layout.tokens) as folder:
         for role in ROLES:
             corpus = tokenize_file(
-                f"data/raw/{role}/corpus.parquet",
+                layout.corpus(role),
                 min_freq=params.data.min_freq,
                 max_size=params.data.max_size,
-                progress=command.INTERACTIVE,
+                progress=INTERACTIVE,
             )
             corpus.save(folder / role)
 
 
 if __name__ == "__main__":
-    command.run(main, "stages.tokenize")
+    stage.run(main, "stages.tokenize")

@@ -1,37 +1,38 @@
-"""Project the test embeddings of every split and arm to the plane by t-SNE, and draw them.
+"""Project the test embeddings of a family to the plane by t-SNE.
 
-The embeddings of the first tsne.seeds seeds, of a stratified sample of the test set; and, where
-several labels are scarce, of the rows of these alone with the first seed. Draws the first. Reads
-data/embeddings/, data/splits/ and arms, seeds, tsne of params.yaml; writes
-data/tsne/<split>.npz and plots/tsne/<split>.png.
+A map shows the embeddings of the first tsne.seeds seeds, of a stratified sample of the test part.
+If several labels are scarce, a second map shows the rows of these labels alone, of the first seed.
+Reads data/embeddings/<family>/, data/splits/ and arms, seeds, tsne of params.yaml; writes
+data/tsne/<family>/<role>/<split>.npz.
 
-Example: python -m stages.tsne
+Example: python -m stages.tsne --family metric
 """
 
 from __future__ import annotations
 
 import argparse
 
-from stages import command
+from stages import stage
+from textmetric.command import INTERACTIVE
+from textmetric.grid import Family, Layout
 from textmetric.params import Params
-from textmetric.pipeline.project import map_splits
-from textmetric.splits import cells, read_entries
+from textmetric.pipeline.project import project_splits
+from textmetric.splits import read_entries
 
 
 def main(arguments: argparse.Namespace, params: Params) -> None:
-    """Project and draw every split."""
-    map_splits(
-        "data/embeddings",
-        "data/splits",
-        "data/tsne",
-        "plots/tsne",
-        cells=cells(read_entries()),
-        arms=params.arms,
+    """Project every split."""
+    layout, family = Layout(), Family.parse(arguments.family)
+    project_splits(
+        layout,
+        family,
+        splits=list(read_entries(layout)),
+        arms=params.arms_of(family),
         seeds=params.seeds,
         settings=params.tsne,
-        progress=command.INTERACTIVE,
+        progress=INTERACTIVE,
     )
 
 
 if __name__ == "__main__":
-    command.run(main, "stages.tsne")
+    stage.run(main, "stages.tsne", family="cls or metric")

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from textmetric.errors import UserError
+from textmetric.grid import Family
 from textmetric.params import Params, read
 from textmetric.schema import validated
 
@@ -26,7 +27,12 @@ def test_the_params_of_the_repository_are_valid() -> None:
     params = read(ROOT / "params.yaml")
     assert params.corpora.of("target") == "docstrings"
     assert params.splits["target-scarce-1"].scarce == [1]
-    assert params.samplers_of("metric") == ["shuffled", "balanced"]
+    assert [arm.name for arm in params.arms_of(Family.METRIC)] == [
+        "metric_shuffled",
+        "metric_balanced",
+    ]
+    assert params.objective(Family.METRIC)["name"] == "triplet"
+    assert params.objective(Family.CLASSIFICATION)["name"] == "cross_entropy"
 
 
 @pytest.mark.parametrize(
@@ -51,6 +57,8 @@ def test_the_params_of_the_repository_are_valid() -> None:
         (("seeds",), [], "seeds is"),
         (("data", "validation"), 1.5, r"data\.validation is 1\.5"),
         (("finetune", "sampler"), "sorted", r"finetune\.sampler 'sorted'"),
+        (("samplers",), ["shuffled"], r"arms has 'cls_balanced', but samplers has no 'balanced'"),
+        (("arms",), ["cls_shuffled", "cls_shuffled"], "arms holds a value twice"),
         (("finetune", "tanh"), [], r"finetune\.tanh is \[\], but list should have at least 1"),
         (("finetune", "tanh"), True, r"finetune\.tanh is True, but it should be a valid list"),
         (("finetune", "tanh"), [True, True], r"finetune\.tanh .* holds a value twice"),
@@ -135,9 +143,7 @@ def test_a_missing_or_broken_file_is_named_with_the_remedy(tmp_path: Path) -> No
         read(path)
 
 
-def test_an_unknown_family_or_role_lists_the_known() -> None:
+def test_an_unknown_role_lists_the_known() -> None:
     params = read(ROOT / "params.yaml")
-    with pytest.raises(UserError, match="unknown family 'metrics'; did you mean 'metric'"):
-        params.samplers_of("metrics")
     with pytest.raises(UserError, match=r"unknown role 'goal'.* Known: source, target"):
         params.corpora.of("goal")

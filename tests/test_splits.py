@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 
 from textmetric.errors import UserError
-from textmetric.params import Split
+from textmetric.files import write_json
+from textmetric.grid import Layout, Split
+from textmetric.params import SplitEntry
 from textmetric.splits import (
-    cells,
     full,
     make_split,
     open_classes,
@@ -299,32 +300,38 @@ def test_the_texts_of_a_test_part_are_found_in_the_table() -> None:
     assert closed["label"].tolist() == [corpus.label_names[i] for i in corpus.test.labels]
 
 
+def written(root: Path, entries: dict[Split, SplitEntry]) -> Layout:
+    layout = Layout(root)
+    write_entries(layout.splits, entries)
+    return layout
+
+
 def test_the_entries_are_read_as_they_were_written_role_by_role(tmp_path: Path) -> None:
     entries = {
-        "open": Split(role="source", open=0.5),
-        "all": Split(role="target"),
-        "few": Split(role="target", scarce=[1, 0], keep=0.25),
+        Split("source", "open"): SplitEntry(role="source", open=0.5),
+        Split("target", "all"): SplitEntry(role="target"),
+        Split("target", "few"): SplitEntry(role="target", scarce=[1, 0], keep=0.25),
     }
-    write_entries(tmp_path, entries)
-    found = read_entries(tmp_path)
+    layout = written(tmp_path, entries)
+    found = read_entries(layout)
     assert found == entries
-    assert list(found) == ["all", "few", "open"]
-    assert cells(found) == {"all": "target/all", "few": "target/few", "open": "source/open"}
-    assert list(read_entries(tmp_path, ["source"])) == ["open"]
-    write_entries(tmp_path, {"all": Split(role="target")})
-    assert read_entries(tmp_path, ["source"]) == {}
+    assert [split.name for split in found] == ["all", "few", "open"]
+    assert list(read_entries(layout, ["source"])) == [Split("source", "open")]
+    written(tmp_path, {Split("target", "all"): SplitEntry(role="target")})
+    assert read_entries(layout, ["source"]) == {}
 
 
-def test_missing_or_damaged_entries_are_told(tmp_path: Path) -> None:
+def test_missing_or_damaged_entries_are_named(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
     with pytest.raises(UserError, match=r"splits\.json is missing: run the stage"):
-        read_entries(tmp_path)
-    (tmp_path / "target").mkdir()
-    (tmp_path / "target" / "splits.json").write_text('{"all": {"role": "goal"}}')
+        read_entries(layout)
+    write_json(layout.entries("target"), {"all": {"role": "goal"}})
     with pytest.raises(UserError, match="goal"):
-        read_entries(tmp_path, ["target"])
+        read_entries(layout, ["target"])
 
 
 def test_an_entry_whose_name_is_a_path_is_refused(tmp_path: Path) -> None:
-    write_entries(tmp_path, {"../../precious": Split(role="target"), "b": Split(role="source")})
+    layout = Layout(tmp_path)
+    write_json(layout.entries("target"), {"../../precious": {"role": "target"}})
     with pytest.raises(UserError, match=r"'\.\./\.\./precious', but a name becomes a folder"):
-        read_entries(tmp_path)
+        read_entries(layout, ["target"])

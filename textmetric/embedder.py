@@ -12,13 +12,15 @@ from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.exceptions import NotFittedError
 from tqdm.auto import tqdm
 
-from textmetric.encoders.bag import Layer, choose_device
+from textmetric.encoders import Layer
 from textmetric.errors import UserError
-from textmetric.losses import Family, family_of, ignored, parameters
+from textmetric.grid import Family
+from textmetric.losses import family_of, ignored, parameters
 from textmetric.model import TrainedModel
 from textmetric.params import Model, Train
 from textmetric.schema import validated
 from textmetric.text import LabelledTokens, TokenizedCorpus, Vocabulary, tokenize_train
+from textmetric.training.device import choose_device
 from textmetric.training.loop import train
 
 
@@ -135,7 +137,7 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
                 model=model,
                 settings=settings,
                 seed=self.seed,
-                device=choose_device(self.device),
+                device=choose_device(self.device, "device"),
                 tick=bar.update,
             )
         self.classes_ = classes
@@ -145,12 +147,12 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         family = family_of(self.objective)
         objective = {"name": self.objective, **(self.objective_params or {})}
         # params.yaml may keep the keys of another objective; these were given for this one.
-        for key in ignored(family, objective):
+        for key in ignored(family, objective, "objective_params"):
             raise UserError(
                 f"objective_params has {key!r}, which {self.objective!r} does not have: drop it"
             )
-        parameters(family, objective)
-        model = validated(Model, {"dim": self.dim, "layer": self.layer}, "model")
+        parameters(family, objective, "objective_params")
+        model = validated(Model, {"dim": self.dim, "layer": self.layer})
         settings = validated(
             Train,
             {
@@ -161,7 +163,6 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
                 "decay": self.decay,
                 "device": self.device,
             },
-            "train",
         )
         return family, objective, model, settings
 

@@ -14,10 +14,11 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from textmetric.encoders.bag import Encoder
+from textmetric.encoders import BagEncoder
 from textmetric.errors import UserError
 from textmetric.files import read_json, replacing_folder, write_json
-from textmetric.losses import ClassificationObjective, Family, build
+from textmetric.grid import Family
+from textmetric.losses import ClassificationObjective, build
 from textmetric.measures import centroid_predict
 from textmetric.text import RaggedTokens, Vocabulary
 
@@ -41,7 +42,7 @@ class TrainedModel:
         seed: of its training.
     """
 
-    encoder: Encoder
+    encoder: BagEncoder
     head: ClassificationObjective | None
     centroids: npt.NDArray[np.float32]
     vocabulary: Vocabulary
@@ -88,20 +89,16 @@ class TrainedModel:
             )
         tokens = "\n".join(self.vocabulary.tokens).encode("utf-8")
         tensors = {
-            "weight": self.encoder.weight.detach(),
+            **self.encoder.tensors(),
             "centroids": torch.from_numpy(self.centroids),
             "vocabulary": torch.from_numpy(np.frombuffer(tokens, dtype=np.uint8).copy()),
         }
-        if self.encoder.linear is not None:
-            tensors["linear.weight"] = self.encoder.linear.weight.detach()
-            tensors["linear.bias"] = self.encoder.linear.bias.detach()
         if self.head is not None:
             tensors |= {f"head.{name}": value for name, value in self.head.state_dict().items()}
         description = {
             "format": FORMAT,
             "tokenizer": "basic_english",
-            "dim": self.encoder.dim,
-            "layer": self.encoder.layer,
+            **self.encoder.describe(),
             "label_names": self.label_names,
             "family": self.family,
             "objective": self.objective,
@@ -142,13 +139,11 @@ class TrainedModel:
         try:
             tensors = load_file(folder / "weights.safetensors")
             vocabulary = Vocabulary(bytes(tensors["vocabulary"].numpy()).decode().split("\n"))
-            encoder = Encoder(len(vocabulary), description["dim"], description["layer"])
-            state = {name: tensors[name] for name in encoder.state_dict()}
-            encoder.load_state_dict(state)
+            encoder = BagEncoder.load(description, tensors, len(vocabulary))
             head: ClassificationObjective | None = None
-            if description["family"] == "classification":
+            if Family(description["family"]) is Family.CLASSIFICATION:
                 built = build(
-                    "classification",
+                    Family.CLASSIFICATION,
                     description["objective"],
                     dim=description["dim"],
                     classes=len(description["label_names"]),
@@ -157,7 +152,6 @@ class TrainedModel:
                 head = built
                 head.load_state_dict({name: tensors[f"head.{name}"] for name in head.state_dict()})
                 head.eval()
-            encoder.eval()
             centroids = tensors["centroids"].numpy()
         except (OSError, KeyError, RuntimeError, UnicodeDecodeError, SafetensorError) as error:
             problem = " ".join(str(error).split())[:200]
@@ -170,7 +164,7 @@ class TrainedModel:
             centroids=centroids,
             vocabulary=vocabulary,
             label_names=description["label_names"],
-            family=description["family"],
+            family=Family(description["family"]),
             objective=description["objective"],
             sampler=description["sampler"],
             seed=description["seed"],

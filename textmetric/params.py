@@ -8,53 +8,21 @@ the objective itself, see :func:`textmetric.losses.build`.
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from textmetric.errors import UserError, unknown_name
+from textmetric.grid import Arm, Family, Role, Sampler, Split, known_role
 from textmetric.schema import Section, validated
 
-Role = Literal["target", "source"]
-ROLES: tuple[Role, ...] = get_args(Role)
 Fraction = Annotated[float, Field(gt=0, lt=1)]
-FAMILIES = {"cls": "classification", "metric": "loss"}
-"""Arm prefix → section of params.yaml that holds its objective."""
 
 
-def known_role(name: str) -> Role:
-    """``name``, if there is such a role.
-
-    Raises:
-        UserError: there is none.
-    """
-    for role in ROLES:
-        if role == name:
-            return role
-    raise unknown_name("role", name, ROLES)
-
-
-def checked_split_names(splits: Mapping[str, Any]) -> None:
-    """Check that every split's name can be the name of its folder.
-
-    Raises:
-        UserError: a name is not one plain part of a path.
-    """
-    for name in splits:
-        if not _PLAIN_NAME.fullmatch(name) or name in _TAKEN_NAMES:
-            raise UserError(
-                f"splits has the name {name!r}, but a name becomes a folder: use at most 100 "
-                "letters, digits, dots, hyphens and underscores, the first a letter or a digit, "
-                "and not splits.json"
-            )
-
-
-_PLAIN_NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_TAKEN_NAMES = {"splits.json"}
+def _arm(value: Any) -> Any:
+    return Arm.parse(value) if isinstance(value, str) else value
 
 
 class Corpora(Section):
@@ -84,8 +52,8 @@ class Data(Section):
     seed: int = Field(default=0, ge=0)
 
 
-class Split(Section):
-    """One training set: a role's rows, some labels cut, marked as rare, or left out."""
+class SplitEntry(Section):
+    """What a training set is: a role's rows, some labels cut, marked as rare, or left out."""
 
     role: Role
     scarce: list[int] = Field(default_factory=list)
@@ -130,7 +98,7 @@ class Tsne(Section):
 class Finetune(Section):
     """The transfer from source to target; every head and every share is trained."""
 
-    sampler: str = "shuffled"
+    sampler: Sampler = "shuffled"
     epochs: int = Field(default=3, ge=1)
     lr: float = Field(default=0.05, gt=0)
     tanh: list[bool] = Field(default_factory=lambda: [True, False], min_length=1)
@@ -158,9 +126,9 @@ class Params(Section):
 
     corpora: Corpora
     data: Data = Data()
-    splits: Annotated[dict[str, Split], Field(min_length=1)]
-    samplers: Annotated[list[Literal["shuffled", "balanced"]], Field(min_length=1)]
-    arms: Annotated[list[str], Field(min_length=1)]
+    splits: Annotated[dict[str, SplitEntry], Field(min_length=1)]
+    samplers: Annotated[list[Sampler], Field(min_length=1)]
+    arms: Annotated[list[Annotated[Arm, BeforeValidator(_arm)]], Field(min_length=1)]
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
     model: Model = Model()
     train: Train = Train()
@@ -171,27 +139,36 @@ class Params(Section):
     finetune: Finetune = Finetune()
 
     @model_validator(mode="after")
-    def _arms_fit_samplers(self) -> Params:
-        checked_split_names(self.splits)
-        known = [f"{family}_{sampler}" for family in FAMILIES for sampler in self.samplers]
+    def _grid_is_complete(self) -> Params:
+        self.entries()  # refuses a name that cannot be a folder
         for arm in self.arms:
-            if arm not in known:
-                raise unknown_name("entry of arms", arm, known)
-        if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError("seeds holds a value twice; every seed must be different")
+            if arm.sampler not in self.samplers:
+                raise UserError(
+                    f"arms has {arm.name!r}, but samplers has no {arm.sampler!r}: add it there, or "
+                    "leave the arm out"
+                )
+        for key in ("arms", "samplers", "seeds"):
+            if len(set(getattr(self, key))) < len(getattr(self, key)):
+                raise UserError(f"{key} holds a value twice: every value must be different")
         if self.finetune.sampler not in self.samplers:
             raise unknown_name("finetune.sampler", self.finetune.sampler, self.samplers)
         return self
 
-    def samplers_of(self, family: str) -> list[str]:
-        """The samplers of the arms of a family, ``cls`` or ``metric``; none if it has no arm.
+    def entries(self) -> dict[Split, SplitEntry]:
+        """The splits in their order, each with its entry.
 
         Raises:
-            UserError: there is no such family.
+            UserError: a name cannot be the name of a folder.
         """
-        if family not in FAMILIES:
-            raise unknown_name("family", family, FAMILIES)
-        return [arm.removeprefix(f"{family}_") for arm in self.arms if arm.startswith(f"{family}_")]
+        return {Split(entry.role, name): entry for name, entry in self.splits.items()}
+
+    def objective(self, family: Family) -> dict[str, Any]:
+        """Name and parameters of the objective of a family."""
+        return self.classification if family is Family.CLASSIFICATION else self.loss
+
+    def arms_of(self, family: Family) -> list[Arm]:
+        """The arms of a family; none if it has no arm."""
+        return [arm for arm in self.arms if arm.family is family]
 
 
 def read(path: str | os.PathLike[str] = "params.yaml") -> Params:

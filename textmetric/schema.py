@@ -43,6 +43,8 @@ def _explained(model: type[BaseModel], error: ValidationError, prefix: str) -> U
     location, value = first["loc"], first["input"]
     key = ".".join([prefix] * bool(prefix) + [str(part) for part in location])
     message = first["msg"].removeprefix("Value error, ")
+    if isinstance(first.get("ctx", {}).get("error"), UserError):
+        return UserError(message)
     if not location:  # a complaint about the whole, in a sentence of its own
         return UserError(message)
     known = _section_around(model, location).model_fields

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,63 +12,50 @@ from numpy.typing import NDArray
 
 from textmetric.errors import UserError
 from textmetric.files import read_json, write_json
-from textmetric.params import ROLES, Role, Split, checked_split_names
+from textmetric.grid import ROLES, Layout, Role, Split, moved
+from textmetric.params import SplitEntry
+from textmetric.sampling.draws import share_of_label
 from textmetric.schema import validated
-from textmetric.text.dataset import (
-    PARTS,
-    LabelledTokens,
-    TokenizedCorpus,
-    token_counts,
-)
+from textmetric.text.dataset import LabelledTokens, TokenizedCorpus, token_counts
 from textmetric.text.ragged import RaggedTokens
 from textmetric.text.vocabulary import Vocabulary
+from textmetric.types import PARTS, PathLike
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# One row of a label has no positive: neither a triplet nor the cohesion is defined.
-_FEWEST_ROWS = 2
 
-
-def write_entries(folder: str | os.PathLike[str], splits: Mapping[str, Split]) -> None:
-    """Write what the splits of each role are to ``<role>/splits.json``, beside their folders.
+def write_entries(folder: PathLike, splits: Mapping[Split, SplitEntry]) -> None:
+    """Write what the splits of each role are, next to the folders of the splits.
 
     Args:
-        folder: the folder of all splits.
-        splits: name → its entry in params.yaml.
+        folder: the folder of all splits; it gets ``<role>/splits.json``.
+        splits: each with its entry in params.yaml.
     """
+    layout = Layout()
     for role in ROLES:
-        entries = {name: entry for name, entry in splits.items() if entry.role == role}
+        entries = {split.name: entry for split, entry in splits.items() if split.role == role}
         write_json(
-            Path(folder, role, "splits.json"),
+            moved(layout.entries(role), layout.splits, Path(folder)),
             {name: entry.model_dump() for name, entry in entries.items()},
         )
 
 
-def read_entries(
-    folder: str | os.PathLike[str] = "data/splits", roles: Sequence[Role] = ROLES
-) -> dict[str, Split]:
-    """The splits that stage split wrote, name → entry: role by role, each in its order.
+def read_entries(layout: Layout, roles: Sequence[Role] = ROLES) -> dict[Split, SplitEntry]:
+    """The splits that stage split wrote with their entries: role by role, each in its order.
 
     Args:
-        folder: the folder of all splits; split ``name`` stands in ``<role>/<name>/``.
+        layout: where everything is.
         roles: of these roles only.
 
     Raises:
         UserError: a file is missing or damaged, or holds a name that is no plain folder name.
     """
-    entries = {
-        name: validated(Split, entry)
+    return {
+        Split(role, name): validated(SplitEntry, entry)
         for role in roles
-        for name, entry in read_json(Path(folder, role, "splits.json")).items()
+        for name, entry in read_json(layout.entries(role)).items()
     }
-    checked_split_names(entries)
-    return entries
-
-
-def cells(splits: Mapping[str, Split]) -> dict[str, str]:
-    """Split → ``<role>/<split>``, its folder below ``data/splits`` and ``models/<family>``."""
-    return {name: f"{entry.role}/{name}" for name, entry in splits.items()}
 
 
 def make_split(
@@ -183,7 +169,7 @@ def scarce(
 
     stays = ~np.isin(corpus.train.labels, chosen)
     for label in chosen:
-        stays[_rows_that_stay(corpus.train.labels, label, keep, seed)] = True
+        stays[share_of_label(corpus.train.labels, label, keep, seed)] = True
     return _of_train(
         corpus,
         names,
@@ -288,41 +274,6 @@ def _of_train(
         scarce=list(scarce),
         unseen=list(unseen),
     )
-
-
-def share_of_rows(labels: NDArray[np.integer], share: float, seed: int) -> NDArray[np.int64]:
-    """Choose a share of the rows of every label.
-
-    Each label is cut by the rule of :func:`scarce`: of n rows ``round(share * n)`` stay, but at
-    least 2, and never more than n. Which ones depends on the seed and the label's own rows
-    alone, and the rows of a smaller share are among those of a larger one.
-
-    Args:
-        labels: (n,) label id of every row, >= 0.
-        share: how much of each label to choose, in (0, 1].
-        seed: chooses the rows, >= 0.
-
-    Returns:
-        The chosen row ids, rising.
-
-    Raises:
-        UserError: ``share`` out of range.
-    """
-    if not 0 < share <= 1:
-        raise UserError(
-            f"share is {share}, expected a share above 0 and at most 1: 0.1 chooses a tenth"
-        )
-    chosen = [_rows_that_stay(labels, label, share, seed) for label in np.unique(labels).tolist()]
-    return np.sort(np.concatenate(chosen)) if chosen else np.empty(0, dtype=np.int64)
-
-
-def _rows_that_stay(
-    labels: NDArray[np.integer], label: int, share: float, seed: int
-) -> NDArray[np.int64]:
-    """The chosen rows of one label, in random order: a larger share appends to it."""
-    rows = np.flatnonzero(labels == label)
-    shuffled = np.random.default_rng([seed, label]).permutation(rows)
-    return shuffled[: max(_FEWEST_ROWS, round(share * rows.size))]
 
 
 def _renumbered(part: LabelledTokens, new_ids: NDArray[np.int32]) -> LabelledTokens:

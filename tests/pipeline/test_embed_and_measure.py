@@ -5,9 +5,12 @@ from pathlib import Path
 import pytest
 
 from tests import tiny
-from textmetric.files import read_arrays, write_json
+from textmetric.errors import UserError
+from textmetric.files import read_arrays, read_json, write_json
+from textmetric.grid import Arm, Family, Layout, Split, Training
+from textmetric.measures.record import ArmRecord
+from textmetric.pipeline.embed import embed_models
 from textmetric.pipeline.measure import measure_arms
-from textmetric.pipeline.train import embed_models
 from textmetric.splits import open_classes
 from textmetric.text import TokenizedCorpus, tokenize_corpus
 
@@ -39,30 +42,30 @@ def test_unseen_labels_are_embedded_and_measured_but_never_predicted(
         assert model.predict_head(model.embed(open_split.test.tokens)).max() <= 1
     assert 0 <= curve[-1]["validation_map_at_r"] <= 1  # of the labels that it was trained on
 
-    open_split.save(tmp_path / "splits/source/open")
-    write_json(tmp_path / "splits/source/open/corpus.json", {"leaked_rows": 0})
-    model.save(tmp_path / "models/source/open/balanced/seed-0")
-    embed_models(
-        tmp_path / "splits",
-        tmp_path / "models",
-        tmp_path / "embeddings/metric",
-        cells={"open": "source/open"},
-        samplers=["balanced"],
-        seeds=[0],
-        neighbours=5,
-        progress=False,
-    )
-    arrays = read_arrays(tmp_path / "embeddings/metric/open/balanced/seed-0.npz")
+    layout, family = Layout(tmp_path), Family(family)
+    split, arm = Split("source", "open"), Arm(family, "balanced")
+    open_split.save(layout.split(split))
+    write_json(layout.split(split) / "corpus.json", {"leaked_rows": 7})
+    model.save(layout.model(Training(arm, split, 0)))
+    grid = {"splits": [split], "arms": [arm], "seeds": [0], "progress": False}
+    embed_models(layout, family, neighbours=5, **grid)
+    arrays = read_arrays(layout.embedding(Training(arm, split, 0)))
     assert set(arrays) == {"embeddings", "labels"}
-    record = measure_arms(
-        tmp_path / "embeddings",
-        tmp_path / "splits",
-        cells={"open": "source/open"},
-        arms=["metric_balanced"],
-        seeds=[0],
-        progress=False,
-    )["open", "metric_balanced"]
-    assert record["counts"]["test_rows"] == 2 * 22
-    assert not any("accuracy" in key for key in record["interval"])
-    assert 0 <= record["interval"]["map_at_r"][0] <= 1
-    assert record["unseen"] == [2, 3]
+    measure_arms(layout, family, **grid)
+    record = ArmRecord.read(layout.record(arm, split))
+    assert (record.split, record.arm, record.seeds) == ("open", arm.name, [0])
+    assert record.counts["test_rows"] == 2 * 22
+    assert record.counts["leaked_rows"] == 7
+    assert not any("accuracy" in key for key in record.interval)
+    assert 0 <= record.seeds_of("map_at_r")[0] <= 1
+    assert record.classes_of("cohesion").shape == (1, 4)
+    assert record.unseen == [2, 3]
+    metrics = read_json(layout.metric(arm, split))
+    assert metrics["map_at_r"] == record.seeds_of("map_at_r")[0]
+    assert metrics["test_rows"] == 2 * 22
+
+
+def test_a_record_that_lacks_a_key_is_named(tmp_path: Path) -> None:
+    write_json(tmp_path / "balanced.json", {"split": "open"})
+    with pytest.raises(UserError, match=r"balanced\.json lacks 'arm': run stage evaluate again"):
+        ArmRecord.read(tmp_path / "balanced.json")

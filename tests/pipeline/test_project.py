@@ -7,103 +7,93 @@ import pytest
 
 from textmetric.errors import UserError
 from textmetric.files import read_arrays, write_arrays, write_json
+from textmetric.grid import Arm, Family, Layout, Split, Training, trainings
 from textmetric.params import Tsne
-from textmetric.pipeline.project import map_splits
+from textmetric.pipeline.project import project_splits
 from textmetric.tsne.projection import sample_rows, tsne
 
-ARMS = ["cls_balanced", "metric_balanced"]
+ARMS = [Arm(Family.METRIC, "shuffled"), Arm(Family.METRIC, "balanced")]
 SEEDS = [3, 5, 7]
-CELLS = {"all": "target/all", "rare": "source/rare"}
+SPLITS = [Split("target", "all"), Split("source", "rare")]
 SCARCE = {"all": [], "rare": [1, 2]}
 SETTINGS = Tsne(points=20, seeds=2, perplexity=5)
 
 
-def embeddings_of(split: str, arm: str, seed: int) -> np.ndarray:
-    rng = np.random.default_rng([len(split), ARMS.index(arm), seed])
-    return rng.normal(size=(40, 4)).astype(np.float32)
+def embeddings_of(training: Training) -> np.ndarray:
+    place = [len(training.split.name), ARMS.index(training.arm), training.seed]
+    return np.random.default_rng(place).normal(size=(40, 4)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def layout(tmp_path_factory: pytest.TempPathFactory) -> Layout:
     """What the stages split and embed leave, and the maps made of it."""
-    root = tmp_path_factory.mktemp("maps")
+    layout = Layout(tmp_path_factory.mktemp("maps"))
     labels = np.repeat(np.arange(4, dtype=np.int32), 10)
-    for split, cell in CELLS.items():
+    for split in SPLITS:
         write_json(
-            root / "splits" / cell / "labels.json",
-            {"names": list("abcd"), "scarce": SCARCE[split]},
+            layout.split(split) / "labels.json",
+            {"names": list("abcd"), "scarce": SCARCE[split.name]},
         )
-        for arm in ARMS:
-            for seed in SEEDS:
-                family, _, sampler = arm.partition("_")
-                write_arrays(
-                    root / f"embeddings/{family}/{split}/{sampler}/seed-{seed}.npz",
-                    embeddings=embeddings_of(split, arm, seed),
-                    labels=labels,
-                )
-    make(root)
-    return root
+    for training in trainings(ARMS, SPLITS, SEEDS):
+        write_arrays(layout.embedding(training), embeddings=embeddings_of(training), labels=labels)
+    make(layout)
+    return layout
 
 
-def make(root: Path) -> None:
-    map_splits(
-        root / "embeddings",
-        root / "splits",
-        root / "maps",
-        root / "plots",
-        cells=CELLS,
+def make(layout: Layout, seeds: list[int] = SEEDS) -> None:
+    project_splits(
+        layout,
+        Family.METRIC,
+        splits=SPLITS,
         arms=ARMS,
-        seeds=SEEDS,
+        seeds=seeds,
         settings=SETTINGS,
         progress=False,
     )
 
 
-@pytest.mark.parametrize("split", list(CELLS))
-def test_every_map_is_that_of_its_own_split_arm_and_seed(folder: Path, split: str) -> None:
-    found = read_arrays(folder / f"maps/{split}.npz")
+@pytest.mark.parametrize("split", SPLITS, ids=lambda split: split.name)
+def test_every_map_is_that_of_its_own_split_arm_and_seed(layout: Layout, split: Split) -> None:
+    found = read_arrays(layout.map(Family.METRIC, split))
     labels = np.repeat(np.arange(4), 10)
-    rows = sample_rows(labels, 20, 0, keep=SCARCE[split])
+    rows = sample_rows(labels, 20, 0, keep=SCARCE[split.name])
     assert found["rows"].tolist() == rows.tolist()
     assert found["labels"].tolist() == labels[rows].tolist()
     assert found["seeds"].tolist() == SEEDS[:2]
     assert found["coordinates"].shape == (2, 2, len(rows), 2)
-    scarce = np.flatnonzero(np.isin(labels, SCARCE[split]))
+    scarce = np.flatnonzero(np.isin(labels, SCARCE[split.name]))
     assert found["scarce_labels"].tolist() == labels[scarce].tolist()
     for place, arm in enumerate(ARMS):
         for number, seed in enumerate(SEEDS[:2]):
-            expected = tsne(embeddings_of(split, arm, seed)[rows], perplexity=5)
+            expected = tsne(embeddings_of(Training(arm, split, seed))[rows], perplexity=5)
             np.testing.assert_array_equal(found["coordinates"][place, number], expected)
-        expected = tsne(embeddings_of(split, arm, SEEDS[0])[scarce], perplexity=5)
+        expected = tsne(embeddings_of(Training(arm, split, SEEDS[0]))[scarce], perplexity=5)
         np.testing.assert_array_equal(found["scarce_coordinates"][place], expected)
-    assert (folder / f"plots/{split}.png").stat().st_size > 1000
 
 
-def test_it_writes_the_same_bytes_again_and_no_file_of_a_split_that_is_no_more(
-    folder: Path,
+def test_it_writes_the_same_bytes_again_and_no_file_of_a_split_that_is_gone(
+    layout: Layout,
 ) -> None:
-    files = [*(folder / "maps").iterdir(), *(folder / "plots").iterdir()]
-    before = {path: path.read_bytes() for path in files}
-    assert len(before) == 4
-    (folder / "maps/old.npz").touch()
-    make(folder)
-    after = [*(folder / "maps").iterdir(), *(folder / "plots").iterdir()]
-    assert {path: path.read_bytes() for path in after} == before
+    folder = layout.maps(Family.METRIC)
+    before = {path: path.read_bytes() for path in folder.rglob("*.npz")}
+    assert len(before) == 2
+    (folder / "target/old.npz").touch()
+    make(layout)
+    assert {path: path.read_bytes() for path in folder.rglob("*.npz")} == before
 
 
-def test_a_missing_model_is_named_and_nothing_is_written(folder: Path, tmp_path: Path) -> None:
+def test_a_missing_model_is_named_and_nothing_is_written(layout: Layout, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
     for name in ("splits", "embeddings"):
-        (tmp_path / name).symlink_to(folder / name)
-    with pytest.raises(UserError, match=r"metric/all/balanced/seed-9\.npz is missing"):
-        map_splits(
-            tmp_path / "embeddings",
-            tmp_path / "splits",
-            tmp_path / "maps",
-            tmp_path / "plots",
-            cells=CELLS,
-            arms=ARMS[1:],
-            seeds=[9],
-            settings=SETTINGS,
-            progress=False,
-        )
-    assert not (tmp_path / "maps").exists()
+        (tmp_path / "data" / name).symlink_to(layout.root / "data" / name)
+    with pytest.raises(UserError, match=r"metric/target/all/shuffled/seed-9\.npz is missing"):
+        make(Layout(tmp_path), seeds=[9])
+    assert not (tmp_path / "data/tsne").exists()
+
+
+def test_a_family_without_an_arm_leaves_an_empty_folder(layout: Layout, tmp_path: Path) -> None:
+    project_splits(
+        Layout(tmp_path), Family.CLASSIFICATION, splits=SPLITS, arms=[], seeds=SEEDS,
+        settings=SETTINGS, progress=False,
+    )  # fmt: skip
+    assert list((tmp_path / "data/tsne/cls").iterdir()) == []

@@ -83,13 +83,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_params(folder)
     write_table(folder / "few.csv", "label", 120, seed=0)
     write_table(folder / "many.csv", "topic", 200, seed=1, words=MORE_WORDS)
-    steps: list[tuple[str, ...]] = [("code",)]
-    steps += [("download", "--role", role) for role in ("target", "source")]
-    steps += [("tokenize",), ("split",)]
+    steps: list[tuple[str, ...]] = [("fingerprint",), ("objectives",)]
+    steps += [("download",), ("tokenize",), ("split",)]
     for family in ("cls", "metric"):
-        steps += [(f"train_{family}", "--role", role) for role in ("target", "source")]
-        steps.append(("embed", "--family", family))
-    steps += [("evaluate",), ("tsne",)]
+        steps += [("train", "--family", family, "--role", role) for role in ("target", "source")]
+        steps += [(stage, "--family", family) for stage in ("embed", "evaluate", "tsne")]
     steps += [("finetune", "--init", init) for init in ("cls", "metric", "scratch")]
     steps += [("report",), ("page",), ("costs",)]
     for step in steps:
@@ -114,18 +112,21 @@ def test_metrics_are_flat_have_the_same_keys_and_lie_in_their_ranges(project: Pa
     }
     assert len(found) == 2 * len(SPLITS)
     for name, metrics in found.items():
+        family, _, split, _ = name.split("/")
         # one scarce label has no other to be compared with
-        if "scarce-0" in name:
+        if split == "target-scarce-0":
             assert metrics.pop("scarce_among_cosine") is None, name
         assert all(isinstance(value, int | float) for value in metrics.values()), name
         assert 0 <= metrics["map_at_r"] <= 1
-        assert ("scarce_map_at_r" in metrics) == (name.split("/")[0] in SPLITS[1:3])
-        if name.startswith("source-open"):  # nothing predicts labels that it never saw
+        assert ("scarce_map_at_r" in metrics) == (split in SPLITS[1:3])
+        if split == "source-open":  # nothing predicts labels that it never saw
             assert not any("accuracy" in key for key in metrics)
             continue
         assert 0.9 < metrics["knn_accuracy"] <= 1
-        assert ("head_accuracy" in metrics) == ("cls" in name)
-    whole, cut = (found[f"{split}/cls_balanced.json"] for split in ("target", "target-scarce-0"))
+        assert ("head_accuracy" in metrics) == (family == "cls")
+    whole, cut = (
+        found[f"cls/target/{split}/balanced.json"] for split in ("target", "target-scarce-0")
+    )
     assert cut["train_rows"] < whole["train_rows"]
     assert cut["test_rows"] == whole["test_rows"]
 
@@ -144,8 +145,9 @@ def test_the_page_shows_what_the_metrics_files_hold(project: Path) -> None:
             shown = {row[0].strip(): row[1:] for row in reversed(rows)}
             for key, title in (("map_at_r", "MAP@R ↑"), ("cohesion", "cohesion ↑")):
                 written = [
-                    json.loads((project / f"metrics/{split}/{arm}.json").read_text())[key]
-                    for arm in ("cls_balanced", "metric_balanced")
+                    json.loads(path.read_text())[key]
+                    for family in ("cls", "metric")
+                    for path in (project / "metrics" / family).glob(f"*/{split}/balanced.json")
                 ]
                 assert [float(cell.split("±")[0]) for cell in shown[title]] == [
                     round(value, 3) for value in written
@@ -166,7 +168,7 @@ def test_a_trained_model_loads_as_an_estimator(project: Path) -> None:
 
 
 def test_a_stage_that_runs_again_writes_the_same_bytes(project: Path) -> None:
-    step = ("train_metric", "--role", "target")
+    step = ("train", "--family", "metric", "--role", "target")
     watched = [
         *(project / "models/metric/target/target").rglob("*.*"),
         project / "data/curves/metric/target/target/balanced.csv",
@@ -180,13 +182,14 @@ def test_a_stage_that_runs_again_writes_the_same_bytes(project: Path) -> None:
 @pytest.mark.parametrize(
     ("sections", "step", "said"),
     [
-        ({"loss": {"margin": -1}}, ("code",), "loss.margin is -1"),
-        ({"loss": {"name": "tripplet"}}, ("code",), "did you mean 'triplet'"),
-        ({"train": {"lr": "fast"}}, ("code",), "train.lr is 'fast'"),
-        ({"corpora": {"target": "none.csv"}}, ("download", "--role", "target"), "none.csv"),
+        ({"loss": {"margin": -1}}, ("objectives",), "loss.margin is -1"),
+        ({"loss": {"name": "tripplet"}}, ("objectives",), "did you mean 'triplet'"),
+        ({"train": {"lr": "fast"}}, ("objectives",), "train.lr is 'fast'"),
+        ({"corpora": {"target": "none.csv"}}, ("download",), "none.csv"),
+        ({"splits": {"../../..": {"role": "target"}}}, ("split",), "a name becomes a folder"),
         (
             {"corpora": {"target": {"path": "few.csv", "text": "body"}}},
-            ("download", "--role", "target"),
+            ("download",),
             "text, label",
         ),
         (
@@ -199,7 +202,8 @@ def test_a_stage_that_runs_again_writes_the_same_bytes(project: Path) -> None:
             ("split",),
             "splits.target: ",
         ),
-        ({}, ("train_cls", "--role", "goal"), "goal"),
+        ({}, ("train", "--family", "cls", "--role", "goal"), "goal"),
+        ({}, ("finetune", "--init", "metrics"), "unknown init 'metrics'; did you mean 'metric'"),
         ({}, ("embed", "--family", "metrics"), "did you mean 'metric'"),
         ({"seeds": [0, 7]}, ("embed", "--family", "metric"), "seed-7"),
     ],
@@ -227,7 +231,7 @@ def test_an_interrupted_training_leaves_what_was_there(
     (tmp_path / "data" / "splits").symlink_to(project / "data" / "splits")
     models = tmp_path / "models" / "metric"
     process = subprocess.Popen(
-        [sys.executable, "-m", "stages.train_metric", "--role", "target"],
+        [sys.executable, "-m", "stages.train", "--family", "metric", "--role", "target"],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         stderr=subprocess.PIPE,
@@ -251,23 +255,23 @@ def test_an_interrupted_training_leaves_what_was_there(
 
 
 def test_help_shows_an_example() -> None:
-    finished = run(ROOT, "train_metric", "--help")
+    finished = run(ROOT, "train", "--help")
     assert finished.returncode == 0
-    assert "Example: python -m stages.train_metric --role target" in finished.stdout
+    assert "Example: python -m stages.train --family metric --role target" in finished.stdout
 
 
 @pytest.mark.parametrize(
     ("stage", "unused"),
     [
-        ("code", "pandas matplotlib faiss numba"),
+        ("fingerprint", "pandas matplotlib faiss numba"),
+        ("objectives", "pandas matplotlib faiss numba"),
         ("download", "torch numba matplotlib faiss"),
         ("tokenize", "torch matplotlib faiss"),
         ("split", "torch numba pandas matplotlib faiss"),
-        ("train_cls", "pandas matplotlib faiss openTSNE"),
-        ("train_metric", "pandas matplotlib faiss openTSNE"),
+        ("train", "pandas matplotlib faiss openTSNE"),
         ("embed", "pandas matplotlib numba"),
         ("evaluate", "torch numba pandas matplotlib"),
-        ("tsne", "torch pandas openTSNE"),
+        ("tsne", "torch pandas matplotlib openTSNE"),
         ("finetune", "pandas matplotlib faiss"),
         ("report", "torch numba faiss"),
         ("page", "torch numba matplotlib faiss"),

@@ -210,11 +210,10 @@ def test_more_rows_a_batch_than_there_are() -> None:
         (
             "shuffled",
             3,
-            "train.batch_size is 3, but a batch needs at least 4 rows to hold two rows of two "
-            "classes",
+            "batch_size is 3, but a batch needs at least 4 rows to hold two rows of two classes",
         ),
-        ("balanced", 6.5, "train.batch_size is 6.5, but it should be a whole number"),
-        ("balanced", True, "train.batch_size is True, but it should be a whole number"),
+        ("balanced", 6.5, "batch_size is 6.5, but it should be a whole number"),
+        ("balanced", True, "batch_size is True, but it should be a whole number"),
     ],
 )
 def test_a_mistake_is_one_sentence_that_names_the_key(

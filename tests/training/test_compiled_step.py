@@ -17,16 +17,15 @@ import torch
 
 from tests.tiny import corpus
 from textmetric import parallel
-from textmetric.encoders.bag import Encoder
+from textmetric.encoders import BagEncoder
 from textmetric.losses import OBJECTIVES, Objective, build, family_of
 from textmetric.losses.distances import Distance
 from textmetric.losses.mining import Miner
 from textmetric.params import Train
 from textmetric.text import LabelledTokens, RaggedTokens
 from textmetric.training.compiled_step import CompiledStep
-from textmetric.training.loop import fit, prepare
-from textmetric.training.optimizers import OPTIMIZERS
-from textmetric.training.step import TorchStep
+from textmetric.training.loop import fit, warm_up
+from textmetric.training.step import OPTIMIZERS, TorchStep
 
 ROOT = Path(__file__).parents[2]
 NAMES = [name for names in OBJECTIVES.values() for name in names]
@@ -79,7 +78,7 @@ def pair(
     data, steps = with_empty_texts(corpus().train), list[TorchStep | CompiledStep]()
     for kind in (TorchStep, CompiledStep):
         torch.manual_seed(3)
-        encoder = Encoder(27, 8, layer).to(dtype)  # type: ignore[arg-type]
+        encoder = BagEncoder(27, 8, layer).to(dtype)  # type: ignore[arg-type]
         head = objective(params, seed=1).to(dtype)
         extra = {"batch_size": 12} if kind is CompiledStep else {}
         steps.append(kind(encoder, head, data, optimizer, frozen=frozen, **extra))
@@ -122,10 +121,11 @@ def assert_they_train_alike(
 def test_trains_as_torch_does_step_by_step(
     params: dict[str, Any], layer: str, optimizer: str
 ) -> None:
-    # float64 sums of some dozen numbers in another order, over 24 steps; Adagrad and Adam divide
-    # by the root of squares that start at 0, which makes the most of a rounding
+    # float64 sums of some dozen numbers in another order, over 24 steps. The first steps of Adagrad
+    # and Adam divide a gradient by itself: where it nearly cancels, its rounding is amplified.
+    tolerance = 1e-9 if optimizer == "sgd" else 1e-7
     assert_they_train_alike(
-        pair(params, layer, optimizer, torch.float64), params, batches=24, tolerance=1e-9
+        pair(params, layer, optimizer, torch.float64), params, batches=24, tolerance=tolerance
     )
 
 
@@ -172,7 +172,7 @@ def test_a_whole_training_equals_torchs(params: dict[str, Any]) -> None:
     data = data.take(without_twins(data))
     for plain in (False, True):
         torch.manual_seed(0)
-        encoder, losses = Encoder(27, 8).double(), list[float]()
+        encoder, losses = BagEncoder(27, 8).double(), list[float]()
         fit(
             encoder, objective(params).double(), data,
             Train(epochs=3, batch_size=12, optimizer="sgd"),
@@ -333,7 +333,7 @@ def test_a_label_that_is_no_class_is_an_error() -> None:
 def test_a_token_that_the_encoder_does_not_know_is_an_error() -> None:
     with pytest.raises(IndexError, match="outside 0 to 4"):
         CompiledStep(
-            Encoder(5, 8), objective({"name": "triplet"}), corpus().train, "sgd", batch_size=4
+            BagEncoder(5, 8), objective({"name": "triplet"}), corpus().train, "sgd", batch_size=4
         )
 
 
@@ -378,7 +378,7 @@ def compiled_in_this_process(job: int, tick: Callable[[], None]) -> list[int]:
 
     functions = [kernels.mean_bags, kernels.row_gradients, kernels.update_rows]
     counts = [len(function.signatures) for function in functions]  # type: ignore[attr-defined]
-    encoder = Encoder(27, 8)
+    encoder = BagEncoder(27, 8)
     fit(
         encoder, objective({"name": "triplet"}), corpus().train,
         Train(epochs=1, batch_size=12), sampler="shuffled", seed=job,
@@ -391,7 +391,7 @@ def compiled_in_this_process(job: int, tick: Callable[[], None]) -> list[int]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux only")
 def test_workers_find_everything_compiled() -> None:
-    prepare(Encoder(2, 8), objective({"name": "triplet"}, classes=2), Train())
+    warm_up(BagEncoder(2, 8), objective({"name": "triplet"}, classes=2), Train())
     found = parallel.run(compiled_in_this_process, [0, 1], workers=2, progress=False)
     assert found == [[0, 0, 0]] * 2
 
@@ -415,6 +415,6 @@ def test_a_checkout_that_cannot_be_written_trains_all_the_same(home: str, tmp_pa
         assert list(cache.rglob("*.nbi"))
 
 
-@pytest.mark.parametrize("stage", ["evaluate", "embed", "report", "code", "tokenize"])
+@pytest.mark.parametrize("stage", ["evaluate", "embed", "report", "objectives", "tokenize"])
 def test_stages_that_do_not_train_import_no_compiler(stage: str) -> None:
     assert run(f"import sys, stages.{stage}; print('numba' in sys.modules)").strip() == "False"

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,15 +8,13 @@ import pytest
 import torch
 
 from tests.tiny import CPU, corpus, trained
-from textmetric.errors import UserError
 from textmetric.params import Finetune, Model, Train
-from textmetric.splits import share_of_rows
+from textmetric.sampling.draws import share_of_rows
 from textmetric.text import LabelledTokens, TokenizedCorpus, Vocabulary
 from textmetric.training.finetuning import (
     TransferHead,
     epoch_rows,
     finetune,
-    finetune_seeds,
     shared_tokens,
     start,
 )
@@ -113,45 +110,9 @@ def test_what_the_source_knows_is_copied_and_the_rest_starts_as_from_scratch(lay
 LABELS = np.repeat([0, 1, 2, 3], [400, 60, 30, 1]).astype(np.int32)
 
 
-@pytest.mark.parametrize(
-    ("share", "rows"), [(1.0, [400, 60, 30, 1]), (0.1, [40, 6, 3, 1]), (0.01, [4, 2, 2, 1])]
-)
-def test_a_share_takes_its_part_of_every_label_but_two_rows_where_it_has_them(
-    share: float, rows: list[int]
-) -> None:
-    chosen = share_of_rows(LABELS, share, seed=0)
-    assert np.bincount(LABELS[chosen]).tolist() == rows
-    assert (np.diff(chosen) > 0).all()
-
-
-def test_the_rows_of_a_smaller_share_are_among_those_of_a_larger_one() -> None:
-    small, large, all_rows = (
-        set(share_of_rows(LABELS, share, 7).tolist()) for share in (0.01, 0.1, 1.0)
-    )
-    assert small < large < all_rows == set(range(len(LABELS)))
-
-
-def test_the_rows_of_a_share_are_chosen_anew_for_every_seed() -> None:
-    one, two, other = (share_of_rows(LABELS, 0.1, seed).tolist() for seed in (0, 0, 1))
-    assert one == two
-    assert one != other
-
-
-def test_the_rows_of_a_label_depend_on_no_other_label() -> None:
-    alone = share_of_rows(LABELS[:400], 0.1, seed=0)
-    assert alone.tolist() == share_of_rows(LABELS, 0.1, seed=0)[:40].tolist()
-
-
 def test_no_rows_give_no_rows() -> None:
     nothing = np.empty(0, dtype=np.int32)
-    assert share_of_rows(nothing, 0.1, seed=0).tolist() == []
     assert epoch_rows(nothing, 0.1, seed=0).tolist() == []
-
-
-@pytest.mark.parametrize("share", [0, -0.1, 1.01, float("nan")])
-def test_a_share_out_of_range_is_named(share: float) -> None:
-    with pytest.raises(UserError, match=r"share is .*, expected a share above 0 and at most 1"):
-        share_of_rows(LABELS, share, seed=0)
 
 
 @pytest.mark.parametrize("share", [0.01, 0.07, 0.3, 0.8, 1.0])
@@ -322,34 +283,6 @@ def test_one_row_alone_is_scored_by_the_running_means() -> None:
     assert head.training
     assert head.first.training
     torch.testing.assert_close(loss, head.eval()(row, label))
-
-
-def test_every_tuning_head_share_and_seed_is_a_row_of_one_table(tmp_path: Path) -> None:
-    corpus(seed=1).save(tmp_path / "target")
-    for seed in (0, 1):
-        trained(seed=seed, epochs=1)[0].save(tmp_path / "models" / f"seed-{seed}")
-    arguments = {
-        "seeds": [0, 1], "settings": Finetune(epochs=2, shares=[0.1, 1.0]), "model": Model(dim=8),
-        "train": Train(batch_size=12), "progress": False,
-    }  # fmt: skip
-    out, again = tmp_path / "metric.csv", tmp_path / "again.csv"
-    for path in (out, again):
-        finetune_seeds(tmp_path / "target", tmp_path / "models", path, init="metric", **arguments)
-    assert out.read_bytes() == again.read_bytes()
-    assert out.read_text().splitlines()[1].startswith("metric,frozen,true,0.1,0,1,")
-    table = pd.read_csv(out)
-    assert list(table.columns) == [
-        "init", "tuning", "tanh", "share", "seed", "epoch", "train_loss", "validation_loss",
-        "validation_accuracy", "test_accuracy",
-    ]  # fmt: skip
-    trainings = table.groupby(["tuning", "tanh", "share", "seed"])
-    assert trainings.size().tolist() == [2] * 2**4
-    assert (trainings["test_accuracy"].count() == 1).all()
-    assert table["tanh"].dtype == bool
-    with pytest.raises(UserError, match=r"holds no model\.json"):
-        finetune_seeds(tmp_path / "target", tmp_path / "none", out, init="metric", **arguments)
-    with pytest.raises(UserError, match="unknown init 'metrics'; did you mean 'metric'"):
-        finetune_seeds(tmp_path / "target", tmp_path / "none", out, init="metrics", **arguments)
 
 
 def test_frozen_drops_what_the_source_does_not_know() -> None:

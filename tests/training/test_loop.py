@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from tests.tiny import CPU, corpus, trained
-from textmetric.encoders.bag import Encoder, choose_device
+from textmetric.encoders import BagEncoder
 from textmetric.errors import UserError
 from textmetric.losses import ClassificationObjective, Objective, family_of
 from textmetric.losses.cross_entropy import CrossEntropy, CrossEntropyParameters
@@ -23,6 +23,7 @@ from textmetric.params import Train
 from textmetric.sampling.batches import BatchSampler
 from textmetric.text import LabelledTokens, RaggedTokens, TokenizedCorpus
 from textmetric.training.compiled_step import CompiledStep
+from textmetric.training.device import choose_device
 from textmetric.training.loop import Epoch, fit, train_centroids
 from textmetric.training.step import TorchStep
 
@@ -37,9 +38,9 @@ def test_training_equals_plain_torch_step_by_step(optimizer: str, layer: str) ->
     data = corpus().train
     settings = Train(epochs=3, batch_size=12, optimizer=optimizer, lr=0.2)
 
-    def start() -> tuple[Encoder, CrossEntropy]:
+    def start() -> tuple[BagEncoder, CrossEntropy]:
         torch.manual_seed(5)
-        encoder = Encoder(27, 8, layer)
+        encoder = BagEncoder(27, 8, layer)
         head = CrossEntropy(CrossEntropyParameters(), dim=8, classes=3)
         return encoder.double(), head.double()
 
@@ -199,7 +200,7 @@ PLAIN = pytest.mark.parametrize("plain", [False, True], ids=["compiled", "torch"
 
 @PLAIN
 def test_an_objective_is_told_of_every_epoch_before_its_batches(plain: bool) -> None:
-    objective, encoder, data = Listening(), Encoder(27, 8), corpus().train
+    objective, encoder, data = Listening(), BagEncoder(27, 8), corpus().train
     after: list[np.ndarray] = []
     fit(
         encoder, objective, data, Train(epochs=3, batch_size=12), sampler="shuffled", seed=9,
@@ -219,7 +220,7 @@ def test_an_objectives_own_batches_are_used_and_asked_for_one_at_a_time(plain: b
     own = [[0, 1, 2, 3], [4, 4], [5], [59, 0, 1], [7, 8]]
     objective, data = Listening(own), corpus().train
     fit(
-        Encoder(27, 8), objective, data, Train(epochs=2, batch_size=12),
+        BagEncoder(27, 8), objective, data, Train(epochs=2, batch_size=12),
         sampler="balanced", seed=0, plain=plain,
     )  # fmt: skip
     heard = [entry for entry in objective.heard if entry[0] not in ("batches", "epoch")]
@@ -231,7 +232,7 @@ def test_an_objectives_own_batches_are_used_and_asked_for_one_at_a_time(plain: b
 def test_an_objective_with_another_number_of_batches_is_an_error(count: int) -> None:
     with pytest.raises(ValueError, match=r"shorter|longer"):
         fit(
-            Encoder(27, 8), Listening([[0, 1]] * count), corpus().train,
+            BagEncoder(27, 8), Listening([[0, 1]] * count), corpus().train,
             Train(epochs=1, batch_size=12), sampler="balanced", seed=0,
         )  # fmt: skip
 
@@ -260,7 +261,7 @@ class Doubled(Listening):
 def test_an_objective_may_see_altered_copies_of_the_texts(plain: bool, layer: str) -> None:
     torch.manual_seed(0)
     data, rows = corpus().train, np.array([3, 8, 3])
-    encoder, objective = Encoder(27, 8, layer), Doubled()
+    encoder, objective = BagEncoder(27, 8, layer), Doubled()
     kind = TorchStep if plain else partial(CompiledStep, batch_size=12)
     step = kind(encoder, objective, data, "sgd")
     texts = [data.tokens.take([row]).ids.tolist() for row in rows]
@@ -287,7 +288,7 @@ def test_a_view_that_is_no_part_of_its_text_is_an_error(
     views: tuple[list[int], list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     objective = Doubled()
-    step = CompiledStep(Encoder(27, 8), objective, corpus().train, "sgd", batch_size=4)
+    step = CompiledStep(BagEncoder(27, 8), objective, corpus().train, "sgd", batch_size=4)
     given = np.array(views[0], dtype=np.int32), np.array(views[1], dtype=np.int64)
     monkeypatch.setattr(objective, "views", lambda ids, offsets: given)
     with pytest.raises(IndexError, match="a view holds"):
@@ -295,17 +296,19 @@ def test_a_view_that_is_no_part_of_its_text_is_an_error(
 
 
 def test_a_loss_that_is_not_a_number_stops_with_the_epoch_and_a_remedy() -> None:
-    with pytest.raises(UserError, match=r"diverged in epoch 1 \(seed 7\).*lower train\.lr"):
+    with pytest.raises(
+        UserError, match=r"diverged in epoch 1 \(seed 7\).*lower the learning rate \(lr\)"
+    ):
         fit(
-            Encoder(27, 8), Broken(float("nan")), corpus().train,
+            BagEncoder(27, 8), Broken(float("nan")), corpus().train,
             Train(batch_size=12), sampler="shuffled", seed=7,
         )  # fmt: skip
 
 
 def test_collapsed_embeddings_stop_instead_of_reporting_a_perfect_cohesion() -> None:
-    encoder = Encoder(27, 8)
+    encoder = BagEncoder(27, 8)
     encoder.weight.data[:] = 1
-    with pytest.raises(UserError, match=r"collapsed in epoch 1 .*loss\.miner"):
+    with pytest.raises(UserError, match=r"collapsed in epoch 1 .*another miner"):
         fit(
             encoder, Broken(0.0), corpus().train,
             Train(batch_size=12), sampler="shuffled", seed=0,
@@ -313,7 +316,7 @@ def test_collapsed_embeddings_stop_instead_of_reporting_a_perfect_cohesion() -> 
 
 
 def test_a_frozen_encoder_stays_and_its_head_learns() -> None:
-    encoder = Encoder(27, 8, "linear")
+    encoder = BagEncoder(27, 8, "linear")
     head = CrossEntropy(CrossEntropyParameters(), dim=8, classes=3)
     before = [value.clone() for value in (*encoder.parameters(), *head.parameters())]
     epochs: list[Epoch] = []
@@ -349,7 +352,7 @@ def test_a_saved_model_gives_the_same_embeddings_and_predictions(
 
 
 def test_embedding_in_chunks_equals_embedding_at_once() -> None:
-    encoder = Encoder(27, 8, "linear")
+    encoder = BagEncoder(27, 8, "linear")
     tokens = corpus().train.tokens
     np.testing.assert_array_equal(encoder.embed(tokens, 7), encoder.embed(tokens))
 
@@ -383,15 +386,15 @@ def test_saving_never_replaces_a_folder_that_is_not_a_model(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:x"])
 def test_an_unknown_device_is_an_error_that_lists_the_known(name: str) -> None:
-    with pytest.raises(UserError, match="use auto, cpu or cuda"):
-        choose_device(name)
+    with pytest.raises(UserError, match=r"^device is .*: use auto, cpu or cuda"):
+        choose_device(name, "device")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_cuda_where_there_is_none_says_so() -> None:
     with pytest.raises(UserError, match="torch finds no CUDA device"):
-        choose_device("cuda")
-    assert choose_device("auto") == CPU
+        choose_device("cuda", "device")
+    assert choose_device("auto", "device") == CPU
 
 
 def test_centroids_by_blocks_are_the_means_of_unit_embeddings() -> None:
@@ -400,7 +403,7 @@ def test_centroids_by_blocks_are_the_means_of_unit_embeddings() -> None:
     tokens = RaggedTokens(rng.integers(1, 20, offsets[-1], dtype=np.int32), offsets)
     data = LabelledTokens(tokens, rng.integers(0, 3, 50, dtype=np.int32))
     torch.manual_seed(0)
-    encoder = Encoder(20, 8)
+    encoder = BagEncoder(20, 8)
     expected = class_centroids(encoder.embed(tokens), data.labels, 4)
     np.testing.assert_array_equal(train_centroids(encoder, data, 4), expected.astype(np.float32))
     np.testing.assert_allclose(train_centroids(encoder, data, 4, rows_at_once=7), expected, 1e-6)

@@ -1,22 +1,23 @@
-"""The only model of the study: the mean of a text's token vectors, and maybe a linear layer."""
+"""The encoder of the study: the mean of a text's token vectors, optionally a linear layer."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from textmetric.errors import UserError
+from textmetric.encoders.encoder import Encoder
 from textmetric.text.ragged import RaggedTokens
+from textmetric.types import Float32
 
 Layer = Literal["bag", "linear"]
 
 
-class Encoder(nn.Module):
+class BagEncoder(Encoder):
     """``EmbeddingBag(mean)``, with ``layer="linear"`` followed by ``Linear(dim, dim)``.
 
     The token vectors start uniform in ±0.5, as in the original study. A text without a known
@@ -45,21 +46,29 @@ class Encoder(nn.Module):
         """Width of the embedding."""
         return int(self.weight.shape[1])
 
-    def bag(self, ids: Tensor, offsets: Tensor) -> Tensor:
-        """The means of the token vectors: ids (m,), offsets (B,) of their starts → (B, dim)."""
-        return functional.embedding_bag(ids, self.weight, offsets, mode="mean")
+    @property
+    def token_vectors(self) -> nn.Parameter:
+        """(tokens, dim) the vectors that the bags are means of."""
+        return self.weight
 
-    def project(self, bags: Tensor) -> Tensor:
+    def bag(self, ids: Tensor, offsets: Tensor, *, sparse: bool = False) -> Tensor:
+        """The means of the token vectors: ids (m,), offsets (B,) of their starts → (B, dim).
+
+        With ``sparse`` the gradient of the token vectors is a sparse tensor.
+        """
+        return functional.embedding_bag(ids, self.weight, offsets, mode="mean", sparse=sparse)
+
+    def project(self, inputs: Tensor) -> Tensor:
         """From bags to embeddings, both (B, dim)."""
-        return bags if self.linear is None else self.linear(bags)
+        return inputs if self.linear is None else self.linear(inputs)
 
     def forward(self, ids: Tensor, offsets: Tensor) -> Tensor:
         """The embeddings (B, dim) of B texts."""
         return self.project(self.bag(ids, offsets))
 
     @torch.no_grad()
-    def embed(self, tokens: RaggedTokens, rows_at_once: int = 20_000) -> npt.NDArray[np.float32]:
-        """The embeddings (n, dim) float32 of n tokenised texts, in chunks."""
+    def embed(self, tokens: RaggedTokens, rows_at_once: int = 20_000) -> Float32:
+        """The embeddings (n, dim) of n tokenised texts, in chunks."""
         out = np.empty((len(tokens), self.dim), dtype=np.float32)
         device = self.weight.device
         for start in range(0, len(tokens), rows_at_once):
@@ -73,20 +82,20 @@ class Encoder(nn.Module):
             out[start:stop] = embeddings.cpu().numpy()
         return out
 
+    def describe(self) -> dict[str, Any]:
+        """See :meth:`.Encoder.describe`."""
+        return {"dim": self.dim, "layer": self.layer}
 
-def choose_device(name: str) -> torch.device:
-    """The device called ``auto``, ``cpu``, ``cuda`` or ``cuda:<n>``; auto prefers CUDA.
+    def tensors(self) -> dict[str, Tensor]:
+        """See :meth:`.Encoder.tensors`."""
+        return {name: value.detach() for name, value in self.state_dict().items()}
 
-    Raises:
-        UserError: another name, or CUDA where there is none.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name != "cpu" and not (name == "cuda" or name.removeprefix("cuda:").isdecimal()):
-        raise UserError(f"params.yaml: train.device is {name!r}: use auto, cpu or cuda")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(
-            f"params.yaml: train.device is {name!r}, but torch finds no CUDA device: "
-            "use auto or cpu"
-        )
-    return torch.device(name)
+    @classmethod
+    def load(
+        cls, description: Mapping[str, Any], tensors: Mapping[str, Tensor], tokens: int
+    ) -> BagEncoder:
+        """See :meth:`.Encoder.load`."""
+        encoder = cls(tokens, description["dim"], description["layer"])
+        encoder.load_state_dict({name: tensors[name] for name in encoder.state_dict()})
+        encoder.eval()
+        return encoder

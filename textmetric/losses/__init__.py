@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast
 
 from textmetric.errors import UserError, unknown_name
+from textmetric.grid import Family
 from textmetric.losses.objective import (
     ClassificationObjective,
     Gradients,
@@ -22,10 +23,8 @@ from textmetric.losses.objective import (
 from textmetric.schema import validated
 
 __all__ = [
-    "BLOCKS",
     "OBJECTIVES",
     "ClassificationObjective",
-    "Family",
     "Gradients",
     "Objective",
     "Parameters",
@@ -38,15 +37,13 @@ __all__ = [
     "parameters",
 ]
 
-Family = Literal["classification", "metric"]
-
 # family -> name -> "module.Class" in this folder
-OBJECTIVES: dict[str, dict[str, str]] = {
-    "classification": {
+OBJECTIVES: dict[Family, dict[str, str]] = {
+    Family.CLASSIFICATION: {
         "cross_entropy": "cross_entropy.CrossEntropy",
         "norm_softmax": "norm_softmax.NormSoftmax",
     },
-    "metric": {
+    Family.METRIC: {
         "angular": "angular.Angular",
         "contrastive": "contrastive.Contrastive",
         "dvml": "dvml.DVML",
@@ -65,11 +62,8 @@ OBJECTIVES: dict[str, dict[str, str]] = {
     },
 }
 
-# The block of params.yaml that holds the parameters of each family.
-BLOCKS = {"classification": "classification", "metric": "loss"}
-
 # What params.yaml starts with.
-DEFAULTS = {"classification": "cross_entropy", "metric": "triplet"}
+DEFAULTS = {Family.CLASSIFICATION: "cross_entropy", Family.METRIC: "triplet"}
 
 # Losses of pytorch-metric-learning are called by their class: pml:ContrastiveLoss.
 PML = "pml:"
@@ -99,31 +93,43 @@ def build(
     return _objective(family, params["name"])(checked, dim=dim, classes=classes, seed=seed)
 
 
-def parameters(family: Family, params: Mapping[str, Any]) -> Parameters:
+def parameters(
+    family: Family, params: Mapping[str, Any], section: str | None = None
+) -> Parameters:
     """The validated parameters of the objective ``params["name"]``; see ``build``.
+
+    Args:
+        family: of the objective.
+        params: its name and parameters.
+        section: what the user calls ``params``, for messages; by default as in params.yaml.
 
     Raises:
         UserError: As ``build``.
     """
-    schema, foreign = _schema(family, params), ignored(family, params)
+    schema, foreign = _schema(family, params), ignored(family, params, section)
     own = {k: value for k, value in params.items() if k != "name" and k not in foreign}
-    return validated(schema, own, BLOCKS[family])
+    return validated(schema, own, Family(family).section if section is None else section)
 
 
-def ignored(family: Family, params: Mapping[str, Any]) -> list[str]:
+def ignored(
+    family: Family, params: Mapping[str, Any], section: str | None = None
+) -> list[str]:
     """The given parameters that only other objectives of the family have, in their order.
+
+    ``section`` is what the user calls ``params``, see :func:`parameters`.
 
     Raises:
         UserError: An unknown name, or a parameter that no objective of the family has.
     """
-    block, schema = BLOCKS[family], _schema(family, params)
+    schema = _schema(family, params)
+    section = Family(family).section if section is None else section
     foreign = [key for key in params if key != "name" and key not in schema.model_fields]
     if foreign:
         others = {key for name in OBJECTIVES[family] for key in _fields(family, name)}
-        own = [f"{block}.{key}" for key in ("name", *schema.model_fields)]
+        own = [f"{section}.{key}" for key in ("name", *schema.model_fields)]
         for key in foreign:
             if key not in others:
-                raise unknown_name("parameter", f"{block}.{key}", own)
+                raise unknown_name("parameter", f"{section}.{key}", own)
     return foreign
 
 
@@ -154,10 +160,10 @@ def family_of(name: str) -> Family:
     Raises:
         UserError: none has.
     """
-    for family in get_args(Family):
+    for family in Family:
         if _is_known(family, name):
-            return cast("Family", family)
-    raise unknown_name("objective", name, [*_names("classification"), *_names("metric")])
+            return family
+    raise unknown_name("objective", name, [*_names(Family.CLASSIFICATION), *_names(Family.METRIC)])
 
 
 def describe(family: Family, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -184,7 +190,7 @@ def module_of(family: Family, params: Mapping[str, Any]) -> str:
 
 def _schema(family: Family, params: Mapping[str, Any]) -> type[Parameters]:
     """The schema of ``params["name"]``, which is checked."""
-    block, example = BLOCKS[family], f"{{name: {DEFAULTS[family]}}}"
+    block, example = Family(family).section, f"{{name: {DEFAULTS[family]}}}"
     if not isinstance(params, Mapping):
         raise UserError(
             f"{block} is {params!r}, but it should be a mapping with a name, such as {example}"

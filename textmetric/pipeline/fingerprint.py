@@ -13,9 +13,33 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+import yaml
+
 from textmetric.errors import UserError
 
 PACKAGES = ("textmetric", "stages")
+
+
+def commands_of(path: str | os.PathLike[str] = "dvc.yaml") -> dict[str, list[str]]:
+    """The words of each stage's command after ``python -m``, by the stage's name in dvc.yaml.
+
+    Raises:
+        UserError: the file cannot be read, or a command is not ``python -m stages.<module> ...``.
+    """
+    try:
+        stages = yaml.safe_load(Path(path).read_text(encoding="utf-8"))["stages"]
+        commands = {
+            name: (stage.get("do") or stage)["cmd"].split() for name, stage in stages.items()
+        }
+    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} cannot be read as a DVC pipeline ({error}): restore it") from None
+    for name, words in commands.items():
+        if words[:2] != ["python", "-m"] or len(words) < 3:
+            raise UserError(
+                f"{path}: the command of stage {name} is {' '.join(words)!r}, expected python -m "
+                "stages.<module> and its options"
+            )
+    return {name: words[2:] for name, words in commands.items()}
 
 
 def code_of(modules: Iterable[str], root: str | os.PathLike[str] = ".") -> dict[str, str]:

@@ -1,102 +1,101 @@
-"""The measures of every arm of every split: all seeds, with intervals, from files to records."""
+"""Measure every split and arm of a family on the test part."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from textmetric import parallel
-from textmetric.files import read_arrays, read_json
-from textmetric.measures.evaluate import Evaluation, evaluate
-from textmetric.measures.intervals import summarise
+from textmetric.files import read_arrays, read_json, replacing_folder, write_json
+from textmetric.grid import Arm, Family, Layout, Split, moved, trainings
+from textmetric.measures import Evaluation, evaluate, summarise
+from textmetric.measures.record import ArmRecord
 
 PREDICTIONS = ("head", "knn", "centroid")
 
 
 def measure_arms(
-    embeddings: str | os.PathLike[str],
-    splits: str | os.PathLike[str],
+    layout: Layout,
+    family: Family,
     *,
-    cells: Mapping[str, str],
-    arms: Sequence[str],
+    splits: Sequence[Split],
+    arms: Sequence[Arm],
     seeds: Sequence[int],
     progress: bool = True,
-) -> dict[tuple[str, str], dict[str, Any]]:
-    """Measure every split, arm and seed on the test set.
+) -> None:
+    """Measure every split, arm and seed of a family; write records and metrics.
+
+    A record, :class:`.ArmRecord`, has the values of every seed and class; metrics are their means.
 
     Args:
-        embeddings: the folder of the files ``<family>/<split>/<sampler>/seed-<seed>.npz`` of every
-            arm ``<family>_<sampler>``: ``embeddings`` (n, dim), ``labels`` (n,), and predictions
-            (n,) called head, knn or centroid.
-        splits: the folder of all splits, for the names and train rows of their classes.
-        cells: split → its folder below ``splits``.
-        arms: names of the arms.
+        layout: where everything is.
+        family: of the arms.
+        splits: of the study.
+        arms: of the family.
         seeds: of every arm.
         progress: show a progress bar.
-
-    Returns:
-        (split, arm) → its record: ``split``, ``arm``, ``seeds``; ``label_names``, ``train_rows``
-        (a number a class), ``scarce`` and ``unseen`` (class ids); ``counts`` (rows of the split,
-        see below); ``per_seed`` key → a value a seed; ``interval`` key → (mean, low, high);
-        ``per_class`` key → for each seed a value a class. Counts: ``train_rows``, ``test_rows``,
-        ``empty_rows`` (test rows without a known token) and ``leaked_rows`` (dropped from train
-        since their text is in test).
 
     Raises:
         UserError: a file is missing or damaged.
     """
     about = {
-        name: {file: read_json(Path(splits, cell, f"{file}.json")) for file in ("labels", "corpus")}
-        for name, cell in cells.items()
+        split: [read_json(layout.split(split) / name) for name in ("labels.json", "corpus.json")]
+        for split in splits
     }
-    jobs = [
-        (
-            Path(embeddings, family, name, sampler, f"seed-{seed}.npz"),
-            len(about[name]["labels"]["names"]),
-            about[name]["labels"]["scarce"],
+    found = iter(
+        parallel.run(
+            _measure,
+            [
+                (
+                    layout.embedding(training),
+                    len(about[training.split][0]["names"]),
+                    about[training.split][0]["scarce"],
+                )
+                for training in trainings(arms, splits, seeds)
+            ],
+            label=f"evaluate {family.short}",
+            unit="model",
+            progress=progress,
         )
-        for name in cells
-        for family, _, sampler in (arm.partition("_") for arm in arms)
-        for seed in seeds
-    ]
-    found = iter(parallel.run(_measure, jobs, label="evaluate", unit="model", progress=progress))
-    return {
-        (name, arm): _record(name, arm, seeds, **about[name], found=[next(found) for _ in seeds])
-        for name in cells
-        for arm in arms
-    }
+    )
+    measures, metrics = layout.measures(family), layout.metrics(family)
+    with replacing_folder(measures) as records, replacing_folder(metrics) as means:
+        for split in splits:
+            for arm in arms:
+                record = _record(split, arm, seeds, about[split], [next(found) for _ in seeds])
+                record.write(moved(layout.record(arm, split), measures, records))
+                write_json(moved(layout.metric(arm, split), metrics, means), record.metrics())
 
 
 def _record(
-    name: str,
-    arm: str,
+    split: Split,
+    arm: Arm,
     seeds: Sequence[int],
-    labels: dict[str, Any],
-    corpus: dict[str, Any],
+    about: Sequence[dict[str, Any]],
     found: Sequence[tuple[int, Evaluation]],
-) -> dict[str, Any]:
+) -> ArmRecord:
+    labels, corpus = about
     rows, evaluations = found[0][0], [evaluation for _, evaluation in found]
     first = evaluations[0]
-    return {
-        "split": name,
-        "arm": arm,
-        "seeds": list(seeds),
-        "label_names": labels["names"],
-        "train_rows": labels["train_rows"],
-        "scarce": labels["scarce"],
-        "unseen": labels["unseen"],
-        "counts": {
+    return ArmRecord(
+        split=split.name,
+        arm=arm.name,
+        seeds=list(seeds),
+        label_names=labels["names"],
+        train_rows=labels["train_rows"],
+        scarce=labels["scarce"],
+        unseen=labels["unseen"],
+        counts={
             "train_rows": sum(labels["train_rows"]),
             "test_rows": rows,
             "empty_rows": labels["empty_rows"]["test"],
             "leaked_rows": corpus["leaked_rows"],
         },
-        "per_seed": {key: [one.flat[key] for one in evaluations] for key in first.flat},
-        "interval": summarise([one.flat for one in evaluations]),
-        "per_class": {key: [one.per_class[key] for one in evaluations] for key in first.per_class},
-    }
+        per_seed={key: [one.flat[key] for one in evaluations] for key in first.flat},
+        interval=summarise([one.flat for one in evaluations]),
+        per_class={key: [one.per_class[key] for one in evaluations] for key in first.per_class},
+    )
 
 
 def _measure(job: tuple[Path, int, list[int]], tick: Callable[[], None]) -> tuple[int, Evaluation]:

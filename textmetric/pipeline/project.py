@@ -1,47 +1,44 @@
-"""The t-SNE maps of every split: which rows, which models, and the pictures. No torch."""
+"""Project the test embeddings of a family to the plane by t-SNE. No torch."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from textmetric.files import read_arrays, read_json, replacing_folder, write_arrays
+from textmetric.grid import Arm, Family, Layout, Split, Training, moved
 from textmetric.params import Tsne
-from textmetric.report.figures import draw, tsne_panels
-from textmetric.report.names import side_by_side
 from textmetric.tsne.projection import sample_rows, scarce_rows, tsne_arms
+from textmetric.types import Float32, Int32, Int64
 
 
-def map_splits(
-    embeddings: str | os.PathLike[str],
-    splits: str | os.PathLike[str],
-    out: str | os.PathLike[str],
-    pictures: str | os.PathLike[str],
+def project_splits(
+    layout: Layout,
+    family: Family,
     *,
-    cells: Mapping[str, str],
-    arms: Sequence[str],
+    splits: Sequence[Split],
+    arms: Sequence[Arm],
     seeds: Sequence[int],
     settings: Tsne,
     progress: bool = True,
 ) -> None:
-    """Project the test embeddings of every split and arm to the plane, and draw them.
+    """Project the test embeddings of every split and arm of a family.
 
-    A stratified sample of the test set with the first ``settings.seeds`` seeds; and, where several
-    labels are scarce, all of the rows of these alone with the first seed.
+    A map shows a stratified sample of the test part, for the first ``settings.seeds`` seeds. If
+    several labels are scarce, a second one shows all rows of these labels, for the first seed. The
+    sample depends on the labels alone, so it is the same for both families.
+
+    A file holds ``coordinates`` (arms, seeds, n, 2), ``rows`` (n,) of the test part, their
+    ``labels`` (n,), ``seeds``, and of the scarce labels ``scarce_coordinates`` (arms, m, 2) and
+    ``scarce_labels`` (m,).
 
     Args:
-        embeddings: see :func:`textmetric.pipeline.measure.measure_arms`.
-        splits: the folder of all splits, for the names of their classes.
-        out: folder to write; ``<split>.npz`` holds ``coordinates`` (arms, seeds, n, 2), ``rows``
-            (n,) of the test set, their ``labels`` (n,), ``seeds``, and of the scarce labels
-            ``scarce_coordinates`` (arms, m, 2) and ``scarce_labels`` (m,).
-        pictures: folder to write; ``<split>.png`` shows the first seed.
-        cells: split → its folder below ``splits``.
-        arms: names of the arms.
+        layout: where everything is.
+        family: of the arms.
+        splits: of the study.
+        arms: of the family; with none the folder stays empty.
         seeds: of the models.
         settings: of the maps.
         progress: show a progress bar.
@@ -49,64 +46,64 @@ def map_splits(
     Raises:
         UserError: a file is missing or damaged.
     """
-    seeds = seeds[: settings.seeds]
-    sheets = [
-        _sheet(Path(embeddings), Path(splits, cell), arms, seeds, settings)
-        for cell in cells.values()
-    ]
+    shown = seeds[: settings.seeds]
+    out = layout.maps(family)
+    samples = [_sample(layout, split, arms, shown, settings) for split in splits if arms]
     found = iter(
         tsne_arms(
-            [rows for sheet in sheets for rows in (*sheet["sampled"], *sheet["rare"])],
+            [rows for sample in samples for rows in (*sample.embeddings, *sample.of_scarce)],
             perplexity=settings.perplexity,
             seed=settings.seed,
+            label=f"t-SNE {family.short}",
             progress=progress,
         )
     )
-    drawings = []
-    with replacing_folder(out) as folder, replacing_folder(pictures) as drawn:
-        for name, sheet in zip(cells, sheets, strict=True):
-            coordinates = np.stack([next(found) for _ in sheet["sampled"]])
-            coordinates = coordinates.reshape(len(arms), len(seeds), -1, 2)
+    with replacing_folder(out) as folder:
+        for split, sample in zip(splits, samples, strict=False):
+            coordinates = np.stack([next(found) for _ in sample.embeddings])
             write_arrays(
-                folder / f"{name}.npz",
-                coordinates=coordinates,
-                rows=sheet["rows"],
-                labels=sheet["labels"],
-                seeds=np.array(seeds),
-                scarce_coordinates=np.stack([next(found) for _ in sheet["rare"]]),
-                scarce_labels=sheet["scarce_labels"],
+                moved(layout.map(family, split), out, folder),
+                coordinates=coordinates.reshape(len(arms), len(shown), -1, 2),
+                rows=sample.rows,
+                labels=sample.labels,
+                seeds=np.array(shown),
+                scarce_coordinates=np.stack([next(found) for _ in sample.of_scarce]),
+                scarce_labels=sample.scarce_labels,
             )
-            panels = {arm: coordinates[arms.index(arm), 0] for arm in side_by_side(arms)}
-            named = (sheet["labels"], sheet["about"]["names"], sheet["about"]["scarce"])
-            drawings.append((tsne_panels, drawn / f"{name}.png", panels, *named))
-        draw(drawings, progress=progress)
 
 
-def _sheet(
-    embeddings: Path, split: Path, arms: Sequence[str], seeds: Sequence[int], settings: Tsne
-) -> dict[str, Any]:
-    """Of a split: what its labels are, the rows to map, and their embeddings by every model."""
-    about = read_json(split / "labels.json")
-    models = [
-        embeddings / family / split.name / sampler / f"seed-{seed}.npz"
-        for family, _, sampler in (arm.partition("_") for arm in arms)
-        for seed in seeds
-    ]
-    labels = read_arrays(models[0])["labels"]
-    rows = sample_rows(labels, settings.points, settings.seed, keep=about["scarce"])
-    scarce = scarce_rows(labels, about["scarce"])
+@dataclass(frozen=True)
+class _Sample:
+    """The rows of a split to project.
+
+    Attributes:
+        rows: (n,) of the test part.
+        labels: (n,) of these rows.
+        embeddings: an (n, dim) array for each arm and seed.
+        scarce_labels: (m,) of the rows of scarce labels.
+        of_scarce: an (m, dim) array for each arm, of its first seed.
+    """
+
+    rows: Int64
+    labels: Int32
+    embeddings: list[Float32]
+    scarce_labels: Int32
+    of_scarce: list[Float32]
+
+
+def _sample(
+    layout: Layout, split: Split, arms: Sequence[Arm], seeds: Sequence[int], settings: Tsne
+) -> _Sample:
+    scarce_ids = read_json(layout.split(split) / "labels.json")["scarce"]
+    labels = read_arrays(layout.embedding(Training(arms[0], split, seeds[0])))["labels"]
+    rows = sample_rows(labels, settings.points, settings.seed, keep=scarce_ids)
+    scarce = scarce_rows(labels, scarce_ids)
     scarce = scarce[sample_rows(labels[scarce], settings.points, settings.seed)]
-    sampled, rare = [], []
-    for number, model in enumerate(models):
-        of_test = read_arrays(model)["embeddings"]
-        sampled.append(of_test[rows])
-        if number % len(seeds) == 0:  # the first seed of an arm
-            rare.append(of_test[scarce])
-    return {
-        "about": about,
-        "rows": rows,
-        "labels": labels[rows],
-        "sampled": sampled,
-        "rare": rare,
-        "scarce_labels": labels[scarce],
-    }
+    sampled, of_scarce = [], []
+    for arm in arms:
+        for seed in seeds:
+            of_test = read_arrays(layout.embedding(Training(arm, split, seed)))["embeddings"]
+            sampled.append(of_test[rows])
+            if seed == seeds[0]:
+                of_scarce.append(of_test[scarce])
+    return _Sample(rows, labels[rows], sampled, labels[scarce], of_scarce)

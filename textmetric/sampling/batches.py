@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from textmetric.errors import UserError, unknown_name
+from textmetric.grid import SAMPLERS
 
-SAMPLERS = ("shuffled", "balanced")
 SMALLEST_BATCH = 4  # two classes × two rows: fewer rows hold no triplet
 ROWS_PER_CLASS = 4  # the fewest rows of a class in a balanced batch where there is room
 
@@ -22,10 +22,10 @@ def steps_per_epoch(rows: int, batch_size: int) -> int:
     """
     # bool is an int to Python, but `batch_size: true` is a slip.
     if not isinstance(batch_size, (int, np.integer)) or isinstance(batch_size, bool):
-        raise UserError(f"train.batch_size is {batch_size!r}, but it should be a whole number")
+        raise UserError(f"batch_size is {batch_size!r}, but it should be a whole number")
     if batch_size < SMALLEST_BATCH:
         raise UserError(
-            f"train.batch_size is {batch_size}, but a batch needs at least {SMALLEST_BATCH} rows "
+            f"batch_size is {batch_size}, but a batch needs at least {SMALLEST_BATCH} rows "
             "to hold two rows of two classes"
         )
     return -(-rows // int(batch_size))
@@ -51,12 +51,15 @@ class BatchSampler:
         batch_size: B, at least 4.
         seed: The sampler has its own generator: the batches depend on nothing else.
         steps: Batches an epoch, ⌈n / B⌉ unless given (``balanced`` only).
+        classes_per_batch: Classes in a batch, 1 to min(C, B), in place of the rule above
+            (``balanced`` only).
 
     Attributes:
         steps: Batches an epoch, ⌈n / B⌉ for both samplers unless given.
 
     Raises:
-        UserError: An unknown sampler, a batch size below 4, or no rows.
+        UserError: An unknown sampler, a batch size below 4, no rows, or ``classes_per_batch`` out of
+            range.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class BatchSampler:
         seed: int,
         *,
         steps: int | None = None,
+        classes_per_batch: int | None = None,
     ) -> None:
         if sampler not in SAMPLERS:
             raise unknown_name("sampler", sampler, SAMPLERS)
@@ -85,7 +89,15 @@ class BatchSampler:
             by_class = np.split(np.argsort(classes_of_rows, kind="stable"), np.cumsum(counts)[:-1])
             self._rows_of = [Deck(rows, self._rng) for rows in by_class]
             self._classes = Deck(np.arange(len(by_class)), self._rng)
-            per_batch = min(len(by_class), max(2, batch_size // ROWS_PER_CLASS))
+            per_batch = classes_per_batch
+            if per_batch is None:
+                per_batch = min(len(by_class), max(2, batch_size // ROWS_PER_CLASS))
+            elif not 1 <= per_batch <= min(len(by_class), batch_size):
+                raise UserError(
+                    f"classes_per_batch is {per_batch}, expected 1 to "
+                    f"{min(len(by_class), batch_size)} for {len(by_class)} classes and batches of "
+                    f"{batch_size}"
+                )
             small, larger = divmod(batch_size, per_batch)
             self._shares = [small + 1] * larger + [small] * (per_batch - larger)
 

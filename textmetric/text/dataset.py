@@ -17,12 +17,12 @@ from textmetric.files import read_json, replacing_folder, write_json
 from textmetric.text.ragged import RaggedTokens, map_array, write_array
 from textmetric.text.tokenizer import lowered_chunks
 from textmetric.text.vocabulary import UNKNOWN, Vocabulary
+from textmetric.types import PARTS
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-PARTS = ("train", "validation", "test")
 # Frequencies are counted by blocks of tokens: np.bincount copies what it counts to int64.
 _TOKENS_AT_ONCE = 1 << 22
 _ROWS_AT_ONCE = 1 << 13

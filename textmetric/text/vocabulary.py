@@ -111,10 +111,10 @@ class Vocabulary:
             UserError: as :meth:`build`.
         """
         if min_freq < 1:
-            raise UserError(f"data.min_freq is {min_freq}, expected 1 or more: 1 keeps all tokens")
+            raise UserError(f"min_freq is {min_freq}, expected 1 or more: 1 keeps all tokens")
         if max_size is not None and max_size < 1:
             raise UserError(
-                f"data.max_size is {max_size}, expected 1 or more: null keeps all tokens"
+                f"max_size is {max_size}, expected 1 or more: null keeps all tokens"
             )
         alphabet = np.array(sorted(range(len(tokens)), key=tokens.__getitem__), np.int64)
         known = alphabet[counts[alphabet] >= min_freq]
@@ -128,7 +128,7 @@ class Vocabulary:
             if most == 0:
                 raise UserError("the train texts hold no token: give texts with words")
             raise UserError(
-                f"data.min_freq is {min_freq}, but no token occurs more than {most} times in the "
+                f"min_freq is {min_freq}, but no token occurs more than {most} times in the "
                 "train texts: lower it"
             )
         new_ids = np.zeros(len(tokens), np.int32)

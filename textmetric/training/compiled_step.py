@@ -14,15 +14,20 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from textmetric.encoders.bag import Encoder
+from textmetric.encoders import BagEncoder
+from textmetric.errors import unknown_name
 from textmetric.losses import Gradients, Objective
 from textmetric.text import LabelledTokens
 from textmetric.training import kernels
-from textmetric.training.kernels import Floats
-from textmetric.training.optimizers import Optimizer
+from textmetric.types import Floats, Int32, Int64
+
 
 _Integer = TypeVar("_Integer", np.int32, np.int64)
-RULES = {"sgd": kernels.SGD, "adagrad": kernels.ADAGRAD, "adam": kernels.ADAM}
+_RULES = {"sgd": kernels.SGD, "adagrad": kernels.ADAGRAD, "adam": kernels.ADAM}
+_MOMENTS = {kernels.SGD: 0, kernels.ADAGRAD: 1, kernels.ADAM: 2}
+"""How many moments each rule keeps of a parameter."""
+_EPS = {kernels.SGD: 0.0, kernels.ADAGRAD: 1e-10, kernels.ADAM: 1e-8}
+"""Those of ``torch.optim``."""
 
 
 class CompiledStep:
@@ -45,7 +50,7 @@ class CompiledStep:
 
     def __init__(
         self,
-        encoder: Encoder,
+        encoder: BagEncoder,
         objective: Objective,
         data: LabelledTokens,
         optimizer: str,
@@ -72,11 +77,11 @@ class CompiledStep:
 
     @property
     def embeddings(self) -> Tensor:
-        """See :class:`textmetric.training.step.Step`."""
+        """See :class:`.Step`."""
         return torch.from_numpy(self._embeddings)
 
-    def __call__(self, rows: npt.NDArray[np.int64], lr: float) -> float:
-        """See :class:`textmetric.training.step.Step`."""
+    def __call__(self, rows: Int64, lr: float) -> float:
+        """See :class:`.Step`."""
         if len(rows) > self.batch_size:
             raise ValueError(f"a batch of {len(rows)} rows, expected at most {self.batch_size}")
         ids, offsets, labels = self._ids, self._offsets, self.labels[rows]
@@ -92,9 +97,7 @@ class CompiledStep:
             self._rows.step(offsets, rows, gradient, lr)
         return loss
 
-    def _views(
-        self, rows: npt.NDArray[np.int64]
-    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    def _views(self, rows: Int64) -> tuple[Int32, Int64]:
         batch = self._tokens.take(rows)
         ids, offsets = self.objective.views(batch.ids, batch.offsets)
         # What the loops do not check: a longer view would be written past the end of an array.
@@ -104,9 +107,7 @@ class CompiledStep:
             raise IndexError("a view holds other tokens or more of them than its text")
         return _read_only(ids), _read_only(offsets)
 
-    def _learn(
-        self, bags: Floats, labels: npt.NDArray[np.int64], lr: float
-    ) -> tuple[Floats | None, float]:
+    def _learn(self, bags: Floats, labels: Int64, lr: float) -> tuple[Floats | None, float]:
         """Update what is trained beside the token vectors.
 
         Returns:
@@ -136,19 +137,48 @@ class CompiledStep:
         return None if leaf.grad is None else leaf.grad.numpy(), found.loss
 
 
-class _Dense(Optimizer):
-    """:class:`textmetric.training.optimizers.DenseOptimizer` by a compiled loop."""
+class _Optimizer:
+    """The rule and the step count of an optimiser; the updates are :func:`.kernels.update_rows`."""
+
+    def __init__(self, name: str) -> None:
+        if name not in _RULES:
+            raise unknown_name("optimizer", name, _RULES)
+        self._rule = _RULES[name]
+        self._steps = 0
+
+    def _moments(self, values: Floats) -> tuple[Floats, Floats]:
+        """Zeros for the moments that the rule keeps; empty for the others."""
+        first, second = (
+            np.zeros_like(values)
+            if place < _MOMENTS[self._rule]
+            else np.empty((0, 0), values.dtype)
+            for place in range(2)
+        )
+        return first, second
+
+    def _corrections(self) -> tuple[float, float]:
+        """What corrects the bias of Adam's moments in the next step; 1 and 1 for the others.
+
+        Of the first moment m and the root of the second, √v: m / (1 − .9ᵗ), √v / √(1 − .999ᵗ).
+        """
+        self._steps += 1
+        if self._rule != kernels.ADAM:
+            return 1.0, 1.0
+        return float(1 - 0.9**self._steps), float((1 - 0.999**self._steps) ** 0.5)
+
+
+class _Dense(_Optimizer):
+    """Updates whole parameters from their gradients."""
 
     def __init__(self, parameters: Iterable[Tensor], name: str) -> None:
         super().__init__(name)
-        self._rule = RULES[name]
-        self._row = np.zeros(1, dtype=np.int32)  # a parameter is one row, however shaped
+        self._row = np.zeros(1, dtype=np.int32)  # a parameter is one row, whatever its shape
         self._parameters = list(parameters)
         self.values: list[Floats] = [parameter.detach().numpy() for parameter in self._parameters]
         self._state: list[tuple[Floats, Floats, Floats]] = []
         for parameter in self._parameters:
             values: Floats = parameter.detach().view(1, -1).numpy()
-            self._state.append((values, *_moments(self, values)))
+            self._state.append((values, *self._moments(values)))
 
     def taken(self) -> list[Floats | None]:
         """The gradient that autograd left in each parameter, which is then gone from there."""
@@ -159,30 +189,21 @@ class _Dense(Optimizer):
 
     def step(self, gradients: Sequence[Floats | None], lr: float) -> None:
         """One update; the gradients, one a parameter, are used up. None: it has none."""
-        self.steps += 1
-        lr = self.corrected(lr)
+        of_first, of_root = self._corrections()
+        lr, eps = lr * of_root / of_first, _EPS[self._rule] * of_root
         for (values, first, second), gradient in zip(self._state, gradients, strict=True):
             if gradient is not None:
-                kernels.update_rows(
-                    self._rule,
-                    values,
-                    first,
-                    second,
-                    self._row,
-                    1,
-                    np.ascontiguousarray(gradient).reshape(1, -1),
-                    lr,
-                )
+                slope = np.ascontiguousarray(gradient).reshape(1, -1)
+                kernels.update_rows(self._rule, values, first, second, self._row, 1, slope, lr, eps)
 
 
-class _Rows(Optimizer):
-    """:class:`textmetric.training.optimizers.RowOptimizer` by compiled loops."""
+class _Rows(_Optimizer):
+    """Updates the token vectors that a batch touches, from the gradient of its bags."""
 
     def __init__(self, weight: Floats, name: str, longest_batch: int) -> None:
         super().__init__(name)
-        self._rule = RULES[name]
         self._weight = weight
-        self._first, self._second = _moments(self, weight)
+        self._first, self._second = self._moments(weight)
         self._numbers = np.full(len(weight), -1, dtype=np.int32)
         self._of_position = np.empty(longest_batch, dtype=np.int32)
         different = min(len(weight), longest_batch)
@@ -190,13 +211,8 @@ class _Rows(Optimizer):
         self._sums = np.zeros((different, weight.shape[1]), dtype=weight.dtype)
         self._count = 0
 
-    def meet(
-        self,
-        ids: npt.NDArray[np.int32],
-        offsets: npt.NDArray[np.int64],
-        rows: npt.NDArray[np.int64],
-    ) -> None:
-        """Number the tokens of the texts ``rows`` (B,), and have their vectors fetched."""
+    def meet(self, ids: Int32, offsets: Int64, rows: Int64) -> None:
+        """Number the tokens of the texts ``rows`` (B,), and prefetch their vectors."""
         self._count = kernels.number_tokens(
             ids,
             offsets,
@@ -209,15 +225,9 @@ class _Rows(Optimizer):
             self._second,
         )
 
-    def step(
-        self,
-        offsets: npt.NDArray[np.int64],
-        rows: npt.NDArray[np.int64],
-        gradient: Floats,
-        lr: float,
-    ) -> None:
+    def step(self, offsets: Int64, rows: Int64, gradient: Floats, lr: float) -> None:
         """One update from the gradient (B, d) of the loss by the bags of the texts just met."""
-        self.steps += 1
+        of_first, of_root = self._corrections()
         kernels.row_gradients(offsets, rows, self._of_position, gradient, self._sums)
         kernels.update_rows(
             self._rule,
@@ -227,15 +237,9 @@ class _Rows(Optimizer):
             self._touched,
             self._count,
             self._sums,
-            self.corrected(lr),
+            lr * of_root / of_first,
+            _EPS[self._rule],  # SparseAdam does not correct the root to which it adds eps
         )
-
-
-def _moments(optimizer: Optimizer, values: Floats) -> tuple[Floats, Floats]:
-    kept = [moment.numpy() for moment in optimizer.moments_of(torch.from_numpy(values))]
-    nothing = np.empty((0, 0), values.dtype)
-    first, second, *_ = [*kept, nothing, nothing]
-    return first, second
 
 
 def _read_only(array: npt.NDArray[_Integer]) -> npt.NDArray[_Integer]:

@@ -1,10 +1,8 @@
-"""Fine-tuning: does training on the source corpus help on the target corpus, and from which arm?"""
+"""Fine-tuning: train a classifier of the target corpus, starting from a model of the source."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -13,22 +11,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from textmetric import parallel
-from textmetric.encoders.bag import Encoder, choose_device
-from textmetric.errors import unknown_name
-from textmetric.files import write_csv
+from textmetric.encoders import BagEncoder, build_encoder
 from textmetric.losses import ClassificationObjective
 from textmetric.losses.objective import Floats, Gradients
 from textmetric.model import TrainedModel
 from textmetric.params import Finetune, Model, Train
-from textmetric.splits import share_of_rows
+from textmetric.sampling.draws import share_of_rows
 from textmetric.text import LabelledTokens, RaggedTokens, TokenizedCorpus, Vocabulary
-from textmetric.text.dataset import PARTS
-from textmetric.training.loop import Epoch, fit, one_thread, prepare
+from textmetric.training.loop import Epoch, fit, one_thread
+from textmetric.types import PARTS
 
 Tuning = Literal["frozen", "finetuned"]
 TUNINGS: tuple[Tuning, ...] = ("frozen", "finetuned")
-INITS = ("cls", "metric", "scratch")
 HIDDEN = 64
 DROPOUT = 0.2
 
@@ -257,7 +251,7 @@ def start(
     tanh: bool,
     model: Model,
     seed: int,
-) -> tuple[Encoder, TransferHead]:
+) -> tuple[BagEncoder, TransferHead]:
     """Give the encoder and the head that the training starts from, on the CPU.
 
     Vectors of tokens that both vocabularies know, and the linear layer where there is one, are
@@ -283,11 +277,12 @@ def _started(
     tanh: bool,
     model: Model,
     seed: int,
-) -> tuple[Encoder, TransferHead]:
+) -> tuple[BagEncoder, TransferHead]:
     torch.manual_seed(seed)
     dim = source.encoder.dim if source else model.dim
     head = TransferHead(dim, len(corpus.label_names), tanh=tanh, seed=seed)
-    encoder = Encoder(len(corpus.vocabulary), dim, source.encoder.layer if source else model.layer)
+    shape = Model(dim=dim, layer=source.encoder.layer) if source else model
+    encoder = build_encoder(shape, len(corpus.vocabulary))
     if source is not None:
         with torch.no_grad():
             rows = torch.from_numpy(np.flatnonzero(known))
@@ -305,7 +300,7 @@ def epoch_rows(labels: npt.NDArray[np.integer], share: float, seed: int) -> npt.
 
     Args:
         labels: (n,) label id of every train row.
-        share: in (0, 1], see :func:`textmetric.splits.share_of_rows`.
+        share: in (0, 1], see :func:`textmetric.sampling.draws.share_of_rows`.
         seed: chooses the rows.
 
     Raises:
@@ -327,7 +322,7 @@ def _known_only(
     }
 
 
-def _embedded(encoder: Encoder, parts: dict[str, LabelledTokens]) -> dict[str, LabelledTokens]:
+def _embedded(encoder: BagEncoder, parts: dict[str, LabelledTokens]) -> dict[str, LabelledTokens]:
     """Embed every text once, for an encoder that stays as it is.
 
     A text becomes one token, whose vector in ``encoder`` is the text's embedding, so the loop of
@@ -361,7 +356,7 @@ def _in_memory(tokens: RaggedTokens) -> RaggedTokens:
 
 
 @torch.no_grad()
-def _measure(encoder: Encoder, head: TransferHead, part: LabelledTokens) -> tuple[float, float]:
+def _measure(encoder: BagEncoder, head: TransferHead, part: LabelledTokens) -> tuple[float, float]:
     if len(part) == 0:
         return float("nan"), float("nan")
     with one_thread():
@@ -370,96 +365,3 @@ def _measure(encoder: Encoder, head: TransferHead, part: LabelledTokens) -> tupl
         labels = torch.from_numpy(np.array(part.labels, dtype=np.int64)).to(device)
         loss = functional.cross_entropy(logits, labels)
         return float(loss), float((logits.argmax(dim=1) == labels).float().mean())
-
-
-# A dozen trainings start from each, and none changes it. Cleared before: the files may be new.
-_target = lru_cache(maxsize=1)(TokenizedCorpus.load)
-
-
-@lru_cache(maxsize=8)
-def _source(folder: str | None) -> TrainedModel | None:
-    return None if folder is None else TrainedModel.load(folder)
-
-
-def finetune_seeds(
-    target: str | os.PathLike[str],
-    models: str | os.PathLike[str],
-    out: str | os.PathLike[str],
-    *,
-    init: str,
-    seeds: Sequence[int],
-    settings: Finetune,
-    model: Model,
-    train: Train,
-    progress: bool = True,
-) -> None:
-    """:func:`finetune` with every tuning, head, share and seed, in parallel, as one table.
-
-    Args:
-        target: folder of the tokenised target.
-        models: folder of the source arm's seeds; not read for ``scratch``.
-        out: csv file to write: init, tuning, tanh (true or false), share, seed and the columns
-            of :func:`finetune`.
-        init: ``cls``, ``metric`` or ``scratch``.
-        seeds: seed s of the fine-tuning starts from seed s of the source arm.
-        settings: of the transfer: its heads and shares, epochs and learning rate.
-        model: the encoder's shape, for scratch.
-        train: batch size, optimiser, decay and device.
-        progress: show a progress bar.
-
-    Raises:
-        UserError: an unknown init, or a model that is missing.
-    """
-    if init not in INITS:
-        raise unknown_name("init", init, INITS)
-    _target.cache_clear()
-    _source.cache_clear()
-    device = choose_device(train.device)
-    jobs = [
-        {
-            "target": target,
-            "source": None if init == "scratch" else os.path.join(models, f"seed-{seed}"),
-            "init": init,
-            "tuning": tuning,
-            "tanh": tanh,
-            "share": share,
-            "seed": seed,
-            "settings": settings,
-            "model": model,
-            "train": train,
-            "device": device,
-        }
-        for tuning in TUNINGS
-        for tanh in settings.tanh
-        for share in settings.shares
-        for seed in seeds
-    ]
-    prepare(
-        Encoder(2, model.dim, model.layer).to(device),
-        TransferHead(model.dim, 2).to(device),
-        train,
-    )
-    results = parallel.run(
-        _finetune_job,
-        jobs,
-        workers=1 if device.type == "cuda" else None,
-        ticks=settings.epochs,
-        label=f"finetune {init}",
-        unit="epoch",
-        progress=progress,
-    )
-    write_csv(out, [row for rows in results for row in rows])
-
-
-def _finetune_job(job: dict[str, Any], tick: Callable[[], None]) -> list[dict[str, Any]]:
-    init = job.pop("init")
-    corpus, source = _target(job.pop("target")), _source(job.pop("source"))
-    rows = finetune(corpus, source, tick=tick, **job)
-    about = {
-        "init": init,
-        "tuning": job["tuning"],
-        "tanh": str(job["tanh"]).lower(),
-        "share": job["share"],
-        "seed": job["seed"],
-    }
-    return [about | row for row in rows]

@@ -14,14 +14,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
 from textmetric.parallel import compiled
-
-Floats = npt.NDArray[np.floating[Any]]
+from textmetric.types import Floats, Int32, Int64
 
 SGD, ADAGRAD, ADAM = range(3)
 
@@ -51,12 +49,12 @@ waiting for them one after another was two thirds of a step.
 
 @compiled
 def number_tokens(
-    ids: npt.NDArray[np.int32],
-    offsets: npt.NDArray[np.int64],
-    rows: npt.NDArray[np.int64],
-    numbers: npt.NDArray[np.int32],
-    of_position: npt.NDArray[np.int32],
-    touched: npt.NDArray[np.int32],
+    ids: Int32,
+    offsets: Int64,
+    rows: Int64,
+    numbers: Int32,
+    of_position: Int32,
+    touched: Int32,
     weight: Floats,
     first: Floats,
     second: Floats,
@@ -110,9 +108,9 @@ def number_tokens(
 
 @compiled
 def mean_bags(
-    ids: npt.NDArray[np.int32],
-    offsets: npt.NDArray[np.int64],
-    rows: npt.NDArray[np.int64],
+    ids: Int32,
+    offsets: Int64,
+    rows: Int64,
     weight: Floats,
     bags: Floats,
 ) -> None:
@@ -144,9 +142,9 @@ def mean_bags(
 
 @compiled
 def row_gradients(
-    offsets: npt.NDArray[np.int64],
-    rows: npt.NDArray[np.int64],
-    of_position: npt.NDArray[np.int32],
+    offsets: Int64,
+    rows: Int64,
+    of_position: Int32,
     gradient: Floats,
     sums: Floats,
 ) -> None:
@@ -183,15 +181,16 @@ def update_rows(
     weight: Floats,
     first: Floats,
     second: Floats,
-    touched: npt.NDArray[np.int32],
+    touched: Int32,
     count: int,
     gradient: Floats,
     lr: float,
+    eps: float,
 ) -> None:
     """One step of an optimiser on ``count`` different rows of ``weight``; the gradient is used up.
 
     The plain loop: ``weight[touched[i]] -= change(gradient[i])`` for i below ``count``, where
-    change is :meth:`textmetric.training.optimizers.Optimizer._change`.
+    change is the rule of ``torch.optim.SGD``, ``Adagrad`` or ``SparseAdam`` (betas .9 and .999).
 
     Args:
         rule: ``SGD``, ``ADAGRAD`` or ``ADAM``.
@@ -202,10 +201,11 @@ def update_rows(
         count: at most t.
         gradient: (t, d) of the rows ``touched``; 0 afterwards.
         lr: the learning rate; for Adam with both corrections of the bias multiplied in.
+        eps: added to the root of the second moment; SGD does not use it.
     """
     width = weight.shape[1]
     kind = weight.dtype.type
-    step = kind(lr)
+    step, tiny = kind(lr), kind(eps)
     if rule == SGD:
         for i in range(count):
             row = touched[i]
@@ -213,16 +213,15 @@ def update_rows(
                 weight[row, k] -= gradient[i, k] * step
                 gradient[i, k] = 0
     elif rule == ADAGRAD:
-        eps = kind(1e-10)
         for i in range(count):
             row = touched[i]
             for k in range(width):
                 slope = gradient[i, k]
                 gradient[i, k] = 0
                 first[row, k] += slope * slope
-                weight[row, k] -= slope * step / (np.sqrt(first[row, k]) + eps)
+                weight[row, k] -= slope * step / (np.sqrt(first[row, k]) + tiny)
     else:
-        fresh, fresh_square, eps = kind(1 - 0.9), kind(1 - 0.999), kind(1e-8)
+        fresh, fresh_square = kind(1 - 0.9), kind(1 - 0.999)
         for i in range(count):
             row = touched[i]
             for k in range(width):
@@ -230,4 +229,4 @@ def update_rows(
                 gradient[i, k] = 0
                 first[row, k] += (slope - first[row, k]) * fresh
                 second[row, k] += (slope * slope - second[row, k]) * fresh_square
-                weight[row, k] -= first[row, k] * step / (np.sqrt(second[row, k]) + eps)
+                weight[row, k] -= first[row, k] * step / (np.sqrt(second[row, k]) + tiny)

@@ -17,9 +17,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from textmetric.encoders.bag import Encoder
+from textmetric.encoders import BagEncoder, build_encoder
 from textmetric.errors import UserError
-from textmetric.losses import ClassificationObjective, Family, Objective, build
+from textmetric.grid import Family
+from textmetric.losses import ClassificationObjective, Objective, build
+from textmetric.losses.objective import Batches
 from textmetric.measures import retrieval
 from textmetric.measures.rows import class_sums, unit
 from textmetric.model import TrainedModel
@@ -51,13 +53,14 @@ class Epoch:
 
 
 def fit(
-    encoder: Encoder,
+    encoder: BagEncoder,
     objective: Objective,
     data: LabelledTokens,
     settings: Train,
     *,
     sampler: str,
     seed: int,
+    batches: Batches | None = None,
     frozen: bool = False,
     plain: bool = False,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
@@ -72,6 +75,7 @@ def fit(
         sampler: ``shuffled`` or ``balanced``; without effect on an objective that brings its own
             batches.
         seed: of the batches. Same seed, same device: same bytes.
+        batches: used instead of the sampler's and of those that the objective brings.
         frozen: leave the encoder as it is and train the objective's parameters only.
         plain: use torch alone on the CPU too, as on CUDA: slower, the same but for rounding.
         on_epoch: called after each epoch.
@@ -80,8 +84,8 @@ def fit(
         UserError: the loss became NaN or infinite, or the embeddings collapsed.
     """
     sampled = BatchSampler(sampler, data.labels, settings.batch_size, seed=seed)
-    own = objective.batches(data.labels, settings.batch_size, seed)
-    batches = sampled if own is None else own
+    if batches is None:
+        batches = objective.batches(data.labels, settings.batch_size, seed) or sampled
     step = _step(encoder, objective, data, settings, frozen, plain)
     encoder.train()
     objective.train()
@@ -140,7 +144,7 @@ def train(
         UserError: see :func:`fit` and :func:`textmetric.losses.build`.
     """
     torch.manual_seed(seed)
-    encoder = Encoder(len(corpus.vocabulary), model.dim, model.layer)
+    encoder = build_encoder(model, len(corpus.vocabulary))
     module = build(family, objective, dim=model.dim, classes=len(corpus.trained_labels), seed=seed)
     encoder.to(device)
     module.to(device)
@@ -181,7 +185,7 @@ def train(
 
 
 def train_centroids(
-    encoder: Encoder, data: LabelledTokens, classes: int, rows_at_once: int = 1 << 16
+    encoder: BagEncoder, data: LabelledTokens, classes: int, rows_at_once: int = 1 << 16
 ) -> npt.NDArray[np.float32]:
     """The mean of the unit embeddings of every class, as ``measures.class_centroids`` has it.
 
@@ -217,8 +221,8 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def prepare(encoder: Encoder, objective: Objective, settings: Train) -> None:
-    """Have all that :func:`fit` runs compiled, before processes are forked that would each do it.
+def warm_up(encoder: BagEncoder, objective: Objective, settings: Train) -> None:
+    """Compile everything :func:`fit` needs before forking, so that workers do not each recompile.
 
     Args:
         encoder: of the layer and device to train with, however small; it changes.
@@ -231,7 +235,7 @@ def prepare(encoder: Encoder, objective: Objective, settings: Train) -> None:
 
 
 def _step(
-    encoder: Encoder,
+    encoder: BagEncoder,
     objective: Objective,
     data: LabelledTokens,
     settings: Train,
@@ -240,7 +244,7 @@ def _step(
 ) -> Step:
     if plain or encoder.weight.device.type != "cpu":
         return TorchStep(encoder, objective, data, settings.optimizer, frozen=frozen)
-    # Not above: who only reads a model needs no compiler.
+    # Imported here: reading a model needs no compiler.
     from textmetric.training.compiled_step import CompiledStep
 
     return CompiledStep(
@@ -271,8 +275,7 @@ def _guard_loss(record: Epoch, embeddings: torch.Tensor, seed: int) -> None:
     if not math.isfinite(record.loss) or not bool(torch.isfinite(embeddings).all()):
         raise UserError(
             f"training diverged in epoch {record.epoch} (seed {seed}): the loss is "
-            f"{record.loss}; lower train.lr (in the transfer finetune.lr) or change the "
-            "objective's margin"
+            f"{record.loss}; lower the learning rate (lr) or change the objective's margin"
         )
 
 
@@ -285,8 +288,8 @@ def _guard_distances(
         if distance < COLLAPSE_DISTANCE:
             raise UserError(
                 f"the embeddings collapsed in epoch {record.epoch} (seed {seed}): their mean "
-                f"distance is {distance:.1e}; use another miner (loss.miner), a larger margin "
-                "(loss.margin) or a lower train.lr"
+                f"distance is {distance:.1e}; use another miner, a larger margin or a lower "
+                "learning rate (lr)"
             )
 
 
@@ -297,7 +300,7 @@ def _validation_sample(validation: LabelledTokens) -> LabelledTokens:
     return LabelledTokens(validation.tokens.take(rows), np.asarray(validation.labels)[rows])
 
 
-def _map_at_r(encoder: Encoder, sample: LabelledTokens) -> float:
+def _map_at_r(encoder: BagEncoder, sample: LabelledTokens) -> float:
     if len(sample) < 2:
         return math.nan
     values = retrieval(encoder.embed(sample.tokens), sample.labels, ks=(1,)).map_at_r

@@ -1,18 +1,22 @@
-"""One step of training: batch, embeddings, loss, gradient, update."""
+"""One step of training by torch alone: batch, embeddings, loss, gradient, update."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
-from textmetric.encoders.bag import Encoder
+from textmetric.encoders import BagEncoder
+from textmetric.errors import unknown_name
 from textmetric.losses import Objective
 from textmetric.text import LabelledTokens, RaggedTokens
-from textmetric.training.optimizers import DenseOptimizer, RowOptimizer
+from textmetric.types import Int64
+
+OPTIMIZERS = ("sgd", "adagrad", "adam")
 
 
 class Step(Protocol):
@@ -23,25 +27,30 @@ class Step(Protocol):
         """(VIEWS · B, d) of the last batch, before the update."""
         ...
 
-    def __call__(self, rows: npt.NDArray[np.int64], lr: float) -> float | Tensor:
+    def __call__(self, rows: Int64, lr: float) -> float | Tensor:
         """One update from the texts ``rows`` (B,) of the data; gives the loss before it."""
         ...
 
 
 class TorchStep:
-    """The step by torch alone, on any device: what CUDA uses, and what the compiled step equals.
+    """``embedding_bag(sparse=True)``, autograd and ``torch.optim``, on any device.
+
+    This is the definition of a step. CUDA uses it; the compiled step must equal it to rounding.
 
     Args:
-        encoder: what gives the embeddings.
-        objective: what gives the loss; its parameters are trained too.
+        encoder: gives the embeddings.
+        objective: gives the loss; its parameters are trained too.
         data: the rows of the train part.
         optimizer: name of the optimiser.
         frozen: leave the encoder as it is.
+
+    Raises:
+        UserError: an unknown optimiser.
     """
 
     def __init__(
         self,
-        encoder: Encoder,
+        encoder: BagEncoder,
         objective: Objective,
         data: LabelledTokens,
         optimizer: str,
@@ -56,10 +65,11 @@ class TorchStep:
         dense = list(objective.parameters())
         if encoder.linear is not None and not frozen:
             dense += encoder.linear.parameters()
-        self._dense = DenseOptimizer(dense, optimizer)
-        self._rows = RowOptimizer(encoder.weight.detach(), optimizer)
+        # The optimisers make sparse tensors, and torch warns unless it is told whether to check them.
+        torch.sparse.check_sparse_tensor_invariants.disable()  # type: ignore[no-untyped-call]
+        self.optimizers = _optimizers(optimizer, dense, [] if frozen else [encoder.weight])
 
-    def __call__(self, rows: npt.NDArray[np.int64], lr: float) -> Tensor:
+    def __call__(self, rows: Int64, lr: float) -> Tensor:
         """See :class:`Step`."""
         device = self.encoder.weight.device
         batch = self.tokens.take(rows)
@@ -68,19 +78,33 @@ class TorchStep:
             batch = RaggedTokens(*self.objective.views(batch.ids, batch.offsets))
             labels = np.tile(labels, self.objective.VIEWS)
         ids = torch.from_numpy(batch.ids).to(device)
-        offsets = torch.from_numpy(batch.offsets).to(device)
-        target = torch.from_numpy(labels).to(device)
-        # Autograd sees only the (B, dim) bags: the rest of the encoder's gradient is
-        # RowOptimizer's, which touches the token vectors of this batch alone.
-        with torch.no_grad():
-            bags = self.encoder.bag(ids, offsets[:-1].int())
-        bags.requires_grad_(not self.frozen)
-        embeddings = self.encoder.project(bags)
-        loss = self.objective(embeddings, target)
+        offsets = torch.from_numpy(batch.offsets[:-1].astype(np.int32)).to(device)
+        with torch.set_grad_enabled(not self.frozen):
+            embeddings = self.encoder.project(self.encoder.bag(ids, offsets, sparse=True))
+        if self.frozen:
+            embeddings.requires_grad_()  # an objective without parameters has a gradient then, too
+        loss = self.objective(embeddings, torch.from_numpy(labels).to(device))
         loss.backward()
-        self._dense.step(lr)
-        if bags.grad is not None:
-            self._rows.step(batch, bags.grad, lr)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = lr
+            optimizer.step()
+            optimizer.zero_grad()
         self.embeddings: Tensor = embeddings.detach()
         detached: Tensor = loss.detach()
         return detached
+
+
+def _optimizers(name: str, dense: Sequence[Tensor], sparse: Sequence[Tensor]) -> list[Optimizer]:
+    """The optimisers of parameters with a dense gradient and of those with a sparse one."""
+    # The learning rate is set before every step. Optimisers refuse an empty list.
+    both = [*dense, *sparse]
+    if name == "sgd":
+        return [torch.optim.SGD(both, lr=0.0)] if both else []
+    if name == "adagrad":
+        return [torch.optim.Adagrad(both, lr=0.0)] if both else []
+    if name == "adam":
+        made: list[Optimizer] = [torch.optim.Adam(dense, lr=0.0)] if dense else []
+        # The moments of a token vector move only in steps whose batch holds the token.
+        return [*made, torch.optim.SparseAdam(sparse, lr=1.0)] if sparse else made
+    raise unknown_name("optimizer", name, OPTIMIZERS)

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from textmetric.encoders import BagEncoder, build_encoder
+from textmetric.params import Model
+from textmetric.text import RaggedTokens
+
+LAYERS = pytest.mark.parametrize("layer", ["bag", "linear"])
+
+
+def texts(seed: int = 0, rows: int = 50, tokens: int = 20) -> RaggedTokens:
+    rng = np.random.default_rng(seed)
+    offsets = np.cumsum([0, *rng.integers(0, 5, rows)], dtype=np.int64)
+    return RaggedTokens(rng.integers(1, tokens, offsets[-1], dtype=np.int32), offsets)
+
+
+@LAYERS
+def test_an_embedding_is_the_mean_of_the_token_vectors_and_maybe_a_linear_map(layer: str) -> None:
+    torch.manual_seed(0)
+    encoder, tokens = BagEncoder(20, 8, layer), texts()
+    weight = encoder.weight.detach().numpy().astype(np.float64)
+    for row, found in enumerate(encoder.embed(tokens, rows_at_once=7)):
+        ids = tokens.ids[tokens.offsets[row] : tokens.offsets[row + 1]]
+        expected = weight[ids].mean(axis=0) if len(ids) else np.zeros(8)
+        if encoder.linear is not None:
+            matrix, bias = (p.detach().numpy() for p in encoder.linear.parameters())
+            expected = matrix @ expected + bias
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    assert (tokens.lengths == 0).any()
+
+
+def test_token_vectors_start_uniform_between_plus_and_minus_a_half() -> None:
+    torch.manual_seed(0)
+    values = BagEncoder(1000, 32).weight.detach().numpy()
+    assert -0.5 <= values.min() < -0.49
+    assert 0.49 < values.max() <= 0.5
+    assert values.std() == pytest.approx(1 / np.sqrt(12), rel=0.01)
+
+
+@LAYERS
+def test_what_it_saves_gives_the_same_embeddings(layer: str) -> None:
+    encoder = build_encoder(Model(dim=4, layer=layer), 20)
+    tensors = encoder.tensors() | {"head.weight": torch.ones(2)}
+    again = BagEncoder.load(encoder.describe(), tensors, 20)
+    assert (again.dim, again.layer) == (4, layer)
+    assert again.token_vectors is again.weight
+    np.testing.assert_array_equal(again.embed(texts()), encoder.embed(texts()))
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        BagEncoder.load(encoder.describe(), tensors, 21)
+    with pytest.raises(KeyError, match="weight"):
+        BagEncoder.load(encoder.describe(), {}, 20)

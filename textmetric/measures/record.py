@@ -1,0 +1,81 @@
+"""The record of an arm on a split: what stage evaluate writes and the report reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from textmetric.errors import UserError
+from textmetric.files import read_json, write_json
+from textmetric.types import Float64
+
+
+@dataclass(frozen=True)
+class ArmRecord:
+    """All measures of the seeds of an arm on a split.
+
+    Attributes:
+        split: its name.
+        arm: name of the arm.
+        seeds: of the trainings, in order.
+        label_names: the C class names, by id.
+        train_rows: rows of each class in the train part, by id.
+        scarce: ids of the classes that were cut or are rare.
+        unseen: ids of the classes that only the test part has.
+        counts: ``train_rows``, ``test_rows``, ``empty_rows`` (test rows without a known token) and
+            ``leaked_rows`` (dropped from train since their text is in test).
+        per_seed: measure → its value for each seed.
+        interval: measure → mean, low, high over seeds.
+        per_class: measure → for each seed its value for each class.
+
+    In JSON, NaN is null; read again, it is None in ``per_seed`` and ``per_class``.
+    """
+
+    split: str
+    arm: str
+    seeds: list[int]
+    label_names: list[str]
+    train_rows: list[int]
+    scarce: list[int]
+    unseen: list[int]
+    counts: Mapping[str, int]
+    per_seed: Mapping[str, Sequence[float | None]]
+    interval: Mapping[str, Sequence[float | None]]
+    per_class: Mapping[str, Sequence[Sequence[float | None]]]
+
+    def write(self, path: Path) -> None:
+        """Write the record as JSON."""
+        write_json(path, asdict(self))
+
+    @classmethod
+    def read(cls, path: Path) -> ArmRecord:
+        """Read what :meth:`write` wrote.
+
+        Raises:
+            UserError: the file is missing, damaged, or lacks a key.
+        """
+        found: Any = read_json(path)
+        for field in fields(cls):
+            if not isinstance(found, dict) or field.name not in found:
+                raise UserError(
+                    f"{path} lacks {field.name!r}: run stage evaluate again (dvc repro)"
+                )
+        return cls(**{field.name: found[field.name] for field in fields(cls)})
+
+    def metrics(self) -> dict[str, float | int | None]:
+        """The mean over seeds of every measure, and the counts: what ``dvc metrics`` shows."""
+        means = {key: interval[0] for key, interval in self.interval.items()}
+        return {**means, **self.counts}
+
+    def seeds_of(self, measure: str) -> Float64:
+        """(seeds,) the values of a measure, NaN where it is missing."""
+        missing = [None] * len(self.seeds)
+        return np.array(self.per_seed.get(measure, missing), dtype=np.float64)
+
+    def classes_of(self, measure: str) -> Float64:
+        """(seeds, C) the values of a measure by class, NaN where it is undefined."""
+        return np.array(self.per_class[measure], dtype=np.float64)

@@ -1,0 +1,86 @@
+"""Embed the test part of every split with every model of a family."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from textmetric import parallel
+from textmetric.files import replacing_folder, write_arrays
+from textmetric.grid import Arm, Family, Layout, Split, moved, trainings
+from textmetric.measures import knn_predict
+from textmetric.model import TrainedModel
+from textmetric.text import TokenizedCorpus
+from textmetric.training.loop import one_thread
+
+# A process embeds the same texts with many models. Callers must clear this cache before new work:
+# the folder may have been rewritten.
+_corpus = lru_cache(maxsize=1)(TokenizedCorpus.load)
+
+
+def embed_models(
+    layout: Layout,
+    family: Family,
+    *,
+    splits: Sequence[Split],
+    arms: Sequence[Arm],
+    seeds: Sequence[int],
+    neighbours: int,
+    progress: bool = True,
+) -> None:
+    """Embed and classify the test part of every split with every model of a family.
+
+    A file holds ``embeddings`` (n, dim) float32, ``labels`` (n,) int32, and predictions (n,)
+    int32: ``knn`` (from the train rows), ``centroid``, and ``head`` if the model has one. A split
+    whose test labels were never trained on has no predictions, since none could be right.
+
+    Args:
+        layout: where everything is.
+        family: of the models.
+        splits: of the study.
+        arms: of the family; with none the folder stays empty.
+        seeds: of the models.
+        neighbours: k of ``knn``.
+        progress: show a progress bar.
+
+    Raises:
+        UserError: a model or a split is missing or damaged.
+    """
+    _corpus.cache_clear()
+    out = layout.embeddings(family)
+    with replacing_folder(out) as folder:
+        parallel.run(
+            _embed,
+            [
+                (
+                    layout.split(training.split),
+                    layout.model(training),
+                    moved(layout.embedding(training), out, folder),
+                    neighbours,
+                )
+                for training in trainings(arms, splits, seeds)
+            ],
+            label=f"embed {family.short}",
+            unit="model",
+            progress=progress,
+        )
+
+
+def _embed(job: tuple[Path, Path, Path, int], tick: Callable[[], None]) -> None:
+    split, folder, out, neighbours = job
+    corpus, model = _corpus(split), TrainedModel.load(folder)
+    with one_thread():
+        embeddings = model.embed(corpus.test.tokens)
+        arrays = {"embeddings": embeddings, "labels": np.array(corpus.test.labels)}
+        if not corpus.unseen:
+            arrays["knn"] = knn_predict(
+                model.embed(corpus.train.tokens), corpus.train.labels, embeddings, k=neighbours
+            )
+            arrays["centroid"] = model.predict_centroid(embeddings)
+            if model.head is not None:
+                arrays["head"] = model.predict_head(embeddings)
+    write_arrays(out, **arrays)
+    tick()
