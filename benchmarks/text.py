@@ -103,7 +103,9 @@ def reading(options: Options, folder: Path) -> Iterator[Case]:
         ),
         (
             "the layout of DBpedia-14",
-            lambda: titled(original, "original.csv", dbpedia14.CLASSES).assign(split="train"),
+            lambda: titled(original.read_bytes(), "original.csv", dbpedia14.CLASSES).assign(
+                split="train"
+            ),
             "pandas.read_csv(engine='pyarrow'), titles joined, classes named",
             partial(_joined, original),
         ),

@@ -11,7 +11,7 @@ import numpy as np
 from textmetric.corpora import load
 from textmetric.params import Data
 from textmetric.text import TokenizedCorpus, tokenize_corpus
-from textmetric.text.dataset import PARTS
+from textmetric.types import PARTS
 
 
 def prepare(

@@ -76,35 +76,12 @@ def load(
     Raises:
         UserError: any mistake in the spec or in the data; a download that fails.
     """
-    if isinstance(spec, str):
-        options: dict[str, Any] = {"name" if spec in BUILT_IN else "path": spec}
-    elif isinstance(spec, Mapping):
-        options = dict(spec)
-    else:
-        raise UserError(
-            f"a corpus must be a built-in name, a path or a mapping, not {spec!r}: see"
-            " docs/corpora.md"
-        )
-    name, min_rows = options.get("name"), options.get("min_rows")
-    if name is not None and "path" in options:
-        raise UserError(
-            f"the corpus mapping has both name ({name}) and path ({options['path']}): keep one"
-        )
-    if min_rows is not None and (not isinstance(min_rows, int) or min_rows < 2):
-        raise UserError(
-            f"min_rows of a corpus must be a whole number from 2, not {min_rows!r}: classes with"
-            " fewer rows are dropped, and no class can be learnt from fewer than 2"
-        )
-    sample_of = options.get("sample_of")
-    if sample_of is not None and sample_of not in PUBLISHED:
-        raise unknown_name("sample_of of a corpus", str(sample_of), PUBLISHED)
     from textmetric.corpora import parts, tables
 
+    options = _checked(spec)
+    name, min_rows = str(options.get("name", options.get("path"))), options.get("min_rows")
     counts: dict[str, int] = {}
-    if name is not None:
-        _check_keys(options, ("name", "level", "min_rows"))
-        if name not in BUILT_IN:
-            raise _unknown(str(name))
+    if "name" in options:
         if cache is None:
             import pooch
 
@@ -119,43 +96,70 @@ def load(
             level=level, cache=Path(cache), mirror=mirror, progress=progress
         )
         min_rows = min_rows or getattr(module, "MIN_ROWS", None)
-    elif "path" in options:
-        _check_keys(options, ("path", "text", "label", "min_rows", "sample_of"))
-        name = str(options["path"])
-        path = Path(name).expanduser()
-        if (
-            isinstance(spec, str)
-            and not os.path.exists(path)
-            and path.name == name
-            and not path.suffix
-        ):
-            raise _unknown(name)
-        frame = tables.read(
-            path, text=options.get("text", "text"), label=options.get("label", "label")
-        )
     else:
-        raise UserError(
-            "a corpus mapping needs the key name (a built-in corpus) or path (a table), but has "
-            + (", ".join(map(str, options)) or "no key")
+        frame = tables.read(
+            Path(name).expanduser(),
+            text=options.get("text", "text"),
+            label=options.get("label", "label"),
         )
-    frame, summary = parts.clean_and_cut(
+    frame, cut = parts.clean_and_cut(
         frame,
-        name=str(name),
+        name=name,
         test=test,
         validation=validation,
         limit=limit,
         min_rows=min_rows,
         seed=seed,
     )
-    summary = {"name": str(name), "sample_of": sample_of, "short_rows": 0, **summary, **counts}
+    about = {"name": name, "sample_of": options.get("sample_of"), "short_rows": 0}
+    summary = {**about, **cut, **counts}
     _log.info("%s: %s", name, ", ".join(f"{key} {value}" for key, value in summary.items()))
     return Corpus(frame, summary)
 
 
-def _check_keys(options: Mapping[str, Any], known: tuple[str, ...]) -> None:
-    for key in options:
+def _checked(spec: str | Mapping[str, Any]) -> dict[str, Any]:
+    """A corpus as a mapping with either ``name`` or ``path``, and other keys that belong to it.
+
+    Raises:
+        UserError: any mistake in it, except a wrong level.
+    """
+    if isinstance(spec, str):
+        if spec in BUILT_IN:
+            return {"name": spec}
+        path = Path(spec).expanduser()
+        if path.name == spec and not path.suffix and not os.path.exists(path):
+            raise _unknown(spec)
+        return {"path": spec}
+    if not isinstance(spec, Mapping):
+        raise UserError(
+            f"a corpus must be a built-in name, a path or a mapping, not {spec!r}: see"
+            " docs/corpora.md"
+        )
+    if "name" in spec and "path" in spec:
+        raise UserError(
+            f"the corpus mapping has both name ({spec['name']}) and path ({spec['path']}): keep one"
+        )
+    if "name" not in spec and "path" not in spec:
+        raise UserError(
+            "a corpus mapping needs the key name (a built-in corpus) or path (a table), but has "
+            + (", ".join(map(str, spec)) or "no key")
+        )
+    of_a_table = ("path", "text", "label", "min_rows", "sample_of")
+    known = of_a_table if "path" in spec else ("name", "level", "min_rows")
+    for key in spec:
         if key not in known:
             raise unknown_name("corpus key", str(key), known)
+    if "name" in spec and spec["name"] not in BUILT_IN:
+        raise _unknown(str(spec["name"]))
+    min_rows, sample_of = spec.get("min_rows"), spec.get("sample_of")
+    if min_rows is not None and (not isinstance(min_rows, int) or min_rows < 2):
+        raise UserError(
+            f"min_rows of a corpus must be a whole number from 2, not {min_rows!r}: classes with"
+            " fewer rows are dropped, and no class can be learnt from fewer than 2"
+        )
+    if sample_of is not None and sample_of not in PUBLISHED:
+        raise unknown_name("sample_of of a corpus", str(sample_of), PUBLISHED)
+    return dict(spec)
 
 
 def _unknown(name: str) -> UserError:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import logging
-import lzma
 import re
 import stat
 import tarfile
@@ -29,7 +28,7 @@ from textmetric.files import write_error
 if TYPE_CHECKING:
     import requests
 
-ARCHIVES = (".tgz", ".tar.gz", ".zip")
+_ARCHIVES = (".tgz", ".tar.gz", ".zip")
 TRIES = 3
 """Downloads from one address that may fail before the next address is tried."""
 
@@ -90,7 +89,7 @@ def fetch(
     ):
         try:
             paths = [_get(file, _urls(file, mirror), folder, progress) for file in files]
-            if paths[0].name.endswith(ARCHIVES):
+            if paths[0].name.endswith(_ARCHIVES):
                 return read_archive(paths[0], wanted, discard=bool(_urls(files[0], mirror)))
             return [read_bytes(path) for path in paths]
         except _FetchError as failure:
@@ -141,7 +140,8 @@ def _get(file: File, urls: Sequence[str], folder: Path, progress: bool) -> Path:
     path = folder / file.name
     reasons = []
     if not path.is_file():
-        reasons += [] if urls else [f"{path} does not exist"]
+        if not urls:
+            raise _FetchError(f"{path} does not exist")
     elif file.checksum is None or pooch.hashes.hash_matches(str(path), file.checksum):
         return path
     else:
@@ -193,7 +193,7 @@ def _download(url: str, file: File, folder: Path, progress: bool) -> None:
         raise _FetchError("no connection") from None
     except requests.RequestException as error:
         raise _FetchError(f"no valid address or answer ({error})") from None
-    except ValueError:  # of pooch
+    except ValueError:  # from pooch
         raise _FetchError(f"its content does not have the checksum {file.checksum}") from None
 
 
@@ -229,7 +229,6 @@ def read_archive(archive: Path, wanted: Sequence[str], *, discard: bool) -> list
         gzip.BadGzipFile,
         EOFError,
         zlib.error,
-        lzma.LZMAError,
         NotImplementedError,  # of zipfile: a compression that it does not know
     ) as error:
         if discard:

@@ -117,7 +117,7 @@ def _read_file(path: Path, text: str, label: str) -> pd.DataFrame:
             more = f" (and {len(empty) - 1} other rows)" if len(empty) > 1 else ""
             raise UserError(
                 f"row {empty[0] + 1}{more} of {path}, not counting a header, has an empty"
-                f" {name!r}: fill it in or take the row out"
+                f" {name!r}: fill it in or remove the row"
             )
     frame: pd.DataFrame = pa.table([texts, labels], names=["text", "label"]).to_pandas()
     return frame
@@ -152,8 +152,8 @@ def read_bytes(path: Path) -> bytes:
             data = gzip.decompress(data)
         except (OSError, EOFError, zlib.error) as error:
             raise UserError(
-                f"{path} cannot be unpacked ({error}): it is damaged or no gzip file; copy or"
-                " pack it again"
+                f"{path} cannot be unpacked ({error}): it is damaged or not a gzip file; copy"
+                " it or compress it again"
             ) from None
     if not data:
         raise UserError(f"{path} is empty: give a table with a text and a label in each row")
