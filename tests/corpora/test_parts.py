@@ -18,11 +18,11 @@ def table(rows: list[tuple[str, str, str]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["text", "label", "split"])
 
 
-def classes(*sizes: int, split: str = "train") -> pd.DataFrame:
+def classes(*sizes: int, part: str = "train") -> pd.DataFrame:
     """A table with a class a, b, ... of each size and no repeated text."""
     return table(
         [
-            (f"{split} text {letter} {row}", letter, split)
+            (f"{part} text {letter} {row}", letter, part)
             for letter, size in zip("abcdefghij", sizes, strict=False)
             for row in range(size)
         ]
@@ -36,8 +36,7 @@ def clean_and_cut(frame: pd.DataFrame, **changes: Any) -> tuple[pd.DataFrame, di
 
 def sizes(frame: pd.DataFrame) -> dict[str, dict[str, int]]:
     return {
-        str(split): group["label"].value_counts().to_dict()
-        for split, group in frame.groupby("split")
+        str(part): group["label"].value_counts().to_dict() for part, group in frame.groupby("split")
     }
 
 
@@ -48,10 +47,10 @@ def obvious_clean(rows: list[tuple[str, str, str]]) -> tuple[list[int], Counter[
     tested = {same[i] for i, row in enumerate(rows) if row[2] == "test"}
     pool = [i for i, row in enumerate(rows) if row[2] != "test" and same[i] not in tested]
     reasons["leaked_rows"] = sum(row[2] != "test" for row in rows) - len(pool)
-    told = {text: {rows[i][1] for i in pool if same[i] == text} for text in same}
-    conflicting = [i for i in pool if len(told[same[i]]) > 1]
+    labels = {text: {rows[i][1] for i in pool if same[i] == text} for text in same}
+    conflicting = [i for i in pool if len(labels[same[i]]) > 1]
     reasons["conflicting_rows"] = len(conflicting)
-    pool = [i for i in pool if len(told[same[i]]) == 1]
+    pool = [i for i in pool if len(labels[same[i]]) == 1]
     validated = {same[i] for i in pool if rows[i][2] == "validation"}
     kept: list[int] = []
     for i in pool:
@@ -95,8 +94,8 @@ def obvious_clean(rows: list[tuple[str, str, str]]) -> tuple[list[int], Counter[
 def test_cleaning_equals_the_rule_row_by_row(rows: list[tuple[str, str, str]]) -> None:
     frame = table(rows)
     labels = np.array([ord(label) for _, label, _ in rows], dtype=np.int64)
-    split = np.array([PARTS.index(row[2]) for row in rows], dtype=np.int64)
-    keep, counts = parts.clean(parts.same_text(frame["text"].astype(str)), labels, split)
+    part = np.array([PARTS.index(row[2]) for row in rows], dtype=np.int64)
+    keep, counts = parts.clean(parts.same_text(frame["text"].astype(str)), labels, part)
     kept, reasons = obvious_clean(rows)
     assert np.flatnonzero(keep).tolist() == kept
     assert counts == {
@@ -121,8 +120,8 @@ def test_train_gets_two_rows_first_then_test_then_validation(
     size: int, train: int, validation: int, test: int
 ) -> None:
     result, _ = clean_and_cut(classes(size, size))
-    for split, rows in (("train", train), ("validation", validation), ("test", test)):
-        assert sizes(result).get(split, {}) == ({"a": rows, "b": rows} if rows else {})
+    for part, rows in (("train", train), ("validation", validation), ("test", test)):
+        assert sizes(result).get(part, {}) == ({"a": rows, "b": rows} if rows else {})
 
 
 @settings(max_examples=60, deadline=None)
@@ -156,8 +155,8 @@ def test_parts_keep_every_promise(
             assert len(result) == len(frame)
         else:
             assert summary["train_rows"] <= cap
-        for split in PARTS:
-            assert summary[f"{split}_rows"] == sum(by.get(split, {}).values())
+        for part in PARTS:
+            assert summary[f"{part}_rows"] == sum(by.get(part, {}).values())
 
 
 def test_another_seed_draws_other_rows() -> None:
@@ -179,7 +178,7 @@ def test_parts_come_in_order_and_rows_keep_theirs() -> None:
 
 
 def test_the_limit_is_exact_stratified_and_shrinks_the_other_parts_alike() -> None:
-    frame = pd.concat([classes(400, 100), classes(80, 20, split="test")])
+    frame = pd.concat([classes(400, 100), classes(80, 20, part="test")])
     result, summary = clean_and_cut(frame, limit=90, validation=0.1)
     assert sizes(result)["train"] == {"a": 72, "b": 18}
     assert sizes(result)["test"] == {"a": 16, "b": 4}

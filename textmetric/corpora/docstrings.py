@@ -128,10 +128,9 @@ def _files(folder: Path) -> list[str]:
     for above, folders, names in os.walk(folder):
         if above == os.fspath(folder):
             folders[:] = [name for name in folders if name not in _INSTALLED]
-        for name in names:
-            path = Path(above, name)
+        for path in (Path(above, name) for name in names if name.endswith(".py")):
             relative = path.relative_to(folder).as_posix()
-            if name.endswith(".py") and not _TESTS.search(relative) and path.is_file():
+            if not _TESTS.search(relative) and path.is_file():  # not a link to a missing file
                 found.append(relative)
     return sorted(found)
 
