@@ -21,7 +21,6 @@ from textmetric.text import LabelledTokens
 from textmetric.training import kernels
 from textmetric.types import Floats, Int32, Int64
 
-
 _Integer = TypeVar("_Integer", np.int32, np.int64)
 _RULES = {"sgd": kernels.SGD, "adagrad": kernels.ADAGRAD, "adam": kernels.ADAM}
 _MOMENTS = {kernels.SGD: 0, kernels.ADAGRAD: 1, kernels.ADAM: 2}

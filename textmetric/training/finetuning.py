@@ -6,20 +6,19 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from textmetric.encoders import BagEncoder, build_encoder
 from textmetric.losses import ClassificationObjective
-from textmetric.losses.objective import Floats, Gradients
+from textmetric.losses.objective import Gradients
 from textmetric.model import TrainedModel
 from textmetric.params import Finetune, Model, Train
 from textmetric.sampling.draws import share_of_rows
 from textmetric.text import LabelledTokens, RaggedTokens, TokenizedCorpus, Vocabulary
 from textmetric.training.loop import Epoch, fit, one_thread
-from textmetric.types import PARTS
+from textmetric.types import PARTS, Floats, Int64, Integers
 
 Tuning = Literal["frozen", "finetuned"]
 TUNINGS: tuple[Tuning, ...] = ("frozen", "finetuned")
@@ -72,7 +71,7 @@ class TransferHead(ClassificationObjective):
         return loss
 
     def loss_and_gradient(
-        self, embeddings: Floats, labels: npt.NDArray[np.int64], parameters: Sequence[Floats]
+        self, embeddings: Floats, labels: Int64, parameters: Sequence[Floats]
     ) -> Gradients | None:
         """See ``Objective.loss_and_gradient``: a quarter of the time that autograd takes."""
         rows = len(embeddings)
@@ -130,14 +129,14 @@ class TransferHead(ClassificationObjective):
         return values * torch.from_numpy(kept).to(values)
 
     def _kept(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Floats:
-        """Of each value: 0 if it is dropped, else what makes up for those that are."""
+        """For each value 0 if it is dropped, else 1 / (1 − share of dropped values)."""
         kept: Floats = (self._draws.random(shape, dtype=np.float32) >= DROPOUT).astype(dtype)
         kept /= 1 - DROPOUT
         return kept
 
 
 def _normalised(values: Floats, layer: nn.BatchNorm1d) -> tuple[Floats, Floats]:
-    """Batch norm before its scale and shift, and 1 / σ of each column; the layer keeps its means.
+    """Batch norm before its scale and shift, and 1 / σ of each column; updates the running means.
 
     As in torch, the values are divided by the biased deviation of the batch, and the running
     variance is the unbiased one.
@@ -159,7 +158,7 @@ def _normalised(values: Floats, layer: nn.BatchNorm1d) -> tuple[Floats, Floats]:
 def _before_normalised(
     slope: Floats, normal: Floats, scale: Floats, of_scale: Floats, of_shift: Floats
 ) -> Floats:
-    """The gradient before a batch norm, from that behind it (Ioffe & Szegedy 2015)."""
+    """The gradient by a batch norm's input, from that by its output (Ioffe & Szegedy 2015)."""
     before: Floats = scale * (slope - (of_shift + normal * of_scale) / len(slope))
     return before
 
@@ -198,20 +197,19 @@ def finetune(
 
     Returns:
         A row an epoch: epoch, train_loss, validation_loss and validation_accuracy, and
-        test_accuracy, NaN but after the last epoch: the test part is read once.
+        test_accuracy, NaN except in the last epoch: the test part is read once.
 
     Raises:
         UserError: ``share`` out of range, or see :func:`textmetric.training.loop.fit`.
     """
-    known = shared_tokens(corpus.vocabulary, None if source is None else source.vocabulary)
-    encoder, head = _started(corpus, source, known, tanh=tanh, model=model, seed=seed)
+    encoder, head = start(corpus, source, tanh=tanh, model=model, seed=seed)
     encoder.to(device)
     head.to(device)
     parts = {part: getattr(corpus, part) for part in PARTS}
     frozen = tuning == "frozen"
+    if frozen and source is not None:
+        parts = _known_only(parts, shared_tokens(corpus.vocabulary, source.vocabulary))
     if frozen:
-        if source is not None:
-            parts = _known_only(parts, known)
         parts = _embedded(encoder, parts)
     curve: list[dict[str, float]] = []
 
@@ -252,38 +250,26 @@ def start(
     model: Model,
     seed: int,
 ) -> tuple[BagEncoder, TransferHead]:
-    """Give the encoder and the head that the training starts from, on the CPU.
+    """The encoder and the head that the training starts from, on the CPU.
 
-    Vectors of tokens that both vocabularies know, and the linear layer where there is one, are
-    the source's. The target's other tokens start uniform in ±0.5 like any new vector; with
+    Vectors of tokens that both vocabularies know, and the linear layer if there is one, are the
+    source's. The target's other tokens start uniform in ±0.5 like any new vector; with
     ``source=None`` all do.
 
     Args:
         corpus: the target.
         source: a model trained on the source corpus, or None.
         tanh: whether the head ends in tanh.
-        model: the encoder's shape where there is no source.
+        model: the encoder's shape if there is no source.
         seed: of the new weights and the dropout; the head's depend on nothing else.
     """
-    known = shared_tokens(corpus.vocabulary, None if source is None else source.vocabulary)
-    return _started(corpus, source, known, tanh=tanh, model=model, seed=seed)
-
-
-def _started(
-    corpus: TokenizedCorpus,
-    source: TrainedModel | None,
-    known: npt.NDArray[np.int64],
-    *,
-    tanh: bool,
-    model: Model,
-    seed: int,
-) -> tuple[BagEncoder, TransferHead]:
     torch.manual_seed(seed)
-    dim = source.encoder.dim if source else model.dim
-    head = TransferHead(dim, len(corpus.label_names), tanh=tanh, seed=seed)
-    shape = Model(dim=dim, layer=source.encoder.layer) if source else model
-    encoder = build_encoder(shape, len(corpus.vocabulary))
     if source is not None:
+        model = Model(dim=source.encoder.dim, layer=source.encoder.layer)
+    head = TransferHead(model.dim, len(corpus.label_names), tanh=tanh, seed=seed)
+    encoder = build_encoder(model, len(corpus.vocabulary))
+    if source is not None:
+        known = shared_tokens(corpus.vocabulary, source.vocabulary)
         with torch.no_grad():
             rows = torch.from_numpy(np.flatnonzero(known))
             encoder.weight[rows] = source.encoder.weight[torch.from_numpy(known[known > 0])]
@@ -292,11 +278,11 @@ def _started(
     return encoder, head
 
 
-def epoch_rows(labels: npt.NDArray[np.integer], share: float, seed: int) -> npt.NDArray[np.int64]:
-    """(n,) the train rows that an epoch passes over: those of a share, repeated to the full n.
+def epoch_rows(labels: Integers, share: float, seed: int) -> Int64:
+    """(n,) the train rows of an epoch: those of a share, repeated to the full n.
 
-    So every share gets the same number of steps. Each row comes ⌊n / k⌋ or ⌈n / k⌉ times where
-    the share has k rows, the odd ones spread over all of them.
+    Every share then has the same number of steps. If the share has k rows, each row comes ⌊n / k⌋
+    or ⌈n / k⌉ times, and the extra ones are spread over all labels.
 
     Args:
         labels: (n,) label id of every train row.
@@ -307,26 +293,23 @@ def epoch_rows(labels: npt.NDArray[np.integer], share: float, seed: int) -> npt.
         UserError: ``share`` out of range.
     """
     rows = share_of_rows(labels, share, seed)
-    # Not np.resize: where the corpus stands sorted by label it repeats the first labels more.
+    # np.resize would repeat the first labels more often if the rows are sorted by label.
     return rows[np.arange(len(labels)) * len(rows) // max(1, len(labels))]
 
 
-def _known_only(
-    parts: dict[str, LabelledTokens], known: npt.NDArray[np.int64]
-) -> dict[str, LabelledTokens]:
-    """Without the tokens that the source does not know: never learnt, they would be noise."""
+def _known_only(parts: dict[str, LabelledTokens], known: Int64) -> dict[str, LabelledTokens]:
+    """Drop the tokens that the source does not know: never learnt, they would be noise."""
     keep = np.where(known > 0, np.arange(len(known)), 0).astype(np.int32)
     return {
-        name: LabelledTokens(_in_memory(part.tokens).remap(keep), part.labels)
-        for name, part in parts.items()
+        name: LabelledTokens(part.tokens.remap(keep), part.labels) for name, part in parts.items()
     }
 
 
 def _embedded(encoder: BagEncoder, parts: dict[str, LabelledTokens]) -> dict[str, LabelledTokens]:
-    """Embed every text once, for an encoder that stays as it is.
+    """Embed every text once, for an encoder that is frozen.
 
-    A text becomes one token, whose vector in ``encoder`` is the text's embedding, so the loop of
-    all trainings serves here too, and has nothing left to add up.
+    Each text becomes one token, whose vector in ``encoder`` is the text's embedding, so that the
+    loop of all other trainings can be used.
     """
     with one_thread():
         table = np.concatenate([encoder.embed(part.tokens) for part in parts.values()])
@@ -343,16 +326,10 @@ def _embedded(encoder: BagEncoder, parts: dict[str, LabelledTokens]) -> dict[str
     return embedded
 
 
-def shared_tokens(target: Vocabulary, source: Vocabulary | None) -> npt.NDArray[np.int64]:
-    """(size of target,) int64: the source's id of each of the target's tokens, 0 for none."""
-    if source is None:
-        return np.zeros(len(target), dtype=np.int64)
+def shared_tokens(target: Vocabulary, source: Vocabulary) -> Int64:
+    """(size of target,) the source's id of each of the target's tokens, 0 if it has none."""
     ids = source.ids
     return np.array([ids.get(token, 0) for token in target.tokens], dtype=np.int64)
-
-
-def _in_memory(tokens: RaggedTokens) -> RaggedTokens:
-    return RaggedTokens(np.array(tokens.ids), np.array(tokens.offsets))
 
 
 @torch.no_grad()

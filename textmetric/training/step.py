@@ -65,7 +65,7 @@ class TorchStep:
         dense = list(objective.parameters())
         if encoder.linear is not None and not frozen:
             dense += encoder.linear.parameters()
-        # The optimisers make sparse tensors, and torch warns unless it is told whether to check them.
+        # torch warns about the sparse tensors of optimisers unless their checks are set.
         torch.sparse.check_sparse_tensor_invariants.disable()  # type: ignore[no-untyped-call]
         self.optimizers = _optimizers(optimizer, dense, [] if frozen else [encoder.weight])
 
