@@ -14,7 +14,7 @@ from textmetric.errors import UserError, unknown_name
 class Section(BaseModel):
     """A group of parameters: unknown keys are errors, values cannot be changed."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 _Model = TypeVar("_Model", bound=BaseModel)

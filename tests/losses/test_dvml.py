@@ -3,14 +3,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
 from tests.losses import checks
 from tests.losses.checks import assert_close, mean, objective, uneven_batch
 from tests.tiny import corpus, trained
-from textmetric.encoders.bag import Encoder
+from textmetric.encoders import BagEncoder
 from textmetric.losses.dvml import FIRST, SECOND, Phase
 from textmetric.params import Train
 from textmetric.training.loop import fit
@@ -126,7 +125,7 @@ def test_the_first_phase_is_the_whole_epochs_of_its_share(
 ) -> None:
     loss, phases = objective("dvml", samples=1, first_phase=share), []
     fit(
-        Encoder(27, 4), loss, corpus().train, Train(epochs=epochs, batch_size=12),
+        BagEncoder(27, 4), loss, corpus().train, Train(epochs=epochs, batch_size=12),
         sampler="balanced", seed=0, on_epoch=lambda epoch: phases.append(loss.phase),
     )  # fmt: skip
     assert phases == [FIRST] * first + [SECOND] * (epochs - first)
@@ -181,25 +180,6 @@ def test_on_average_the_order_of_rows_does_not_matter() -> None:
     ]
     # means of 2000 draws each; the terms with draws vary by about their own size
     assert values[0] == pytest.approx(values[1], rel=0.05)
-
-
-@BASES
-@PHASES
-@pytest.mark.parametrize("hidden", [0, 3])
-def test_the_compiled_form_is_that_of_autograd(base: str, phase: Phase, hidden: int) -> None:
-    embeddings, labels = uneven_batch(4, (9, 8, 7))
-    plain, fast = (dvml(phase, base=base, hidden=hidden) for _ in range(2))
-    rows = embeddings.clone().requires_grad_()
-    loss = plain(rows, labels)
-    loss.backward()
-    values = [parameter.detach().numpy() for parameter in fast.parameters()]
-    found = fast.loss_and_gradient(embeddings.numpy(), labels.numpy(), values)
-    assert found.loss == pytest.approx(loss.item(), rel=1e-12)
-    torch.testing.assert_close(torch.from_numpy(found.embeddings), rows.grad)
-    for ours, parameter in zip(found.parameters, plain.parameters(), strict=True):
-        np.testing.assert_allclose(ours, parameter.grad.numpy(), rtol=1e-9, atol=1e-12)
-    for name, value in plain.log.items():
-        assert float(fast.log[name]) == pytest.approx(float(value))
 
 
 def test_draws_depend_on_the_seed_alone() -> None:

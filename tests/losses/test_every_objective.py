@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from textmetric.losses import OBJECTIVES, ClassificationObjective, Objective, build
-from textmetric.losses.objective import Parameters
+from textmetric.schema import Section
 
 NAMES = [(family, name) for family, names in OBJECTIVES.items() for name in names]
 EVERY = pytest.mark.parametrize(("family", "name"), NAMES, ids=[name for _, name in NAMES])
@@ -313,7 +313,7 @@ def test_a_head_predicts_from_any_batch(family: str, name: str) -> None:
 @EVERY
 def test_parameters_are_described_and_frozen(family: str, name: str) -> None:
     schema: Any = type(objective(family, name)).Params
-    assert issubclass(schema, Parameters)
+    assert issubclass(schema, Section)
     values = schema().model_dump()
     assert schema(**values) == schema()
     assert all(isinstance(value, (bool, int, float, str)) for value in values.values())

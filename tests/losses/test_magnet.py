@@ -10,7 +10,7 @@ import torch
 from tests.losses import checks
 from tests.losses.checks import assert_close, mean, objective, uneven_batch
 from tests.tiny import corpus, trained
-from textmetric.encoders.bag import Encoder
+from textmetric.encoders import BagEncoder
 from textmetric.losses.magnet import ClusterIndex, k_means
 from textmetric.params import Train
 from textmetric.sampling.batches import steps_per_epoch
@@ -256,7 +256,7 @@ def test_clusters_and_batches_depend_on_the_seed_alone() -> None:
 def test_training_refreshes_the_clusters_before_every_epoch() -> None:
     loss, data = objective("magnet"), corpus().train
     torch.manual_seed(0)
-    encoder, seen = Encoder(27, 4), []
+    encoder, seen = BagEncoder(27, 4), []
 
     def note(epoch: object) -> None:
         seen.append(loss._index.clusters.copy())

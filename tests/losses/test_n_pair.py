@@ -132,23 +132,6 @@ def test_the_log_holds_mean_distances_of_pairs() -> None:
     checks.assert_distances_are_logged(loss, embeddings.tolist(), labels.tolist())
 
 
-@pytest.mark.parametrize("params", OPTIONS)
-def test_several_versions_of_a_batch_are_as_one_after_another(
-    params: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("textmetric.losses.n_pair.MOST_PRODUCTS", 3 * 12**2)
-    _, labels = uneven_batch(0)
-    versions = torch.stack([uneven_batch(seed, spread=1 + seed)[0] for seed in range(7)]).numpy()
-    loss = objective("n_pair", **params)
-    losses, gradients = loss.of_versions(versions, labels.numpy())
-    for version, value, gradient in zip(versions, losses, gradients, strict=True):
-        rows = torch.from_numpy(version).requires_grad_()
-        expected = loss(rows, labels)
-        assert value == pytest.approx(expected.item(), rel=checks.RELATIVE)
-        expected.backward()
-        torch.testing.assert_close(torch.from_numpy(gradient), rows.grad, rtol=1e-9, atol=1e-12)
-
-
 # --- against pytorch-metric-learning ---------------------------------------------------------
 
 

@@ -13,7 +13,7 @@ import torch
 from tests.losses import checks
 from tests.tiny import corpus
 from textmetric import TextEmbedder
-from textmetric.encoders.bag import Encoder
+from textmetric.encoders import BagEncoder
 from textmetric.errors import UserError
 from textmetric.losses import build, describe, family_of, module_of, pml
 from textmetric.params import Train
@@ -88,7 +88,7 @@ def test_weights_are_drawn_from_torchs_generator_and_trained() -> None:
     assert not torch.equal(first, other)
     data = corpus().train
     torch.manual_seed(0)
-    encoder = Encoder(27, 8)
+    encoder = BagEncoder(27, 8)
     loss = build("metric", {"name": "pml:ProxyAnchorLoss"}, dim=8, classes=3)
     before = [parameter.clone() for parameter in loss.parameters()]
     means: list[float] = []

@@ -10,9 +10,10 @@ import pytest
 import torch
 import yaml
 
-from stages import code
+from stages import objectives
 from textmetric import losses
 from textmetric.errors import UserError
+from textmetric.grid import Family
 from textmetric.losses import (
     ClassificationObjective,
     Objective,
@@ -21,8 +22,8 @@ from textmetric.losses import (
     ignored,
     parameters,
 )
-from textmetric.losses.objective import Parameters
 from textmetric.params import read
+from textmetric.schema import Section
 
 ROOT = Path(__file__).parents[2]
 METRIC = ", ".join(sorted([*losses.OBJECTIVES["metric"], "pml:<ClassName>"]))
@@ -33,7 +34,7 @@ METRIC = ", ".join(sorted([*losses.OBJECTIVES["metric"], "pml:<ClassName>"]))
     [(family, name) for family, names in losses.OBJECTIVES.items() for name in names],
 )
 def test_every_registered_objective_builds_with_its_defaults_and_runs(
-    family: losses.Family, name: str
+    family: Family, name: str
 ) -> None:
     objective = build(family, {"name": name}, dim=3, classes=2)
     loss = objective(torch.randn(8, 3), torch.arange(8) % 2)
@@ -46,7 +47,7 @@ def test_every_registered_objective_builds_with_its_defaults_and_runs(
 def test_every_parameter_of_every_objective_has_a_default() -> None:
     for family, names in losses.OBJECTIVES.items():
         for name in names:
-            assert isinstance(parameters(family, {"name": name}), Parameters)  # type: ignore[arg-type]
+            assert isinstance(parameters(family, {"name": name}), Section)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -133,7 +134,7 @@ def test_every_parameter_of_every_objective_has_a_default() -> None:
     ],
 )
 def test_a_mistake_is_one_sentence_that_names_the_key(
-    family: losses.Family, params: object, message: str
+    family: Family, params: object, message: str
 ) -> None:
     with pytest.raises(UserError) as caught:
         build(family, params, dim=2, classes=2)  # type: ignore[arg-type]
@@ -183,7 +184,7 @@ def test_the_stage_tells_what_a_change_of_the_name_alone_does(
     params = read(ROOT / "params.yaml")
     given = params.loss | changes
     monkeypatch.chdir(tmp_path)
-    code.main(argparse.Namespace(), params.model_copy(update={"loss": given}))
+    objectives.main(argparse.Namespace(), params.model_copy(update={"loss": given}))
     assert capsys.readouterr().out.splitlines() == printed
     effective = json.loads((tmp_path / "data/objectives/metric.json").read_text())
     assert effective["parameters"]["margin"] == 0.2
@@ -201,10 +202,11 @@ def test_parameters_that_are_shared_or_foreign_are_told_apart() -> None:
 
 def test_the_parameters_of_the_repository_are_the_defaults_of_its_objectives() -> None:
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    for family, block in losses.BLOCKS.items():
-        assert params[block]["name"] == losses.DEFAULTS[family]
-        assert ignored(family, params[block]) == []  # type: ignore[arg-type]
-        assert carried_over(family, params[block]) == {}  # type: ignore[arg-type]
+    for family in Family:
+        given = params[family.section]
+        assert given["name"] == losses.DEFAULTS[family]
+        assert ignored(family, given) == []
+        assert carried_over(family, given) == {}
 
 
 def test_a_number_written_as_text_is_a_number() -> None:

@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 from typing import Any, get_args
 
-import numpy as np
 import pytest
 import pytorch_metric_learning.distances
 import pytorch_metric_learning.losses
@@ -19,7 +18,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.losses import checks
 from textmetric.losses import build
 from textmetric.losses.distances import Distance, pairwise
 from textmetric.losses.mining import MINERS, Miner, _random_negatives, pair_masks
@@ -477,29 +475,3 @@ print(peak() - before)
         text=True,
     )
     assert 8 <= int(run.stdout) <= 240
-
-
-@pytest.mark.parametrize("margin", [0.0, 0.2, 2.0])
-@pytest.mark.parametrize("shape", [(64, 4, 32), (18, 3, 5), (40, 20, 3), (7, 1, 2), (1, 1, 4)])
-def test_several_versions_of_a_batch_are_as_one_after_another(
-    margin: float, shape: tuple[int, int, int]
-) -> None:
-    rows, classes, dim = shape
-    rng = np.random.default_rng(rows)
-    labels, versions = rng.integers(0, classes, rows), rng.normal(size=(70, rows, dim))
-    versions[1], versions[2, rows // 2] = 1, math.nan
-    at_once, in_turn = (checks.objective("triplet", margin=margin) for _ in range(2))
-    losses, gradients = at_once.of_versions(versions, labels)
-    for version, loss, gradient in zip(versions, losses, gradients, strict=True):
-        expected = in_turn.loss_and_gradient(version, labels, [])
-        assert loss == pytest.approx(expected.loss, rel=1e-12, nan_ok=True)
-        if not math.isnan(loss):
-            np.testing.assert_allclose(gradient, expected.embeddings, rtol=1e-10, atol=1e-13)
-    assert torch.equal(at_once.generator.get_state(), in_turn.generator.get_state())
-
-
-def test_several_versions_of_a_batch_are_for_the_defaults_alone() -> None:
-    with pytest.raises(ValueError, match="expected the defaults but for the margin"):
-        checks.objective("triplet", miner="hard").of_versions(
-            np.zeros((2, 3, 4)), np.zeros(3, np.int64)
-        )

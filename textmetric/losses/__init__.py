@@ -18,16 +18,14 @@ from textmetric.losses.objective import (
     ClassificationObjective,
     Gradients,
     Objective,
-    Parameters,
 )
-from textmetric.schema import validated
+from textmetric.schema import Section, validated
 
 __all__ = [
     "OBJECTIVES",
     "ClassificationObjective",
     "Gradients",
     "Objective",
-    "Parameters",
     "build",
     "carried_over",
     "describe",
@@ -93,9 +91,7 @@ def build(
     return _objective(family, params["name"])(checked, dim=dim, classes=classes, seed=seed)
 
 
-def parameters(
-    family: Family, params: Mapping[str, Any], section: str | None = None
-) -> Parameters:
+def parameters(family: Family, params: Mapping[str, Any], section: str | None = None) -> Section:
     """The validated parameters of the objective ``params["name"]``; see ``build``.
 
     Args:
@@ -111,9 +107,7 @@ def parameters(
     return validated(schema, own, Family(family).section if section is None else section)
 
 
-def ignored(
-    family: Family, params: Mapping[str, Any], section: str | None = None
-) -> list[str]:
+def ignored(family: Family, params: Mapping[str, Any], section: str | None = None) -> list[str]:
     """The given parameters that only other objectives of the family have, in their order.
 
     ``section`` is what the user calls ``params``, see :func:`parameters`.
@@ -188,7 +182,7 @@ def module_of(family: Family, params: Mapping[str, Any]) -> str:
     return f"{__name__}.{place}"
 
 
-def _schema(family: Family, params: Mapping[str, Any]) -> type[Parameters]:
+def _schema(family: Family, params: Mapping[str, Any]) -> type[Section]:
     """The schema of ``params["name"]``, which is checked."""
     block, example = Family(family).section, f"{{name: {DEFAULTS[family]}}}"
     if not isinstance(params, Mapping):

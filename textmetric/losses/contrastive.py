@@ -1,61 +1,57 @@
-"""The contrastive loss: pairs of one class together, pairs of two classes a margin apart."""
+"""The contrastive loss: pull pairs of one class together, push pairs of two classes apart."""
 
 from __future__ import annotations
 
 import torch
-from pydantic import Field
 
 from textmetric.losses.distances import mean_of_pairs, pairwise, unit
 from textmetric.losses.mining import pair_masks
-from textmetric.losses.objective import Objective, Parameters
+from textmetric.losses.objective import Objective, parameter
+from textmetric.schema import Section
 
 
-class ContrastiveParameters(Parameters):
-    """Parameters of the contrastive loss.
+class ContrastiveParameters(Section):
+    """Parameters of the contrastive loss."""
 
-    Attributes:
-        margin: Distance from which on a pair of two classes costs nothing; above 0.
-        power: 1, distances as they are, or 2, half of their squares.
-        balanced: Same-class and different-class pairs weigh half each, however many there are
-            of either; else every pair weighs the same.
-        normalize: Put the embeddings on the unit sphere first.
-    """
-
-    margin: float = Field(default=1.0, gt=0)
-    power: int = Field(default=1, ge=1, le=2)
-    balanced: bool = False
-    normalize: bool = False
+    margin: float = parameter(
+        1.0, "distance from which on a pair of two classes costs nothing", gt=0
+    )
+    power: int = parameter(
+        1,
+        "1: distances; 2: half of their squares, whose pull and push fade near the goal",
+        paper="2 (2006)",
+        ge=1,
+        le=2,
+    )
+    balanced: bool = parameter(
+        False,
+        "``true``: same-class pairs and different-class pairs weigh half each, whatever their "
+        "numbers; ``false``: every pair weighs the same",
+    )
+    normalize: bool = parameter(False, "unit vectors first; distances are then at most 2")
 
 
 class Contrastive(Objective):
     """``z·D + (1 − z)·max(0, m − D)``, averaged over all pairs of different rows of the batch.
 
-    z is 1 for a pair of one class and 0 else, D the Euclidean distance. After Chopra, Hadsell &
-    LeCun, CVPR 2005; with ``power: 2``, ``z·½D² + (1 − z)·½ max(0, m − D)²``, it is the form of
-    Hadsell, Chopra & LeCun, CVPR 2006. The papers train on pairs drawn beforehand; ours takes all
-    pairs of the batch, and as a mean instead of a sum. The default power is that of the surveys:
-    its pull does not fade as a pair draws near.
+    z is 1 for a pair of one class and 0 otherwise, D is the Euclidean distance, m the ``margin``.
+    With ``power: 2`` it is ``z·½D² + (1 − z)·½ max(0, m − D)²``. Chopra, Hadsell & LeCun, CVPR
+    2005; the squared form is that of Hadsell, Chopra & LeCun, CVPR 2006.
 
-    The batch must hold two rows. Without same-class pairs the loss only pushes, without
-    different-class pairs it only pulls, and then one point is its minimum. In a balanced batch of
-    many classes few pairs are of one class (3 of 63 with 16 classes of 4 rows): ``balanced``
-    makes up for that.
+    Batch: two rows. Without same-class pairs the loss only pushes, without different-class pairs
+    it only pulls, and a single point is its minimum. In a balanced batch of many classes few
+    pairs are of one class (3 of 63 with 16 classes of 4 rows): ``balanced`` makes up for that.
 
-    Neighbours: ``triplet`` compares the two distances of an anchor, this one compares each with a
-    fixed number; ``ranked_list`` leaves same-class pairs in peace once they are near enough.
+    Deviations: the papers train on pairs drawn before training; we take all pairs of the batch,
+    and their mean instead of the sum. Our default power is that of the surveys: its pull does not
+    fade as a pair gets close.
 
-    ``log`` holds ``active_fraction`` (share of the pairs with non-zero loss), and
-    ``positive_distance`` and ``negative_distance``, the mean distance of same-class and
-    different-class pairs.
+    Log: ``active_fraction`` (share of the pairs with non-zero loss), ``positive_distance`` and
+    ``negative_distance``.
     """
 
     Params = ContrastiveParameters
-
-    def __init__(
-        self, params: ContrastiveParameters, *, dim: int, classes: int, seed: int = 0
-    ) -> None:
-        super().__init__(params, dim=dim, classes=classes, seed=seed)
-        self.params = params
+    params: ContrastiveParameters
 
     def forward(self, embeddings: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """The loss of ``embeddings`` (B, d) under ``labels`` (B,), at least 0."""

@@ -9,22 +9,27 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from textmetric.losses.objective import ClassificationObjective, Floats, Gradients, Parameters
+from textmetric.losses.objective import ClassificationObjective, Floats, Gradients
+from textmetric.schema import Section
 
 LOOPED_CLASSES = 128
-"""With more classes, torch's matrix products gain more than its calls cost."""
+"""With more classes torch's matrix products are faster, in spite of the overhead of its calls."""
 
 
-class CrossEntropyParameters(Parameters):
+class CrossEntropyParameters(Section):
     """Cross-entropy has no parameters."""
 
 
 class CrossEntropy(ClassificationObjective):
     """``−log softmax(W e + b)[y]``, averaged over the batch.
 
-    The head ``fc`` starts as torch's ``Linear`` does: weights and bias uniform in ±1/√d.
-    Any batch will do. The curve shows the loss alone: nothing is computed but the head and the
-    loss, so that the step is as cheap as a classifier's can be.
+    W and b are the head, e is the embedding, y the class. The head ``fc`` starts as
+    ``torch.nn.Linear`` does: weights and bias uniform in ±1/√d.
+
+    Batch: any; a class that is absent only serves as a wrong answer.
+
+    Log: nothing. Only the head and the loss are computed, so a step is as cheap as a classifier's
+    can be.
     """
 
     Params = CrossEntropyParameters
@@ -49,7 +54,8 @@ class CrossEntropy(ClassificationObjective):
         weight, bias = parameters
         if len(bias) > LOOPED_CLASSES:
             return None
-        from textmetric.losses.cross_entropy_kernel import cross_entropy  # compiled: for training
+        # Imported here: only training needs the compiler.
+        from textmetric.losses.cross_entropy_kernel import cross_entropy
 
         gradient, slopes = np.empty_like(embeddings), [np.empty_like(weight), np.empty_like(bias)]
         loss = cross_entropy(embeddings, labels, weight, bias, gradient, *slopes)

@@ -1,4 +1,4 @@
-"""Distances between all rows of a batch, with gradients that are finite everywhere."""
+"""Distances between the rows of a batch, and sums over its pairs, with finite gradients."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Distance = Literal["euclidean", "squared_euclidean", "cosine"]
 
 
 def unit(embeddings: torch.Tensor) -> torch.Tensor:
-    """Rows of length 1; a zero row stays zero.
+    """Scale rows to length 1; a zero row stays zero.
 
     Args:
         embeddings: (B, d).
@@ -23,12 +23,24 @@ def unit(embeddings: torch.Tensor) -> torch.Tensor:
     return embeddings / torch.where(lengths > 1e-12, lengths, 1.0)
 
 
-def pairwise(embeddings: torch.Tensor, distance: Distance = "euclidean") -> torch.Tensor:
-    """The distances between all rows of a batch.
+def euclidean(rows: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+    """Euclidean distances of all rows to all others, computed from differences.
 
-    Distances are taken from the differences of the rows, not from ``‖a‖² + ‖b‖² − 2 a·b``: that
-    product form loses half of the digits where two rows nearly meet, which is where a collapse
-    has to be seen. Equal rows are at exactly 0 and the matrix is exactly symmetric.
+    The product form ``‖a‖² + ‖b‖² − 2 a·b`` loses half of the digits where two rows nearly meet,
+    which is where a collapse must be visible. Here equal rows are at exactly 0.
+
+    Args:
+        rows: (B, d).
+        others: (P, d).
+
+    Returns:
+        (B, P). At distance 0, where the Euclidean distance has no gradient, the gradient is 0.
+    """
+    return torch.cdist(rows, others, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def pairwise(embeddings: torch.Tensor, distance: Distance = "euclidean") -> torch.Tensor:
+    """The distances between all rows of a batch; see :func:`euclidean`.
 
     Args:
         embeddings: (B, d).
@@ -37,20 +49,34 @@ def pairwise(embeddings: torch.Tensor, distance: Distance = "euclidean") -> torc
             direction: its cosine distance is ½ to every other row and 0 to another zero row.
 
     Returns:
-        (B, B), at least 0, with zeros on the diagonal. At distance 0, where the Euclidean
-        distance has no gradient, the gradient is 0.
+        (B, B), at least 0, exactly symmetric, with zeros on the diagonal.
     """
     rows = unit(embeddings) if distance == "cosine" else embeddings
-    lengths = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist")
+    lengths = euclidean(rows, rows)
     if distance == "euclidean":
         return lengths
     return lengths.square() if distance == "squared_euclidean" else 0.5 * lengths.square()
 
 
+def log_sum_exp(values: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+    """``log Σ exp`` over the chosen values of each row.
+
+    Args:
+        values: (B, P).
+        chosen: (B, P) bool.
+
+    Returns:
+        (B,). A row without a chosen value gives a number far below any other, yet finite: −inf
+        would give 0 · inf in the gradient.
+    """
+    outside = torch.finfo(values.dtype).min / 4
+    return values.masked_fill(~chosen, outside).logsumexp(1)
+
+
 def mean_of_pairs(
     distances: torch.Tensor, positive: torch.Tensor, negative: torch.Tensor
 ) -> dict[str, torch.Tensor]:
-    """The mean distance of both kinds of pairs, as the learning curve shows it.
+    """The mean distances of same-class and of different-class pairs, for an objective's ``log``.
 
     Args:
         distances: (B, B).
@@ -58,8 +84,8 @@ def mean_of_pairs(
         negative: (B, B) bool, the different-class pairs.
 
     Returns:
-        ``positive_distance`` and ``negative_distance``, 0-dimensional and detached, for an
-        objective's ``log``; NaN where there is no such pair.
+        ``positive_distance`` and ``negative_distance``, 0-dimensional and detached; NaN where
+        there is no such pair.
     """
     distances = distances.detach()
     return {
@@ -72,7 +98,7 @@ def mean_of_pairs(
 def mean_distances(embeddings: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
     """:func:`mean_of_pairs` of Euclidean distances, where nothing else needs the distances.
 
-    Each pair is looked at once, which takes half of the time.
+    Each pair is computed once, which takes half of the time.
 
     Args:
         embeddings: (B, d).

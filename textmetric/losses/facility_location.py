@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from textmetric.losses.distances import mean_of_pairs, pairwise, unit
 from textmetric.losses.mining import pair_masks
-from textmetric.losses.objective import Objective, Parameters
+from textmetric.losses.objective import Objective, parameter
+from textmetric.schema import Section
 
 GRID = 2**20  # steps of the search's distances in a unit of length
 TIE = 1e-9  # weight of the sum of a row's distances where two medoids are equally good
 
 
-class FacilityLocationParameters(Parameters):
-    """Parameters of facility location.
+class FacilityLocationParameters(Section):
+    """Parameters of facility location."""
 
-    Attributes:
-        gamma: Weight of the structured margin 1 − NMI, in units of the summed distance; at
-            least 0.
-        swaps: Sweeps of swaps after the greedy search, at most; 0 for none.
-    """
-
-    gamma: float = Field(default=1.0, ge=0)
-    swaps: int = Field(default=5, ge=0)
+    gamma: float = parameter(
+        1.0, "weight of the structured margin 1 − NMI, in units of the summed distance", ge=0
+    )
+    swaps: int = parameter(
+        5, "largest number of sweeps of swaps after the greedy search; 0: none", ge=0
+    )
 
 
 class FacilityLocation(Objective):
@@ -32,36 +30,27 @@ class FacilityLocation(Objective):
 
     C is the number of classes in the batch. S are C of its rows, the medoids, whatever their
     classes; ``g(S)`` gives every row to its nearest medoid; ``F(S) = −Σ_i min_{s∈S} D(i, s)`` is
-    how well they stand, with the Euclidean distance D; ``F* = −Σ_c min_{j∈c} Σ_{i∈c} D(i, j)`` is
-    how well the best medoids of the true classes do. Song, Jegelka, Rathod & Murphy, "Deep metric
+    their score, with the Euclidean distance D; ``F* = −Σ_c min_{j∈c} Σ_{i∈c} D(i, j)`` is
+    the score of the best medoids of the true classes. Song, Jegelka, Rathod & Murphy, "Deep metric
     learning via facility location", CVPR 2017 (arXiv 1612.01213). The NMI divides by the geometric
     mean of the two entropies.
 
     The maximum is searched as in the paper: medoids are added one by one, each the best one there
     is; then each in turn is swapped for the best row of its own cluster, ``swaps`` times over
     (fewer if nothing moves any more: the same result). No gradient goes through the choice of S.
+
     Deviations: swaps are scored by the whole of ``F(S) + γ(1 − NMI)`` over the clusters of the
     moment, so that none makes it worse (the version once in TensorFlow's contrib counts the
     distances inside the cluster as it was before the sweep); γ is constant.
 
-    The batch must hold two classes, one of them with two rows, else the loss is 0.
+    Batch: two classes, one of them with two rows; otherwise the loss is 0.
 
-    Neighbours: this one looks at the batch as a whole, where ``triplet`` and ``lifted`` look at
-    pairs and their negatives; ``magnet`` has clusters too, but inside of the classes and for all
-    of the train rows.
-
-    ``log`` holds ``active_fraction`` (1 if the batch had a loss, else 0: the batch is one hinge),
-    ``nmi`` of the clustering found, and ``positive_distance`` and ``negative_distance``, the mean
-    distance of same-class and different-class pairs.
+    Log: ``active_fraction`` (1 if the batch had a loss, else 0: the batch is one hinge), ``nmi`` of
+    the clustering found, ``positive_distance`` and ``negative_distance``.
     """
 
     Params = FacilityLocationParameters
-
-    def __init__(
-        self, params: FacilityLocationParameters, *, dim: int, classes: int, seed: int = 0
-    ) -> None:
-        super().__init__(params, dim=dim, classes=classes, seed=seed)
-        self.params = params
+    params: FacilityLocationParameters
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """The loss of ``embeddings`` (B, d) under ``labels`` (B,), at least 0; sums over rows."""

@@ -7,33 +7,35 @@ import math
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from textmetric.losses.distances import unit
-from textmetric.losses.objective import Objective, Parameters
+from textmetric.losses.objective import Objective, parameter
+from textmetric.schema import Section
 
 
-class InvariantSpreadingParameters(Parameters):
-    """Parameters of the invariant and spreading loss.
+class InvariantSpreadingParameters(Section):
+    """Parameters of the invariant and spreading loss."""
 
-    Attributes:
-        temperature: τ that cosines are divided by; above 0.
-        drop: Share of the tokens that a view loses at random, in 0 … 1, 1 excluded.
-        crop: Largest share of a text that is cut from its ends before that, in 0 … 1, 1 excluded.
-    """
-
-    temperature: float = Field(default=0.1, gt=0)
-    drop: float = Field(default=0.2, ge=0, lt=1)
-    crop: float = Field(default=0.5, ge=0, lt=1)
+    temperature: float = parameter(0.1, "τ, which divides cosines", paper="0.1", gt=0)
+    drop: float = parameter(
+        0.2, "share of the tokens that a view loses at random, below 1", paper="images", ge=0, lt=1
+    )
+    crop: float = parameter(
+        0.5,
+        "largest share of a text that is cut from its ends before that, below 1",
+        paper="images",
+        ge=0,
+        lt=1,
+    )
 
 
 class InvariantSpreading(Objective):
     """``−1/B Σ_i [log P(i|û_i) + Σ_{j≠i} log(1 − P(i|u_j))]`` over the texts i of a batch.
 
     u_i and û_i are the embeddings of two altered copies ("views") of text i on the unit sphere,
-    ``P(i|v) = exp(u_i·v/τ) / Σ_k exp(u_k·v/τ)``: a text should be taken for its own copy and for no
-    other text. Ye, Zhang, Yuen & Chang, CVPR 2019 (arXiv 1904.03436); τ = 0.1 as in the paper.
+    ``P(i|v) = exp(u_i·v/τ) / Σ_k exp(u_k·v/τ)``: a copy should be recognised as that of its own
+    text and of no other. Ye, Zhang, Yuen & Chang, CVPR 2019 (arXiv 1904.03436).
     **Unsupervised: the labels are not used**, texts of one class are spread like any others.
 
     Deviations: a view of a text is a span of it (at least half of its tokens, ``crop``) without a
@@ -41,24 +43,22 @@ class InvariantSpreading(Objective):
     of the sum. This is the paper's formula; its published code normalises over the other 2B − 1
     rows and stops the gradient on one side.
 
-    The batch's B texts come as 2B rows, first every u, then every û: row i belongs to row i + B,
-    and the last of an odd number of rows to none. There must be two texts, else the loss is 0.
+    Batch: two texts; otherwise the loss is 0. B texts come as 2B rows, first every u, then every û:
+    row i belongs to row i + B, and the last of an odd number of rows to none.
 
-    Neighbours: ``sup_con`` with each text as a class of its own has the first term, and no second.
-
-    ``log`` holds ``active_fraction`` (share of the texts whose copy is not taken for them, that is
-    P(i|û_i) below ½), ``positive_distance``, the mean Euclidean distance of u_i and û_i, and
-    ``negative_distance``, that of the u of different texts.
+    Log: ``active_fraction`` (share of the texts whose copy is not recognised: P(i|û_i) below ½),
+    ``positive_distance``, the mean Euclidean distance of u_i and û_i, and ``negative_distance``,
+    that of the u of different texts.
     """
 
     Params = InvariantSpreadingParameters
+    params: InvariantSpreadingParameters
     VIEWS = 2
 
     def __init__(
         self, params: InvariantSpreadingParameters, *, dim: int, classes: int, seed: int = 0
     ) -> None:
         super().__init__(params, dim=dim, classes=classes, seed=seed)
-        self.params = params
         self._rng = np.random.default_rng(seed)
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:

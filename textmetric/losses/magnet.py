@@ -2,37 +2,43 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import Field
+from scipy.cluster.vq import kmeans2
 from torch import Tensor
 
 from textmetric.losses.distances import mean_distances
 from textmetric.losses.mining import pair_masks
-from textmetric.losses.objective import Objective, Parameters
+from textmetric.losses.objective import Objective, parameter
 from textmetric.sampling.batches import ROWS_PER_CLASS, Deck, steps_per_epoch
+from textmetric.schema import Section
 
 ROUNDS = 20  # of k-means, at most
 SMALLEST_VARIANCE = 1e-24  # of rows that are one point but for rounding
 
 
-class MagnetParameters(Parameters):
-    """Parameters of the magnet loss.
+class MagnetParameters(Section):
+    """Parameters of the magnet loss."""
 
-    Attributes:
-        clusters: K, clusters of a class; fewer where it has fewer different rows.
-        neighbours: M, clusters in a batch: a seed cluster and the M − 1 nearest of other classes.
-            Fewer where there are fewer, or where each would get less than 4 rows of the batch.
-        alpha: α, how much nearer than its impostors a row's own cluster should be, in units of
-            twice the variance; at least 0.
-    """
-
-    clusters: int = Field(default=3, ge=1)
-    neighbours: int = Field(default=8, ge=2)
-    alpha: float = Field(default=1.0, ge=0)
+    clusters: int = parameter(
+        3, "K, clusters of a class; fewer if it has fewer different rows", ge=1
+    )
+    neighbours: int = parameter(
+        8,
+        "M, clusters in a batch: a seed cluster and the M − 1 nearest of other classes; fewer if "
+        "there are fewer, or if each would get less than 4 rows of the batch",
+        ge=2,
+    )
+    alpha: float = parameter(
+        1.0,
+        "α, how much nearer than its impostors a row's own cluster should be, in units of twice "
+        "the variance",
+        ge=0,
+    )
 
 
 class Magnet(Objective):
@@ -44,29 +50,26 @@ class Magnet(Objective):
     loss does not change with the scale of the embeddings.
 
     The objective brings its own batches, of as many rows and steps as every other's. Before each
-    epoch the train rows of each class are clustered anew (k-means++ and at most 20 rounds of
+    epoch the train rows of each class are clustered again (k-means++ and at most 20 rounds of
     Lloyd's). A batch is a seed cluster and its M − 1 nearest impostor clusters, by their means,
     with B / M rows each (8 × 8 at B = 64); rows are dealt without replacement until the cluster is
-    used up, a cluster with fewer rows than its share is drawn with repetition. Deviation: the paper
-    draws seed clusters in proportion to their loss, here all come equally often.
+    used up, a cluster with fewer rows than its share is drawn with repetition.
 
-    In a batch that it did not bring, the classes are the clusters. Where all rows are in the means
-    of their clusters, the variance is taken to be 1. The batch must hold two classes, else the loss
-    is 0.
+    Deviations: the paper draws seed clusters in proportion to their loss, here all come equally
+    often.
 
-    Neighbours: ``prototypical`` has one mean a class and no variance; ``facility_location`` finds
-    the clusters of a batch in the loss itself.
+    Batch: two classes; otherwise the loss is 0. In a batch from another source the classes are the
+    clusters. If all rows equal the means of their clusters, the variance is taken to be 1.
 
-    ``log`` holds ``active_fraction`` (share of the rows with non-zero loss), ``variance`` (σ²), and
-    ``positive_distance`` and ``negative_distance``, the mean Euclidean distance of same-class and
-    different-class pairs.
+    Log: ``active_fraction`` (share of the rows with non-zero loss), ``variance`` (σ²),
+    ``positive_distance`` and ``negative_distance``.
     """
 
     Params = MagnetParameters
+    params: MagnetParameters
 
     def __init__(self, params: MagnetParameters, *, dim: int, classes: int, seed: int = 0) -> None:
         super().__init__(params, dim=dim, classes=classes, seed=seed)
-        self.params = params
         self._index: ClusterIndex | None = None
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
@@ -132,8 +135,8 @@ class ClusterIndex:
         clusters: (n,) int64 cluster of every row; all of its rows are of one class.
         classes: (k,) class of every cluster.
         means: (k, d) float64 mean of every cluster.
-        batch: (B,) cluster of every row of the batch last given; whoever reads it takes it away,
-            so that it is not taken for another batch's.
+        batch: (B,) cluster of every row of the last batch; ``forward`` sets it to None, so that
+            it is not used for another batch.
     """
 
     def __init__(
@@ -153,7 +156,7 @@ class ClusterIndex:
         self._rows_of_class = [np.flatnonzero(labels == label) for label in np.unique(labels)]
 
     def refresh(self, embeddings: npt.NDArray[np.float32]) -> None:
-        """Cluster each class anew.
+        """Cluster each class again.
 
         Args:
             embeddings: (n, d) of all rows.
@@ -194,9 +197,9 @@ class ClusterIndex:
 def k_means(
     rows: npt.NDArray[np.float32], clusters: int, rng: np.random.Generator
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Clusters by k-means++ (Arthur & Vassilvitskii 2007) and at most 20 rounds of Lloyd's.
+    """Cluster rows by k-means++ (Arthur & Vassilvitskii 2007) and at most 20 rounds of Lloyd's.
 
-    Not scikit-learn's, whose sums depend on the number of threads.
+    By scipy, whose sums run on one thread, so that the same generator gives the same clusters.
 
     Args:
         rows: (n, d), at least one.
@@ -207,30 +210,10 @@ def k_means(
         ``(found, means)``: (n,) int64 cluster of every row, none of them empty; (k, d) float64.
     """
     points = rows.astype(np.float64)
-    means = points[[rng.integers(len(points))]]
-    nearest = _squares(points, means[0])
-    while len(means) < clusters and nearest.max() > 0:
-        drawn = np.searchsorted(np.cumsum(nearest), rng.random() * nearest.sum(), side="right")
-        # The product can round up to the sum itself; a row at a centre is never drawn.
-        drawn = min(int(drawn), int(np.flatnonzero(nearest)[-1]))
-        means = np.concatenate([means, points[[drawn]]])
-        nearest = np.minimum(nearest, _squares(points, means[-1]))
-    found = np.full(len(points), -1)
-    for _ in range(ROUNDS):
-        before = found
-        found = np.stack([_squares(points, mean) for mean in means]).argmin(0)
-        # A cluster that has lost its rows is gone, and the others close ranks.
-        kept, found = np.unique(found, return_inverse=True)
-        means = np.stack([points[found == cluster].mean(0) for cluster in range(len(kept))])
-        if np.array_equal(found, before):
-            break
+    clusters = min(clusters, len(np.unique(points, axis=0)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a cluster that is empty is dropped below
+        _, found = kmeans2(points, clusters, iter=ROUNDS, minit="++", seed=rng)
+    kept, found = np.unique(found, return_inverse=True)
+    means = np.stack([points[found == cluster].mean(0) for cluster in range(len(kept))])
     return found.astype(np.int64), means
-
-
-def _squares(
-    points: npt.NDArray[np.float64], mean: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
-    """(n,) squared distances of ``points`` (n, d) to ``mean`` (d,)."""
-    differences = points - mean
-    squares: npt.NDArray[np.float64] = np.square(differences).sum(1)
-    return squares

@@ -5,29 +5,36 @@ from __future__ import annotations
 import math
 
 import torch
-from pydantic import Field
 
-from textmetric.losses.distances import unit
+from textmetric.losses.distances import mean_of_pairs, unit
 from textmetric.losses.mining import pair_masks
-from textmetric.losses.objective import Objective, Parameters
+from textmetric.losses.objective import Objective, parameter
+from textmetric.schema import Section
 
 
-class MultiSimilarityParameters(Parameters):
-    """Parameters of the multi-similarity loss.
+class MultiSimilarityParameters(Section):
+    """Parameters of the multi-similarity loss."""
 
-    Attributes:
-        positive_scale: α, how sharply the least similar positives are weighted up; above 0.
-        negative_scale: β, how sharply the most similar negatives are weighted up; above 0.
-        base: λ, the cosine that positives should exceed and negatives stay below; −1 … 1.
-        mining: Leave out the pairs that are in order by more than ``epsilon``.
-        epsilon: ε, in units of the cosine; at least 0.
-    """
-
-    positive_scale: float = Field(default=2.0, gt=0)
-    negative_scale: float = Field(default=50.0, gt=0)
-    base: float = Field(default=0.5, ge=-1, le=1)
-    mining: bool = True
-    epsilon: float = Field(default=0.1, ge=0)
+    positive_scale: float = parameter(
+        2.0, "α, how strongly the least similar positives are weighted up", paper="2", gt=0
+    )
+    negative_scale: float = parameter(
+        50.0,
+        "β, how strongly the most similar negatives are weighted up",
+        paper="50 (authors' code: 40)",
+        gt=0,
+    )
+    base: float = parameter(
+        0.5,
+        "λ, the cosine that positives should exceed and negatives stay below",
+        paper="1 (authors' code: 0.5)",
+        ge=-1,
+        le=1,
+    )
+    mining: bool = parameter(
+        True, "leave out pairs that are in order by more than ``epsilon``", paper="``true``"
+    )
+    epsilon: float = parameter(0.1, "ε, in units of the cosine", paper="0.1", ge=0)
 
 
 class MultiSimilarity(Objective):
@@ -35,34 +42,24 @@ class MultiSimilarity(Objective):
 
     S are the cosines of row i with the kept positives P (other rows of its class) and the kept
     negatives N. Mining keeps a positive if ``S_ip < max_n S_in + ε`` and a negative if
-    ``S_in > min_p S_ip − ε``, so a row whose positives are all more similar than its negatives by
-    ε or more adds 0, and so does a row without a positive or without a negative. Wang et al. 2019,
-    "Multi-Similarity Loss with General Pair Weighting for Deep Metric Learning",
-    arXiv 1904.06627 (CVPR). α = 2, β = 50, ε = 0.1 and the mean over all rows of the batch are the
-    paper's; λ is 1 in the paper and 0.5 in the authors' code, as in ours.
+    ``S_in > min_p S_ip − ε``. A row whose positives are all more similar than its negatives by ε
+    or more adds 0, and so does a row without a positive or without a negative. Wang, Han, Huang,
+    Dong & Scott, "Multi-Similarity Loss with General Pair Weighting for Deep Metric Learning",
+    CVPR 2019 (arXiv 1904.06627).
 
-    The batch must hold two classes, one of them with two rows, else the loss is 0. Without mining
-    either half stands alone, so two rows are enough.
+    Batch: two classes, one of them with two rows; otherwise the loss is 0. Without mining the two
+    halves are independent, so two rows are enough.
 
-    Deviations: a row is left out of its own positives because it is itself, not because its cosine
-    is nearly 1, as in the authors' code: there a duplicate is no positive, and a collapsed model
-    that has only duplicates is not trained.
+    Deviations: a row is left out of its own positives because it is the same row. The authors'
+    code leaves out all positives with a cosine above 1 − 10⁻⁵ instead: there duplicates are no
+    pairs, and a collapsed model is not trained any more.
 
-    Relations: ``sup_con`` weighs by one softmax over positives and negatives together and has no
-    mining. ``lifted`` and ``n_pair`` weigh the negatives alone.
-
-    ``log`` holds ``active_fraction`` (share of all pairs that the mining kept), and
-    ``positive_distance`` and ``negative_distance``, the mean of 1 − cos over same-class and
-    different-class pairs.
+    Log: ``active_fraction`` (share of all pairs that the mining kept), ``positive_distance`` and
+    ``negative_distance``, the means of 1 − cos.
     """
 
     Params = MultiSimilarityParameters
-
-    def __init__(
-        self, params: MultiSimilarityParameters, *, dim: int, classes: int, seed: int = 0
-    ) -> None:
-        super().__init__(params, dim=dim, classes=classes, seed=seed)
-        self.params = params
+    params: MultiSimilarityParameters
 
     def forward(self, embeddings: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """The loss of ``embeddings`` (B, d) under ``labels`` (B,), at least 0."""
@@ -72,14 +69,11 @@ class MultiSimilarity(Objective):
         with torch.no_grad():
             positive, negative = pair_masks(labels)
             pairs = positive.sum() + negative.sum()
-            self.log = {
-                "positive_distance": 1 - (cosines * positive).sum() / positive.sum(),
-                "negative_distance": 1 - (cosines * negative).sum() / negative.sum(),
-            }
+            self.log = {**mean_of_pairs(1 - cosines, positive, negative)}
             if params.mining:
                 farthest = cosines.masked_fill(~positive, math.inf).amin(1, keepdim=True)
                 nearest = cosines.masked_fill(~negative, -math.inf).amax(1, keepdim=True)
-                # Asked the other way round, so that NaN stays in and shows in the loss.
+                # Negated comparisons, so that NaN stays in and shows in the loss.
                 positive &= ~(cosines - params.epsilon >= nearest)
                 negative &= ~(cosines + params.epsilon <= farthest)
             self.log["active_fraction"] = (positive.sum() + negative.sum()) / pairs

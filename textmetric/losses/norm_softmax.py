@@ -3,57 +3,52 @@
 from __future__ import annotations
 
 import torch
-from pydantic import Field
 
 from textmetric.losses.distances import unit
-from textmetric.losses.objective import ClassificationObjective, Parameters
+from textmetric.losses.objective import ClassificationObjective, parameter
+from textmetric.schema import Section
 
 
-class NormSoftmaxParameters(Parameters):
-    """Parameters of the normalised softmax.
+class NormSoftmaxParameters(Section):
+    """Parameters of the normalised softmax."""
 
-    Attributes:
-        temperature: σ, what the cosines are divided by; above 0. The scores then span ±1/σ.
-        layer_norm: Shift each embedding to mean 0 and scale it to variance 1 over its dimensions
-            before it is put on the unit sphere.
-    """
-
-    temperature: float = Field(default=0.05, gt=0)
-    layer_norm: bool = True
+    temperature: float = parameter(0.05, "σ; the scores span ±1/σ", paper="0.05", gt=0)
+    layer_norm: bool = parameter(
+        True,
+        "layer norm of the embedding before it is put on the unit sphere; ``false`` is the "
+        "paper's ablation",
+        paper="``true``",
+    )
 
 
 class NormSoftmax(ClassificationObjective):
     """``−log softmax_z(uᵀp_z / σ)[y]``, averaged over the batch.
 
-    u is the unit vector of the layer-normalised embedding, p_z the unit proxy of class z; there is
-    no bias. Zhai & Wu 2018, "Classification is a Strong Baseline for Deep Metric Learning",
-    arXiv 1811.12649 (BMVC 2019), whose temperature is 0.05, as is ours. ``layer_norm: false``
-    gives the paper's ablation. The proxies ``proxies`` (C, d) start uniform in ±1/√d, as in the
-    authors' code.
+    u is the unit vector of the layer-normalised embedding (shifted to mean 0 and scaled to
+    variance 1 over its dimensions), p_z the unit proxy of class z, σ the temperature; there is no
+    bias. Zhai & Wu, "Classification is a Strong Baseline for Deep Metric Learning", BMVC 2019
+    (arXiv 1811.12649). The proxies ``proxies`` (C, d) start uniform in ±1/√d, as in the authors'
+    code.
 
-    Any batch will do; the paper draws it balanced by class.
+    Batch: any; the paper draws it balanced by class.
 
-    Deviations: the paper has a linear layer between layer norm and unit sphere where the
-    backbone's width is not that of the embedding; here the widths are always the same, so there is
-    none, as the paper has it in that case. And layer norm belongs to the head here: what is
-    measured after training is the embedding before it. The loss is blind to the length of an
-    embedding and, with layer norm, to the mean over its dimensions (binary codes are therefore the
-    signs after subtracting that mean). Layer norm leaves nothing of a single dimension and only
-    two points of two.
+    Deviations: the paper has a linear layer between layer norm and unit sphere where the backbone
+    is wider than the embedding. Here the widths are always equal, and the paper has none in that
+    case either. Layer norm belongs to the head: what is measured after training is the embedding
+    before it. The loss does not see the length of an embedding nor, with layer norm, the mean
+    over its dimensions; for binary codes subtract that mean, then take the signs. Layer norm
+    needs at least 3 dimensions to leave a choice of direction.
 
-    Relations: ``cross_entropy`` has lengths and a bias. Without layer norm this is ``proxy_nca``
-    with scale 1/(2σ), but for the true class, which stands in the denominator here.
-
-    ``log`` holds ``proxy_cosine``, the mean cosine of a row with the proxy of its class.
+    Log: ``proxy_cosine``, the mean cosine of a row with the proxy of its class.
     """
 
     Params = NormSoftmaxParameters
+    params: NormSoftmaxParameters
 
     def __init__(
         self, params: NormSoftmaxParameters, *, dim: int, classes: int, seed: int = 0
     ) -> None:
         super().__init__(params, dim=dim, classes=classes, seed=seed)
-        self.params = params
         bound = dim**-0.5
         self.proxies = torch.nn.Parameter(torch.empty(classes, dim).uniform_(-bound, bound))
 

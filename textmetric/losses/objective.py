@@ -1,4 +1,4 @@
-"""What every objective is: a module from a batch of embeddings and labels to a scalar."""
+"""The interface of an objective: a module from a batch of embeddings and labels to a scalar."""
 
 from __future__ import annotations
 
@@ -8,25 +8,34 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
+
+from textmetric.schema import Section
 
 Floats = npt.NDArray[np.floating[Any]]
 
 
-class Parameters(BaseModel):
-    """The parameters of one objective, as they stand in params.yaml; frozen and finite."""
+def parameter(default: Any, meaning: str, *, paper: str = "–", **limits: Any) -> Any:
+    """A field of an objective's ``Params``; docs/objectives.md shows all of it.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    Args:
+        default: our default.
+        meaning: what the parameter does, for the table.
+        paper: the value in the paper, "–" if it gives none.
+        limits: of pydantic's ``Field``, such as ``ge=0``.
+    """
+    extra: dict[str, Any] = {"paper": paper}
+    return Field(default=default, description=meaning, json_schema_extra=extra, **limits)
 
 
 class Gradients(NamedTuple):
-    """What one step of training needs of an objective.
+    """The loss of a batch and its gradients: what a training step needs.
 
     Attributes:
         loss: of the batch.
-        embeddings: (B, d), the gradient of the loss by the embeddings.
-        parameters: its gradient by each of the objective's ``parameters()``, in their order;
-            None for one that the loss does not depend on.
+        embeddings: (B, d), the gradient of the loss with respect to the embeddings.
+        parameters: the gradient with respect to each of the objective's ``parameters()``, in
+            their order; None for one that the loss does not depend on.
     """
 
     loss: float
@@ -35,23 +44,26 @@ class Gradients(NamedTuple):
 
 
 class Batches(Protocol):
-    """Batches that an objective brings along, see :meth:`Objective.batches`."""
+    """Batches that an objective makes itself, see :meth:`Objective.batches`."""
 
     def epoch(self) -> Iterator[npt.NDArray[np.int64]]:
-        """The batches of the next epoch, (B,) row ids each."""
+        """Yield the batches of the next epoch, (B,) row ids each."""
         ...
 
 
 class Objective(torch.nn.Module):
-    """A training objective. It owns its parameters (heads, proxies), the trainer optimises them.
+    """A training objective. It owns its parameters (heads, proxies); the trainer optimises them.
 
-    Most are a ``forward`` and nothing else. Three more methods are for those whose training is
-    not "any batch, any time"; what they do unless overridden changes nothing. In the order in
-    which a training calls them:
+    Most objectives only implement ``forward``. Three more methods do nothing unless overridden.
+    Training calls them in this order:
 
-    - :meth:`batches`, once: batches of one's own in place of the sampler's;
+    - :meth:`batches`, once: the objective may replace the sampler's batches by its own;
     - :meth:`begin_epoch`, before each epoch;
     - :meth:`views`, for each batch, if ``VIEWS`` is above 1: altered copies of its texts.
+
+    The docstring of an objective is printed in docs/objectives.md, with the table of its
+    parameters: a formula, its symbols and reference, then paragraphs that begin with ``Batch:``,
+    ``Deviations:`` and ``Log:``.
 
     Args:
         params: A validated instance of ``Params``.
@@ -62,22 +74,25 @@ class Objective(torch.nn.Module):
 
     Attributes:
         Params: The schema of the objective's parameters.
-        VIEWS: How many rows ``forward`` gets of each text of the batch.
+        VIEWS: How many rows ``forward`` gets for each text of the batch.
         log: What the learning curve shows of the last batch, by name. The values are
             0-dimensional detached tensors, so that a step never waits for a conversion; average
             them over an epoch with ``nanmean`` and convert once. NaN means that the batch held
-            no such pair or triplet.
+            no such pair or triplet. ``positive_distance`` and ``negative_distance`` are the mean
+            distances of same-class and different-class pairs.
     """
 
-    Params: ClassVar[type[Parameters]]
+    Params: ClassVar[type[Section]]
     VIEWS: ClassVar[int] = 1
+    params: Any
 
     def __init__(self, params: Any, *, dim: int, classes: int, seed: int = 0) -> None:
         super().__init__()
+        self.params = params
         self.log: dict[str, float | torch.Tensor] = {}
 
     def forward(self, embeddings: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """The loss of a batch; a batch without a valid pair or triplet gives 0, never NaN.
+        """Compute the loss of a batch; a batch without a valid pair or triplet gives 0, never NaN.
 
         Args:
             embeddings: (B, d) floating point.
@@ -91,28 +106,28 @@ class Objective(torch.nn.Module):
     def loss_and_gradient(
         self, embeddings: Floats, labels: npt.NDArray[np.int64], parameters: Sequence[Floats]
     ) -> Gradients | None:
-        """What ``forward`` and autograd give, without torch's cost a call; optional.
+        """Compute the result of ``forward`` and autograd without torch's overhead; optional.
 
-        Training on the CPU asks for this first. The numbers must be those of ``forward``, the
-        ``log`` and the random draws too; a test holds every objective of the registry to it. A
-        subclass that changes ``forward`` changes this as well.
+        Training on the CPU tries this first. Loss, gradients, ``log`` and random draws must equal
+        those of ``forward``; a test checks every objective of the registry. A subclass that
+        changes ``forward`` must change this method too.
 
         Args:
-            embeddings: (B, d), not to be changed.
+            embeddings: (B, d); must not be changed.
             labels: (B,).
             parameters: the values of ``parameters()``, in their order and shapes.
 
         Returns:
-            The loss and its gradients; or None: use autograd.
+            The loss and its gradients, or None: use autograd.
         """
         return None
 
     def batches(self, labels: npt.NDArray[np.int32], batch_size: int, seed: int) -> Batches | None:
-        """Batches to be used in place of the sampler's, whichever it is; optional.
+        """Give the batches that replace the sampler's, whichever sampler it is; optional.
 
-        The protocol is everybody's: ⌈n / batch_size⌉ batches an epoch, of at most
-        ``batch_size`` rows, drawn from the seed by a generator of their own. A batch is asked
-        for after the step on the one before it.
+        They must follow the same protocol: ⌈n / batch_size⌉ batches an epoch, of at most
+        ``batch_size`` rows, drawn by a generator of their own that starts from the seed. Each
+        batch is requested after the step on the previous one.
 
         Args:
             labels: (n,) of the train part.
@@ -120,37 +135,37 @@ class Objective(torch.nn.Module):
             seed: of the batches.
 
         Returns:
-            None: the sampler's.
+            None to keep the sampler's batches.
         """
         return None
 
     def begin_epoch(
         self, epoch: int, epochs: int, embed: Callable[[], npt.NDArray[np.float32]]
     ) -> None:
-        """Told before the batches of an epoch are asked for; optional.
+        """Prepare for an epoch; training calls this before it requests the batches; optional.
 
         Args:
             epoch: 1 for the first.
-            epochs: of how many.
-            embed: gives the embeddings (n, d) of the train part as the encoder now has them; a
-                call costs a pass over the texts.
+            epochs: the number of epochs.
+            embed: returns the current embeddings (n, d) of the train part; a call costs a pass
+                over the texts.
         """
 
     def views(
         self, ids: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64]
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-        """Altered copies of the texts of a batch; only asked for if ``VIEWS`` is above 1.
+        """Make altered copies of the texts of a batch; only called if ``VIEWS`` is above 1.
 
-        The encoder embeds these instead of the texts, and ``forward`` gets their
-        (VIEWS · B, d) embeddings, with the labels repeated as often.
+        The encoder embeds these instead of the texts. ``forward`` gets their (VIEWS · B, d)
+        embeddings, with the labels repeated VIEWS times.
 
         Args:
-            ids: (m,) token ids of the batch, not to be changed.
+            ids: (m,) token ids of the batch; must not be changed.
             offsets: (B + 1,) where each text starts in ``ids``.
 
         Returns:
             The ids and offsets of VIEWS · B texts: the first view of every text, then the
-            second. A view holds tokens of its text, and not more than it.
+            second. A view holds only tokens of its text, and not more of them.
         """
         raise NotImplementedError  # abstract: an objective with VIEWS above 1 has its own
 

@@ -14,7 +14,8 @@ from pydantic import BeforeValidator, create_model
 
 from textmetric.errors import UserError, unknown_name
 from textmetric.losses.distances import mean_distances
-from textmetric.losses.objective import Objective, Parameters
+from textmetric.losses.objective import Objective
+from textmetric.schema import Section
 
 PREFIX = "pml:"
 
@@ -56,7 +57,7 @@ class PML(Objective):
     loss_class: ClassVar[type[torch.nn.Module]]
     title: ClassVar[str]
 
-    def __init__(self, params: Parameters, *, dim: int, classes: int, seed: int = 0) -> None:
+    def __init__(self, params: Section, *, dim: int, classes: int, seed: int = 0) -> None:
         super().__init__(params, dim=dim, classes=classes, seed=seed)
         self.params = params
         sizes = {"dim": dim, "classes": classes}
@@ -174,7 +175,7 @@ def _arguments(kind: type) -> dict[str, Any]:
     return arguments
 
 
-def _schema(kind: type) -> type[Parameters]:
+def _schema(kind: type) -> type[Section]:
     """What of a class's arguments params.yaml may give, with its defaults."""
     fields: dict[str, Any] = {}
     for name, default in _arguments(kind).items():
@@ -187,7 +188,7 @@ def _schema(kind: type) -> type[Parameters]:
         else:
             needed = default is inspect.Parameter.empty
             fields[name] = (Annotated[Any, BeforeValidator(_number)], ... if needed else default)
-    return create_model(f"{kind.__name__}Parameters", __base__=Parameters, **fields)
+    return create_model(f"{kind.__name__}Parameters", __base__=Section, **fields)
 
 
 def _number(value: object) -> int | float:

@@ -8,29 +8,33 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from textmetric.losses.distances import mean_distances, unit
 from textmetric.losses.mining import pair_masks
-from textmetric.losses.objective import Objective, Parameters
+from textmetric.losses.objective import Objective, parameter
 from textmetric.sampling.batches import BatchSampler
+from textmetric.schema import Section
 
 
-class PrototypicalParameters(Parameters):
-    """Parameters of the prototypical loss.
+class PrototypicalParameters(Section):
+    """Parameters of the prototypical loss."""
 
-    Attributes:
-        support: Of how many rows a class's prototype is the mean; at least 1. A class with fewer
-            than twice as many rows in the batch gives half of them, rounded down.
-        normalize: Put the embeddings on the unit sphere first.
-        scale: What squared distances are multiplied by; above 0. Unit vectors are at most 4
-            apart, too little for a softmax to decide: take about 10 with ``normalize``.
-    """
-
-    support: int = Field(default=5, ge=1)
-    normalize: bool = False
-    scale: float = Field(default=1.0, gt=0)
+    support: int = parameter(
+        5,
+        "rows whose mean is a class's prototype; a class with fewer than twice as many rows in the "
+        "batch gives half of them, rounded down",
+        paper="1 or 5",
+        ge=1,
+    )
+    normalize: bool = parameter(False, "unit vectors first", paper="``false``")
+    scale: float = parameter(
+        1.0,
+        "s, which multiplies squared distances; take about 10 with ``normalize``, since unit "
+        "vectors are at most 4 apart",
+        paper="1",
+        gt=0,
+    )
 
 
 class Prototypical(Objective):
@@ -42,32 +46,25 @@ class Prototypical(Objective):
 
     The objective brings its own batches, of as many rows and steps as every other's: those of the
     ``balanced`` sampler, N = min(C, ⌊B / 4⌋) classes with B / N rows each, of which the first S are
-    the support: 4 × (5 + 11) at B = 64 with 4 classes, 16 × (2 + 2) with 219. Deviation: the
-    paper draws an episode's classes independently, here they are dealt so that all come equally
-    often. A class with fewer rows than its share is drawn with repetition, and its support and
-    query rows are still different ones. A class with one row can be no query to itself and is
-    left out, unless fewer than two classes are left then.
+    the support: 4 × (5 + 11) at B = 64 with 4 classes, 16 × (2 + 2) with 219. A class with fewer
+    rows than its share is drawn with repetition, but no row is both support and query. A class
+    with one row cannot be a query to itself. It is left out, unless fewer than two classes remain.
 
-    In any other batch the first S rows of each class are its support too, with S at most half of
-    the class's rows; the row of a class that has one is a prototype without queries. The batch must
-    hold two classes, one of them with two rows, else the loss is 0.
+    Batch: two classes, one of them with two rows; otherwise the loss is 0. In a batch from another
+    source the first S rows of each class are its support, with S at most half of the class's rows;
+    the row of a class that has one is a prototype without queries.
 
-    Neighbours: ``proxy_nca`` learns its prototypes instead of taking means, and leaves the true
-    class out of the denominator; ``magnet`` has several means a class and a variance.
+    Deviations: the paper draws an episode's classes independently, here they are dealt so that all
+    come equally often.
 
-    ``log`` holds ``accuracy`` (share of the queries with their own prototype the nearest),
+    Log: ``accuracy`` (share of the queries with their own prototype the nearest),
     ``active_fraction`` (share whose other prototypes together outweigh their own, that is with a
-    loss above log 2: the loss itself is never quite 0), and ``positive_distance`` and
-    ``negative_distance``, the mean Euclidean distance of same-class and different-class pairs.
+    loss above log 2: the loss itself is never quite 0), ``positive_distance`` and
+    ``negative_distance``.
     """
 
     Params = PrototypicalParameters
-
-    def __init__(
-        self, params: PrototypicalParameters, *, dim: int, classes: int, seed: int = 0
-    ) -> None:
-        super().__init__(params, dim=dim, classes=classes, seed=seed)
-        self.params = params
+    params: PrototypicalParameters
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """The loss of ``embeddings`` (B, d) under ``labels`` (B,), at least 0."""

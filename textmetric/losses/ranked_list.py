@@ -3,66 +3,73 @@
 from __future__ import annotations
 
 import torch
-from pydantic import Field
 
 from textmetric.losses.distances import mean_of_pairs, pairwise, unit
 from textmetric.losses.mining import pair_masks
-from textmetric.losses.objective import Objective, Parameters
+from textmetric.losses.objective import Objective, parameter
+from textmetric.schema import Section
 
 
-class RankedListParameters(Parameters):
-    """Parameters of the ranked list loss.
+class RankedListParameters(Section):
+    """Parameters of the ranked list loss."""
 
-    Attributes:
-        boundary: α, the distance from which on a row of another class costs nothing; above 0.
-        margin: m, how much nearer than that a row of the same class has to be; at least 0. With
-            ``margin`` ≥ ``boundary`` same-class rows are pulled into one point.
-        negative_temperature: T_n, how much more the nearer of the negatives count; at least 0,
-            0 weighs them alike.
-        push_weight: λ, the weight of the negatives, and 1 − λ that of the positives; 0 to 1.
-        normalize: Put the embeddings on the unit sphere first, as the paper does.
-    """
-
-    boundary: float = Field(default=1.2, gt=0)
-    margin: float = Field(default=0.4, ge=0)
-    negative_temperature: float = Field(default=10.0, ge=0)
-    push_weight: float = Field(default=0.5, ge=0, le=1)
-    normalize: bool = True
+    boundary: float = parameter(
+        1.2,
+        "α, the distance from which on a row of another class costs nothing",
+        paper="1.2",
+        gt=0,
+    )
+    margin: float = parameter(
+        0.4,
+        "m; same-class rows are free within α − m. With m ≥ α they are pulled into one point.",
+        paper="0.4",
+        ge=0,
+    )
+    negative_temperature: float = parameter(
+        10.0,
+        "T_n, how much more the nearer negatives count; 0 weighs all alike",
+        paper="10",
+        ge=0,
+    )
+    push_weight: float = parameter(
+        0.5,
+        "λ, the weight of the negatives; the positives have 1 − λ",
+        paper="0.5",
+        ge=0,
+        le=1,
+    )
+    normalize: bool = parameter(
+        True,
+        "unit vectors first; the default distances are made for them",
+        paper="``true``",
+    )
 
 
 class RankedList(Objective):
     """``(1 − λ) L_P + λ L_N``, averaged over all rows of the batch, each as a query.
 
-    ``L_P`` is the mean of ``D − (α − m)`` over the rows p of the query's class that are farther
-    than that, ``D > α − m``; ``L_N`` the weighted mean of ``α − D`` over the rows of other classes
-    that are nearer than α, with weights ``w = exp(T_n (α − D))``, which pass no gradient; either is
-    0 where there is no such row. D is the Euclidean distance of unit vectors. Wang, Hua, Kodirov,
-    Hu, Garnier & Robertson, CVPR 2019 (arXiv 1903.03238). Defaults α = 1.2, m = 0.4, T_n = 10 and
-    λ = 0.5; the weights are computed as a softmax, so no T_n overflows.
+    ``L_P`` is the mean of ``D − (α − m)`` over the rows of the query's class that are farther
+    than ``α − m``. ``L_N`` is the weighted mean of ``α − D`` over the rows of other classes that
+    are nearer than α, with weights ``exp(T_n (α − D))`` that pass no gradient. Either is 0 where
+    there is no such row. D is the Euclidean distance of unit vectors. Wang, Hua, Kodirov, Hu,
+    Garnier & Robertson, "Ranked List Loss for Deep Metric Learning", CVPR 2019
+    (arXiv 1903.03238).
 
-    Two traps of other versions are avoided. With the gradient let through the weights, an update
-    trades weight between negatives instead of pushing the near ones. And pairs at distance exactly
-    0 belong to the negatives within α: where they are dropped, a model that has collapsed to one
-    point scores 0 instead of λ α.
+    Two errors of other versions are avoided. If the gradient flows through the weights, an update
+    trades weight between negatives instead of pushing the near ones away. And pairs at distance
+    exactly 0 are among the negatives within α: where they are dropped, a model that has collapsed
+    to one point scores 0 instead of λ α. The weights are computed as a softmax, so no T_n
+    overflows.
 
-    The batch must hold two rows. Without same-class pairs the loss only pushes, without
-    different-class pairs it only pulls.
+    Batch: two rows. Without same-class pairs the loss only pushes, without different-class pairs
+    it only pulls.
 
-    Neighbours: ``contrastive`` pulls same-class pairs into one point and weighs all negatives
-    alike; ``multi_similarity`` weighs both sides smoothly.
-
-    ``log`` holds ``active_fraction`` (share of the pairs that are not in place: positives farther
-    than α − m and negatives nearer than α), and ``positive_distance`` and ``negative_distance``,
-    the mean distance of same-class and different-class pairs.
+    Log: ``active_fraction`` (share of the pairs that are not in place: positives farther than
+    α − m and negatives nearer than α), ``positive_distance`` and ``negative_distance``.
     """
 
     Params = RankedListParameters
-
-    def __init__(
-        self, params: RankedListParameters, *, dim: int, classes: int, seed: int = 0
-    ) -> None:
-        super().__init__(params, dim=dim, classes=classes, seed=seed)
-        self.params = params
+    params: RankedListParameters
 
     def forward(self, embeddings: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """The loss of ``embeddings`` (B, d) under ``labels`` (B,), at least 0."""
@@ -76,7 +83,7 @@ class RankedList(Objective):
             positive, negative = pair_masks(labels)
             misplaced_positive = positive & (far > 0)
             misplaced_negative = negative & (near > 0)
-            # A row without misplaced rows gets weights that only meet zeros.
+            # A row without misplaced negatives gets weights that are all multiplied by 0.
             outside = torch.finfo(distances.dtype).min
             exponents = (params.negative_temperature * near).masked_fill(
                 ~misplaced_negative, outside
