@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import argparse
 
-from stages import command
+from stages import stage
+from textmetric.grid import Layout
 from textmetric.params import Params
 from textmetric.report.costs import write_costs
-from textmetric.splits import cells, read_entries
+from textmetric.splits import read_entries
 
 
 def main(arguments: argparse.Namespace, params: Params) -> None:
     """Write the cost table."""
-    write_costs(".", cells=cells(read_entries()), arms=params.arms)
+    layout = Layout()
+    write_costs(layout, splits=list(read_entries(layout)), arms=params.arms)
 
 
 if __name__ == "__main__":
-    command.run(main, "stages.costs")
+    stage.run(main, "stages.costs")

@@ -2,7 +2,7 @@
 
 Reads data/raw/*/summary.json, data/objectives/, data/measures/, data/curves/, data/finetune/,
 data/tsne/, data/splits/<role>/splits.json and arms, samplers, train of params.yaml; writes
-reports/results.md, reports/figures/ and plots/curves/.
+reports/results.md, reports/figures/, plots/curves/ and plots/tsne/.
 
 Example: python -m stages.report
 """
@@ -11,26 +11,32 @@ from __future__ import annotations
 
 import argparse
 
-from stages import command
+from stages import stage
+from textmetric.command import INTERACTIVE
+from textmetric.grid import Layout
 from textmetric.params import Params
 from textmetric.report.curves import write_curve_tables
-from textmetric.report.results import write_results
+from textmetric.report.document import build_document
+from textmetric.report.markdown import write_markdown
+from textmetric.report.pictures import draw_pictures
 from textmetric.report.study import read_study
 from textmetric.splits import read_entries
 
 
 def main(arguments: argparse.Namespace, params: Params) -> None:
     """Write the report."""
+    layout = Layout()
     study = read_study(
-        ".",
-        splits=read_entries(),
+        layout,
+        splits=read_entries(layout),
         arms=params.arms,
         samplers=params.samplers,
         train=params.train,
     )
-    write_results(".", study, progress=command.INTERACTIVE)
-    write_curve_tables("plots/curves", study.curves)
+    draw_pictures(layout, study, progress=INTERACTIVE)
+    write_markdown(layout.results, build_document(study), folder="reports")
+    write_curve_tables(layout.curve_tables, study.curves)
 
 
 if __name__ == "__main__":
-    command.run(main, "stages.report")
+    stage.run(main, "stages.report")

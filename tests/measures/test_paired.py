@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import ttest_rel
 
 from textmetric.errors import UserError
-from textmetric.measures import Paired, holm, mean_interval, outcomes, paired_difference
+from textmetric.measures import Outcome, Paired, holm, mean_interval, outcomes, paired_difference
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 5, 20])
@@ -44,7 +44,7 @@ def test_equal_differences_leave_no_doubt() -> None:
 def test_too_few_values_say_nothing(values: list[float]) -> None:
     found = paired_difference(values, [0.1] * len(values))
     assert math.isnan(found.p)
-    assert outcomes([found], [True])[0][0] == "unknown"
+    assert outcomes([found], [True])[0][0] == Outcome.UNKNOWN
 
 
 def test_series_of_different_length_cannot_be_paired() -> None:
@@ -77,13 +77,13 @@ def test_holm_leaves_out_what_is_unknown() -> None:
 
 def test_correction_takes_a_verdict_away_where_many_are_compared() -> None:
     weak = Paired(mean=0.1, low=0.01, high=0.19, effect=1.5, p=0.03)
-    assert outcomes([weak], [True])[0][0] == "first better"
-    assert outcomes([weak, weak], [True, True])[0][0] == "no difference"
+    assert outcomes([weak], [True])[0][0] == Outcome.FIRST
+    assert outcomes([weak, weak], [True, True])[0][0] == Outcome.NO_DIFFERENCE
 
 
 def test_what_is_better_depends_on_whether_large_is_good() -> None:
     clear = Paired(mean=-0.1, low=-0.11, high=-0.09, effect=-9, p=1e-6)
     assert [outcome for outcome, _ in outcomes([clear, clear], [True, False])] == [
-        "second better",
-        "first better",
+        Outcome.SECOND,
+        Outcome.FIRST,
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from enum import Enum
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,14 @@ import numpy.typing as npt
 from textmetric.errors import UserError
 from textmetric.measures.intervals import mean_interval
 
-Outcome = Literal["first better", "second better", "no difference", "unknown"]
+
+class Outcome(Enum):
+    """What a comparison says: which side is better, or that it says neither."""
+
+    FIRST = "first"
+    SECOND = "second"
+    NO_DIFFERENCE = "no difference"
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
@@ -112,26 +119,25 @@ def outcomes(
     """What a family of comparisons says, corrected for their number by :func:`holm`.
 
     Args:
-        comparisons: first − second, all that stand in one table.
+        comparisons: first − second, all of one table.
         large_is_good: of each, whether the larger value is the better one.
         level: 1 − the probability of any false "better" in the family.
 
     Returns:
-        (outcome, corrected p) of each; ``unknown`` where there is no p.
+        (outcome, corrected p) of each; ``UNKNOWN`` if there is no p.
 
     >>> clear = paired_difference([0.7, 0.71, 0.72], [0.6, 0.6, 0.61])
-    >>> outcomes([clear], [True])[0][0], outcomes([clear], [False])[0][0]
-    ('first better', 'second better')
+    >>> outcomes([clear], [True])[0][0].name, outcomes([clear], [False])[0][0].name
+    ('FIRST', 'SECOND')
     """
     found: list[tuple[Outcome, float]] = []
     corrected = holm([comparison.p for comparison in comparisons]).tolist()
     for comparison, larger, p in zip(comparisons, large_is_good, corrected, strict=True):
         if math.isnan(p):
-            found.append(("unknown", p))
+            outcome = Outcome.UNKNOWN
         elif p >= 1 - level:
-            found.append(("no difference", p))
+            outcome = Outcome.NO_DIFFERENCE
         else:
-            found.append(
-                ("first better" if (comparison.mean > 0) == larger else "second better", p)
-            )
+            outcome = Outcome.FIRST if (comparison.mean > 0) == larger else Outcome.SECOND
+        found.append((outcome, p))
     return found

@@ -2,41 +2,37 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 from textmetric.files import read_json, replacing_file
+from textmetric.grid import Arm, Layout, Split
 from textmetric.measures import mean_interval
-from textmetric.report.names import arm_title, family, sampler
-from textmetric.report.tables import table
+from textmetric.report.formats import table
+from textmetric.report.names import arm_title
 
 
-def write_costs(
-    root: str | os.PathLike[str], *, cells: Mapping[str, str], arms: Sequence[str]
-) -> None:
-    """Write ``reports/costs.md`` from ``data/costs/<family>/<role>/<split>/<sampler>.json``.
+def write_costs(layout: Layout, *, splits: Sequence[Split], arms: Sequence[Arm]) -> None:
+    """Write ``reports/costs.md`` from the costs that the trainings left.
 
     Args:
-        root: the folder that holds ``data/`` and gets ``reports/``.
-        cells: split → ``<role>/<split>``, in order.
-        arms: names of the arms, in order.
+        layout: where everything is.
+        splits: in order.
+        arms: in order.
 
     Raises:
         UserError: a file is missing or damaged.
     """
-    root = Path(root)
     rows = []
-    for split, cell in cells.items():
+    for split in splits:
         for arm in arms:
-            cost = read_json(root / "data" / "costs" / family(arm) / cell / f"{sampler(arm)}.json")
+            cost = read_json(layout.cost(arm, split))
             seconds = [sum(seed["epoch_seconds"]) for seed in cost["seeds"]]
             mean, low, high = mean_interval(seconds)
             spread = "" if low != low else f" ± {(high - low) / 2:.2f}"
             peak = max(seed["peak_mib"] for seed in cost["seeds"])
             rows.append(
                 [
-                    split,
+                    split.name,
                     arm_title(arm),
                     f"{mean:.2f}{spread}",
                     f"{cost['stage_seconds']:.1f}",
@@ -54,5 +50,5 @@ def write_costs(
             table(head, rows),
         ]
     )
-    with replacing_file(root / "reports" / "costs.md") as path:
+    with replacing_file(layout.cost_table) as path:
         path.write_text(text + "\n", encoding="utf-8")

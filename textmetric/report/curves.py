@@ -8,15 +8,16 @@ from collections.abc import Mapping
 import pandas as pd
 
 from textmetric.files import replacing_folder
+from textmetric.grid import Arm
 
 MEASURES = ("loss", "validation_map_at_r")
 """The columns of a curve that are drawn, one panel or more each."""
 
 
 def write_curve_tables(
-    folder: str | os.PathLike[str], curves: Mapping[str, Mapping[str, pd.DataFrame]]
+    folder: str | os.PathLike[str], curves: Mapping[str, Mapping[Arm, pd.DataFrame]]
 ) -> None:
-    """Write ``<split>.csv`` into ``folder``, in place of all that stood there.
+    """Write ``<split>.csv`` into ``folder``, replacing the folder.
 
     A file has the columns of :func:`curve_table`, a row an arm and epoch. Its numbers have four
     significant digits: more than a plot can show, and few enough that a rounding error in the
@@ -36,7 +37,7 @@ def write_curve_tables(
             )
 
 
-def curve_table(by_arm: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+def curve_table(by_arm: Mapping[Arm, pd.DataFrame]) -> pd.DataFrame:
     """The mean curve of every arm over its seeds, below one another.
 
     Args:
@@ -49,7 +50,7 @@ def curve_table(by_arm: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """
     columns = ["epoch", "arm", *MEASURES]
     means = [
-        curve.groupby("epoch", as_index=False)[list(MEASURES)].mean().assign(arm=arm)[columns]
+        curve.groupby("epoch", as_index=False)[list(MEASURES)].mean().assign(arm=arm.name)[columns]
         for arm, curve in by_arm.items()
     ]
     return pd.concat(means, ignore_index=True) if means else pd.DataFrame(columns=columns)

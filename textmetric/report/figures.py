@@ -22,16 +22,16 @@ from numpy.typing import NDArray
 
 from textmetric import parallel
 from textmetric.files import replacing_file
+from textmetric.grid import SCRATCH, Arm, Family
 from textmetric.measures import mean_interval
 from textmetric.report.looks import MANY, PALETTE, SCARCE, SHAPES, class_looks
 from textmetric.report.names import (
     FAMILIES,
     HEADLINES,
+    INITS,
     TUNINGS,
     Measure,
     arm_title,
-    family,
-    sampler,
 )
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def new_figure(path: str | os.PathLike[str], width: float, height: float) -> Ite
 
 def tsne_panels(
     path: str | os.PathLike[str],
-    panels: Mapping[str, NDArray[np.floating]],
+    panels: Mapping[Arm, NDArray[np.floating]],
     labels: NDArray[np.integer],
     label_names: Sequence[str],
     scarce: Sequence[int] = (),
@@ -109,7 +109,7 @@ def tsne_panels(
 
     Args:
         path: the PNG to write.
-        panels: arm, or any title → (n, 2) coordinates, the same rows in every panel.
+        panels: arm → (n, 2) coordinates, the same rows in every panel.
         labels: (n,) class ids of the rows.
         label_names: name of each class id.
         scarce: class ids to draw in red.
@@ -132,8 +132,8 @@ def tsne_panels(
         axes = figure.subplots(lines, columns, squeeze=False).ravel()
         for axis in axes[len(panels) :]:
             axis.set_visible(False)
-        for axis, (title, coordinates) in zip(axes, panels.items(), strict=False):
-            axis.set(title=_plain(arm_title(title)), xticks=[], yticks=[])
+        for axis, (arm, coordinates) in zip(axes, panels.items(), strict=False):
+            axis.set(title=_plain(arm_title(arm)), xticks=[], yticks=[])
             axis.spines[["top", "right"]].set_visible(True)
             axis.spines[:].set_color("#BBBBBB")
             _square(axis, coordinates)
@@ -170,7 +170,7 @@ def tsne_panels(
         )
 
 
-def learning_curves(path: str | os.PathLike[str], curves: Mapping[str, pd.DataFrame]) -> None:
+def learning_curves(path: str | os.PathLike[str], curves: Mapping[Arm, pd.DataFrame]) -> None:
     """Draw training by epoch: loss, share of active triplets, validation MAP@R.
 
     The losses of two objectives have different units, so each objective has a panel of its
@@ -182,10 +182,10 @@ def learning_curves(path: str | os.PathLike[str], curves: Mapping[str, pd.DataFr
             validation_map_at_r; NaN where a column does not apply.
     """
     looks = _looks(curves)
-    panels: list[tuple[str, str, list[str]]] = []
-    for objective in dict.fromkeys(map(family, curves)):
-        arms = [arm for arm in curves if family(arm) == objective]
-        panels.append((f"loss, {FAMILIES.get(objective, objective)}", "loss", arms))
+    panels: list[tuple[str, str, list[Arm]]] = []
+    for family in dict.fromkeys(arm.family for arm in curves):
+        arms = [arm for arm in curves if arm.family is family]
+        panels.append((f"loss, {FAMILIES[family]}", "loss", arms))
     active = [arm for arm in curves if curves[arm]["active_fraction"].notna().any()]
     if active:
         panels.append(("share of active triplets", "active_fraction", active))
@@ -237,7 +237,7 @@ def finetune_curves(path: str | os.PathLike[str], frames: Mapping[str, pd.DataFr
             axis.set_title(f"{TUNINGS[tuning]},\n{HEADS[tanh]}")
         for axis in axes[1]:
             axis.set_xlabel("epoch")
-        _legend(figure, {FAMILIES.get(init, init): look for init, look in looks.items()})
+        _legend(figure, {INITS[init]: look for init, look in looks.items()})
 
 
 def label_efficiency(path: str | os.PathLike[str], frames: Mapping[str, pd.DataFrame]) -> None:
@@ -285,7 +285,7 @@ def label_efficiency(path: str | os.PathLike[str], frames: Mapping[str, pd.DataF
             axis.set_xticks(shares, [f"{100 * share:g} %" for share in shares])
             axis.xaxis.set_minor_locator(NullLocator())
         entries = {
-            FAMILIES.get(init, init): look | {"marker": SHAPES[place % 3], "markersize": 4}
+            INITS[init]: look | {"marker": SHAPES[place % 3], "markersize": 4}
             for place, (init, look) in enumerate(looks.items())
         }
         _legend(figure, entries)
@@ -295,7 +295,7 @@ def _init_looks(inits: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Colour and stroke by initialisation, in the order of appearance; the control is grey."""
     return {
         init: {
-            "color": "#666666" if init == "scratch" else PALETTE[place % len(PALETTE)],
+            "color": "#666666" if init == SCRATCH else PALETTE[place % len(PALETTE)],
             "linestyle": _STROKES[place % len(_STROKES)],
         }
         for place, init in enumerate(inits)
@@ -427,7 +427,7 @@ def _dots(
     rows: pd.DataFrame,
     places: Sequence[float] | NDArray[np.floating],
     look: Mapping[str, Any],
-    arm: str,
+    arm: Arm,
     *,
     upright: bool,
 ) -> None:
@@ -445,27 +445,27 @@ def _dots(
     )
 
 
-def _dot_look(arm: str, look: Mapping[str, Any]) -> dict[str, Any]:
+def _dot_look(arm: Arm, look: Mapping[str, Any]) -> dict[str, Any]:
     """Colour and form by objective, hollow where the stroke is not the first sampler's."""
     return {
         "color": look["color"],
         "linestyle": "",
-        "marker": "o" if family(arm) == "cls" else "D",
+        "marker": "o" if arm.family is Family.CLASSIFICATION else "D",
         "markerfacecolor": "white" if look["linestyle"] != _STROKES[0] else look["color"],
     }
 
 
-def _looks(arms: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Colour by objective, stroke by sampler, in the order of appearance."""
-    names = list(arms)
-    objectives = list(dict.fromkeys(map(family, names)))
-    samplers = list(dict.fromkeys(map(sampler, names)))
+def _looks(arms: Iterable[Arm]) -> dict[Arm, dict[str, Any]]:
+    """Colour by family, stroke by sampler, in the order of appearance."""
+    known = list(arms)
+    families = list(dict.fromkeys(arm.family for arm in known))
+    samplers = list(dict.fromkeys(arm.sampler for arm in known))
     return {
         arm: {
-            "color": PALETTE[objectives.index(family(arm)) % len(PALETTE)],
-            "linestyle": _STROKES[samplers.index(sampler(arm)) % len(_STROKES)],
+            "color": PALETTE[families.index(arm.family) % len(PALETTE)],
+            "linestyle": _STROKES[samplers.index(arm.sampler) % len(_STROKES)],
         }
-        for arm in names
+        for arm in known
     }
 
 

@@ -6,8 +6,8 @@ import os
 import posixpath
 
 from textmetric.files import replacing_file
-from textmetric.report.document import Block, Document, Map, Picture, Section, Table
-from textmetric.report.tables import table
+from textmetric.report.blocks import Block, Document, Map, Picture, Section, Table
+from textmetric.report.formats import cell_text, table
 
 
 def write_markdown(path: str | os.PathLike[str], document: Document, *, folder: str) -> None:
@@ -16,8 +16,8 @@ def write_markdown(path: str | os.PathLike[str], document: Document, *, folder: 
     Args:
         path: the file to write.
         document: what to write.
-        folder: where the file stands below the root of the project, such as ``reports``: the
-            paths of pictures are relative to it.
+        folder: the file's folder below the root of the project, such as ``reports``: the paths
+            of pictures are relative to it.
     """
     text = "\n\n".join([f"# {document.title}", *(_section(s, folder) for s in document.sections)])
     with replacing_file(path) as temporary:
@@ -25,7 +25,7 @@ def write_markdown(path: str | os.PathLike[str], document: Document, *, folder: 
 
 
 def _section(section: Section, folder: str) -> str:
-    # code hosts make anchors of their own from the headings; this one is ours on all of them
+    # code hosts derive anchors from the headings, each in its own way; this one is the same
     head = f'<a id="{section.anchor}"></a>\n\n{"#" * section.level} {section.title}'
     return "\n\n".join([head, *(_block(block, folder) for block in section.blocks)])
 
@@ -36,7 +36,7 @@ def _block(block: Block, folder: str) -> str:
     if isinstance(block, Table):
         return table(
             [column.title for column in block.columns],
-            [[cell.text for cell in row] for row in block.rows],
+            [list(map(cell_text, row)) for row in block.rows],
         )
     picture: Picture = block.picture if isinstance(block, Map) else block
     return f"![{picture.alt}]({posixpath.relpath(picture.path, folder)})"

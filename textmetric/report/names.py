@@ -1,18 +1,22 @@
-"""What arms, initialisations and measures are called in tables and figures."""
+"""The names of arms, starts and measures in tables and figures."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
-FAMILIES = {"cls": "classification", "metric": "metric learning", "scratch": "from scratch"}
-"""Prefix of an arm, or an initialisation → the words for it."""
+from textmetric.grid import SCRATCH, Arm, Family
+
+FAMILIES = {Family.CLASSIFICATION: "classification", Family.METRIC: "metric learning"}
+
+INITS = {family.short: words for family, words in FAMILIES.items()} | {SCRATCH: "from scratch"}
+"""What fine-tuning starts from → the words for it."""
 
 TUNINGS = {"frozen": "encoder frozen", "finetuned": "encoder fine-tuned"}
 
 
 class Measure(NamedTuple):
-    """How a measure is told: its key in the files, its name, and whether large is good."""
+    """A measure: its key in the files, its name, and whether large is good."""
 
     key: str
     name: str
@@ -37,7 +41,7 @@ MEASURES = (
     Measure("between_class_cosine", "between-class cosine", large_is_good=False),
     Measure("gap", "gap (cohesion − between)"),
 )
-"""The measures of a whole test set, the headline first."""
+"""The measures of a whole test part, the headline first."""
 
 SCARCE_MEASURES = (
     Measure("scarce_map_at_r", "MAP@R"),
@@ -50,67 +54,49 @@ SCARCE_MEASURES = (
     Measure("scarce_gap", "gap (cohesion − cosine to the sufficient)"),
     Measure("scarce_among_cosine", "cosine among the scarce labels", large_is_good=False),
 )
-"""The same of the scarce labels alone."""
+"""The measures of the scarce labels alone."""
+
+TEST_ACCURACY = Measure("test_accuracy", "test accuracy")
+"""Of the transfer."""
 
 BY_KEY = {measure.key: measure for measure in (*MEASURES, *SCARCE_MEASURES)}
-"""All of them, by key."""
 
 HEADLINES = tuple(
     BY_KEY[key] for key in ("map_at_r", "knn_accuracy", "cohesion", "between_class_cosine")
 )
-"""The measures that the overview figure shows."""
+"""The measures of the overview figure."""
 
 COHESION_NEVER_ALONE = tuple(
     BY_KEY[key] for key in ("cohesion", "between_class_cosine", "gap", "map_at_r")
 )
-"""Whoever shows the first shows the others too: a collapsed space has the highest cohesion."""
+"""A table with the first shows the others too: a collapsed space has the highest cohesion."""
 
 SCARCE_COHESION_NEVER_ALONE = tuple(BY_KEY[f"scarce_{m.key}"] for m in COHESION_NEVER_ALONE)
 """The same of the scarce labels."""
 
 
-def family(arm: str) -> str:
-    """The objective's part of an arm: ``"cls"`` of ``"cls_shuffled"``."""
-    return arm.partition("_")[0]
+def arm_title(arm: Arm) -> str:
+    """An arm in words.
 
-
-def sampler(arm: str) -> str:
-    """The sampler's part of an arm: ``"shuffled"`` of ``"cls_shuffled"``."""
-    return arm.partition("_")[2]
-
-
-def arm_title(arm: str) -> str:
-    """An arm in words; what is no arm stays as it is.
-
-    >>> arm_title("metric_balanced")
+    >>> arm_title(Arm(Family.METRIC, "balanced"))
     'metric learning, balanced'
     """
-    if family(arm) not in FAMILIES:
-        return arm
-    words = FAMILIES[family(arm)]
-    return f"{words}, {sampler(arm)}" if sampler(arm) else words
+    return f"{FAMILIES[arm.family]}, {arm.sampler}"
 
 
-def pairs(arms: Iterable[str]) -> list[tuple[str, str]]:
-    """The comparisons that differ in the objective alone: (other arm, classification arm).
-
-    >>> pairs(["cls_shuffled", "cls_balanced", "metric_shuffled"])
-    [('metric_shuffled', 'cls_shuffled')]
-    """
+def pairs(arms: Iterable[Arm]) -> list[tuple[Arm, Arm]]:
+    """The comparisons that differ in the objective alone: (metric arm, classification arm)."""
     known = list(arms)
     return [
-        (arm, f"cls_{sampler(arm)}")
+        (arm, other)
         for arm in known
-        if family(arm) != "cls" and f"cls_{sampler(arm)}" in known
+        if arm.family is Family.METRIC
+        and (other := Arm(Family.CLASSIFICATION, arm.sampler)) in known
     ]
 
 
-def side_by_side(arms: Iterable[str]) -> list[str]:
-    """The arms ordered for two columns: one row a sampler, classification on the left.
-
-    >>> side_by_side(["cls_shuffled", "cls_balanced", "metric_shuffled", "metric_balanced"])
-    ['cls_shuffled', 'metric_shuffled', 'cls_balanced', 'metric_balanced']
-    """
+def side_by_side(arms: Iterable[Arm]) -> list[Arm]:
+    """The arms ordered for two columns: one row a sampler, classification on the left."""
     known = list(arms)
-    samplers = list(dict.fromkeys(map(sampler, known)))
-    return sorted(known, key=lambda arm: samplers.index(sampler(arm)))
+    samplers = list(dict.fromkeys(arm.sampler for arm in known))
+    return sorted(known, key=lambda arm: samplers.index(arm.sampler))

@@ -1,4 +1,4 @@
-"""What the original study published, to stand beside what a run finds on the same corpora."""
+"""What the original study published, to compare with a run on the same corpora."""
 
 from __future__ import annotations
 
@@ -6,21 +6,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from textmetric.grid import Family, Role
+from textmetric.measures import Outcome
+
 AG_NEWS, DBPEDIA_CLASSES = "ag_news", "dbpedia_classes"
 
 COHESION_BY_LABEL = {
-    "cls": (0.44, 0.52, 0.38, 0.28),
-    "metric": (0.61, 0.72, 0.58, 0.65),
+    Family.CLASSIFICATION: (0.44, 0.52, 0.38, 0.28),
+    Family.METRIC: (0.61, 0.72, 0.58, 0.65),
 }
 """Table 7-1: family → cohesion of AG_NEWS's labels, in the order of :data:`AG_NEWS_LABELS`."""
 
 AG_NEWS_LABELS = ("World", "Sports", "Business", "Sci/Tech")
 
-COHESION_AVERAGE = {"cls": 0.41, "metric": 0.64}
+COHESION_AVERAGE = {Family.CLASSIFICATION: 0.41, Family.METRIC: 0.64}
 
 COHESION_STATISTICS = {
-    "cls": (0.79, 0.07, 0.48, 0.74, 0.79, 0.84, 0.94),
-    "metric": (0.71, 0.09, 0.38, 0.66, 0.73, 0.78, 0.89),
+    Family.CLASSIFICATION: (0.79, 0.07, 0.48, 0.74, 0.79, 0.84, 0.94),
+    Family.METRIC: (0.71, 0.09, 0.38, 0.66, 0.73, 0.78, 0.89),
 }
 """Table 7-2: family → mean, std, min, quartiles and max over the 219 labels of DBPedia Classes."""
 
@@ -29,20 +32,46 @@ L3_CLASSES_AT_LEAST = 100
 
 
 class Claim(NamedTuple):
-    """What the original study concluded: its table, on which measure, and who was better."""
+    """A conclusion of the original study.
+
+    Attributes:
+        table: its table.
+        sentence: what it says.
+        better: ``FIRST`` for metric learning, ``SECOND`` for classification.
+        corpora: role → the corpus that it is about.
+    """
 
     table: str
     sentence: str
-    better: str
+    better: Outcome
+    corpora: Mapping[Role, str]
 
 
 CLAIMS = (
-    Claim("7-1", "Metric learning is better on balanced AG_NEWS (higher cohesion).", "metric"),
     Claim(
-        "7-2", "Classification is better on DBPedia Classes (higher cohesion).", "classification"
+        "7-1",
+        "Metric learning is better on balanced AG_NEWS (higher cohesion).",
+        Outcome.FIRST,
+        {"target": AG_NEWS},
     ),
-    Claim("8-1", "Metric learning copes better with a scarce label.", "metric"),
-    Claim("9", "Fine-tuning starts better from metric learning.", "metric"),
+    Claim(
+        "7-2",
+        "Classification is better on DBPedia Classes (higher cohesion).",
+        Outcome.SECOND,
+        {"source": DBPEDIA_CLASSES},
+    ),
+    Claim(
+        "8-1",
+        "Metric learning copes better with a scarce label.",
+        Outcome.FIRST,
+        {"target": AG_NEWS},
+    ),
+    Claim(
+        "9",
+        "Fine-tuning starts better from metric learning.",
+        Outcome.FIRST,
+        {"target": AG_NEWS, "source": DBPEDIA_CLASSES},
+    ),
 )
 
 

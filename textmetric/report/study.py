@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from textmetric.errors import UserError
-from textmetric.files import read_json
-from textmetric.params import Split, Train
-from textmetric.report.names import family, sampler
-from textmetric.splits import cells
-
-INITS = ("cls", "metric", "scratch")
-Record = dict[str, Any]
-_RECORD_KEYS = (
-    "seeds",
-    "label_names",
-    "train_rows",
-    "scarce",
-    "unseen",
-    "counts",
-    "per_seed",
-    "interval",
-    "per_class",
-)
+from textmetric.files import read_arrays, read_json
+from textmetric.grid import INITS, Arm, Family, Layout, Role, Sampler, Split
+from textmetric.measures.record import ArmRecord
+from textmetric.params import SplitEntry, Train
+from textmetric.types import Float32, Float64, Int64, Integers
 
 
 @dataclass(frozen=True)
@@ -39,47 +24,42 @@ class Study:
 
     Attributes:
         splits: name → its entry in params.yaml, in order.
-        arms: names of the arms, in order.
-        samplers: names of the samplers, in order.
+        arms: in order.
+        samplers: in order.
         seeds: of every training.
         train: the loop's settings, equal for every arm.
         corpora: role → summary of its corpus.
-        objectives: ``classification`` and ``metric`` → name and parameters.
-        records: split → arm → what stage evaluate found, see
-            :func:`textmetric.pipeline.measure.measure_arms`.
+        objectives: family → name and parameters.
+        records: split → arm → its measures.
         curves: split → arm → a row a seed and epoch.
         transfers: initialisation → what stage finetune found, see
-            :func:`textmetric.training.finetuning.finetune_seeds`.
+            :func:`textmetric.pipeline.transfer.finetune_seeds`.
     """
 
-    splits: Mapping[str, Split]
-    arms: Sequence[str]
-    samplers: Sequence[str]
+    splits: Mapping[str, SplitEntry]
+    arms: Sequence[Arm]
+    samplers: Sequence[Sampler]
     seeds: Sequence[int]
     train: Train
-    corpora: Mapping[str, Record]
-    objectives: Mapping[str, Record]
-    records: Mapping[str, Mapping[str, Record]]
-    curves: Mapping[str, Mapping[str, pd.DataFrame]]
+    corpora: Mapping[Role, Mapping[str, Any]]
+    objectives: Mapping[Family, Mapping[str, Any]]
+    records: Mapping[str, Mapping[Arm, ArmRecord]]
+    curves: Mapping[str, Mapping[Arm, pd.DataFrame]]
     transfers: Mapping[str, pd.DataFrame]
 
     @property
-    def roles(self) -> list[str]:
+    def roles(self) -> list[Role]:
         """The roles that a split has, in order."""
         return list(dict.fromkeys(split.role for split in self.splits.values()))
 
-    def full(self, role: str) -> str | None:
+    def full(self, role: Role) -> str | None:
         """The first split of a role that cuts nothing."""
-        return next(
-            (
-                name
-                for name, split in self.splits.items()
-                if split.role == role and not split.scarce and split.open is None
-            ),
-            None,
-        )
+        for name, split in self.splits.items():
+            if split.role == role and not split.scarce and split.open is None:
+                return name
+        return None
 
-    def scarce(self, role: str) -> list[str]:
+    def scarce(self, role: Role) -> list[str]:
         """The splits of a role with labels cut."""
         return [name for name, split in self.splits.items() if split.role == role and split.scarce]
 
@@ -87,17 +67,16 @@ class Study:
         """The splits that are measured on labels never trained on."""
         return [name for name, split in self.splits.items() if split.open is not None]
 
-    def arm_record(self, split: str) -> Record:
-        """What is the same for every arm of a split: names, rows, scarce labels."""
+    def about(self, split: str) -> ArmRecord:
+        """A record of a split, for what is the same in every arm: names, rows, scarce labels."""
         return self.records[split][self.arms[0]]
 
-    def per_seed(self, splits: Iterable[str], arm: str, key: str) -> npt.NDArray[np.float64]:
+    def per_seed(self, splits: Iterable[str], arm: Arm, key: str) -> Float64:
         """(seeds,) a measure, averaged over ``splits``; NaN where one of them lacks it."""
-        missing = [None] * len(self.seeds)
-        values = [self.records[split][arm]["per_seed"].get(key, missing) for split in splits]
-        return np.asarray(np.array(values, dtype=np.float64).mean(axis=0))  # null becomes NaN
+        values = [self.records[split][arm].seeds_of(key) for split in splits]
+        return np.asarray(np.array(values).mean(axis=0))
 
-    def validation_map_at_r(self, splits: Iterable[str], arm: str) -> float:
+    def validation_map_at_r(self, splits: Iterable[str], arm: Arm) -> float:
         """Mean over splits and seeds, after the last epoch; NaN without validation rows."""
         last = [
             frame.loc[frame["epoch"] == frame["epoch"].max(), "validation_map_at_r"].mean()
@@ -107,68 +86,102 @@ class Study:
 
 
 def read_study(
-    root: str | os.PathLike[str],
+    layout: Layout,
     *,
-    splits: Mapping[str, Split],
-    arms: Sequence[str],
-    samplers: Sequence[str],
+    splits: Mapping[Split, SplitEntry],
+    arms: Sequence[Arm],
+    samplers: Sequence[Sampler],
     train: Train,
 ) -> Study:
-    """Read what the stages left in ``root``.
+    """Read what the stages left.
 
-    The grid is what the arguments say: nothing is looked for by pattern, since a smaller grid
-    leaves stale files.
+    The grid is what the arguments say. No file is found by a pattern, since a smaller grid leaves
+    stale files.
 
     Args:
-        root: the folder that holds ``data/``.
-        splits: name → its entry in params.yaml.
-        arms: names of the arms.
-        samplers: names of the samplers.
-        train: the loop's settings, to be told.
+        layout: where everything is.
+        splits: each with its entry in params.yaml.
+        arms: of the study.
+        samplers: of the study.
+        train: the loop's settings, for the text.
 
     Raises:
         UserError: a file is missing or damaged, or does not fit the others.
     """
-    data = Path(root) / "data"
-    roles = dict.fromkeys(split.role for split in splits.values())
-    records = {split: _records(data / "measures" / split, arms) for split in splits}
-    first = next(iter(records.values()))[arms[0]]
+    roles = dict.fromkeys(split.role for split in splits)
+    records = {split.name: _records(layout, split, arms) for split in splits}
     return Study(
-        splits=splits,
+        splits={split.name: entry for split, entry in splits.items()},
         arms=arms,
         samplers=samplers,
-        seeds=first["seeds"],
+        seeds=next(iter(records.values()))[arms[0]].seeds,
         train=train,
-        corpora={role: read_json(data / "raw" / role / "summary.json") for role in roles},
-        objectives={
-            family: read_json(data / "objectives" / f"{family}.json")
-            for family in ("classification", "metric")
-        },
+        corpora={role: read_json(layout.summary(role)) for role in roles},
+        objectives={family: read_json(layout.objective(family)) for family in Family},
         records=records,
         curves={
-            split: {
-                arm: _read_csv(data / "curves" / family(arm) / cell / f"{sampler(arm)}.csv")
-                for arm in arms
-            }
-            for split, cell in cells(splits).items()
+            split.name: {arm: _read_csv(layout.curve(arm, split)) for arm in arms}
+            for split in splits
         },
-        transfers={init: _read_csv(data / "finetune" / f"{init}.csv") for init in INITS},
+        transfers={init: _read_csv(layout.transfer(init)) for init in INITS},
     )
 
 
-def _records(folder: Path, arms: Sequence[str]) -> dict[str, Record]:
-    """What stage evaluate wrote of every arm: complete, and of the same seeds."""
-    records = {arm: read_json(folder / f"{arm}.json") for arm in arms}
+@dataclass(frozen=True)
+class SplitMaps:
+    """The t-SNE of a split, all arms.
+
+    Attributes:
+        coordinates: arm → (seeds, n, 2).
+        rows: (n,) of the test part.
+        labels: (n,) of these rows.
+        seeds: that have a map.
+        of_scarce: arm → (m, 2), the rows of the scarce labels alone, of the first seed.
+        scarce_labels: (m,) of these rows.
+    """
+
+    coordinates: Mapping[Arm, Float32]
+    rows: Int64
+    labels: Integers
+    seeds: list[int]
+    of_scarce: Mapping[Arm, Float32]
+    scarce_labels: Integers
+
+
+def read_maps(layout: Layout, split: Split, arms: Sequence[Arm]) -> SplitMaps:
+    """Read what stage tsne wrote of a split, for every arm.
+
+    Raises:
+        UserError: a file is missing or damaged.
+    """
+    coordinates: dict[Arm, Float32] = {}
+    of_scarce: dict[Arm, Float32] = {}
+    for family in Family:
+        of_family = [arm for arm in arms if arm.family is family]
+        if of_family:
+            arrays = read_arrays(layout.map(family, split))
+            coordinates |= zip(of_family, arrays["coordinates"], strict=True)
+            of_scarce |= zip(of_family, arrays["scarce_coordinates"], strict=True)
+    return SplitMaps(
+        {arm: coordinates[arm] for arm in arms},
+        arrays["rows"],
+        arrays["labels"],
+        arrays["seeds"].tolist(),
+        {arm: of_scarce[arm] for arm in arms},
+        arrays["scarce_labels"],
+    )
+
+
+def _records(layout: Layout, split: Split, arms: Sequence[Arm]) -> dict[Arm, ArmRecord]:
+    """The records of a split, which must be of the same seeds."""
+    records = {arm: ArmRecord.read(layout.record(arm, split)) for arm in arms}
+    expected = records[arms[0]].seeds
     for arm, record in records.items():
-        path = folder / f"{arm}.json"
-        for key in _RECORD_KEYS:
-            if key not in record:
-                raise UserError(f"{path} lacks {key!r}: run stage evaluate again (dvc repro)")
-        if record["seeds"] != records[arms[0]]["seeds"]:
+        if record.seeds != expected:
             raise UserError(
-                f"{path} has the seeds {record['seeds']}, but {arms[0]} has "
-                f"{records[arms[0]]['seeds']}, expected the same for paired differences: run "
-                "stage evaluate again (dvc repro)"
+                f"{layout.record(arm, split)} has the seeds {record.seeds}, but {arms[0]} has "
+                f"{expected}, expected the same for paired differences: run stage evaluate again "
+                "(dvc repro)"
             )
     return records
 

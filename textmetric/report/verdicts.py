@@ -1,7 +1,7 @@
-"""Verdicts by code: who is better in a table, from paired differences over the seeds.
+"""Verdicts: which is better in a table, computed from paired differences over the seeds.
 
-Every table is one family of comparisons, corrected for their number together. No sentence that
-names a winner is written by hand anywhere.
+Each table is one family of comparisons, corrected for their number together. No sentence that
+names a winner is written by hand.
 """
 
 from __future__ import annotations
@@ -11,35 +11,32 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from textmetric.grid import Arm, Family
 from textmetric.measures import Outcome, Paired, mean_interval, outcomes, paired_difference
-from textmetric.report.document import Cell, Column, Table
-from textmetric.report.names import Measure, arm_title, family, pairs, sampler
+from textmetric.report.blocks import Cell, Column, Difference, Effect, Judgement, PValue, Table
+from textmetric.report.names import Measure, pairs
 from textmetric.report.study import Study
-from textmetric.report.tables import difference
+from textmetric.types import Float64
 
 LEVEL = 0.95
-METRIC, CLASSIFICATION = "metric", "classification"
-NO_DIFFERENCE = "no difference at 95 %"
-NO_VERDICT = "no verdict"
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """Two arms, or two ways of starting, that are compared.
+    """Two arms, or two starts of fine-tuning, that are compared.
 
     Attributes:
         name: what is equal in both, or how they were chosen: ``shuffled``.
         first: the one whose larger value gives a positive difference.
         second: the other.
+        headline: whether this is the comparison that counts in its table.
     """
 
     name: str
-    first: str
-    second: str
+    first: Arm | str
+    second: Arm | str
+    headline: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,43 +48,41 @@ class Verdict:
         contrast: who is compared.
         paired: first − second over the seeds.
         p: corrected for the number of comparisons in the table.
-        words: ``metric better``, ``classification better``, ``no difference at 95 %``, or
-            ``no verdict`` where one seed, or a missing value, allows none.
+        judgement: who is better; unknown if there is one seed, or a value is missing.
     """
 
     measure: Measure
     contrast: Contrast
     paired: Paired
     p: float
-    words: str
+    judgement: Judgement
+
+    @property
+    def outcome(self) -> Outcome:
+        """Who is better."""
+        return self.judgement.outcome
 
 
 def judge(
-    comparisons: Sequence[tuple[Measure, Contrast, Floats, Floats]],
-    first: str = METRIC,
-    second: str = CLASSIFICATION,
+    comparisons: Sequence[tuple[Measure, Contrast, Float64, Float64]],
+    first: str = "metric",
+    second: str = "classification",
 ) -> list[Verdict]:
     """The verdicts of one table.
 
     Args:
         comparisons: measure, contrast, and the values (seeds,) of its first and second.
-        first: what to call the first where it is better, as in ``metric better``.
+        first: what to call the first if it is better, as in ``metric better``.
         second: the same of the second.
 
     Returns:
         One a comparison, in order.
     """
-    words: dict[Outcome, str] = {
-        "first better": f"{first} better",
-        "second better": f"{second} better",
-        "no difference": NO_DIFFERENCE,
-        "unknown": NO_VERDICT,
-    }
     paired = [paired_difference(one, other, LEVEL) for _, _, one, other in comparisons]
     found = outcomes(paired, [measure.large_is_good for measure, *_ in comparisons], LEVEL)
     return [
-        Verdict(measure, contrast, difference_, p, words[outcome])
-        for (measure, contrast, _, _), difference_, (outcome, p) in zip(
+        Verdict(measure, contrast, found_difference, p, Judgement(outcome, first, second))
+        for (measure, contrast, _, _), found_difference, (outcome, p) in zip(
             comparisons, paired, found, strict=True
         )
     ]
@@ -96,24 +91,29 @@ def judge(
 def contrasts(study: Study, splits: Sequence[str]) -> list[Contrast]:
     """Metric learning against classification: under each sampler, and each at its best.
 
-    "At its best" is the arm of the objective with the highest MAP@R on the **validation** part
-    of ``splits``, so the test part chooses nothing. It comes last, unless it is a comparison
-    under one sampler anyway: then that one says so in its name and comes last.
+    "At its best" is the arm of the family with the highest MAP@R on the **validation** part of
+    ``splits``, so the test part chooses nothing. This contrast is the headline. If it is a
+    comparison under one sampler, that one is renamed; otherwise it comes last. Without validation
+    rows the last comparison is the headline.
     """
-    same = {(one, other): Contrast(sampler(one), one, other) for one, other in pairs(study.arms)}
+    same = {(one, other): Contrast(one.sampler, one, other) for one, other in pairs(study.arms)}
     chosen = _chosen(study, splits)
     if chosen is None:
-        return list(same.values())
+        found = list(same.values())
+        return [
+            Contrast(contrast.name, contrast.first, contrast.second, contrast is found[-1])
+            for contrast in found
+        ]
     before = same.pop(chosen, None)
     name = f"{before.name}, each at its best" if before else "each at its best"
-    return [*same.values(), Contrast(name, *chosen)]
+    return [*same.values(), Contrast(name, *chosen, headline=True)]
 
 
-def _chosen(study: Study, splits: Sequence[str]) -> tuple[str, str] | None:
+def _chosen(study: Study, splits: Sequence[str]) -> tuple[Arm, Arm] | None:
     """The best arm of metric learning and of classification on validation, if both are known."""
     best = []
-    for wanted in ("metric", "cls"):
-        arms = [arm for arm in study.arms if family(arm) == wanted]
+    for family in (Family.METRIC, Family.CLASSIFICATION):
+        arms = [arm for arm in study.arms if arm.family is family]
         scores = [study.validation_map_at_r(splits, arm) for arm in arms]
         if not arms or any(map(math.isnan, scores)):
             return None
@@ -124,103 +124,67 @@ def _chosen(study: Study, splits: Sequence[str]) -> tuple[str, str] | None:
 def judge_splits(study: Study, splits: Sequence[str], measures: Sequence[Measure]) -> list[Verdict]:
     """The verdicts of a table about ``splits``: every measure, averaged over them by seed.
 
-    Measures come in order, and each under every contrast; a measure that the splits lack (the
-    cosine among scarce labels where one is scarce) is left out.
+    Measures come in order, each under every contrast. A measure that the splits lack (the cosine
+    among scarce labels if one is scarce) is left out.
     """
-    arms = study.arms
     known = [
         measure
         for measure in measures
-        if all(np.isfinite(study.per_seed(splits, arm, measure.key)).all() for arm in arms)
+        if all(np.isfinite(study.per_seed(splits, arm, measure.key)).all() for arm in study.arms)
     ]
-    return judge(
-        [
-            (
-                measure,
-                contrast,
-                study.per_seed(splits, contrast.first, measure.key),
-                study.per_seed(splits, contrast.second, measure.key),
+    comparisons = []
+    for measure in known:
+        for contrast in contrasts(study, splits):
+            assert isinstance(contrast.first, Arm) and isinstance(contrast.second, Arm)  # noqa: PT018
+            one, other = (
+                study.per_seed(splits, arm, measure.key)
+                for arm in (contrast.first, contrast.second)
             )
-            for measure in known
-            for contrast in contrasts(study, splits)
-        ]
-    )
+            comparisons.append((measure, contrast, one, other))
+    return judge(comparisons)
 
 
 def verdict_table(verdicts: Sequence[Verdict], minus: str = "metric − classification") -> Table:
     """The verdicts as a table of their own: difference, effect size, corrected p, words."""
     columns = ["measure", "compared", minus, "effect size", "p", "verdict"]
-    rows = [
+    rows: list[list[Cell]] = [
         [
-            Cell(verdict.measure.title),
-            Cell(_compared(verdict.contrast)),
-            Cell(
-                difference([verdict.paired.mean, verdict.paired.low, verdict.paired.high]),
-                _known(verdict.paired.mean),
-            ),
-            Cell(_effect(verdict.paired.effect), _known(verdict.paired.effect)),
-            Cell(_p(verdict.p), _known(verdict.p)),
-            Cell(f"**{verdict.words}**" if verdict.words.endswith("better") else verdict.words),
+            verdict.measure.title,
+            compared(verdict.contrast),
+            Difference([verdict.paired.mean, verdict.paired.low, verdict.paired.high]),
+            Effect(verdict.paired.effect),
+            PValue(verdict.p),
+            verdict.judgement,
         ]
         for verdict in verdicts
     ]
     return Table([Column(title) for title in columns], rows)
 
 
-def _compared(contrast: Contrast) -> str:
-    samplers = sampler(contrast.first), sampler(contrast.second)
-    if samplers[0] == samplers[1]:
-        return contrast.name
-    return f"{contrast.name} ({samplers[0]} − {samplers[1]})"
+def compared(contrast: Contrast) -> str:
+    """A contrast by name, with both samplers if they differ."""
+    first, second = contrast.first, contrast.second
+    if isinstance(first, Arm) and isinstance(second, Arm) and first.sampler != second.sampler:
+        return f"{contrast.name} ({first.sampler} − {second.sampler})"
+    return contrast.name
 
 
-def _known(value: float) -> float | None:
-    return None if math.isnan(value) else value
-
-
-def _effect(effect: float) -> str:
-    if math.isnan(effect):
-        return "–"
-    return f"{'+' if effect > 0 else '−'}∞" if math.isinf(effect) else f"{effect:+.1f}"
-
-
-def _p(p: float) -> str:
-    if math.isnan(p):
-        return "–"
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def said(verdict: Verdict) -> str:
-    """A verdict in half a sentence: words, difference, effect size.
-
-    Only differences with an interval are told.
-    """
-    if verdict.words == NO_VERDICT:
-        return f"{verdict.measure.name}: **{NO_VERDICT}** (one seed, or a value is missing)"
-    paired = verdict.paired
-    return (
-        f"{verdict.measure.name}: **{verdict.words}** "
-        f"({difference([paired.mean, paired.low, paired.high])}, d {_effect(paired.effect)})"
-    )
-
-
-def disagreements(verdicts: Sequence[Verdict], cohesion_key: str, retrieval_key: str) -> list[str]:
-    """Sentences about the contrasts in which cohesion names another winner than MAP@R does."""
-    sentences = []
+def disagreements(
+    verdicts: Sequence[Verdict], cohesion_key: str, retrieval_key: str
+) -> list[tuple[Verdict, Verdict]]:
+    """The contrasts in which cohesion has another winner than MAP@R: the two verdicts of each."""
     by_contrast: dict[Contrast, dict[str, Verdict]] = {}
     for verdict in verdicts:
         by_contrast.setdefault(verdict.contrast, {})[verdict.measure.key] = verdict
-    for contrast, by_key in by_contrast.items():
+    found = []
+    for by_key in by_contrast.values():
         if cohesion_key not in by_key or retrieval_key not in by_key:
             continue
-        cohesion, retrieval = by_key[cohesion_key], by_key[retrieval_key]
-        if cohesion.words == retrieval.words or NO_VERDICT in (cohesion.words, retrieval.words):
-            continue
-        name = _compared(contrast)
-        sentences.append(
-            f"{name[0].upper()}{name[1:]}: by cohesion {cohesion.words}, by MAP@R {retrieval.words}"
-        )
-    return sentences
+        both = by_key[cohesion_key], by_key[retrieval_key]
+        outcomes_ = {verdict.outcome for verdict in both}
+        if len(outcomes_) == 2 and Outcome.UNKNOWN not in outcomes_:
+            found.append(both)
+    return found
 
 
 def effects_table(study: Study, splits: Sequence[str], measures: Sequence[Measure]) -> Table | None:
@@ -231,16 +195,10 @@ def effects_table(study: Study, splits: Sequence[str], measures: Sequence[Measur
     interaction = (Mb − Ms) − (Cb − Cs).
 
     Returns:
-        A row a measure, or None where an arm of the four is missing.
+        A row a measure, or None if an arm of the four is missing.
     """
-    rows = [
-        [
-            Cell(measure.title),
-            *(
-                Cell(difference(mean_interval(values)), _known(mean_interval(values)[0]))
-                for values in effects.values()
-            ),
-        ]
+    rows: list[list[Cell]] = [
+        [measure.title, *(Difference(mean_interval(values)) for values in effects.values())]
         for measure in measures
         if (effects := effects_of(study, splits, measure.key))
         and all(np.isfinite(values).all() for values in effects.values())
@@ -256,9 +214,15 @@ def effects_table(study: Study, splits: Sequence[str], measures: Sequence[Measur
     return Table([Column(title) for title in columns], rows)
 
 
-def effects_of(study: Study, splits: Sequence[str], key: str) -> Mapping[str, Floats]:
-    """``objective``, ``sampler`` and ``interaction`` by seed; empty where an arm is missing."""
-    wanted = ("cls_shuffled", "cls_balanced", "metric_shuffled", "metric_balanced")
+def effects_of(study: Study, splits: Sequence[str], key: str) -> Mapping[str, Float64]:
+    """``objective``, ``sampler`` and ``interaction`` by seed; empty if an arm is missing."""
+    classification, metric = Family.CLASSIFICATION, Family.METRIC
+    wanted = (
+        Arm(classification, "shuffled"),
+        Arm(classification, "balanced"),
+        Arm(metric, "shuffled"),
+        Arm(metric, "balanced"),
+    )
     if not set(wanted) <= set(study.arms):
         return {}
     cs, cb, ms, mb = (study.per_seed(splits, arm, key) for arm in wanted)
@@ -267,10 +231,3 @@ def effects_of(study: Study, splits: Sequence[str], key: str) -> Mapping[str, Fl
         "sampler": (cb + mb) / 2 - (cs + ms) / 2,
         "interaction": (mb - ms) - (cb - cs),
     }
-
-
-def arms_named(contrast: Contrast) -> str:
-    """Both arms of a contrast in words; its name where the two are no arms."""
-    if not sampler(contrast.first):
-        return contrast.name
-    return f"{arm_title(contrast.first)} against {arm_title(contrast.second)}"

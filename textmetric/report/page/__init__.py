@@ -1,7 +1,7 @@
 """The report as one HTML file: tables to sort, t-SNE maps to explore, nothing to load.
 
-``page.html`` is the frame, ``page.css`` and ``page.js`` stand inside of the page that is
-written. docs/page.md tells how to read it.
+``page.html`` is the frame, ``page.css`` and ``page.js`` are embedded in the page that is
+written. docs/page.md explains how to read it.
 """
 
 from __future__ import annotations
@@ -10,15 +10,19 @@ import base64
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from textmetric.errors import UserError
 from textmetric.files import replacing_file
-from textmetric.report.document import Document, Map
+from textmetric.grid import Layout, Role, Split
+from textmetric.report.blocks import Document, Map
 from textmetric.report.page.maps import SplitMap, TextPool, packed
 from textmetric.report.page.markup import (
     contents,
@@ -27,8 +31,13 @@ from textmetric.report.page.markup import (
     title_html,
     title_text,
 )
+from textmetric.report.study import Study, read_maps
+from textmetric.splits import rows_of_test
 
-__all__ = ["SplitMap", "write_page"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["SplitMap", "read_split_maps", "write_page"]
 
 
 def write_page(
@@ -43,7 +52,7 @@ def write_page(
     Args:
         path: the file to write.
         document: the report.
-        maps: split → its t-SNE. A :class:`~textmetric.report.document.Map` of a split that is
+        maps: split → its t-SNE. A :class:`~textmetric.report.blocks.Map` of a split that is
             not among them shows its picture.
         root: the folder that the paths of pictures start from.
 
@@ -80,6 +89,40 @@ def write_page(
     with replacing_file(path) as temporary:
         # A text may hold half of a surrogate pair, which no file in UTF-8 can.
         temporary.write_bytes(page.encode("utf-8", "replace"))
+
+
+def read_split_maps(layout: Layout, study: Study, splits: Sequence[Split]) -> dict[str, SplitMap]:
+    """The t-SNE of every split with the texts of its dots.
+
+    Raises:
+        UserError: a file is missing or damaged.
+    """
+    import pandas as pd
+
+    frames: dict[Role, pd.DataFrame] = {}
+    for role in {split.role for split in splits}:
+        try:
+            frames[role] = pd.read_parquet(layout.corpus(role))
+        except FileNotFoundError:
+            raise UserError(
+                f"{layout.corpus(role)} is missing: run stage download first (dvc repro)"
+            ) from None
+    found = {}
+    for split in splits:
+        maps, about = read_maps(layout, split, study.arms), study.about(split.name)
+        frame = frames[split.role]
+        rows = rows_of_test(frame, [about.label_names[label] for label in about.unseen])
+        found[split.name] = SplitMap(
+            split=split.name,
+            arms=study.arms,
+            seeds=maps.seeds,
+            coordinates=np.stack([maps.coordinates[arm] for arm in study.arms]),
+            labels=maps.labels,
+            label_names=about.label_names,
+            scarce=about.scarce,
+            texts=frame["text"].iloc[rows[maps.rows]].tolist(),
+        )
+    return found
 
 
 def _part(name: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from textmetric.grid import Arm
 from textmetric.report.looks import class_looks
 
 _SHAPES = {"o": "circle", "s": "square", "D": "diamond", "^": "triangle"}
@@ -28,7 +29,7 @@ class SplitMap:
 
     Attributes:
         split: its name.
-        arms: the panels, such as ``cls_shuffled``; the sampler is what follows the first ``_``.
+        arms: the panels.
         seeds: the seeds that have a map, at least one.
         coordinates: (arms, seeds, n, 2), finite.
         labels: (n,) class ids.
@@ -41,7 +42,7 @@ class SplitMap:
     """
 
     split: str
-    arms: Sequence[str]
+    arms: Sequence[Arm]
     seeds: Sequence[int]
     coordinates: NDArray[np.float32]
     labels: NDArray[np.integer]

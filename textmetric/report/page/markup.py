@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import math
 import re
 import struct
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,10 +13,19 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 
 from textmetric.errors import UserError
-from textmetric.report.document import Block, Cell, Document, Map, Picture, Section, Table
-from textmetric.report.names import arm_title, family, sampler
+from textmetric.grid import Arm
+from textmetric.report.blocks import (
+    Block,
+    Cell,
+    Document,
+    Map,
+    Picture,
+    Section,
+    Table,
+)
+from textmetric.report.formats import cell_seeds, cell_text, cell_value, number
+from textmetric.report.names import arm_title
 from textmetric.report.page.maps import Look, SplitMap, looks
-from textmetric.report.tables import number
 
 _LONG_TABLE = 30
 """A table with more rows scrolls under its own head."""
@@ -26,7 +34,6 @@ _PROSE = 40
 _MANY_CLASSES = 20
 """A legend with more classes can be filtered by typing."""
 _NUMBER = re.compile(r"[+\-−]?[\d,.]+( ?%| ?[±\[].*)?|[–—-]?")
-_SIGNED = re.compile(r"[+\[]")
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 # A string of a report is a paragraph or a list: nothing else may come out of it. Images would
@@ -153,7 +160,7 @@ def _table(table: Table, section: Section, seeds: int) -> str:
     for row in table.rows:
         cells = [
             f"<{tag}{_of(column.sampler)}{kind}{_values(cell, seeds)}>"
-            f"<span>{_MARKDOWN.renderInline(cell.text)}</span></{tag.split()[0]}>"
+            f"<span>{_MARKDOWN.renderInline(cell_text(cell))}</span></{tag.split()[0]}>"
             for tag, cell, column, kind in zip(
                 _tags(len(row)), row, table.columns, kinds, strict=True
             )
@@ -175,37 +182,30 @@ def _tags(cells: int) -> Iterator[str]:
 
 
 def _is_number(cell: Cell) -> bool:
-    return cell.value is not None or _NUMBER.fullmatch(cell.text.strip(" *")) is not None
+    text = cell_text(cell).strip(" *")
+    return cell_value(cell) is not None or _NUMBER.fullmatch(text) is not None
 
 
 def _kind(cells: Sequence[Cell], place: int) -> str:
     """How a column is set: names to the left, numbers to the right, long texts with room."""
     if place > 0 and all(map(_is_number, cells)):
         return ' class="number"'
-    return ' class="prose"' * (place > 0 and any(len(cell.text) > _PROSE for cell in cells))
+    return ' class="prose"' * (place > 0 and any(len(cell_text(cell)) > _PROSE for cell in cells))
 
 
-def _of(sampler_name: str) -> str:
+def _of(sampler_name: str | None) -> str:
     return f' data-sampler="{escape(sampler_name)}"' if sampler_name else ""
 
 
 def _values(cell: Cell, seeds: int) -> str:
     """What the script sorts by, and shows for a single seed: rounded here, once for all."""
-    value = _known(cell.value)
+    value, by_seed = cell_value(cell), cell_seeds(cell)
     # The script reads "Infinity", not "inf".
     known = "" if value is None else f' data-value="{repr(value).replace("inf", "Infinity")}"'
-    if not cell.seeds:
+    if not by_seed:
         return known
-    signed = _SIGNED.search(cell.text) is not None
-    shown = [
-        f"{one:+.3f}" if signed and one is not None else number(one)
-        for one in map(_known, (*cell.seeds, *[None] * (seeds - len(cell.seeds))))
-    ]
+    shown = [number(one) for one in (*by_seed, *[None] * (seeds - len(by_seed)))]
     return f'{known} data-seeds="{escape(json.dumps(shown, ensure_ascii=False))}"'
-
-
-def _known(value: float | None) -> float | None:
-    return None if value is None or math.isnan(value) else float(value)
 
 
 def _picture(picture: Picture, root: Path) -> str:
@@ -230,16 +230,16 @@ def _picture(picture: Picture, root: Path) -> str:
 def _map(block: Map, split_map: SplitMap, key: str, root: Path) -> str:
     """Panels: a row a sampler, a column an objective; the picture is for paper."""
     split = escape(split_map.split)
-    families = list(dict.fromkeys(map(family, split_map.arms)))
+    families = list(dict.fromkeys(arm.family for arm in split_map.arms))
     places = {arm: place for place, arm in enumerate(split_map.arms)}
     rows = []
-    for name in dict.fromkeys(map(sampler, split_map.arms)):
-        arms = [f"{prefix}_{name}" if name else prefix for prefix in families]
+    for sampler in dict.fromkeys(arm.sampler for arm in split_map.arms):
+        arms = [Arm(family, sampler) for family in families]
         row = [
             _panel(split_map, arm, places[arm], key) if arm in places else "<div></div>"
             for arm in arms
         ]
-        rows.append(f'<div class="panels"{_of(name)}>\n' + "\n".join(row) + "\n</div>")
+        rows.append(f'<div class="panels"{_of(sampler)}>\n' + "\n".join(row) + "\n</div>")
     classes = looks(split_map)
     seeds = [int(seed) for seed in split_map.seeds]
     search = (
@@ -266,7 +266,7 @@ def _map(block: Map, split_map: SplitMap, key: str, root: Path) -> str:
     )
 
 
-def _panel(split_map: SplitMap, arm: str, place: int, key: str) -> str:
+def _panel(split_map: SplitMap, arm: Arm, place: int, key: str) -> str:
     title = escape(arm_title(arm))
     dots = f"{len(split_map.labels):,} dots"
     return (

@@ -1,0 +1,255 @@
+"""A finding: one table of the study with its verdicts, and the rows that findings share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from textmetric.grid import Family
+from textmetric.measures import mean_interval
+from textmetric.measures.record import ArmRecord
+from textmetric.report import original
+from textmetric.report.blocks import Block, Cell, Column, Map, Mean, Picture, Published, Table
+from textmetric.report.formats import NO_VERDICT, plain, words
+from textmetric.report.names import BY_KEY, FAMILIES, Measure, arm_title
+from textmetric.report.study import Study
+from textmetric.report.verdicts import (
+    Verdict,
+    compared,
+    disagreements,
+    effects_table,
+    verdict_table,
+)
+from textmetric.types import Float64
+
+STATISTICS: dict[str, Callable[[Float64], Any]] = {
+    "mean": np.mean,
+    "standard deviation": lambda values: np.std(values, ddof=1),
+    "least": np.min,
+    "first quartile": lambda values: np.quantile(values, 0.25),
+    "median": np.median,
+    "third quartile": lambda values: np.quantile(values, 0.75),
+    "largest": np.max,
+}
+"""How values spread over the labels, in the order of the original's table 7-2."""
+
+Originals = Mapping[Family, Mapping[str, float]]
+"""family → name of a row → the original's value."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A table of the study and what it says.
+
+    Attributes:
+        table: its id, such as ``7-1``.
+        title: what it is about.
+        blocks: what is under its heading.
+        subject: the measure that the table is about; None for pictures alone.
+        headline: the measure of retrieval next to it; the same if that is the subject.
+        verdicts: of every measure and contrast, corrected for their number.
+        splits: what it was measured on; empty for the transfer.
+    """
+
+    table: str
+    title: str
+    blocks: list[Block]
+    subject: Measure | None = None
+    headline: Measure | None = None
+    verdicts: Sequence[Verdict] = ()
+    splits: Sequence[str] = field(default_factory=list)
+
+    def of(self, measure: Measure | None) -> Verdict | None:
+        """The verdict on a measure in the headline's contrast."""
+        for verdict in self.verdicts:
+            if measure and verdict.measure.key == measure.key and verdict.contrast.headline:
+                return verdict
+        return None
+
+    @property
+    def anchor(self) -> str:
+        """The target of links to it."""
+        return f"table-{self.table}"
+
+    @property
+    def link(self) -> str:
+        """A link to it, in Markdown."""
+        return f"[{self.table}](#{self.anchor})"
+
+
+# ---------------------------------------------------------------- rows
+
+
+def arms_table(
+    study: Study, first: str, rows: Sequence[Sequence[Cell]], originals: Originals | None = None
+) -> Table:
+    """One column an arm, then the original's values if there are any."""
+    columns = [Column(first), *(Column(arm_title(arm), arm.sampler) for arm in study.arms)]
+    columns += [Column(f"original, {FAMILIES[family]}") for family in originals or ()]
+    return Table(columns, rows)
+
+
+def mean_of(values: Float64 | Sequence[float]) -> Mean:
+    """The mean over seeds with its interval."""
+    return Mean(mean_interval(values), list(values))
+
+
+def measure_rows(
+    study: Study,
+    splits: Sequence[str],
+    measures: Iterable[Measure],
+    originals: Originals | None = None,
+    prefix: str = "",
+) -> list[list[Cell]]:
+    """A row a measure, averaged over ``splits``; those that no arm has are left out."""
+    rows: list[list[Cell]] = []
+    for measure in measures:
+        by_arm = [study.per_seed(splits, arm, measure.key) for arm in study.arms]
+        if all(np.isnan(values).all() for values in by_arm):
+            continue
+        blank = [None for _ in originals or ()]
+        rows.append([f"{prefix}{measure.title}", *map(mean_of, by_arm), *blank])
+    return rows
+
+
+def label_rows(study: Study, split: str, key: str, originals: Originals | None) -> list[list[Cell]]:
+    """A row a label with its train rows, and the average over them."""
+    about = study.about(split)
+    by_arm = [study.records[split][arm].classes_of(key) for arm in study.arms]
+    rows: list[list[Cell]] = []
+    for label, name in enumerate(about.label_names):
+        if label in about.unseen:
+            continue
+        rows.append(
+            [
+                f"{plain(name)} ({about.train_rows[label]:,} train rows)",
+                *(mean_of(values[:, label]) for values in by_arm),
+                *_originals(originals, name),
+            ]
+        )
+    average = [mean_of(study.per_seed([split], arm, key)) for arm in study.arms]
+    title = f"average {BY_KEY[key].title}"
+    return [*rows, [title, *average, *_originals(originals, "average")]]
+
+
+def statistic_rows(
+    study: Study,
+    split: str,
+    key: str,
+    originals: Originals | None = None,
+    labels: Sequence[int] | None = None,
+) -> list[list[Cell]]:
+    """A row a statistic over ``labels`` (all), taken in each seed and averaged over the seeds."""
+    by_arm = []
+    for arm in study.arms:
+        values = study.records[split][arm].classes_of(key)
+        values = values if labels is None else values[:, list(labels)]
+        by_arm.append([seed[~np.isnan(seed)] for seed in values])
+    rows: list[list[Cell]] = []
+    for name, statistic in STATISTICS.items():
+        cells = [
+            # a class with one test row has no cohesion, and in a small sample most have one
+            mean_of([float(statistic(seed)) if len(seed) >= 2 else np.nan for seed in seeds])
+            for seeds in by_arm
+        ]
+        rows.append([name, *cells, *_originals(originals, name)])
+    return rows
+
+
+def _originals(originals: Originals | None, row: str) -> list[Cell]:
+    return [
+        Published(values[row]) if row in values else None for values in (originals or {}).values()
+    ]
+
+
+# ---------------------------------------------------------------- words and blocks
+
+
+def rows_in_words(about: ArmRecord) -> str:
+    """How large a split is."""
+    counts = about.counts
+    return (
+        f"{counts['train_rows']:,} train rows, {counts['test_rows']:,} test rows "
+        f"({counts['empty_rows']:,} without a known token), {len(about.label_names)} labels"
+    )
+
+
+def scarce_names(about: ArmRecord) -> str:
+    """The scarce labels of a split, or how many there are."""
+    names = [plain(about.label_names[label]) for label in about.scarce]
+    return ", ".join(names) if len(names) <= 4 else f"{len(names)} labels"
+
+
+def scarce_rows(about: ArmRecord) -> str:
+    """How many train rows the scarce labels of a split have together."""
+    return f"{sum(about.train_rows[label] for label in about.scarce):,} train rows"
+
+
+def tsne_map(split: str) -> Map:
+    """The t-SNE of a split."""
+    picture = Picture(f"plots/tsne/{split}.png", f"t-SNE of {split}, a panel an arm")
+    return Map(split, picture)
+
+
+def originals_note(originals: Originals | None) -> list[Block]:
+    """What the columns of the original are."""
+    if originals is None:
+        return []
+    return [
+        "*original*: the values that the original study published, of one run each on the whole "
+        "corpus with an unnamed sampler."
+    ]
+
+
+def verdict_blocks(
+    study: Study,
+    verdicts: Sequence[Verdict],
+    splits: Sequence[str],
+    measures: Sequence[Measure],
+    about: str = "",
+) -> list[Block]:
+    """The verdicts, the 2 × 2 of objective and sampler, and where cohesion disagrees."""
+    if not verdicts:
+        return [
+            f"**{NO_VERDICT}**: no two arms that differ in the objective alone have these measures."
+        ]
+    what = f" on {about}" if about else ""
+    blocks: list[Block] = [
+        f"Verdicts{what}: paired by seed, corrected for all comparisons of this table.",
+        verdict_table(verdicts),
+    ]
+    effects = effects_table(study, splits, measures)
+    if effects:
+        blocks += ["What the objective and the sampler each move:", effects]
+    apart = cohesion_against_retrieval(verdicts)
+    if apart:
+        blocks.append(f"**Cohesion and MAP@R do not agree.** {'. '.join(apart)}.")
+    return blocks
+
+
+def cohesion_against_retrieval(verdicts: Sequence[Verdict]) -> list[str]:
+    """The comparisons in which cohesion has another winner than MAP@R, in words."""
+    sentences = []
+    for cohesion, retrieval in [
+        *disagreements(verdicts, "cohesion", "map_at_r"),
+        *disagreements(verdicts, "scarce_cohesion", "scarce_map_at_r"),
+    ]:
+        name = compared(cohesion.contrast)
+        sentences.append(
+            f"{name[0].upper()}{name[1:]}: by cohesion {words(cohesion.judgement)}, "
+            f"by MAP@R {words(retrieval.judgement)}"
+        )
+    return sentences
+
+
+def original_by_label(label_names: Sequence[str]) -> Originals:
+    """The original's table 7-1: its labels that the run has, and the average."""
+    found: dict[Family, dict[str, float]] = {}
+    for family, values in original.COHESION_BY_LABEL.items():
+        by_label = dict(zip(original.AG_NEWS_LABELS, values, strict=True))
+        found[family] = {name: by_label[name] for name in label_names if name in by_label}
+        found[family]["average"] = original.COHESION_AVERAGE[family]
+    return found
