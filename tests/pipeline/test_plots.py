@@ -22,13 +22,13 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.browser import chromium
 from textmetric.errors import UserError
+from textmetric.grid import ARMS
 from textmetric.report.curves import write_curve_tables
 from textmetric.report.dvc_page import install_page
 from textmetric.report.figures import tsne_panels
 
 ROOT = Path(__file__).parents[2]
 SPLITS = ["target", "a-split-of-my-own"]
-ARMS = ["cls_shuffled", "cls_balanced", "metric_shuffled", "metric_balanced"]
 COLOURS = ["#0072B2", "#56B4E9", "#A65200", "#E69F00"]
 
 
@@ -66,7 +66,7 @@ def write_plots(folder: Path, map_at_r: float) -> None:
     points = np.random.default_rng(int(map_at_r * 10)).normal(size=(30, 2))
     for split in SPLITS:
         tsne_panels(
-            folder / "plots" / "tsne" / f"{split}.png", {"arm": points}, np.arange(30) % 2, "ab"
+            folder / "plots" / "tsne" / f"{split}.png", {ARMS[0]: points}, np.arange(30) % 2, "ab"
         )
 
 

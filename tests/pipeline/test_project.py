@@ -60,6 +60,7 @@ def test_every_map_is_that_of_its_own_split_arm_and_seed(layout: Layout, split: 
     assert found["rows"].tolist() == rows.tolist()
     assert found["labels"].tolist() == labels[rows].tolist()
     assert found["seeds"].tolist() == SEEDS[:2]
+    assert found["arms"].tolist() == [arm.name for arm in ARMS]
     assert found["coordinates"].shape == (2, 2, len(rows), 2)
     scarce = np.flatnonzero(np.isin(labels, SCARCE[split.name]))
     assert found["scarce_labels"].tolist() == labels[scarce].tolist()

@@ -9,15 +9,24 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from textmetric.report.document import Cell, Column, Document, Map, Picture, Section, Table
+from textmetric.grid import ARMS
+from textmetric.report.blocks import (
+    Column,
+    Count,
+    Document,
+    Map,
+    Mean,
+    Picture,
+    Section,
+    Table,
+)
 from textmetric.report.page import SplitMap
 from textmetric.report.page.maps import quantised
 
-ARMS = ("cls_shuffled", "cls_balanced", "metric_shuffled", "metric_balanced")
 SEEDS = (0, 1, 2)
 MAPPED_SEEDS = (0, 2)
 SIDE = 8
-"""The dots stand on a grid of so many a side, in another order in every panel."""
+"""The dots are on a grid of this many a side, in another order in every panel."""
 NASTY = (
     '</script><script>window.broken = 1</script><img src=x onerror="window.broken = 2"> “é” &amp;'
 )
@@ -46,7 +55,7 @@ def split_map(split: str = "target", classes: int = 4, scarce: tuple[int, ...] =
 
 
 def place(one: SplitMap, arm: int, seed: int, row: int) -> tuple[float, float]:
-    """Where a dot stands in its panel: shares of the width from the left and from the top."""
+    """Where a dot is in its panel: shares of the width from the left and from the top."""
     x, y = quantised(one.coordinates[arm, seed])[row] / 65_535
     return float(x), float(1 - y)
 
@@ -57,20 +66,20 @@ def table() -> Table:
         [
             Column("split"),
             Column("rows"),
-            *(Column(f"{arm}, MAP@R ↑", arm.partition("_")[2]) for arm in ARMS),
+            *(Column(f"{arm}, MAP@R ↑", arm.sampler) for arm in ARMS),
             Column("words"),
         ],
         [
             [
-                Cell(name),
-                Cell(f"{rows:,}"),
+                name,
+                Count(rows),
                 *(
-                    Cell(f"{mean:.3f} ± 0.010", mean, (mean - 0.1, None, mean + 0.1 * turn))
+                    Mean((mean, mean - 0.01, mean + 0.01), (mean - 0.1, None, mean + 0.1 * turn))
                     if mean is not None
-                    else Cell("–")
+                    else None
                     for mean in means
                 ),
-                Cell(words),
+                words,
             ]
             for name, rows, means, turn, words in [
                 ("target", 9, (0.5, 0.62, 0.7, 0.8), 3, "**b**etter"),

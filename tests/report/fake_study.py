@@ -9,21 +9,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from textmetric.files import write_arrays, write_json
+from textmetric.files import read_json, write_arrays, write_json
+from textmetric.grid import ARMS, Arm, Family, Layout, Split
 from textmetric.measures import summarise
-from textmetric.params import Split, Train
+from textmetric.measures.record import ArmRecord
+from textmetric.params import SplitEntry, Train
 from textmetric.report.study import Study, read_study
-from textmetric.splits import cells
 
-ARMS = ["cls_shuffled", "cls_balanced", "metric_shuffled", "metric_balanced"]
 SAMPLERS = ["shuffled", "balanced"]
 SPLITS = {
-    "target": Split(role="target"),
-    "target-scarce-1": Split(role="target", scarce=[1], keep=0.1),
-    "source": Split(role="source", rare=10),
-    "source-open": Split(role="source", open=0.5),
+    "target": SplitEntry(role="target"),
+    "target-scarce-1": SplitEntry(role="target", scarce=[1], keep=0.1),
+    "source": SplitEntry(role="source", rare=10),
+    "source-open": SplitEntry(role="source", open=0.5),
 }
-CELLS = cells(SPLITS)
+KEYS = {name: Split(entry.role, name) for name, entry in SPLITS.items()}
 PLAIN = [
     "cohesion",
     "between_class_cosine",
@@ -46,16 +46,16 @@ SCARCE = [
 ]
 
 
-def record(split: str, arm: str, seeds: Sequence[int]) -> dict[str, Any]:
-    """Random but for MAP@R, in which the metric arms are 0.1 better with every seed."""
+def record(split: str, arm: Arm, seeds: Sequence[int]) -> ArmRecord:
+    """Random except for MAP@R, in which the metric arms are 0.1 better with every seed."""
     rng = np.random.default_rng([len(split), ARMS.index(arm)])
     classes = 30 if SPLITS[split].role == "source" else 3
     scarce = {"target-scarce-1": [1], "source": list(range(10))}.get(split, [])
     unseen = list(range(15, 30)) if SPLITS[split].open else []
     keys = [*PLAIN, *(SCARCE if scarce else []), *([] if unseen else ACCURACIES)]
-    if "cls" in arm and not unseen:
+    if arm.family is Family.CLASSIFICATION and not unseen:
         keys.append("head_accuracy")
-    map_at_r = np.linspace(0.5, 0.6, len(seeds)) + (0.1 if "metric" in arm else 0)
+    map_at_r = np.linspace(0.5, 0.6, len(seeds)) + (0.1 if arm.family is Family.METRIC else 0)
     flat = [
         {
             key: float(map_at_r[place]) if key.endswith("map_at_r") else float(rng.random())
@@ -71,61 +71,62 @@ def record(split: str, arm: str, seeds: Sequence[int]) -> dict[str, Any]:
         for key in ("cohesion", "sufficient_cosine", "among_scarce_cosine")
     }
     per_class["cohesion"][:, 0] = np.nan if split == "source" else per_class["cohesion"][:, 0]
-    return {
-        "split": split,
-        "arm": arm,
-        "seeds": list(seeds),
-        "label_names": [f"label|{number}" for number in range(classes)],
-        "train_rows": [100 + number for number in range(classes)],
-        "scarce": scarce,
-        "unseen": unseen,
-        "counts": {"train_rows": 1234, "test_rows": 567, "empty_rows": 8, "leaked_rows": 9},
-        "per_seed": {key: [one[key] for one in flat] for key in keys},
-        "interval": summarise(flat),
-        "per_class": per_class,
-    }
+    return ArmRecord(
+        split=split,
+        arm=arm.name,
+        seeds=list(seeds),
+        label_names=[f"label|{number}" for number in range(classes)],
+        train_rows=[100 + number for number in range(classes)],
+        scarce=scarce,
+        unseen=unseen,
+        counts={"train_rows": 1234, "test_rows": 567, "empty_rows": 8, "leaked_rows": 9},
+        per_seed={key: [one[key] for one in flat] for key in keys},
+        interval=summarise(flat),
+        per_class=per_class,
+    )
 
 
 def write_study(
     root: Path, seeds: Sequence[int], corpora: Mapping[str, Mapping[str, Any]] | None = None
 ) -> None:
     """Write ``data/`` of a study; ``corpora`` adds to the summaries of the roles."""
+    layout = Layout(root)
     for role in ("target", "source"):
         rows = {f"{part}_rows": 10 for part in ("train", "validation", "test", "leaked")}
         summary = {"name": f"my {role}", "sample_of": None, "classes": 3, **rows}
-        write_json(
-            root / f"data/raw/{role}/summary.json", summary | dict((corpora or {}).get(role, {}))
-        )
-    for family, name in (("classification", "cross_entropy"), ("metric", "triplet")):
+        write_json(layout.summary(role), summary | dict((corpora or {}).get(role, {})))
+    for family, name in ((Family.CLASSIFICATION, "cross_entropy"), (Family.METRIC, "triplet")):
         values = {"margin": 0.2} if name == "triplet" else {}
-        write_json(root / f"data/objectives/{family}.json", {"name": name, "parameters": values})
-    for split in SPLITS:
+        write_json(layout.objective(family), {"name": name, "parameters": values})
+    for name, split in KEYS.items():
         for arm in ARMS:
-            write_json(root / f"data/measures/{split}/{arm}.json", record(split, arm, seeds))
+            record(name, arm, seeds).write(layout.record(arm, split))
             # on validation the balanced sampler is the better one for metric learning alone
-            best = 0.7 if arm in ("cls_shuffled", "metric_balanced") else 0.6
+            best = 0.7 if arm.name in ("cls_shuffled", "metric_balanced") else 0.6
             curve = pd.DataFrame(
                 [(seed, epoch, 1 / epoch, 0.5, best) for seed in seeds for epoch in (1, 2)],
                 columns=["seed", "epoch", "loss", "active_fraction", "validation_map_at_r"],
             )
-            path = root / f"data/curves/{arm.replace('_', f'/{CELLS[split]}/')}.csv"
+            path = layout.curve(arm, split)
             path.parent.mkdir(parents=True, exist_ok=True)
             curve.to_csv(path, index=False)
             cost = {"epoch_seconds": [1.0, 0.5], "peak_mib": 300.0}
             write_json(
-                root / f"data/costs/{arm.replace('_', f'/{CELLS[split]}/')}.json",
+                layout.cost(arm, split),
                 {"seeds": [{"seed": seed, **cost} for seed in seeds], "stage_seconds": 3.0},
             )
-    rng = np.random.default_rng(0)
-    write_arrays(
-        root / "data/tsne/source.npz",
-        coordinates=rng.normal(size=(4, 1, 12, 2)).astype(np.float32),
-        labels=np.arange(12, dtype=np.int32),
-        rows=np.arange(12),
-        seeds=np.array(seeds[:1]),
-        scarce_coordinates=rng.normal(size=(4, 20, 2)).astype(np.float32),
-        scarce_labels=np.repeat(np.arange(10, dtype=np.int32), 2),
-    )
+        for number, family in enumerate(Family):
+            rng = np.random.default_rng(number)
+            write_arrays(
+                layout.map(family, split),
+                coordinates=rng.normal(size=(2, 1, 3, 2)).astype(np.float32),
+                labels=np.arange(3, dtype=np.int32),
+                rows=np.arange(3),
+                arms=np.array([arm.name for arm in ARMS if arm.family is family]),
+                seeds=np.array(seeds[:1]),
+                scarce_coordinates=rng.normal(size=(2, 20, 2)).astype(np.float32),
+                scarce_labels=np.repeat(np.arange(10, dtype=np.int32), 2),
+            )
     (root / "data/finetune").mkdir(parents=True)
     for init, accuracy in (("cls", 0.7), ("metric", 0.8), ("scratch", 0.6)):
         rows = [
@@ -145,13 +146,18 @@ def write_study(
         frame.to_csv(root / f"data/finetune/{init}.csv", index=False)
 
 
-def read(
-    root: Path, splits: Sequence[str] = tuple(SPLITS), arms: Sequence[str] = tuple(ARMS)
-) -> Study:
+def change(root: Path, split: str, arm: Arm, **values: Any) -> None:
+    """Change some keys of a record; None for every key of ``values`` that should be gone."""
+    path = Layout(root).record(arm, KEYS[split])
+    found = read_json(path) | values
+    write_json(path, {key: value for key, value in found.items() if value is not None})
+
+
+def read(root: Path, splits: Sequence[str] = tuple(SPLITS), arms: Sequence[Arm] = ARMS) -> Study:
     """The study, or a part of its grid."""
     return read_study(
-        root,
-        splits={name: SPLITS[name] for name in splits},
+        Layout(root),
+        splits={KEYS[name]: SPLITS[name] for name in splits},
         arms=list(arms),
         samplers=SAMPLERS,
         train=Train(),

@@ -5,7 +5,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from textmetric.grid import Arm, Family
 from textmetric.report.curves import curve_table, write_curve_tables
+
+CLS, METRIC = (Arm(family, "shuffled") for family in Family)
 
 
 def curve(loss: float, *, seeds: int = 2, epochs: int = 3) -> pd.DataFrame:
@@ -20,7 +23,7 @@ def curve(loss: float, *, seeds: int = 2, epochs: int = 3) -> pd.DataFrame:
 
 
 def test_a_table_has_the_mean_over_seeds_of_every_arm_and_epoch() -> None:
-    table = curve_table({"metric_shuffled": curve(2.0), "cls_shuffled": curve(1.0)})
+    table = curve_table({METRIC: curve(2.0), CLS: curve(1.0)})
     assert list(table.columns) == ["epoch", "arm", "loss", "validation_map_at_r"]
     assert table["arm"].tolist() == ["metric_shuffled"] * 3 + ["cls_shuffled"] * 3
     assert table["epoch"].tolist() == [1, 2, 3, 1, 2, 3]
@@ -30,7 +33,7 @@ def test_a_table_has_the_mean_over_seeds_of_every_arm_and_epoch() -> None:
 
 def test_rows_may_come_in_any_order() -> None:
     mixed = curve(1.0).sample(frac=1, random_state=0)
-    pd.testing.assert_frame_equal(curve_table({"a": mixed}), curve_table({"a": curve(1.0)}))
+    pd.testing.assert_frame_equal(curve_table({CLS: mixed}), curve_table({CLS: curve(1.0)}))
 
 
 def test_a_seed_without_a_value_does_not_count_and_no_value_at_all_is_an_empty_cell(
@@ -39,7 +42,7 @@ def test_a_seed_without_a_value_does_not_count_and_no_value_at_all_is_an_empty_c
     holed = curve(1.0)
     holed.loc[(holed["epoch"] == 1) & (holed["seed"] == 0), "validation_map_at_r"] = np.nan
     holed.loc[holed["epoch"] == 2, "validation_map_at_r"] = np.nan
-    write_curve_tables(tmp_path / "curves", {"target": {"cls_shuffled": holed}})
+    write_curve_tables(tmp_path / "curves", {"target": {CLS: holed}})
     assert (tmp_path / "curves" / "target.csv").read_bytes() == (
         b"epoch,arm,loss,validation_map_at_r\n"
         b"1,cls_shuffled,1.5,1.1\n"
@@ -51,14 +54,14 @@ def test_a_seed_without_a_value_does_not_count_and_no_value_at_all_is_an_empty_c
 def test_a_change_in_the_last_bits_leaves_the_same_bytes(tmp_path: Path) -> None:
     other = curve(1.0)
     other["loss"] *= 1 + 1e-12
-    write_curve_tables(tmp_path / "one", {"target": {"cls": curve(1.0)}})
-    write_curve_tables(tmp_path / "other", {"target": {"cls": other}})
+    write_curve_tables(tmp_path / "one", {"target": {CLS: curve(1.0)}})
+    write_curve_tables(tmp_path / "other", {"target": {CLS: other}})
     files = [tmp_path / name / "target.csv" for name in ("one", "other")]
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
 def test_the_file_of_a_split_that_is_gone_goes_too(tmp_path: Path) -> None:
-    write_curve_tables(tmp_path / "curves", {"old": {"a": curve(1.0)}, "kept": {"a": curve(1.0)}})
-    write_curve_tables(tmp_path / "curves", {"kept": {"a": curve(1.0)}, "new": {}})
+    write_curve_tables(tmp_path / "curves", {"old": {CLS: curve(1.0)}, "kept": {CLS: curve(1.0)}})
+    write_curve_tables(tmp_path / "curves", {"kept": {CLS: curve(1.0)}, "new": {}})
     assert sorted(path.name for path in (tmp_path / "curves").iterdir()) == ["kept.csv", "new.csv"]
     assert pd.read_csv(tmp_path / "curves" / "new.csv").empty

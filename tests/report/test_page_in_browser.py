@@ -17,6 +17,7 @@ from selenium.webdriver.support.select import Select
 from tests.browser import Page, chromium
 from tests.report import example_page as example
 from textmetric.report.document import Document
+from textmetric.report.formats import cell_text
 from textmetric.report.page import SplitMap, write_page
 
 TARGET = example.split_map()
@@ -58,7 +59,7 @@ def highlighted(page: Page, kind: int, seed: int = 0) -> list[bool]:
 
 
 def test_the_numbers_are_those_given(page: Page) -> None:
-    given = [[cell.text for cell in row] for row in example.table().rows]
+    given = [list(map(cell_text, row)) for row in example.table().rows]
     shown = page.texts("#table-1 tbody th, #table-1 tbody td")
     for words in ("**", "`", "[", "](#maps)"):
         given = [[text.replace(words, "") for text in row] for row in given]

@@ -6,11 +6,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.report.fake_study import ARMS, CELLS, SPLITS, read, write_study
+from tests.report.fake_study import ARMS, KEYS, SPLITS, change, read, write_study
 from textmetric.errors import UserError
-from textmetric.files import read_json, write_json
+from textmetric.files import read_arrays, read_json, write_arrays
+from textmetric.grid import Layout
 from textmetric.report.costs import write_costs
-from textmetric.report.results import write_results
+from textmetric.report.document import build_document
+from textmetric.report.markdown import write_markdown
+from textmetric.report.pictures import draw_pictures
+from textmetric.report.study import Study
+
+CLS_SHUFFLED, CLS_BALANCED, METRIC_SHUFFLED, METRIC_BALANCED = ARMS
+
+
+def write_results(root: Path, study: Study) -> None:
+    """What the stage report does."""
+    draw_pictures(Layout(root), study)
+    write_markdown(Layout(root).results, build_document(study), folder="reports")
 
 
 @pytest.fixture(scope="module")
@@ -52,16 +64,18 @@ def test_a_missing_file_is_named_and_nothing_is_written(tmp_path: Path) -> None:
         UserError, match=r"cls/target/target/shuffled\.csv is missing: run the stage"
     ):
         write_results(tmp_path, read(tmp_path))
-    (tmp_path / "data/measures/target/cls_shuffled.json").unlink()
-    with pytest.raises(UserError, match=r"cls_shuffled\.json is missing: run the stage"):
+    Layout(tmp_path).record(CLS_SHUFFLED, KEYS["target"]).unlink()
+    with pytest.raises(
+        UserError, match=r"cls/target/target/shuffled\.json is missing: run the stage"
+    ):
         write_results(tmp_path, read(tmp_path))
     assert not (tmp_path / "reports").exists()
 
 
 def test_only_the_splits_and_arms_asked_for_are_read(tmp_path: Path) -> None:
     write_study(tmp_path, [0, 1])
-    (tmp_path / "data/measures/source/cls_shuffled.json").write_text("damaged")
-    arms = ["cls_shuffled", "metric_shuffled"]
+    Layout(tmp_path).record(CLS_SHUFFLED, KEYS["source"]).write_text("damaged")
+    arms = [CLS_SHUFFLED, METRIC_SHUFFLED]
     write_results(tmp_path, read(tmp_path, ["target"], arms))
     assert "balanced" not in text_of(tmp_path)
     assert "my source" not in text_of(tmp_path)
@@ -78,29 +92,48 @@ def test_figures_of_a_split_that_is_gone_go_too(tmp_path: Path) -> None:
 
 def test_a_record_of_another_version_is_named_with_the_key_it_lacks(tmp_path: Path) -> None:
     write_study(tmp_path, [0, 1])
-    path = tmp_path / "data/measures/target/cls_balanced.json"
-    write_json(path, {"seeds": [0, 1]})
-    with pytest.raises(UserError, match=r"cls_balanced\.json lacks 'label_names': run stage"):
+    change(tmp_path, "target", CLS_BALANCED, label_names=None)
+    with pytest.raises(UserError, match=r"balanced\.json lacks 'label_names': run stage"):
         write_results(tmp_path, read(tmp_path))
 
 
 def test_arms_of_other_seeds_cannot_be_paired(tmp_path: Path) -> None:
     write_study(tmp_path, [0, 1])
-    path = tmp_path / "data/measures/target/metric_shuffled.json"
-    write_json(path, read_json(path) | {"seeds": [0, 7]})
+    change(tmp_path, "target", METRIC_SHUFFLED, seeds=[0, 7])
     with pytest.raises(UserError, match=r"has the seeds \[0, 7\], but cls_shuffled has \[0, 1\]"):
         write_results(tmp_path, read(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("arrays", "said"),
+    [
+        ({"arms": np.array(["metric_balanced"])}, "is damaged"),
+        ({"arms": np.array(["metric_other", "metric_balanced"])}, "is damaged"),
+        ({"arms": np.array(["cls_shuffled", "metric_balanced"])}, "no map of metric_shuffled"),
+    ],
+)
+def test_maps_that_do_not_fit_the_arms_are_named(
+    tmp_path: Path, arrays: dict[str, np.ndarray], said: str
+) -> None:
+    write_study(tmp_path, [0, 1])
+    path = Layout(tmp_path).map(METRIC_SHUFFLED.family, KEYS["target"])
+    write_arrays(path, **read_arrays(path) | arrays)
+    with pytest.raises(UserError, match=rf"target\.npz .*{said}.*: run stage tsne again"):
+        write_results(tmp_path, read(tmp_path))
+
+
 def test_costs_tell_seconds_and_memory_of_every_arm(study: Path) -> None:
-    write_costs(study, cells=CELLS, arms=ARMS)
+    write_costs(Layout(study), splits=list(KEYS.values()), arms=ARMS)
     text = (study / "reports" / "costs.md").read_text()
     assert "| source | metric learning, balanced | 1.50 ± 0.00 | 3.0 | 300 |" in text
     assert len([line for line in text.splitlines() if line.startswith("|")]) == 2 + 4 * len(SPLITS)
 
 
+RARE = {key: np.zeros((2, 30)) for key in ("sufficient_cosine", "among_scarce_cosine")}
+
+
 def section(text: str, title: str) -> str:
-    """What stands under a heading, up to the next one of any level."""
+    """What is under a heading, up to the next one of any level."""
     found = re.split(r"^#+ (.+)$", text, flags=re.MULTILINE)
     return dict(zip(found[1::2], found[2::2], strict=True))[title]
 
@@ -136,14 +169,14 @@ def test_every_table_of_the_study_is_there_by_its_id(study: Path) -> None:
     assert [one for one in ids if one in wanted] == wanted
 
 
-def test_means_stand_with_their_intervals(study: Path) -> None:
+def test_means_have_their_intervals(study: Path) -> None:
     text = section(text_of(study), "7-1 The whole target: cohesion by label")
     # MAP@R .5 .55 .6: sd .05, t(.975, 2) = 4.303, half = 4.303 · .05 / √3 = .124
     low, high = "0.550 ± 0.124", "0.650 ± 0.124"
     assert row(text, "MAP@R ↑") == [low, low, high, high]
 
 
-def test_cohesion_never_stands_alone(study: Path) -> None:
+def test_cohesion_is_never_alone(study: Path) -> None:
     for title in (
         "7-1 The whole target: cohesion by label",
         "8-2-1 The 10 rarest labels: cohesion",
@@ -160,7 +193,8 @@ def test_few_labels_have_a_row_each_and_many_their_statistics(study: Path) -> No
     many = section(text, "7-2 The whole source: cohesion by label")
     assert "label\\|" not in many
     cohesion = np.array(
-        read_json(study / "data/measures/source/cls_shuffled.json")["per_class"]["cohesion"], float
+        read_json(Layout(study).record(CLS_SHUFFLED, KEYS["source"]))["per_class"]["cohesion"],
+        float,
     )
     median = float(np.mean(np.nanmedian(cohesion, axis=1)))
     assert row(many, "median")[0].startswith(f"{median:.3f} ±")
@@ -191,7 +225,7 @@ def test_the_transfer_table_reads_the_last_epoch(study: Path) -> None:
 
 def test_one_arm_alone_has_no_verdict(tmp_path: Path) -> None:
     write_study(tmp_path, [0, 1])
-    write_results(tmp_path, read(tmp_path, ["target"], ["metric_balanced"]))
+    write_results(tmp_path, read(tmp_path, ["target"], [METRIC_BALANCED]))
     text = section(text_of(tmp_path), "7-1 The whole target: cohesion by label")
     assert "**no verdict**: no two arms" in text
     assert "better" not in text
@@ -200,10 +234,7 @@ def test_one_arm_alone_has_no_verdict(tmp_path: Path) -> None:
 def test_many_classes_without_any_cohesion_have_dashes(tmp_path: Path) -> None:
     write_study(tmp_path, [0, 1])
     for arm in ARMS:
-        path = tmp_path / f"data/measures/source/{arm}.json"
-        record = read_json(path)
-        record["per_class"]["cohesion"] = np.full((2, 30), np.nan)
-        write_json(path, record)
+        change(tmp_path, "source", arm, per_class={"cohesion": np.full((2, 30), np.nan)} | RARE)
     write_results(tmp_path, read(tmp_path, ["source"]))
     text = section(text_of(tmp_path), "7-2 The whole source: cohesion by label")
     assert row(text, "third quartile") == ["–"] * 4
@@ -212,8 +243,7 @@ def test_many_classes_without_any_cohesion_have_dashes(tmp_path: Path) -> None:
 def test_names_from_the_data_are_not_taken_for_markdown(tmp_path: Path) -> None:
     write_study(tmp_path, [0, 1])
     for arm in ARMS:
-        path = tmp_path / f"data/measures/target/{arm}.json"
-        write_json(path, read_json(path) | {"label_names": ["__init__", "<b>", "x\ny"]})
+        change(tmp_path, "target", arm, label_names=["__init__", "<b>", "x\ny"])
     write_results(tmp_path, read(tmp_path, ["target"]))
     rows = [line.split(" | ")[0] for line in text_of(tmp_path).splitlines()]
     assert {

@@ -31,8 +31,8 @@ def project_splits(
     sample depends on the labels alone, so it is the same for both families.
 
     A file holds ``coordinates`` (arms, seeds, n, 2), ``rows`` (n,) of the test part, their
-    ``labels`` (n,), ``seeds``, and of the scarce labels ``scarce_coordinates`` (arms, m, 2) and
-    ``scarce_labels`` (m,).
+    ``labels`` (n,), the names of the ``arms``, the ``seeds``, and of the scarce labels
+    ``scarce_coordinates`` (arms, m, 2) and ``scarce_labels`` (m,).
 
     Args:
         layout: where everything is.
@@ -66,6 +66,7 @@ def project_splits(
                 coordinates=coordinates.reshape(len(arms), len(shown), -1, 2),
                 rows=sample.rows,
                 labels=sample.labels,
+                arms=np.array([arm.name for arm in arms]),
                 seeds=np.array(shown),
                 scarce_coordinates=np.stack([next(found) for _ in sample.of_scarce]),
                 scarce_labels=sample.scarce_labels,

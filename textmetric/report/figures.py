@@ -124,8 +124,8 @@ def tsne_panels(
     row_shapes = np.array([shape for _, shape in looks])[place]
     largest = present[np.argsort(-rows, kind="stable")[: _NAMED if many else 0]]
 
-    columns = max(1, min(len(panels), 2 if len(panels) <= 4 else 3))
-    lines = max(1, -(-len(panels) // columns))
+    columns = min(2, len(panels))
+    lines = -(-len(panels) // columns)
     legend = 0.7 if many else 0.55 + 0.19 * -(-len(present) // 4)
     larger = 2.2 if len(labels) <= _FEW_DOTS else 1.0
     with new_figure(path, 4.7 * columns, 4.7 * lines + legend) as figure:

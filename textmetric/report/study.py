@@ -156,19 +156,27 @@ def read_maps(layout: Layout, split: Split, arms: Sequence[Arm]) -> SplitMaps:
     """
     coordinates: dict[Arm, Float32] = {}
     of_scarce: dict[Arm, Float32] = {}
-    for family in Family:
-        of_family = [arm for arm in arms if arm.family is family]
-        if of_family:
-            arrays = read_arrays(layout.map(family, split))
-            coordinates |= zip(of_family, arrays["coordinates"], strict=True)
-            of_scarce |= zip(of_family, arrays["scarce_coordinates"], strict=True)
+    for family in dict.fromkeys(arm.family for arm in arms):
+        path = layout.map(family, split)
+        arrays = read_arrays(path)
+        try:
+            found = [Arm.parse(str(name)) for name in arrays["arms"]]
+            coordinates |= zip(found, arrays["coordinates"], strict=True)
+            of_scarce |= zip(found, arrays["scarce_coordinates"], strict=True)
+            shared = [arrays[key] for key in ("rows", "labels", "seeds", "scarce_labels")]
+        except (KeyError, ValueError) as error:
+            raise UserError(f"{path} is damaged ({error}): run stage tsne again") from None
+    missing = [arm.name for arm in arms if arm not in coordinates]
+    if missing:
+        raise UserError(f"{path} has no map of {missing[0]}: run stage tsne again (dvc repro)")
+    rows, labels, seeds, scarce_labels = shared
     return SplitMaps(
         {arm: coordinates[arm] for arm in arms},
-        arrays["rows"],
-        arrays["labels"],
-        arrays["seeds"].tolist(),
+        rows,
+        labels,
+        seeds.tolist(),
         {arm: of_scarce[arm] for arm in arms},
-        arrays["scarce_labels"],
+        scarce_labels,
     )
 
 

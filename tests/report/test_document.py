@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.fake_study import read, write_study
-from textmetric.files import read_json, write_json
-from textmetric.report.content import build_document
-from textmetric.report.document import Document, Map, Table
+from tests.report.fake_study import ARMS, KEYS, change, read, write_study
+from textmetric.files import read_json
+from textmetric.grid import Family, Layout
+from textmetric.report.blocks import Document, Map, Table
+from textmetric.report.document import build_document
+from textmetric.report.formats import cell_seeds, cell_text
 from textmetric.report.names import BY_KEY
 
 SAMPLES = {
@@ -44,11 +46,11 @@ def test_the_summary_is_made_of_the_verdicts(root: Path) -> None:
 
 def test_the_summary_turns_when_the_numbers_do(root: Path, tmp_path: Path) -> None:
     write_study(tmp_path, [0, 1, 2, 3, 4])
-    for arm in ("metric_shuffled", "metric_balanced"):
-        path = tmp_path / f"data/measures/target/{arm}.json"
-        record = read_json(path)
-        record["per_seed"]["map_at_r"] = [value - 0.3 for value in record["per_seed"]["map_at_r"]]
-        write_json(path, record)
+    for arm in ARMS:
+        if arm.family is Family.METRIC:
+            per_seed = read_json(Layout(tmp_path).record(arm, KEYS["target"]))["per_seed"]
+            per_seed["map_at_r"] = [value - 0.3 for value in per_seed["map_at_r"]]
+            change(tmp_path, "target", arm, per_seed=per_seed)
     summary = text_of(build_document(read(tmp_path)), "summary")
     assert "**metric better** in 6 of 7" in summary
     assert "**classification better** in 1 of 7 ([7-1](#table-7-1))" in summary
@@ -66,7 +68,7 @@ def test_one_seed_has_no_verdict_anywhere(tmp_path: Path) -> None:
     summary = text_of(document, "summary")
     assert "**no verdict** in 7 of 7" in summary
     everything = [
-        cell.text
+        cell_text(cell)
         for section in document.sections
         for block in section.blocks
         if isinstance(block, Table)
@@ -90,9 +92,9 @@ def test_every_split_has_its_map_once(root: Path) -> None:
 def test_cells_hold_the_value_of_every_seed(root: Path) -> None:
     study = read(root)
     table = tables_of(build_document(study), "split-target")[0]
-    cells = next(row for row in table.rows if row[0].text == BY_KEY["map_at_r"].title)
+    cells = next(row for row in table.rows if row[0] == BY_KEY["map_at_r"].title)
     for arm, cell in zip(study.arms, cells[1:], strict=True):
-        assert list(cell.seeds) == study.records["target"][arm]["per_seed"]["map_at_r"]
+        assert cell_seeds(cell) == study.records["target"][arm].per_seed["map_at_r"]
 
 
 def test_other_corpora_have_no_values_of_the_original(root: Path) -> None:
@@ -101,23 +103,21 @@ def test_other_corpora_have_no_values_of_the_original(root: Path) -> None:
     assert "original" not in text_of(document, "table-7-1")
 
 
-def test_the_originals_values_stand_beside_those_of_its_corpora(tmp_path: Path) -> None:
+def test_the_originals_values_are_next_to_those_of_its_corpora(tmp_path: Path) -> None:
     write_study(tmp_path, [0, 1, 2], corpora=SAMPLES)
-    for arm in ("cls_shuffled", "cls_balanced", "metric_shuffled", "metric_balanced"):
-        path = tmp_path / f"data/measures/target/{arm}.json"
-        names = ["Business", "Sports", "World"]
-        write_json(path, read_json(path) | {"label_names": names})
+    for arm in ARMS:
+        change(tmp_path, "target", arm, label_names=["Business", "Sports", "World"])
     document = build_document(read(tmp_path))
     table = tables_of(document, "table-7-1")[0]
     titles = [column.title for column in table.columns]
     assert titles[-2:] == ["original, classification", "original, metric learning"]
-    by_name = {row[0].text.split(" ")[0]: [cell.text for cell in row[-2:]] for row in table.rows}
+    by_name = {row[0].split(" ")[0]: list(map(cell_text, row[-2:])) for row in table.rows}
     assert by_name["Business"] == ["0.38", "0.58"]
     assert by_name["World"] == ["0.44", "0.61"]
     assert by_name["average"] == ["0.41", "0.64"]
     assert by_name["MAP@R"] == ["–", "–"]
     rows = tables_of(document, "table-7-2")[0].rows
-    quartiles = {row[0].text: [cell.text for cell in row[-2:]] for row in rows}
+    quartiles = {row[0]: list(map(cell_text, row[-2:])) for row in rows}
     assert quartiles["first quartile"] == ["0.74", "0.66"]
     assert quartiles["largest"] == ["0.94", "0.89"]
 
@@ -128,7 +128,7 @@ def test_whether_a_conclusion_of_the_original_holds_is_computed(tmp_path: Path) 
     assert "ag_news (a sample) and dbpedia_classes (a sample), not on the whole" in text_of(
         document, "original"
     )
-    rows = [[cell.text for cell in row] for row in tables_of(document, "original")[0].rows]
+    rows = [list(map(cell_text, row)) for row in tables_of(document, "original")[0].rows]
     transfer = [row for row in rows if "#table-9" in row[0]]
     assert len(transfer) == 4  # two tunings, two heads
     assert {tuple(row[2:]) for row in transfer} == {("metric better", "yes")}
