@@ -128,6 +128,7 @@ def steps(folder: Path, tokens: int | None) -> Result:
     import torch
 
     from textmetric.corpora import load
+    from textmetric.grid import Family
     from textmetric.measures.evaluate import evaluate
     from textmetric.params import Model, Train
     from textmetric.splits import make_split
@@ -154,11 +155,11 @@ def steps(folder: Path, tokens: int | None) -> Result:
     split = step("split", partial(make_split, tokenised, scarce=[0], keep=0.9))
     rows = len(tokenised.train)
     del tokenised
-    trained, _, _ = step(
+    trained = step(
         "train",
         lambda: train(
             split,
-            family="classification",
+            family=Family.CLASSIFICATION,
             objective={"name": "cross_entropy"},
             sampler="shuffled",
             model=Model(),
@@ -167,8 +168,8 @@ def steps(folder: Path, tokens: int | None) -> Result:
             device=torch.device("cpu"),
         ),
     )
-    step("embed", lambda: trained.embed(split.train.tokens))
-    test = trained.embed(split.test.tokens)
+    step("embed", lambda: trained.model.embed(split.train.tokens))
+    test = trained.model.embed(split.test.tokens)
     step("measure", lambda: evaluate(test, split.test.labels, classes=len(split.label_names)))
     return {
         "rows": rows,

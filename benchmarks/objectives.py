@@ -24,7 +24,7 @@ import torch
 from pytorch_metric_learning import distances, losses, miners, reducers
 
 from benchmarks.rounds import Case, Options, peak_memory
-from studies.command import title
+from studies.options import title
 from textmetric.losses import OBJECTIVES, Objective, build, family_of
 
 ROWS, MANY_ROWS, DIM, CLASSES = 64, 1024, 32, 4

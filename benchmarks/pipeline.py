@@ -27,12 +27,12 @@ from benchmarks.rounds import machine
 from benchmarks.table import fill
 from textmetric.errors import UserError
 from textmetric.files import replacing_file
-from textmetric.report.tables import table
+from textmetric.report.formats import table
 
 ROOT = Path(__file__).parents[1]
 MARK = "pipeline"
 KINDS = {
-    "training": ("train_cls", "train_metric", "finetune"),
+    "training": ("train", "finetune"),
     "measuring": ("embed", "evaluate"),
     "drawing": ("tsne", "report", "page"),
 }

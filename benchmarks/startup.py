@@ -21,10 +21,10 @@ from textmetric.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 STAGES = (
-    "code", "download", "tokenize", "split", "train_cls", "train_metric", "embed", "evaluate",
+    "fingerprint", "objectives", "download", "tokenize", "split", "train", "embed", "evaluate",
     "tsne", "finetune", "report", "page", "costs",
 )  # fmt: skip
-QUICK_STAGES = ("costs", "train_cls")
+QUICK_STAGES = ("costs", "train")
 DVC = (sys.executable, "-m", "dvc")
 NAMED = 3  # packages that a note names
 

@@ -30,8 +30,9 @@ from torchtext.vocab import Vocab
 
 from benchmarks.corpora import texts
 from benchmarks.rounds import Case, Options
-from textmetric.encoders.bag import Encoder
-from textmetric.losses import ClassificationObjective, Family, build
+from textmetric.encoders import BagEncoder, build_encoder
+from textmetric.grid import Arm, Family, Layout, Sampler, Split, Training
+from textmetric.losses import ClassificationObjective, build
 from textmetric.model import TrainedModel
 from textmetric.params import Model, Train
 from textmetric.pipeline.train import train_arms
@@ -44,19 +45,21 @@ DOCSTRINGS, QUICK_ROWS = 20_000, 600
 DIM, BATCH = 32, 64
 SAME_LOSS = 0.02
 """Two epochs that do the same differ by rounding alone, which a miner's choices carry on."""
-CELLS: tuple[tuple[Family, str, str], ...] = (
-    ("classification", "cross_entropy", "shuffled"),
-    ("metric", "triplet", "balanced"),
+CELLS: tuple[tuple[Family, str, Sampler], ...] = (
+    (Family.CLASSIFICATION, "cross_entropy", "shuffled"),
+    (Family.METRIC, "triplet", "balanced"),
 )
+SPLIT = Split("target", "target")
 Accuracy = Callable[[], float]
-PREPARE = """
-from textmetric.encoders.bag import Encoder
+WARM_UP = """
+from textmetric.encoders import build_encoder
 from textmetric.losses import build
-from textmetric.params import Train
-from textmetric.training.loop import prepare
+from textmetric.params import Model, Train
+from textmetric.training.loop import warm_up
 
-for family, name, _ in {cells}:
-    prepare(Encoder(2, 32), build(family, {{"name": name}}, dim=32, classes=2), Train())
+for family, name in {cells}:
+    objective = build(family, {{"name": name}}, dim=32, classes=2)
+    warm_up(build_encoder(Model(), 2), objective, Train())
 """
 
 
@@ -83,10 +86,10 @@ def epochs(some: list[str], labels: npt.NDArray[np.int32]) -> Iterator[Case]:
     data = LabelledTokens(tokens, labels)
     classes = int(labels.max()) + 1
 
-    def start(family: Family, name: str) -> tuple[Encoder, Any]:
+    def start(family: Family, name: str) -> tuple[BagEncoder, Any]:
         torch.manual_seed(0)
         objective = build(family, {"name": name}, dim=DIM, classes=classes)
-        return Encoder(len(vocabulary), DIM), objective
+        return build_encoder(Model(dim=DIM), len(vocabulary)), objective
 
     def ours(family: Family, name: str, sampler: str, optimizer: Any, plain: bool = False) -> float:
         encoder, objective = start(family, name)
@@ -250,8 +253,8 @@ def against_the_tutorial(frame: pd.DataFrame, many: int) -> Iterator[Case]:
 
     def fitted(vocabulary: Any, tokens: Any, epochs: int) -> Accuracy:
         torch.manual_seed(0)
-        encoder = Encoder(len(vocabulary), DIM)
-        head = build("classification", {"name": "cross_entropy"}, dim=DIM, classes=classes)
+        encoder = build_encoder(Model(dim=DIM), len(vocabulary))
+        head = build(Family.CLASSIFICATION, {"name": "cross_entropy"}, dim=DIM, classes=classes)
         assert isinstance(head, ClassificationObjective)
         data = LabelledTokens(tokens, labels["train"])
         fit(encoder, head, data, Train(epochs=epochs), sampler="shuffled", seed=0)
@@ -294,7 +297,8 @@ def against_the_tutorial(frame: pd.DataFrame, many: int) -> Iterator[Case]:
 def whole_jobs(corpus: TokenizedCorpus, folder: Path, quick: bool) -> Iterator[Case]:
     """Several seeds from tokens on disk to models on disk."""
     seeds, epochs = ([0, 1], 2) if quick else ([0, 1, 2, 3, 4], 10)
-    corpus.save(folder / "splits" / "split")
+    layout = Layout(folder)
+    corpus.save(layout.split(SPLIT))
     words = np.array(corpus.vocabulary.tokens, dtype=object)
     for part in ("train", "test"):
         rows: LabelledTokens = getattr(corpus, part)
@@ -306,15 +310,15 @@ def whole_jobs(corpus: TokenizedCorpus, folder: Path, quick: bool) -> Iterator[C
         ]
         (folder / f"{part}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
-    def ours(family: Family, name: str, sampler: str) -> Accuracy:
+    def ours(family: Family, name: str, sampler: Sampler) -> Accuracy:
         train_arms(
-            folder / "splits", folder / name, folder / "curves", folder / "costs",
-            names=["split"], family=family, objective={"name": name}, samplers=[sampler],
+            layout, family, SPLIT.role,
+            splits=[SPLIT], objective={"name": name}, samplers=[sampler],
             seeds=seeds, model=Model(dim=DIM), settings=Train(epochs=epochs), progress=False,
         )  # fmt: skip
 
         def accuracy() -> float:
-            model = TrainedModel.load(folder / name / "split" / sampler / f"seed-{seeds[0]}")
+            model = TrainedModel.load(layout.model(Training(Arm(family, sampler), SPLIT, seeds[0])))
             predict = model.predict_centroid if model.head is None else model.predict_head
             found = predict(model.embed(corpus.test.tokens))
             return float((found == corpus.test.labels).mean())
@@ -354,11 +358,12 @@ def whole_jobs(corpus: TokenizedCorpus, folder: Path, quick: bool) -> Iterator[C
 
 def compilation(quick: bool) -> Iterator[Case]:
     """What the first training on a machine pays, and every later one."""
-    cells = CELLS[:1] if quick else CELLS
+    chosen = CELLS[:1] if quick else CELLS
+    cells = [(str(family), name) for family, name, _ in chosen]
 
     def run(cache: str) -> None:
         subprocess.run(
-            [sys.executable, "-c", PREPARE.format(cells=cells)],
+            [sys.executable, "-c", WARM_UP.format(cells=cells)],
             cwd=Path(__file__).parents[1],
             env=os.environ | {"NUMBA_CACHE_DIR": cache},
             check=True,
@@ -368,7 +373,7 @@ def compilation(quick: bool) -> Iterator[Case]:
         with tempfile.TemporaryDirectory() as cache:
             run(cache)
 
-    what = f"a process that starts to train {' and '.join(name for _, name, _ in cells)}"
+    what = f"a process that starts to train {' and '.join(name for _, name in cells)}"
     yield Case("training", f"{what}: nothing is compiled yet", first, long=True)
     with tempfile.TemporaryDirectory() as cache:
         yield Case(

@@ -31,17 +31,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from studies import command, conclusions, pictures
-from studies.corpora import prepare, store
+from studies import conclusions, options, pictures
+from studies.inputs import load_tokenized, store
 from studies.trials import Result, Trial, run_trials
-from textmetric import splits
+from textmetric import command, splits
+from textmetric.command import INTERACTIVE
 from textmetric.errors import UserError, unknown_name
 from textmetric.files import replacing_file
+from textmetric.grid import Family
 from textmetric.losses import Objective, build
 from textmetric.measures import mean_interval
 from textmetric.params import Params
+from textmetric.report.formats import plain, table, with_interval
 from textmetric.report.original import corpus_title
-from textmetric.report.tables import plain, table, with_interval
 from textmetric.text import TokenizedCorpus
 
 WIDTHS = [16, 64, 256, 512]
@@ -89,10 +91,10 @@ class Study:
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.arguments = arguments
-        self.params: Params = command.read_params(arguments)
-        spec = command.mapping_or_name(arguments.corpus)
+        self.params: Params = options.read_params(arguments)
+        spec = options.mapping_or_name(arguments.corpus)
         self.corpus: TokenizedCorpus
-        self.corpus, summary = prepare(spec, self.params.data, progress=command.INTERACTIVE)
+        self.corpus, summary = load_tokenized(spec, self.params.data, progress=INTERACTIVE)
         if arguments.open:
             self.corpus = splits.open_classes(self.corpus, arguments.open, self.params.data.seed)
         self.name = corpus_title(summary)
@@ -100,7 +102,7 @@ class Study:
         self._folder = store(self.corpus, arguments.results / "corpora")
 
     def train(
-        self, arms: Sequence[tuple[Arm, command.Chosen, dict[str, Any]]], part: str
+        self, arms: Sequence[tuple[Arm, options.Chosen, dict[str, Any]]], part: str
     ) -> list[tuple[Arm, list[Result]]]:
         """The results of every arm, one a seed, which ``found`` then holds.
 
@@ -134,7 +136,7 @@ class Study:
             trials,
             self.arguments.results / "trials",
             label=part.replace("_", " "),
-            progress=command.INTERACTIVE,
+            progress=INTERACTIVE,
         )
         self.found[part] = [
             (arm, results[place * len(seeds) : (place + 1) * len(seeds)])
@@ -194,11 +196,11 @@ def _of_widths(study: Study) -> list[tuple[Arm, list[Result]]]:
     return study.train(
         [
             (
-                {"objective": command.title(objective), "width": width},
+                {"objective": options.title(objective), "width": width},
                 (family, objective),
                 {"dim": width},
             )
-            for family, objective in command.chosen_objectives(study.arguments.objectives or MANY)
+            for family, objective in options.chosen_objectives(study.arguments.objectives or MANY)
             for width in study.arguments.widths
         ],
         "widths",
@@ -241,7 +243,7 @@ def layer_norm(study: Study) -> str:
         [
             (
                 {"objective": "norm_softmax", "layer norm": "with" if normed else "without"},
-                ("classification", {"name": "norm_softmax", "layer_norm": normed}),
+                (Family.CLASSIFICATION, {"name": "norm_softmax", "layer_norm": normed}),
                 {"losses": True},
             )
             for normed in (True, False)
@@ -277,11 +279,11 @@ def classes(study: Study) -> str:
         most,
         *(2**power for power in range(most.bit_length() - 1, 0, -1) if 2**power < most),
     ]
-    chosen = command.chosen_objectives(study.arguments.objectives or FEW)
+    chosen = options.chosen_objectives(study.arguments.objectives or FEW)
     found = study.train(
         [
             (
-                {"objective": command.title(objective), "classes a batch": number},
+                {"objective": options.title(objective), "classes a batch": number},
                 (family, objective),
                 {"classes_per_batch": number},
             )
@@ -299,7 +301,7 @@ def classes(study: Study) -> str:
         label="classes a batch",
     )
     return (
-        f"## Classes in a batch\n\nBatches of {batch} rows, evenly of so many classes.\n\n"
+        f"## Classes in a batch\n\nBatches of {batch} rows, evenly of this many classes.\n\n"
         f"{_table(found, FLOATS)}\n\n"
         "![Recall@1 and MAP@R by the number of classes in a batch](ablations-classes.png)"
         + _failures(found)
@@ -365,7 +367,7 @@ def _failures(found: Sequence[tuple[Arm, list[Result]]]) -> str:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    made = command.parser(
+    made = options.parser(
         "studies.ablations", __doc__, objectives="a choice of the quicker ones", out="docs"
     )
     made.set_defaults(corpus="docstring_modules")
@@ -391,4 +393,4 @@ def parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    command.run(main, parser())
+    command.run(main, parser(), after_interrupt=options.AFTER_INTERRUPT)

@@ -1,4 +1,4 @@
-"""What Zhai & Wu 2018 concluded from images, held against what the ablations find on text."""
+"""The conclusions of Zhai & Wu 2018 from images, compared with the ablations on text."""
 
 from __future__ import annotations
 
@@ -8,13 +8,19 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from studies.trials import Result
-from textmetric.measures.paired import Paired, outcomes, paired_difference
-from textmetric.report.tables import difference, number, plain, table
+from textmetric.measures import Outcome, Paired, outcomes, paired_difference
+from textmetric.report.formats import difference, number, plain, table
 
 Found = Sequence[tuple[dict[str, Any], list[Result]]]
 """A part's lines: its columns, and the results of its seeds."""
 
 BITS_OF_A_FLOAT = 32
+SAID = {
+    Outcome.FIRST: "agrees",
+    Outcome.SECOND: "disagrees",
+    Outcome.NO_DIFFERENCE: "no difference",
+    Outcome.UNKNOWN: "–",
+}
 HEADS_AND_PROXIES = ("cross_entropy", "norm_softmax", "proxy_nca")
 
 
@@ -118,14 +124,13 @@ def verdict(claim: Claim) -> tuple[str, list[str]]:
     >>> verdict(Claim("A is better.", "better", "", [few]))
     ('Text agrees.', ['agrees'])
     """
-    said = {"first better": "agrees", "second better": "disagrees", "unknown": "–"}
     found = outcomes(
         [_paired(comparison) for comparison in claim.comparisons],
         [comparison.large_is_good for comparison in claim.comparisons],
     )
-    lines = [said.get(outcome, outcome) for outcome, _ in found]
-    known = [line for line in lines if line != "–"]
-    agree, against = known.count("agrees"), known.count("disagrees")
+    lines = [SAID[outcome] for outcome, _ in found]
+    known = [outcome for outcome, _ in found if outcome is not Outcome.UNKNOWN]
+    agree, against = known.count(Outcome.FIRST), known.count(Outcome.SECOND)
     if not known:
         return "One seed cannot tell.", lines
     if agree == len(known) or (claim.kind == "not worse" and not against):

@@ -19,9 +19,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from studies import command, pictures
+from studies import options, pictures
+from textmetric import command
 from textmetric.errors import UserError
-from textmetric.losses import OBJECTIVES, Family, build
+from textmetric.grid import Family
+from textmetric.losses import OBJECTIVES, build
 
 LABELS = np.array([0, 1, 2, 3, 0, 1, 2, 3])
 STEPS = 300
@@ -79,23 +81,18 @@ def main(arguments: argparse.Namespace) -> None:
     """Draw all objectives of the registry."""
     if arguments.steps < 1:
         raise UserError(f"--steps is {arguments.steps}, expected at least 1")
-    families: tuple[Family, ...] = ("classification", "metric")
     panels = {}
-    for family in families:
+    for family in Family:
         for name in OBJECTIVES[family]:
             objective = {"name": name} | PARAMETERS.get(name, {})
-            panels[command.title(objective)] = paths(family, objective, steps=arguments.steps)
+            panels[options.title(objective)] = paths(family, objective, steps=arguments.steps)
     pictures.eight_points(arguments.out / "objectives.png", panels, LABELS)
     print(arguments.out / "objectives.png")
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    made = argparse.ArgumentParser(
-        prog="python -m studies.eight_points",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    made = command.parser("studies.eight_points", __doc__)
     made.add_argument("--steps", type=int, default=STEPS, help="(%(default)s)")
     made.add_argument(
         "--out",

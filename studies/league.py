@@ -24,20 +24,21 @@ from typing import Any
 
 import pandas as pd
 
-from studies import command, pictures
-from studies.corpora import prepare, store
+from studies import options, pictures
+from studies.inputs import load_tokenized, store
 from studies.trials import Result, Trial, run_trials
-from textmetric import splits
+from textmetric import command, splits
+from textmetric.command import INTERACTIVE
 from textmetric.errors import UserError
 from textmetric.files import replacing_file
 from textmetric.measures import mean_interval
 from textmetric.params import Params
+from textmetric.report.formats import plain, table, with_interval
+from textmetric.report.names import FAMILIES
 from textmetric.report.original import corpus_title
-from textmetric.report.tables import plain, table, with_interval
 from textmetric.text import TokenizedCorpus
 
 KEEP = 0.1
-FAMILIES = {"classification": "classification", "metric": "metric learning"}
 # measure → (the trainings it is of, its column in the table)
 COLUMNS = {
     "map_at_r": ("full", "MAP@R"),
@@ -52,27 +53,27 @@ COLUMNS = {
 
 def main(arguments: argparse.Namespace) -> None:
     """Train what is missing, write the table and the picture."""
-    params = command.read_params(arguments)
-    chosen = command.chosen_objectives(arguments.objectives)
+    params = options.read_params(arguments)
+    chosen = options.chosen_objectives(arguments.objectives)
     rates = arguments.lr or [params.train.lr]
     if min(rates) <= 0:
         raise UserError(f"--lr is {rates}, expected rates above 0")
-    spec = command.mapping_or_name(arguments.corpus)
-    corpus, summary = prepare(spec, params.data, progress=command.INTERACTIVE)
+    spec = options.mapping_or_name(arguments.corpus)
+    corpus, summary = load_tokenized(spec, params.data, progress=INTERACTIVE)
     scarce = splits.scarce(corpus, [arguments.scarce], KEEP, params.data.seed)
     folders = {
         name: store(each, arguments.results / "corpora")
         for name, each in (("full", corpus), ("scarce", scarce))
     }
     coordinates = [
-        {"split": split, "objective": command.title(objective), "family": family, "lr": lr}
+        {"split": split, "objective": options.title(objective), "family": family, "lr": lr}
         | {"seed": seed}
         for family, objective in chosen
         for split in folders
         for lr in rates
         for seed in arguments.seeds
     ]
-    objectives = {command.title(objective): objective for _, objective in chosen}
+    objectives = {options.title(objective): objective for _, objective in chosen}
     trials = [
         Trial(
             corpus=folders[place["split"]],
@@ -86,9 +87,7 @@ def main(arguments: argparse.Namespace) -> None:
         )
         for place in coordinates
     ]
-    results = run_trials(
-        trials, arguments.results / "trials", label="league", progress=command.INTERACTIVE
-    )
+    results = run_trials(trials, arguments.results / "trials", label="league", progress=INTERACTIVE)
     ranked, failures = rank(coordinates, results)
     with replacing_file(arguments.out / "league.md") as path:
         path.write_text(
@@ -225,7 +224,7 @@ def about(
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    made = command.parser("studies.league", __doc__, objectives="all there are", out="docs")
+    made = options.parser("studies.league", __doc__, objectives="all there are", out="docs")
     made.add_argument(
         "--lr", nargs="+", type=float, help="learning rates to choose from (train.lr)"
     )
@@ -240,4 +239,4 @@ def parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    command.run(main, parser())
+    command.run(main, parser(), after_interrupt=options.AFTER_INTERRUPT)

@@ -13,10 +13,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
+from textmetric.grid import Family
 from textmetric.report.figures import new_figure
 from textmetric.report.looks import PALETTE
 
-FAMILY_COLOURS = {"classification": PALETTE[0], "metric": PALETTE[1]}
+FAMILY_COLOURS = {Family.CLASSIFICATION: PALETTE[0], Family.METRIC: PALETTE[1]}
 _FORMS = "oDs^vPX"
 _STROKES = ("-", "--", ":", "-.")
 
@@ -50,7 +51,7 @@ def ranking(
                     xerr=_reach(rows),
                     color=colour,
                     linestyle="",
-                    marker="o" if family == "classification" else "D",
+                    marker="o" if family is Family.CLASSIFICATION else "D",
                     markersize=4.5,
                     capsize=2,
                     elinewidth=1.2,

@@ -7,7 +7,7 @@ import json
 import math
 import resource
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
@@ -15,20 +15,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import torch
 
 from textmetric import parallel
-from textmetric.encoders.bag import Encoder, choose_device
+from textmetric.encoders import BagEncoder, build_encoder
 from textmetric.errors import UserError
 from textmetric.files import read_json, write_json
-from textmetric.losses import Family, Objective, build, describe, module_of
+from textmetric.grid import Family
+from textmetric.losses import build, describe, module_of
 from textmetric.measures import evaluate, hamming_retrieval, knn_predict, retrieval
 from textmetric.params import Model, Train
 from textmetric.pipeline.fingerprint import code_of
-from textmetric.sampling.batches import Deck, steps_per_epoch
+from textmetric.sampling.batches import BatchSampler
 from textmetric.text import LabelledTokens, TokenizedCorpus
-from textmetric.training.loop import Epoch, fit, one_thread, prepare
+from textmetric.training.device import choose_device
+from textmetric.training.loop import Trained, one_thread, train, warm_up
 
 ROOT = Path(__file__).parents[1]
 # It only says where an objective is found. What it leads to, the module and the parameters, is
@@ -50,9 +50,9 @@ class Trial:
         settings: the loop.
         seed: of the weights, the batches and the mining.
         neighbours: k of the k-nearest-neighbour accuracy.
-        losses: whether to keep the loss of every step, which takes torch's own step: slower.
-        classes_per_batch: batches of so many classes in place of the sampler's, see
-            :class:`FewClasses`; None for the sampler's, or for the objective's own.
+        losses: whether to keep the loss of every step.
+        classes_per_batch: balanced batches of this many classes, see
+            :class:`.BatchSampler`; None for the sampler's, or for the objective's own.
     """
 
     corpus: Path
@@ -75,7 +75,7 @@ class Trial:
             "sampler": self.sampler,
             "model": self.model.model_dump(),
             "settings": self.settings.model_dump(),
-            "device": choose_device(self.settings.device).type,
+            "device": choose_device(self.settings.device, "train.device").type,
             "seed": self.seed,
             "neighbours": self.neighbours,
             "losses": self.losses,
@@ -87,46 +87,6 @@ class Trial:
         module = module_of(self.family, self.objective)
         text = json.dumps([self.identity(), _code(module), _packages()], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:24]
-
-
-class FewClasses:
-    """Batches of a given number of classes, as even as can be, in place of a sampler's.
-
-    Classes are dealt without replacement until all are used up, and so are the rows of a class;
-    a class with fewer rows than asked repeats them.
-
-    Args:
-        labels: (n,) class of every row.
-        batch_size: B.
-        seed: of the draws.
-        classes: how many a batch, at least 1 and at most B and the number of classes.
-
-    Raises:
-        UserError: ``classes`` out of range.
-    """
-
-    def __init__(
-        self, labels: npt.NDArray[np.int32], batch_size: int, seed: int, classes: int
-    ) -> None:
-        known = np.unique(labels)
-        if not 1 <= classes <= min(batch_size, len(known)):
-            raise UserError(
-                f"{classes} classes a batch, expected 1 to {min(batch_size, len(known))} for "
-                f"{len(known)} classes and batches of {batch_size}"
-            )
-        rng = np.random.default_rng(seed)
-        self._steps = steps_per_epoch(len(labels), batch_size)
-        self._rows = {label: Deck(np.flatnonzero(labels == label), rng) for label in known.tolist()}
-        self._classes = Deck(known.astype(np.int64), rng)
-        small, larger = divmod(batch_size, classes)
-        self._shares = [small + 1] * larger + [small] * (classes - larger)
-
-    def epoch(self) -> Iterator[npt.NDArray[np.int64]]:
-        """The batches of the next epoch, (B,) row ids each."""
-        for _ in range(self._steps):
-            dealt = self._classes.deal(len(self._shares)).tolist()
-            hands = zip(dealt, self._shares, strict=True)
-            yield np.concatenate([self._rows[label].deal(share) for label, share in hands])
 
 
 @dataclass(frozen=True)
@@ -165,11 +125,13 @@ def run_trials(
     """
     files = [results / f"{trial.key()}.json" for trial in trials]
     missing = {file: trial for file, trial in zip(files, trials, strict=True) if not file.is_file()}
-    devices = {name: choose_device(name) for name in {t.settings.device for t in trials}}
+    devices = {
+        name: choose_device(name, "train.device") for name in {t.settings.device for t in trials}
+    }
     for trial in {_compiled_alike(trial): trial for trial in missing.values()}.values():
         device = devices[trial.settings.device]
-        prepare(
-            Encoder(2, trial.model.dim, trial.model.layer).to(device),
+        warm_up(
+            build_encoder(trial.model, 2).to(device),
             build(trial.family, trial.objective, dim=trial.model.dim, classes=2).to(device),
             trial.settings,
         )
@@ -191,58 +153,42 @@ def _run(job: tuple[Trial, Path], tick: Callable[[], None]) -> None:
     about: dict[str, Any] = {"trial": trial.identity(), "error": None, "losses": []}
     forget_peak()
     try:
-        encoder, seconds, about["losses"] = _trained(trial, corpus)
+        trained = _trained(trial, corpus)
     except UserError as error:
         write_json(file, about | {"error": str(error), "measures": {}})
     else:
-        costs = {"seconds": seconds, "peak_mib": peak_mib()}
-        write_json(file, about | {"measures": _measured(trial, corpus, encoder) | costs})
+        costs = {"seconds": sum(trained.seconds), "peak_mib": peak_mib()}
+        if trial.losses:
+            about["losses"] = trained.losses
+        measures = _measured(trial, corpus, trained.model.encoder)
+        write_json(file, about | {"measures": measures | costs})
     tick()
 
 
-def _trained(trial: Trial, corpus: TokenizedCorpus) -> tuple[Encoder, float, list[float]]:
-    """The encoder, the seconds of its batches, and the losses of its steps."""
-    device = choose_device(trial.settings.device)
-    torch.manual_seed(trial.seed)
-    encoder = Encoder(len(corpus.vocabulary), trial.model.dim, trial.model.layer)
-    objective = build(
-        trial.family,
-        trial.objective,
-        dim=trial.model.dim,
-        classes=len(corpus.trained_labels),
-        seed=trial.seed,
-    )
-    encoder.to(device)
-    objective.to(device)
-    epochs: list[Epoch] = []
-    losses: list[torch.Tensor] = []
-    if trial.losses:
-        _keep_losses(objective, losses)
-    if (classes := trial.classes_per_batch) is not None:
-        objective.batches = (  # type: ignore[method-assign]
-            lambda labels, batch_size, seed: FewClasses(labels, batch_size, seed, classes)
+def _trained(trial: Trial, corpus: TokenizedCorpus) -> Trained:
+    batches = None
+    if trial.classes_per_batch is not None:
+        batches = BatchSampler(
+            "balanced",
+            corpus.train.labels,
+            trial.settings.batch_size,
+            trial.seed,
+            classes_per_batch=trial.classes_per_batch,
         )
-    fit(
-        encoder,
-        objective,
-        corpus.train,
-        trial.settings,
+    return train(
+        corpus,
+        family=trial.family,
+        objective=trial.objective,
         sampler=trial.sampler,
+        model=trial.model,
+        settings=trial.settings,
         seed=trial.seed,
-        plain=trial.losses,
-        on_epoch=epochs.append,
+        device=choose_device(trial.settings.device, "train.device"),
+        batches=batches,
     )
-    return encoder, sum(epoch.seconds for epoch in epochs), [float(loss) for loss in losses]
 
 
-def _keep_losses(objective: Objective, losses: list[torch.Tensor]) -> None:
-    def keep(module: torch.nn.Module, given: Any, loss: torch.Tensor) -> None:
-        losses.append(loss.detach())
-
-    objective.register_forward_hook(keep)
-
-
-def _measured(trial: Trial, corpus: TokenizedCorpus, encoder: Encoder) -> dict[str, float]:
+def _measured(trial: Trial, corpus: TokenizedCorpus, encoder: BagEncoder) -> dict[str, float]:
     with one_thread():
         test, train = encoder.embed(corpus.test.tokens), encoder.embed(corpus.train.tokens)
         validation = encoder.embed(corpus.validation.tokens)

@@ -336,13 +336,13 @@ def test_the_page_on_performance_shows_the_figures_beside_it() -> None:
 def test_the_time_of_a_pipeline_is_split_by_stage_and_its_overhead_told() -> None:
     found = pipeline.Run(
         total=10.0,
-        stages={"train_cls": [2.0, 2.0], "tsne": [3.0], "split": [1.0]},
-        starts={"train_cls": 0.5, "tsne": 1.0, "split": 0.5},
+        stages={"train": [2.0, 2.0], "tsne": [3.0], "split": [1.0]},
+        starts={"train": 0.5, "tsne": 1.0, "split": 0.5},
     )
     text = pipeline.markdown(found)
     lines = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
     assert lines[2:] == [
-        ["train_cls", "2", "4.0", "40 %", "1.0"],
+        ["train", "2", "4.0", "40 %", "1.0"],
         ["tsne", "1", "3.0", "30 %", "1.0"],
         ["split", "1", "1.0", "10 %", "0.5"],
         ["DVC itself", "", "2.0", "20 %"],

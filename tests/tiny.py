@@ -51,7 +51,7 @@ def trained(
     data: TokenizedCorpus | None = None,
     **settings: object,
 ) -> tuple[TrainedModel, list[dict[str, float]], list[float]]:
-    return train(
+    found = train(
         data or corpus(),
         family=family,
         objective=objective
@@ -62,3 +62,4 @@ def trained(
         seed=seed,
         device=CPU,
     )
+    return found.model, found.curve, found.seconds

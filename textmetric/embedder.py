@@ -129,7 +129,7 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
             test=nothing,
         )
         with tqdm(total=settings.epochs, unit="epoch", disable=not self.progress) as bar:
-            self.model_, self.curve_, _ = train(
+            self.model_, self.curve_, *_ = train(
                 corpus,
                 family=family,
                 objective=objective,

@@ -42,9 +42,10 @@ def name_of(stage: Any) -> str:
 def params_read(words: list[str]) -> set[str]:
     """The keys ``params.a.b`` that a stage's own file reads, such as ``data.limit``."""
     tree = ast.parse(ROOT.joinpath(*words[0].split(".")).with_suffix(".py").read_text("utf-8"))
-    section = "loss" if "metric" in words else "classification"
-    methods = {"arms_of": ["arms"], "entries": ["splits"], "objective": [section]}
-    keys = set()
+    family = words[words.index("--family") + 1] if "--family" in words else None
+    sections = {f.section for f in Family if family in (None, f.short)}
+    methods = {"arms_of": {"arms"}, "entries": {"splits"}, "objective": sections}
+    keys: set[str] = set()
     for node in ast.walk(tree):
         chain: list[str] = []
         inner: ast.expr | None = node if isinstance(node, ast.Attribute) else None
@@ -52,7 +53,7 @@ def params_read(words: list[str]) -> set[str]:
             chain.insert(0, inner.attr)
             inner = inner.value
         if chain and isinstance(inner, ast.Name) and inner.id == "params":
-            keys.add(".".join(methods.get(chain[0], chain)))
+            keys |= methods.get(chain[0], {".".join(chain)})
     # params.data.limit holds params.data as a node of its own
     return {key for key in keys if not any(other.startswith(f"{key}.") for other in keys)}
 

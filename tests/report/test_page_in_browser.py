@@ -16,7 +16,7 @@ from selenium.webdriver.support.select import Select
 
 from tests.browser import Page, chromium
 from tests.report import example_page as example
-from textmetric.report.document import Document
+from textmetric.report.blocks import Document
 from textmetric.report.formats import cell_text
 from textmetric.report.page import SplitMap, write_page
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -227,3 +228,41 @@ def test_a_mistake_is_one_sentence_that_names_the_key(
 def test_no_rows_is_a_mistake() -> None:
     with pytest.raises(UserError, match="no rows"):
         BatchSampler("shuffled", [], 64, seed=0)
+
+
+# --- batches of a given number of classes ----------------------------------------------------
+
+FIVE = np.repeat(np.arange(5, dtype=np.int32), [40, 30, 20, 9, 1])
+
+
+@pytest.mark.parametrize("classes", [1, 2, 3, 5])
+def test_a_batch_holds_this_many_classes_evenly(classes: int) -> None:
+    sampler = BatchSampler("balanced", FIVE, 16, seed=0, classes_per_batch=classes)
+    batches = list(sampler.epoch())
+    assert len(batches) == math.ceil(len(FIVE) / 16)
+    for rows in batches:
+        _, counts = np.unique(FIVE[rows], return_counts=True)
+        assert len(rows) == 16
+        assert len(counts) == classes
+        assert max(counts) - min(counts) <= 1
+
+
+def test_classes_of_small_batches_come_equally_often() -> None:
+    sampler = BatchSampler("balanced", FIVE, 16, seed=0, classes_per_batch=2)
+    seen = [np.unique(FIVE[rows]) for _ in range(10) for rows in sampler.epoch()]
+    _, counts = np.unique(np.concatenate(seen), return_counts=True)
+    assert counts.max() - counts.min() <= 1
+
+
+def test_the_usual_number_of_classes_gives_the_usual_batches() -> None:
+    usual = BatchSampler("balanced", FIVE, 16, seed=3)
+    given = BatchSampler("balanced", FIVE, 16, seed=3, classes_per_batch=4)
+    for _ in range(2):
+        for one, other in zip(usual.epoch(), given.epoch(), strict=True):
+            assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("classes", [0, 6])
+def test_more_classes_than_there_are_is_an_error(classes: int) -> None:
+    with pytest.raises(UserError, match=f"classes_per_batch is {classes}, expected 1 to 5"):
+        BatchSampler("balanced", FIVE, 16, seed=0, classes_per_batch=classes)

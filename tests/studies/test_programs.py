@@ -15,11 +15,12 @@ import pandas as pd
 import pytest
 from matplotlib.image import imread
 
-from studies import ablations, command, eight_points, league, pictures
+from studies import ablations, eight_points, league, options, pictures
 from studies.trials import Result
 from tests.tiny import WORDS
 from textmetric.errors import UserError
-from textmetric.losses import OBJECTIVES, Family
+from textmetric.grid import Family
+from textmetric.losses import OBJECTIVES
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = pytest.mark.parametrize("program", ["league", "ablations", "eight_points"])
@@ -260,5 +261,5 @@ def test_the_picture_of_the_points_is_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_all_of_the_registry_takes_part_by_default() -> None:
-    chosen = command.chosen_objectives(None)
+    chosen = options.chosen_objectives(None)
     assert [(family, objective["name"]) for family, objective in chosen] == NAMES

@@ -11,12 +11,11 @@ import numpy as np
 import pytest
 
 from studies import trials
-from studies.corpora import store
-from studies.trials import FewClasses, Result, Trial, run_trials
+from studies.inputs import store
+from studies.trials import Result, Trial, run_trials
 from tests.tiny import corpus
 from textmetric.errors import UserError
 from textmetric.params import Model, Train
-from textmetric.sampling.batches import BatchSampler
 
 COSTS = {"seconds", "peak_mib"}
 TRIPLET = {"name": "triplet"}
@@ -147,7 +146,7 @@ def test_another_corpus_or_other_code_changes_the_name(
 def test_another_objective_in_the_registry_leaves_the_names_as_they_are() -> None:
     code = trials._code("textmetric.losses.triplet")
     assert "textmetric/losses/triplet.py" in code
-    assert "textmetric/training.py" in code
+    assert "textmetric/training/loop.py" in code
     assert "textmetric/losses/__init__.py" not in code
     assert "textmetric/losses/lifted.py" not in code
 
@@ -175,39 +174,3 @@ def test_a_file_that_is_no_result_is_told(tiny: Trial, tmp_path: Path) -> None:
     (tmp_path / f"{tiny.key()}.json").write_text("[]")
     with pytest.raises(UserError, match="is not the result of a training: delete it"):
         run(tiny, results=tmp_path)
-
-
-# --- batches of few classes ------------------------------------------------------------------
-
-LABELS = np.repeat(np.arange(5, dtype=np.int32), [40, 30, 20, 9, 1])
-
-
-@pytest.mark.parametrize("classes", [1, 2, 3, 5])
-def test_a_batch_holds_so_many_classes_evenly(classes: int) -> None:
-    batches = list(FewClasses(LABELS, 16, 0, classes).epoch())
-    assert len(batches) == math.ceil(len(LABELS) / 16)
-    for rows in batches:
-        _, counts = np.unique(LABELS[rows], return_counts=True)
-        assert len(rows) == 16
-        assert len(counts) == classes
-        assert max(counts) - min(counts) <= 1
-
-
-def test_classes_come_equally_often() -> None:
-    batches = FewClasses(LABELS, 16, 0, 2)
-    seen = [np.unique(LABELS[rows]) for _ in range(10) for rows in batches.epoch()]
-    _, counts = np.unique(np.concatenate(seen), return_counts=True)
-    assert counts.max() - counts.min() <= 1
-
-
-def test_as_many_classes_as_the_balanced_sampler_takes_are_its_batches() -> None:
-    few, sampler = FewClasses(LABELS, 16, 3, 4), BatchSampler("balanced", LABELS, 16, seed=3)
-    for _ in range(2):
-        for one, other in zip(few.epoch(), sampler.epoch(), strict=True):
-            assert np.array_equal(one, other)
-
-
-@pytest.mark.parametrize("classes", [0, 6])
-def test_more_classes_than_there_are_cannot_be_had(classes: int) -> None:
-    with pytest.raises(UserError, match=f"{classes} classes a batch, expected 1 to 5"):
-        FewClasses(LABELS, 16, 0, classes)

@@ -113,12 +113,12 @@ def _train_seed(
     job: dict[str, Any], tick: Callable[[], None]
 ) -> tuple[list[dict[str, float]], dict[str, Any]]:
     folder: Path = job.pop("folder")
-    trained, curve, seconds = train(_corpus(job.pop("split")), tick=tick, **job)
-    trained.save(folder)
+    trained = train(_corpus(job.pop("split")), tick=tick, **job)
+    trained.model.save(folder)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     cost = {
         "seed": job["seed"],
-        "epoch_seconds": [round(value, 4) for value in seconds],
+        "epoch_seconds": [round(value, 4) for value in trained.seconds],
         "peak_mib": round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10), 1),
     }
-    return curve, cost
+    return trained.curve, cost

@@ -58,8 +58,8 @@ class BatchSampler:
         steps: Batches an epoch, ⌈n / B⌉ for both samplers unless given.
 
     Raises:
-        UserError: An unknown sampler, a batch size below 4, no rows, or ``classes_per_batch`` out of
-            range.
+        UserError: An unknown sampler, a batch size below 4, no rows, or too many
+            ``classes_per_batch``.
     """
 
     def __init__(

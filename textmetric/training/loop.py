@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -44,12 +44,14 @@ class Epoch:
         loss: mean over the epoch's batches.
         log: means of what the objective logs, such as ``active_fraction``; NaN left out.
         seconds: time spent on batches.
+        losses: of each batch.
     """
 
     epoch: int
     loss: float
     log: dict[str, float]
     seconds: float
+    losses: list[float]
 
 
 def fit(
@@ -102,13 +104,31 @@ def fit(
                 done += 1
                 losses.append(step(rows, lr))
                 logs.append(dict(objective.log))
-            record = Epoch(epoch, _mean(losses), _means(logs), time.perf_counter() - started)
+            of_steps = _numbers(losses)
+            seconds = time.perf_counter() - started
+            record = Epoch(epoch, float(of_steps.mean()), _means(logs), seconds, of_steps.tolist())
             _guard_loss(record, step.embeddings, seed)
             if not frozen:  # an encoder that stays as it is cannot collapse
                 _guard_distances(record, step.embeddings, data.labels[rows], seed)
             on_epoch(record)
     encoder.eval()
     objective.eval()
+
+
+class Trained(NamedTuple):
+    """What a training leaves.
+
+    Attributes:
+        model: on the CPU.
+        curve: a row an epoch: seed, epoch, loss, what the objective logs, validation MAP@R.
+        seconds: of the batches of each epoch.
+        losses: of every step.
+    """
+
+    model: TrainedModel
+    curve: list[dict[str, float]]
+    seconds: list[float]
+    losses: list[float]
 
 
 def train(
@@ -121,8 +141,9 @@ def train(
     settings: Train,
     seed: int,
     device: torch.device,
+    batches: Batches | None = None,
     tick: Callable[[], Any] = lambda: None,
-) -> tuple[TrainedModel, list[dict[str, float]], list[float]]:
+) -> Trained:
     """Train one arm with one seed.
 
     Args:
@@ -135,10 +156,8 @@ def train(
         settings: the loop.
         seed: of the weights, the batches and the mining.
         device: where to train.
+        batches: see :func:`fit`.
         tick: called after each epoch.
-
-    Returns:
-        The model; the curve, a row an epoch; the seconds of each epoch.
 
     Raises:
         UserError: see :func:`fit` and :func:`textmetric.losses.build`.
@@ -151,6 +170,7 @@ def train(
     sample = _validation_sample(corpus.validation)
     curve: list[dict[str, float]] = []
     seconds: list[float] = []
+    losses: list[float] = []
 
     def record(epoch: Epoch) -> None:
         curve.append(
@@ -165,9 +185,19 @@ def train(
             }
         )
         seconds.append(epoch.seconds)
+        losses.extend(epoch.losses)
         tick()
 
-    fit(encoder, module, corpus.train, settings, sampler=sampler, seed=seed, on_epoch=record)
+    fit(
+        encoder,
+        module,
+        corpus.train,
+        settings,
+        sampler=sampler,
+        seed=seed,
+        batches=batches,
+        on_epoch=record,
+    )
     with one_thread():
         centroids = train_centroids(encoder, corpus.train, len(corpus.trained_labels))
     trained = TrainedModel(
@@ -181,7 +211,7 @@ def train(
         sampler=sampler,
         seed=seed,
     )
-    return trained, curve, seconds
+    return Trained(trained, curve, seconds, losses)
 
 
 def train_centroids(
@@ -259,16 +289,17 @@ def _step(
 
 def _means(logs: list[dict[str, Any]]) -> dict[str, float]:
     names = sorted({name for log in logs for name in log})
-    return {name: _mean([log[name] for log in logs if name in log], nan=False) for name in names}
+    return {
+        name: float(_numbers([log[name] for log in logs if name in log]).nanmean())
+        for name in names
+    }
 
 
-def _mean(values: list[float | torch.Tensor], *, nan: bool = True) -> float:
-    """The mean, with NaN left out unless ``nan``; tensors are converted all at once."""
+def _numbers(values: list[float | torch.Tensor]) -> torch.Tensor:
+    """Values in double precision; tensors are converted all at once."""
     if isinstance(values[0], torch.Tensor):
-        numbers = torch.stack([torch.as_tensor(value) for value in values]).double()
-    else:
-        numbers = torch.tensor(values, dtype=torch.float64)
-    return float(numbers.mean() if nan else numbers.nanmean())
+        return torch.stack([torch.as_tensor(value) for value in values]).double()
+    return torch.tensor(values, dtype=torch.float64)
 
 
 def _guard_loss(record: Epoch, embeddings: torch.Tensor, seed: int) -> None:

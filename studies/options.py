@@ -1,23 +1,21 @@
-"""What the command lines of the studies share: their options, and how they end."""
+"""The options that the command lines of the studies share."""
 
 from __future__ import annotations
 
 import argparse
-import signal
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import yaml
 
+from textmetric import command
 from textmetric.errors import UserError
-from textmetric.files import write_error
-from textmetric.losses import OBJECTIVES, Family, describe, family_of, ignored
+from textmetric.grid import SAMPLERS, Family
+from textmetric.losses import OBJECTIVES, describe, family_of, ignored
 from textmetric.params import Params, read
 
-INTERACTIVE = sys.stderr.isatty()
-"""Whether to show progress bars: in a log they would only be noise."""
+AFTER_INTERRUPT = "run the same command again to go on with what is missing"
 Chosen = tuple[Family, dict[str, Any]]
 """The family of an objective, and its name with the parameters that were given."""
 
@@ -28,16 +26,12 @@ def parser(
     """A command line with the options that all studies have.
 
     Args:
-        module: what stands behind ``python -m``.
+        module: the name after ``python -m``.
         description: the help text, with examples.
         objectives: which are trained by default, in words.
         out: where table and pictures go by default.
     """
-    made = argparse.ArgumentParser(
-        prog=f"python -m {module}",
-        description=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    made = command.parser(module, description)
     made.add_argument(
         "--corpus",
         default="docstrings",
@@ -52,10 +46,8 @@ def parser(
     )
     made.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="(0 1 2)")
     made.add_argument("--epochs", type=int, help="(train.epochs of params.yaml)")
-    made.add_argument("--limit", type=int, help="at most so many train rows (data.limit)")
-    made.add_argument(
-        "--sampler", choices=["shuffled", "balanced"], default="balanced", help="(%(default)s)"
-    )
+    made.add_argument("--limit", type=int, help="at most this many train rows (data.limit)")
+    made.add_argument("--sampler", choices=SAMPLERS, default="balanced", help="(%(default)s)")
     made.add_argument(
         "--params", default="params.yaml", metavar="FILE", help="the parameters (%(default)s)"
     )
@@ -110,7 +102,7 @@ def mapping_or_name(text: str) -> str | dict[str, Any]:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
         problem = " ".join(str(error).split())
-        raise UserError(f"{text!r} cannot be read as YAML ({problem}): mend it") from None
+        raise UserError(f"{text!r} cannot be read as YAML ({problem}): correct it") from None
     return value if isinstance(value, dict) else text
 
 
@@ -121,11 +113,7 @@ def chosen_objectives(words: Sequence[str] | None) -> list[Chosen]:
         UserError: an unknown name or parameter.
     """
     if words is None:
-        return [
-            (family, {"name": name})
-            for family in ("classification", "metric")
-            for name in OBJECTIVES[family]
-        ]
+        return [(family, {"name": name}) for family in Family for name in OBJECTIVES[family]]
     chosen: list[Chosen] = []
     for word in words:
         value = mapping_or_name(word)
@@ -146,34 +134,3 @@ def title(objective: dict[str, Any]) -> str:
     """
     given = ", ".join(f"{key} {value}" for key, value in objective.items() if key != "name")
     return str(objective["name"]) + (f" ({given})" if given else "")
-
-
-def run(main: Callable[[argparse.Namespace], None], made: argparse.ArgumentParser) -> NoReturn:
-    """Parse the command line, call ``main`` and leave.
-
-    A user's mistake, a full disk, Ctrl-C and SIGTERM end with one sentence on stderr and status
-    2. Whatever was finished stays.
-    """
-    signal.signal(signal.SIGTERM, _interrupt)
-    arguments = made.parse_args()
-    try:
-        main(arguments)
-    except UserError as error:
-        _fail(str(error))
-    except KeyboardInterrupt:
-        _fail("interrupted: run the same command again to go on with what is missing")
-    except OSError as error:
-        shown = write_error(error.filename or "a file", error)
-        if not isinstance(shown, UserError):
-            raise
-        _fail(str(shown))
-    sys.exit(0)
-
-
-def _interrupt(signum: int, frame: Any) -> NoReturn:
-    raise KeyboardInterrupt
-
-
-def _fail(message: str) -> NoReturn:
-    print(f"error: {message}", file=sys.stderr)
-    sys.exit(2)

@@ -14,7 +14,7 @@ from textmetric.text import TokenizedCorpus, tokenize_corpus
 from textmetric.types import PARTS
 
 
-def prepare(
+def load_tokenized(
     spec: str | dict[str, Any], data: Data, *, progress: bool = True
 ) -> tuple[TokenizedCorpus, dict[str, Any]]:
     """Load and tokenise a corpus as the pipeline does.
