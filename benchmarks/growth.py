@@ -129,7 +129,7 @@ def steps(folder: Path, tokens: int | None) -> Result:
 
     from textmetric.corpora import load
     from textmetric.grid import Family
-    from textmetric.measures.evaluate import evaluate
+    from textmetric.measures.evaluation import evaluate
     from textmetric.params import Model, Train
     from textmetric.splits import make_split
     from textmetric.text import tokenize_file

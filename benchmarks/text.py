@@ -18,7 +18,7 @@ from torchtext.vocab import Vocab
 
 from benchmarks.corpora import texts
 from benchmarks.rounds import Case, Options, Side
-from textmetric.corpora import dbpedia14, load, tables
+from textmetric.corpora import dbpedia14, load, readers
 from textmetric.corpora.published import titled
 from textmetric.text import RaggedTokens, Vocabulary, tokenize_train
 
@@ -140,7 +140,7 @@ def reading(options: Options, folder: Path) -> Iterator[Case]:
 
 
 def _reads(path: Path) -> Side:
-    return lambda: tables.read(path, text="content", label="label")
+    return lambda: readers.read(path, text="content", label="label")
 
 
 def _write(user: Path, original: Path, some: list[str], labels: np.ndarray) -> None:

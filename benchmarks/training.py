@@ -35,7 +35,7 @@ from textmetric.grid import Arm, Family, Layout, Sampler, Split, Training
 from textmetric.losses import ClassificationObjective, build
 from textmetric.model import TrainedModel
 from textmetric.params import Model, Train
-from textmetric.pipeline.train import train_arms
+from textmetric.pipeline.train_arms import train_arms
 from textmetric.sampling.batches import BatchSampler
 from textmetric.text import LabelledTokens, TokenizedCorpus, tokenize_corpus, tokenize_train
 from textmetric.training.loop import Epoch, fit

@@ -13,7 +13,7 @@ import argparse
 from stages import stage
 from textmetric.grid import Layout
 from textmetric.params import Params
-from textmetric.report.costs import write_costs
+from textmetric.report.cost_table import write_costs
 from textmetric.splits import read_entries
 
 

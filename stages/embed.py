@@ -14,7 +14,7 @@ from stages import stage
 from textmetric.command import INTERACTIVE
 from textmetric.grid import Family, Layout
 from textmetric.params import Params
-from textmetric.pipeline.embed import embed_models
+from textmetric.pipeline.embed_models import embed_models
 from textmetric.splits import read_entries
 
 

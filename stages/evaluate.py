@@ -15,7 +15,7 @@ from stages import stage
 from textmetric.command import INTERACTIVE
 from textmetric.grid import Family, Layout
 from textmetric.params import Params
-from textmetric.pipeline.measure import measure_arms
+from textmetric.pipeline.measure_arms import measure_arms
 from textmetric.splits import read_entries
 
 

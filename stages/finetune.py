@@ -15,7 +15,7 @@ from textmetric.command import INTERACTIVE
 from textmetric.errors import unknown_name
 from textmetric.grid import INITS, Layout
 from textmetric.params import Params
-from textmetric.pipeline.transfer import finetune_seeds
+from textmetric.pipeline.finetune_seeds import finetune_seeds
 
 
 def main(arguments: argparse.Namespace, params: Params) -> None:

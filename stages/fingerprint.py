@@ -20,7 +20,7 @@ from textmetric.files import replacing_folder, write_json
 from textmetric.grid import Family, Layout
 from textmetric.losses import module_of
 from textmetric.params import Params
-from textmetric.pipeline.fingerprint import code_of, commands_of
+from textmetric.pipeline.stage_code import code_of, commands_of
 
 ROOT = Path(__file__).parents[1]
 ITSELF = "fingerprint"

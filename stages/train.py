@@ -16,7 +16,7 @@ from stages import stage
 from textmetric.command import INTERACTIVE
 from textmetric.grid import Family, Layout, known_role
 from textmetric.params import Params
-from textmetric.pipeline.train import train_arms
+from textmetric.pipeline.train_arms import train_arms
 from textmetric.splits import read_entries
 
 

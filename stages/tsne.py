@@ -16,7 +16,7 @@ from stages import stage
 from textmetric.command import INTERACTIVE
 from textmetric.grid import Family, Layout
 from textmetric.params import Params
-from textmetric.pipeline.project import project_splits
+from textmetric.pipeline.project_splits import project_splits
 from textmetric.splits import read_entries
 
 

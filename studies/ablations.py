@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from studies import conclusions, options, pictures
+from studies import charts, conclusions, options
 from studies.inputs import load_tokenized, store
 from studies.trials import Result, Trial, run_trials
 from textmetric import command, splits
@@ -210,7 +210,7 @@ def _of_widths(study: Study) -> list[tuple[Arm, list[Result]]]:
 def widths(study: Study) -> str:
     """Objectives at several widths."""
     found = _of_widths(study)
-    pictures.lines(
+    charts.lines(
         study.picture("widths"), _long(found, RECALLS), RECALLS, x="width", label="dimensions"
     )
     return (
@@ -225,7 +225,7 @@ def codes(study: Study) -> str:
     found = _of_widths(study)
     panels = {"recall_at_1": "Recall@1, float", "hamming_recall_at_1": "Recall@1, binary"}
     values = _long(found, panels)
-    pictures.lines(
+    charts.lines(
         study.picture("codes"), values, panels, x="width", label="dimensions", one_scale=True
     )
     return (
@@ -255,7 +255,7 @@ def layer_norm(study: Study) -> str:
         for arm, results in found
         if not any(result.error for result in results)
     }
-    pictures.losses_by_step(study.picture("layer-norm"), curves, LOSS_WINDOW)
+    charts.losses_by_step(study.picture("layer-norm"), curves, LOSS_WINDOW)
     last = {
         id(results): mean_interval(
             [float(np.mean(result.losses[-LOSS_WINDOW:] or [math.nan])) for result in results]
@@ -293,7 +293,7 @@ def classes(study: Study) -> str:
         ],
         "classes",
     )
-    pictures.lines(
+    charts.lines(
         study.picture("classes"),
         _long(found, FLOATS),
         {name: FLOATS[name] for name in ("recall_at_1", "map_at_r")},

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from studies import options, pictures
+from studies import charts, options
 from textmetric import command
 from textmetric.errors import UserError
 from textmetric.grid import Family
@@ -86,7 +86,7 @@ def main(arguments: argparse.Namespace) -> None:
         for name in OBJECTIVES[family]:
             objective = {"name": name} | PARAMETERS.get(name, {})
             panels[options.title(objective)] = paths(family, objective, steps=arguments.steps)
-    pictures.eight_points(arguments.out / "objectives.png", panels, LABELS)
+    charts.eight_points(arguments.out / "objectives.png", panels, LABELS)
     print(arguments.out / "objectives.png")
 
 

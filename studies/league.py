@@ -24,7 +24,7 @@ from typing import Any
 
 import pandas as pd
 
-from studies import options, pictures
+from studies import charts, options
 from studies.inputs import load_tokenized, store
 from studies.trials import Result, Trial, run_trials
 from textmetric import command, splits
@@ -95,7 +95,7 @@ def main(arguments: argparse.Namespace) -> None:
             encoding="utf-8",
         )
     panels = {measure: title for measure, (_, title) in COLUMNS.items()}
-    pictures.ranking(arguments.out / "league.png", ranked, panels, by_factors=["seconds"])
+    charts.ranking(arguments.out / "league.png", ranked, panels, by_factors=["seconds"])
     print(f"{arguments.out / 'league.md'}, {arguments.out / 'league.png'}")
 
 

@@ -24,7 +24,7 @@ from textmetric.grid import Family
 from textmetric.losses import build, describe, module_of
 from textmetric.measures import evaluate, hamming_retrieval, knn_predict, retrieval
 from textmetric.params import Model, Train
-from textmetric.pipeline.fingerprint import code_of
+from textmetric.pipeline.stage_code import code_of
 from textmetric.sampling.batches import BatchSampler
 from textmetric.text import LabelledTokens, TokenizedCorpus
 from textmetric.training.device import choose_device
@@ -94,7 +94,7 @@ class Result:
     """What a training left.
 
     Attributes:
-        measures: by name: those of :func:`textmetric.measures.evaluate`, ``validation_map_at_r``,
+        measures: by name: those of :func:`textmetric.measures.evaluation`, ``validation_map_at_r``,
             ``hamming_recall_at_<k>`` and ``hamming_map_at_r`` of the binary codes, ``seconds`` of
             the batches and ``peak_mib``. Empty if the training failed.
         losses: of every step, if they were to be kept.

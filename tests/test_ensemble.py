@@ -13,7 +13,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 
 from textmetric import TextEmbedder
-from textmetric.ensemble import TextEnsemble, balanced_splits, number_of_splits
+from textmetric.ensemble import TextEnsemble, balanced_groupings, number_of_groupings
 from textmetric.errors import UserError
 from textmetric.measures import retrieval, unit
 
@@ -34,7 +34,7 @@ def groups(split: Any) -> frozenset[frozenset[int]]:
     return frozenset(frozenset(np.flatnonzero(split == m).tolist()) for m in np.unique(split))
 
 
-def all_splits(classes: int, meta_classes: int) -> set[frozenset[frozenset[int]]]:
+def all_groupings(classes: int, meta_classes: int) -> set[frozenset[frozenset[int]]]:
     """By trying every assignment."""
     found = set()
     for assignment in itertools.product(range(meta_classes), repeat=classes):
@@ -47,27 +47,27 @@ def all_splits(classes: int, meta_classes: int) -> set[frozenset[frozenset[int]]
 @pytest.mark.parametrize(
     ("classes", "meta_classes"), [(4, 2), (5, 2), (6, 3), (7, 3), (4, 4), (2, 2), (5, 4)]
 )
-def test_splits_are_balanced_and_come_again_only_after_all_others(
+def test_groupings_are_balanced_and_come_again_only_after_all_others(
     classes: int, meta_classes: int
 ) -> None:
-    every = all_splits(classes, meta_classes)
-    assert number_of_splits(classes, meta_classes) == len(every)
-    splits = balanced_splits(classes, meta_classes, 2 * len(every) + 1, seed=0)
-    met = [groups(split) for split in splits]
+    every = all_groupings(classes, meta_classes)
+    assert number_of_groupings(classes, meta_classes) == len(every)
+    groupings = balanced_groupings(classes, meta_classes, 2 * len(every) + 1, seed=0)
+    met = [groups(grouping) for grouping in groupings]
     assert set(met[: len(every)]) == set(met[len(every) : -1]) == every
-    sizes = [np.bincount(split, minlength=meta_classes) for split in splits]
+    sizes = [np.bincount(grouping, minlength=meta_classes) for grouping in groupings]
     assert all(size.max() - size.min() <= 1 for size in sizes)
-    assert all(split[0] == 0 for split in splits)  # numbered by their first class
+    assert all(grouping[0] == 0 for grouping in groupings)  # numbered by their first class
 
 
-def test_splits_are_drawn_evenly_by_the_seed() -> None:
-    first = [groups(balanced_splits(4, 2, 1, seed)[0]) for seed in range(300)]
-    counts = [first.count(split) for split in all_splits(4, 2)]
+def test_groupings_are_drawn_evenly_by_the_seed() -> None:
+    first = [groups(balanced_groupings(4, 2, 1, seed)[0]) for seed in range(300)]
+    counts = [first.count(split) for split in all_groupings(4, 2)]
     assert sum(counts) == 300
     assert min(counts) > 60  # 100 ± 5 standard deviations of 8
-    many = balanced_splits(219, 2, 50, seed=1)
-    assert len({groups(split) for split in many}) == 50
-    np.testing.assert_array_equal(many, balanced_splits(219, 2, 50, seed=1))
+    many = balanced_groupings(219, 2, 50, seed=1)
+    assert len({groups(grouping) for grouping in many}) == 50
+    np.testing.assert_array_equal(many, balanced_groupings(219, 2, 50, seed=1))
 
 
 def fitted(**options: Any) -> TextEnsemble:
@@ -84,7 +84,7 @@ def test_it_learns_embeds_and_predicts() -> None:
     assert ensemble.predict(["bread juice", "leg arm"]).tolist() == ["food", "body"]
 
 
-def test_the_three_splits_of_four_classes_tell_them_apart_where_one_cannot() -> None:
+def test_the_three_groupings_of_four_classes_tell_them_apart_where_one_cannot() -> None:
     codes = np.unique(LABELS, return_inverse=True)[1]
     alone, together = (
         retrieval(fitted(members=members).transform(TEXTS), codes, ks=(1,)).map_at_r.mean()
@@ -97,12 +97,12 @@ def test_the_three_splits_of_four_classes_tell_them_apart_where_one_cannot() -> 
 def test_a_member_is_an_embedder_of_its_own_meta_classes() -> None:
     ensemble = fitted(members=4, seed=5)
     codes = np.unique(LABELS, return_inverse=True)[1]
-    assert ensemble.splits_.shape == (4, 4)
-    assert len({groups(split) for split in ensemble.splits_}) == 3
-    for member, split in zip(ensemble.members_, ensemble.splits_, strict=True):
-        alone = clone(SMALL).set_params(seed=member.seed).fit(TEXTS, split[codes])
+    assert ensemble.groupings_.shape == (4, 4)
+    assert len({groups(grouping) for grouping in ensemble.groupings_}) == 3
+    for member, grouping in zip(ensemble.members_, ensemble.groupings_, strict=True):
+        alone = clone(SMALL).set_params(seed=member.seed).fit(TEXTS, grouping[codes])
         np.testing.assert_array_equal(alone.transform(TEXTS), member.transform(TEXTS))
-        assert member.score(TEXTS, split[codes]) == 1
+        assert member.score(TEXTS, grouping[codes]) == 1
     assert len({member.seed for member in ensemble.members_}) == 4
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.text.plainly import vocabulary_of
 from textmetric.errors import UserError
 from textmetric.files import write_json
 from textmetric.grid import Layout, Split
@@ -21,7 +22,7 @@ from textmetric.splits import (
     scarce,
     write_entries,
 )
-from textmetric.text import LabelledTokens, TokenizedCorpus, Vocabulary, tokenize_corpus
+from textmetric.text import LabelledTokens, TokenizedCorpus, tokenize_corpus
 
 PARTS = ("train", "validation", "test")
 SIZES = {"a": 40, "b": 25, "c": 25, "d": 1}
@@ -123,7 +124,7 @@ def test_a_split_equals_tokenizing_the_kept_texts_anew(
 def test_every_vocabulary_is_that_of_its_own_train_rows(corpus: TokenizedCorpus) -> None:
     split = scarce(corpus, [1], keep=0.1, seed=0)
     counts = Counter(word for row in words(split, "train") for word in row)
-    assert split.vocabulary == Vocabulary.build(counts)
+    assert split.vocabulary == vocabulary_of(counts)
     assert split.train.tokens.ids.min() == 1
 
 
@@ -264,7 +265,7 @@ def test_every_row_of_an_unseen_label_is_tested_and_every_other_stays_where_it_w
 def test_an_open_split_has_the_vocabulary_of_its_own_train_rows(corpus: TokenizedCorpus) -> None:
     split = open_classes(corpus, 0.5, seed=0)
     counts = Counter(word for row in words(split, "train") for word in row)
-    assert split.vocabulary == Vocabulary.build(counts)
+    assert split.vocabulary == vocabulary_of(counts)
 
 
 def test_the_labels_of_an_open_split_are_drawn_by_seed(

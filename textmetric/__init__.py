@@ -1,6 +1,6 @@
 """TextMetric: should text embeddings be trained by classification or by metric learning?
 
-``textmetric.TextEmbedder`` is the scikit-learn estimator; the pipeline's stages stand on the
+``textmetric.TextEmbedder`` is the scikit-learn estimator; the pipeline's stages use the
 same code. Importing the package alone is quick: torch comes with the estimator.
 """
 

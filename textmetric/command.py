@@ -22,7 +22,7 @@ def parser(module: str, description: str | None) -> argparse.ArgumentParser:
     """A parser whose help is the module's docstring, with its line breaks.
 
     Args:
-        module: what stands behind ``python -m``.
+        module: the name after ``python -m``.
         description: the help text, with examples.
     """
     return argparse.ArgumentParser(

@@ -40,7 +40,7 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         lr: learning rate at the first step.
         decay: ``linear`` to zero, or ``constant``.
         min_freq: tokens that occur less often are unknown.
-        max_size: at most so many tokens in the vocabulary; None for all.
+        max_size: at most this many tokens in the vocabulary; None for all.
         seed: of weights, batches and mining; same seed, same result.
         device: where to train: ``auto``, ``cpu`` or ``cuda``.
         progress: show a progress bar.
@@ -114,7 +114,7 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         Args:
             vocabulary: of the tokens.
             data: n texts and their classes, 0 … C − 1, each class at least twice.
-            classes: (C,) the labels that the classes stand for, sorted.
+            classes: (C,) the labels of the classes, sorted.
 
         Raises:
             UserError: a bad parameter.

@@ -19,8 +19,7 @@ from textmetric.errors import UserError
 from textmetric.measures import centroid_predict, class_centroids, unit
 from textmetric.schema import Section, validated
 from textmetric.text import LabelledTokens, tokenize_train
-
-Split = npt.NDArray[np.int32]
+from textmetric.types import Int32
 
 
 class Ensemble(Section):
@@ -40,21 +39,21 @@ class TextEnsemble(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
     1808.04469).
 
     Each member's embedding counts the same: its rows have length 1/√L, so that the dot product of
-    two embeddings is the mean of the L cosines. No two members have the same split while there is
-    another one: 4 classes have three splits in two, so of eight members three have the first, say,
-    three the second and two the third; they differ by their seed then.
+    two embeddings is the mean of the L cosines. No two members have the same grouping while there
+    is another one. 4 classes have three groupings in two, so of eight members three have the first,
+    three the second and two the third, for example; these differ by their seed.
 
     Args:
         embedder: what a member is, a :class:`~textmetric.TextEmbedder`, which stays as it is; None
             for one with ``cross_entropy`` and else its defaults. Its seed is not used.
         members: L.
         meta_classes: M, at least 2 and at most the number of classes.
-        seed: of the splits and the members; same seed, same result.
+        seed: of the groupings and the members; same seed, same result.
         progress: show a progress bar over the members.
 
     Attributes:
         members_: the L embedders; their labels are the meta-classes 0 … M − 1.
-        splits_: (L, C) int32, the meta-class of each class.
+        groupings_: (L, C) int32, the meta-class of each class.
         classes_: (C,) the labels, sorted.
 
     >>> texts = ["red apple pie", "green apple juice", "fast red car", "slow green car"] * 2
@@ -100,18 +99,18 @@ class TextEnsemble(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         vocabulary, tokens = tokenize_train(
             texts, min_freq=template.min_freq, max_size=template.max_size
         )
-        self.splits_ = balanced_splits(
+        self.groupings_ = balanced_groupings(
             len(classes), settings.meta_classes, settings.members, settings.seed
         )
         self.members_ = []
         # Far apart, or the members of one seed would be those of the next but one.
         seeds = np.random.SeedSequence(settings.seed).generate_state(settings.members)
-        for split, seed in tqdm(
-            list(zip(self.splits_, seeds, strict=True)), unit="member", disable=not self.progress
+        for grouping, seed in tqdm(
+            list(zip(self.groupings_, seeds, strict=True)), unit="member", disable=not self.progress
         ):
             member = clone(template).set_params(seed=int(seed))
-            data = LabelledTokens(tokens, split[codes])
-            self.members_.append(member.fit_tokens(vocabulary, data, np.unique(split)))
+            data = LabelledTokens(tokens, grouping[codes])
+            self.members_.append(member.fit_tokens(vocabulary, data, np.unique(grouping)))
         self.classes_ = classes
         self._centroids = class_centroids(self.transform(texts), codes, len(classes))
         return self
@@ -132,20 +131,20 @@ class TextEnsemble(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
 
     def _fitted(self) -> list[TextEmbedder]:
         if not hasattr(self, "members_"):
-            raise NotFittedError("this TextEnsemble has learnt nothing yet: call fit")
+            raise NotFittedError("this TextEnsemble is not fitted: call fit")
         return self.members_
 
 
-def balanced_splits(classes: int, meta_classes: int, members: int, seed: int) -> Split:
-    """Splits of the classes into meta-classes whose sizes differ by at most one.
+def balanced_groupings(classes: int, meta_classes: int, members: int, seed: int) -> Int32:
+    """Groupings of the classes into meta-classes whose sizes differ by at most one.
 
-    Two splits are the same if they group the classes alike, whatever the groups are called. None
+    Two groupings are the same if they group the classes alike, whatever the groups are called. None
     comes twice before every other has come as often.
 
     Args:
         classes: C.
         meta_classes: M, at most C.
-        members: how many splits.
+        members: how many groupings.
         seed: of the draws.
 
     Returns:
@@ -153,26 +152,26 @@ def balanced_splits(classes: int, meta_classes: int, members: int, seed: int) ->
     """
     random = np.random.default_rng(seed)
     dealt = np.arange(classes) % meta_classes
-    possible = number_of_splits(classes, meta_classes)
+    possible = number_of_groupings(classes, meta_classes)
     met: set[tuple[int, ...]] = set()
-    splits: list[tuple[int, ...]] = []
-    while len(splits) < members:
+    groupings: list[tuple[int, ...]] = []
+    while len(groupings) < members:
         if len(met) == possible:
             met.clear()
         _, first, group = np.unique(
             random.permutation(dealt), return_index=True, return_inverse=True
         )
-        split = tuple(np.argsort(np.argsort(first))[group].tolist())
-        if split not in met:
-            met.add(split)
-            splits.append(split)
-    return np.array(splits, dtype=np.int32)
+        grouping = tuple(np.argsort(np.argsort(first))[group].tolist())
+        if grouping not in met:
+            met.add(grouping)
+            groupings.append(grouping)
+    return np.array(groupings, dtype=np.int32)
 
 
-def number_of_splits(classes: int, meta_classes: int) -> int:
-    """How many different balanced splits there are.
+def number_of_groupings(classes: int, meta_classes: int) -> int:
+    """How many different balanced groupings there are.
 
-    >>> [number_of_splits(4, 2), number_of_splits(4, 3), number_of_splits(5, 2)]
+    >>> [number_of_groupings(4, 2), number_of_groupings(4, 3), number_of_groupings(5, 2)]
     [3, 6, 10]
     """
     sizes = Counter(np.bincount(np.arange(classes) % meta_classes).tolist())

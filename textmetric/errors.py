@@ -1,4 +1,4 @@
-"""The one exception for mistakes a user can make and mend."""
+"""The exception for mistakes that a user can make and correct."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 class UserError(ValueError):
-    """A mistake in the input, told in one sentence.
+    """A mistake in the input, in one sentence.
 
     The message names the file, row, key or value, says what was expected and what to do.
     A stage prints it as it is and leaves with status 2; the library raises it like any

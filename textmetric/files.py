@@ -23,7 +23,7 @@ from textmetric.errors import UserError
 
 @contextmanager
 def replacing_file(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary name beside ``path``; on success it becomes ``path``, else it goes.
+    """Yield a temporary name next to ``path``; on success it becomes ``path``, else it is removed.
 
     Folders above ``path`` are made. The temporary name keeps the suffix of ``path``, since
     some writers choose the format by it.
@@ -53,7 +53,7 @@ def replacing_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 def replacing_folder(
     path: str | os.PathLike[str], *, within: str | os.PathLike[str] | None = None
 ) -> Iterator[Path]:
-    """Like :func:`replacing_file`, for a whole folder: what stood at ``path`` is replaced.
+    """Like :func:`replacing_file`, for a whole folder: what was at ``path`` is replaced.
 
     Args:
         path: the folder to replace.
@@ -92,7 +92,7 @@ def _refuse_outside(target: Path, within: str | os.PathLike[str] | None) -> None
 
 def write_error(path: str | os.PathLike[str], error: OSError) -> OSError | UserError:
     """The error to show for a failed write: one sentence where the user can do something."""
-    # numpy tells a short write without an error number
+    # numpy reports a short write without an error number
     short = error.errno is None and "requested and" in str(error)
     if short or error.errno in (errno.ENOSPC, errno.EDQUOT):
         return UserError(f"no space left on the disk to write {path}: free some and run again")

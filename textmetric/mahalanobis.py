@@ -24,7 +24,7 @@ class Settings(Section):
 
     diagonal: bool = False
     pairs: int = Field(default=10_000, ge=1)
-    ridge: float = Field(default=1e-6, gt=0, allow_inf_nan=False)
+    ridge: float = Field(default=1e-6, gt=0)
     tol: float = Field(default=1e-3, gt=0)
     max_iter: int = Field(default=1000, ge=1)
 
@@ -47,8 +47,8 @@ class Mahalanobis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     Args:
         diagonal: learn a weight a column instead of a whole matrix.
-        pairs: so many pairs of either kind are drawn, uniformly and with replacement, unless there
-            are at most ``2 · pairs`` pairs of rows: then all of them are taken.
+        pairs: this many pairs of either kind are drawn, uniformly and with replacement. If there
+            are at most ``2 · pairs`` pairs of rows, all of them are taken.
         ridge: added to the similar pairs' scatter, as a share of its mean variance, so that a
             direction in which they do not differ gets no infinite weight.
         tol: relative distance to the optimum at which to stop.
@@ -238,7 +238,7 @@ def _pairs(labels: npt.NDArray[Any], most: int, random: np.random.RandomState) -
         pairs_of = counts * (rows - counts.astype(float))
         drawn = random.choice(len(counts), most, p=pairs_of / pairs_of.sum())
         one = starts[drawn] + random.randint(counts[drawn])
-        # Rows of the other classes stand before and after those of this one.
+        # Rows of the other classes are before and after those of this one.
         other = (starts + counts)[drawn] + random.randint(rows - counts[drawn])
         groups = groups[0], np.column_stack([one, other % rows])
     return order[groups[0]], order[groups[1]]

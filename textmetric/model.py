@@ -20,7 +20,7 @@ from textmetric.files import read_json, replacing_folder, write_json
 from textmetric.grid import Family
 from textmetric.losses import ClassificationObjective, build
 from textmetric.measures import centroid_predict
-from textmetric.text import RaggedTokens, Vocabulary
+from textmetric.text import RaggedTokens, Vocabulary, tokenizer_named
 
 FORMAT = 1
 
@@ -97,7 +97,7 @@ class TrainedModel:
             tensors |= {f"head.{name}": value for name, value in self.head.state_dict().items()}
         description = {
             "format": FORMAT,
-            "tokenizer": "basic_english",
+            "tokenizer": self.vocabulary.tokenizer.name,
             **self.encoder.describe(),
             "label_names": self.label_names,
             "family": self.family,
@@ -111,7 +111,7 @@ class TrainedModel:
                     {name: tensor.contiguous() for name, tensor in tensors.items()},
                     temporary / "weights.safetensors",
                 )
-            except SafetensorError as error:  # it tells a full disk by its text alone
+            except SafetensorError as error:  # only its text says that a disk is full
                 full = f"os error {errno.ENOSPC}" in str(error)
                 raise OSError(errno.ENOSPC if full else errno.EIO, str(error)) from None
             write_json(temporary / "model.json", description)
@@ -137,8 +137,15 @@ class TrainedModel:
                 f"reads format {FORMAT}: install the version that wrote it, or train again"
             )
         try:
+            tokenizer = tokenizer_named(description.get("tokenizer"))
+        except UserError as error:
+            raise UserError(
+                f"{folder / 'model.json'}: {error}: install the version that wrote it"
+            ) from None
+        try:
             tensors = load_file(folder / "weights.safetensors")
-            vocabulary = Vocabulary(bytes(tensors["vocabulary"].numpy()).decode().split("\n"))
+            tokens = bytes(tensors["vocabulary"].numpy()).decode().split("\n")
+            vocabulary = Vocabulary(tokens, tokenizer)
             encoder = BagEncoder.load(description, tensors, len(vocabulary))
             head: ClassificationObjective | None = None
             if Family(description["family"]) is Family.CLASSIFICATION:

@@ -32,12 +32,12 @@ def compiled(function: _Function) -> _Function:
     Partial sums of a reduction may be kept and products fused with sums. The interpreter's lock is
     given up while it runs, so threads may call it side by side.
 
-    The cache stands beside the source or, where that folder cannot be written, in the user's
-    own cache folder; where neither can be, every process compiles for itself. A cached function
+    The cache is next to the source or, if that folder cannot be written, in the user's cache
+    folder; if neither can be written, every process compiles for itself. A cached function
     is not compiled again when a compiled function of *another file* that it calls has changed,
     so compiled functions call those of their own file only.
     """
-    import numba  # half a second: only who compiles waits for it
+    import numba  # imported here: it takes half a second
 
     options: dict[str, Any] = {
         "fastmath": {"reassoc", "contract"},
@@ -75,7 +75,7 @@ def run(
         workers: processes at once; default the cores there are. With one worker or one job
             everything runs in this process.
         ticks: how many ticks a job gives, for the length of the bar.
-        label: what stands before the bar.
+        label: the title of the bar.
         unit: what a tick is called in the bar.
         progress: whether to show the bar (on stderr).
 

@@ -186,7 +186,7 @@ def read(path: str | os.PathLike[str] = "params.yaml") -> Params:
         ) from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         problem = " ".join(str(error).split())
-        raise UserError(f"{path} cannot be read as YAML ({problem}): mend it") from None
+        raise UserError(f"{path} cannot be read as YAML ({problem}): correct it") from None
     if not isinstance(raw, dict):
         raise UserError(
             f"{path} must hold a mapping of sections: start from the one in the repository"

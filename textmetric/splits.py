@@ -236,11 +236,11 @@ def open_classes(corpus: TokenizedCorpus, share: float, seed: int) -> TokenizedC
 
 
 def rows_of_test(frame: pd.DataFrame, unseen: Sequence[str]) -> NDArray[np.int64]:
-    """Where the test texts of a split stand in the table of its corpus.
+    """Where the test texts of a split are in the frame of its corpus.
 
     Args:
         frame: the corpus, with the columns ``label`` and ``split``.
-        unseen: names of the labels that only the test part has; empty but for open splits.
+        unseen: names of the labels that only the test part has; empty except for open splits.
 
     Returns:
         (n,) row numbers of ``frame``, in the order of the split's test part.

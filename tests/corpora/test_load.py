@@ -175,7 +175,7 @@ def test_the_original_news_test_file_has_the_published_layout(datasets: Path) ->
     assert ag_news.ALTERNATIVES[0][1].checksum == f"md5:{digest}"
     frame = published.titled(path.read_bytes(), path.name, ag_news.CLASSES)
     assert frame["label"].value_counts().to_dict() == dict.fromkeys(ag_news.CLASSES, 1900)
-    again = corpora.tables.read_bytes(datasets / "ag_news" / "test.csv.gz")
+    again = corpora.readers.read_bytes(datasets / "ag_news" / "test.csv.gz")
     assert frame["text"].iloc[0].encode() in again
 
 

@@ -17,7 +17,7 @@ from stages.fingerprint import ITSELF, imported_by_name
 from textmetric.grid import Family
 from textmetric.losses import OBJECTIVES
 from textmetric.params import read
-from textmetric.pipeline.fingerprint import code_of, commands_of
+from textmetric.pipeline.stage_code import code_of, commands_of
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = commands_of(ROOT / "dvc.yaml")

@@ -9,8 +9,8 @@ from textmetric.errors import UserError
 from textmetric.files import read_arrays, read_json, write_json
 from textmetric.grid import Arm, Family, Layout, Split, Training
 from textmetric.measures.record import ArmRecord
-from textmetric.pipeline.embed import embed_models
-from textmetric.pipeline.measure import measure_arms
+from textmetric.pipeline.embed_models import embed_models
+from textmetric.pipeline.measure_arms import measure_arms
 from textmetric.splits import open_classes
 from textmetric.text import TokenizedCorpus, tokenize_corpus
 

@@ -10,7 +10,7 @@ from tests.report.fake_study import ARMS, KEYS, SPLITS, change, read, write_stud
 from textmetric.errors import UserError
 from textmetric.files import read_arrays, read_json, write_arrays
 from textmetric.grid import Layout
-from textmetric.report.costs import write_costs
+from textmetric.report.cost_table import write_costs
 from textmetric.report.document import build_document
 from textmetric.report.markdown import write_markdown
 from textmetric.report.pictures import draw_pictures

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from matplotlib.image import imread
 
-from studies import ablations, eight_points, league, options, pictures
+from studies import ablations, charts, eight_points, league, options
 from studies.trials import Result
 from tests.tiny import WORDS
 from textmetric.errors import UserError
@@ -256,7 +256,7 @@ def test_every_objective_moves_the_points(family: Family, name: str) -> None:
 def test_the_picture_of_the_points_is_the_same_bytes(tmp_path: Path) -> None:
     panels = {"triplet": eight_points.paths("metric", {"name": "triplet"}, steps=30)}
     for name in ("one.png", "other.png"):
-        pictures.eight_points(tmp_path / name, panels, eight_points.LABELS)
+        charts.eight_points(tmp_path / name, panels, eight_points.LABELS)
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "other.png").read_bytes()
 
 

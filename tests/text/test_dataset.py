@@ -238,9 +238,9 @@ def test_labels_must_fit_the_rows() -> None:
         (frame(("", "b", "train")), {}, "no token"),
         (frame(("a", None, "train")), {}, "row 0 .* has no label"),  # type: ignore[arg-type]
         (frame((None, "b", "train")), {}, "text 0 .*expected a string"),  # type: ignore[arg-type]
-        (small(), {"min_freq": 0}, "data.min_freq"),
-        (small(), {"min_freq": 3}, "data.min_freq is 3, but no token occurs more than 2 times"),
-        (small(), {"max_size": 0}, "data.max_size"),
+        (small(), {"min_freq": 0}, "min_freq"),
+        (small(), {"min_freq": 3}, "min_freq is 3, but no token occurs more than 2 times"),
+        (small(), {"max_size": 0}, "max_size"),
     ],
 )
 def test_bad_input_is_told_in_one_sentence(

@@ -10,8 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torchtext.data import get_tokenizer
 
+from tests.text.plainly import tokenize
 from textmetric.errors import UserError
-from textmetric.text import basic_english, tokenize
+from textmetric.text import basic_english
 
 original = get_tokenizer("basic_english")
 

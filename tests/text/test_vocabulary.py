@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torchtext.data import get_tokenizer
 from torchtext.vocab import Vocab
 
+from tests.text.plainly import vocabulary_of
 from textmetric.errors import UserError
 from textmetric.text import Vocabulary, basic_english, tokenize_train
 
@@ -58,15 +59,15 @@ def test_any_counts_give_the_vocabulary_of_torchtext(
     expected = Vocab(Counter(counts), min_freq=min_freq, max_size=max_size, specials=["<unk>"])
     if expected.itos == ["<unk>"]:
         with pytest.raises(UserError):
-            Vocabulary.build(counts, min_freq=min_freq, max_size=max_size)
+            vocabulary_of(counts, min_freq=min_freq, max_size=max_size)
     else:
-        built = Vocabulary.build(counts, min_freq=min_freq, max_size=max_size)
+        built = vocabulary_of(counts, min_freq=min_freq, max_size=max_size)
         assert built.tokens == expected.itos
         assert built.ids == dict(expected.stoi)
 
 
 def test_order_is_unknown_then_frequency_then_alphabet() -> None:
-    vocabulary = Vocabulary.build({"b": 1, "a": 1, "c": 3, "<unk>": 9})
+    vocabulary = vocabulary_of({"b": 1, "a": 1, "c": 3, "<unk>": 9})
     assert vocabulary.tokens == ["<unk>", "c", "a", "b"]
     assert vocabulary.ids == {"<unk>": 0, "c": 1, "a": 2, "b": 3}
     assert len(vocabulary) == 4
@@ -75,10 +76,10 @@ def test_order_is_unknown_then_frequency_then_alphabet() -> None:
 @pytest.mark.parametrize(
     ("counts", "limits", "message"),
     [
-        ({"a": 1}, {"min_freq": 0}, "data.min_freq is 0"),
-        ({"a": 1}, {"min_freq": -1}, "data.min_freq is -1"),
-        ({"a": 1}, {"max_size": 0}, "data.max_size is 0"),
-        ({"a": 2}, {"min_freq": 3}, "data.min_freq is 3, but no token occurs more than 2 times"),
+        ({"a": 1}, {"min_freq": 0}, "min_freq is 0"),
+        ({"a": 1}, {"min_freq": -1}, "min_freq is -1"),
+        ({"a": 1}, {"max_size": 0}, "max_size is 0"),
+        ({"a": 2}, {"min_freq": 3}, "min_freq is 3, but no token occurs more than 2 times"),
         ({}, {}, "no token"),
     ],
 )
@@ -86,11 +87,11 @@ def test_a_value_out_of_range_is_named(
     counts: dict[str, int], limits: dict[str, int], message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
-        Vocabulary.build(counts, **limits)
+        vocabulary_of(counts, **limits)
 
 
 def test_encoding_drops_unknown_tokens_and_keeps_empty_rows() -> None:
-    vocabulary = Vocabulary.build({"good": 2, "bad": 1, ".": 1})
+    vocabulary = vocabulary_of({"good": 2, "bad": 1, ".": 1})
     rows = vocabulary.encode(["Good, good. ugly", "", "<unk> nothing known", "BAD"])
     assert rows.ids.tolist() == [1, 1, 2, 3]
     assert rows.offsets.tolist() == [0, 3, 3, 3, 4]
@@ -134,7 +135,7 @@ def test_a_saved_vocabulary_reads_back_the_same(
         (b"", "cut off"),
         (b"<unk>\nhal", "cut off"),
         (b"half\n", "the first token is not <unk>"),
-        (b"<unk>\na\nb\na\n", "'a' stands in it twice"),
+        (b"<unk>\na\nb\na\n", "'a' occurs twice"),
         (b"<unk>\n\na\n", "'' is empty or holds white space"),
         (b"<unk>\r\na\r\n", "first token"),
         (b"<unk>\na b\n", "'a b' is empty or holds white space"),

@@ -372,7 +372,11 @@ def test_loading_something_else_than_a_model_names_what_is_wrong(tmp_path: Path)
     with pytest.raises(UserError, match="is damaged"):
         TrainedModel.load(tmp_path / "model")
     description = tmp_path / "model" / "model.json"
-    description.write_text(description.read_text().replace('"format": 1', '"format": 2'))
+    text = description.read_text()
+    description.write_text(text.replace('"basic_english"', '"basic_german"'))
+    with pytest.raises(UserError, match=r"model\.json: unknown tokenizer 'basic_german'.* install"):
+        TrainedModel.load(tmp_path / "model")
+    description.write_text(text.replace('"format": 1', '"format": 2'))
     with pytest.raises(UserError, match="has format 2"):
         TrainedModel.load(tmp_path / "model")
 

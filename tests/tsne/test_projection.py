@@ -179,7 +179,7 @@ def test_the_embeddings_are_left_alone() -> None:
     [
         (np.array([[1.0, 0.0], [np.nan, 0.0]]), 30, "embedding 1 has a value that is not finite"),
         (np.zeros(3), 30, r"embeddings have shape \(3,\)"),
-        (np.zeros((9, 2)), 1, "tsne.perplexity is 1, expected more than 1"),
+        (np.zeros((9, 2)), 1, "perplexity is 1, expected more than 1"),
     ],
 )
 def test_mistakes_are_told(embeddings: np.ndarray, perplexity: float, message: str) -> None:

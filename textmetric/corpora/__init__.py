@@ -76,7 +76,7 @@ def load(
     Raises:
         UserError: any mistake in the spec or in the data; a download that fails.
     """
-    from textmetric.corpora import parts, tables
+    from textmetric.corpora import parts, readers
 
     options = _checked(spec)
     name, min_rows = str(options.get("name", options.get("path"))), options.get("min_rows")
@@ -97,7 +97,7 @@ def load(
         )
         min_rows = min_rows or getattr(module, "MIN_ROWS", None)
     else:
-        frame = tables.read(
+        frame = readers.read(
             Path(name).expanduser(),
             text=options.get("text", "text"),
             label=options.get("label", "label"),

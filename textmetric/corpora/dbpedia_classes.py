@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from textmetric.corpora import fetch, published, tables
+from textmetric.corpora import fetch, published, readers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +39,7 @@ def read(
         "dbpedia_classes", _WANTED, ALTERNATIVES, cache=cache, mirror=mirror, progress=progress
     )
     frames = {
-        part: tables.csv_table(content, name, ["text", level])
+        part: readers.csv_table(content, name, ["text", level])
         .rename_columns(["text", "label"])
         .to_pandas()
         for part, name, content in zip(ROWS, _WANTED, data, strict=True)

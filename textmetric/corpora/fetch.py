@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from textmetric import __version__
-from textmetric.corpora.tables import read_bytes
+from textmetric.corpora.readers import read_bytes
 from textmetric.errors import UserError
 from textmetric.files import write_error
 

@@ -28,6 +28,7 @@ __all__ = [
     "Objective",
     "build",
     "carried_over",
+    "class_of",
     "describe",
     "family_of",
     "ignored",
@@ -130,7 +131,7 @@ def ignored(family: Family, params: Mapping[str, Any], section: str | None = Non
 def carried_over(family: Family, params: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """The given parameters that differ from the objective's defaults: ``{key: (given, default)}``.
 
-    A default of None stands for a parameter that has none.
+    A default of None means that the parameter has none.
 
     Raises:
         UserError: As ``build``.
@@ -180,6 +181,15 @@ def module_of(family: Family, params: Mapping[str, Any]) -> str:
     name = params["name"]
     place = "pml" if name.startswith(PML) else OBJECTIVES[family][name].rpartition(".")[0]
     return f"{__name__}.{place}"
+
+
+def class_of(name: str) -> type[Objective]:
+    """The class of an objective.
+
+    Raises:
+        UserError: no objective has this name.
+    """
+    return _objective(family_of(name), name)
 
 
 def _schema(family: Family, params: Mapping[str, Any]) -> type[Section]:

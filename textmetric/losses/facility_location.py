@@ -28,7 +28,7 @@ class FacilityLocationParameters(Section):
 class FacilityLocation(Objective):
     """``[max_{|S|=C} (F(S) + γ (1 − NMI(y, g(S)))) − F*]₊`` on unit vectors.
 
-    C is the number of classes in the batch. S are C of its rows, the medoids, whatever their
+    C is the number of classes in the batch. S are C of its rows, the medoids, of any
     classes; ``g(S)`` gives every row to its nearest medoid; ``F(S) = −Σ_i min_{s∈S} D(i, s)`` is
     their score, with the Euclidean distance D; ``F* = −Σ_c min_{j∈c} Σ_{i∈c} D(i, j)`` is
     the score of the best medoids of the true classes. Song, Jegelka, Rathod & Murphy, "Deep metric
@@ -94,7 +94,7 @@ def _worst_rival(
     # On a grid, so that rounding does not decide who is nearest where two are equally near: a zero
     # row, for one, is 1 away from every unit vector.
     distances = (distances.double() * GRID).round() / GRID
-    # A medoid belongs to itself, even where others stand in the same point. Each adds 1 to F(S),
+    # A medoid belongs to itself, even if others are in the same point. Each adds 1 to F(S),
     # and there are equally many in all that are compared.
     distances.fill_diagonal_(-1)
     search = _Search(distances, same.to(distances.dtype), gamma)

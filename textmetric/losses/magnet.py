@@ -18,7 +18,7 @@ from textmetric.sampling.batches import ROWS_PER_CLASS, Deck, steps_per_epoch
 from textmetric.schema import Section
 
 ROUNDS = 20  # of k-means, at most
-SMALLEST_VARIANCE = 1e-24  # of rows that are one point but for rounding
+SMALLEST_VARIANCE = 1e-24  # of rows that are one point up to rounding
 
 
 class MagnetParameters(Section):
@@ -81,7 +81,7 @@ class Magnet(Objective):
         with torch.no_grad():
             _, negative = pair_masks(labels)
             same = clusters[:, None] == clusters
-            # A mean stands in the column of the first row of its cluster.
+            # A mean is in the column of the first row of its cluster.
             first = same.int().argmax(1) == torch.arange(len(labels), device=labels.device)
             impostor = negative & first
             counted = negative.any(1)

@@ -38,7 +38,7 @@ OBJECTS = {
 
 
 class PML(Objective):
-    """A loss of pytorch-metric-learning (Musgrave et al. 2020, arXiv 2008.09164), as it stands.
+    """A loss of pytorch-metric-learning (Musgrave et al. 2020, arXiv 2008.09164), unchanged.
 
     Formula, defaults and what the batch must hold are those of the package, which also puts the
     embeddings on the unit sphere unless the loss says otherwise. Its parameters are the named

@@ -78,7 +78,7 @@ class Prototypical(Objective):
             support = earlier < supports
             query = ~support & negative.any(1)
             count = query.sum()
-            # A prototype stands in the column of the first row of its class.
+            # A prototype is in the column of the first row of its class.
             first = earlier == 0
             own = (
                 positive | torch.eye(len(labels), dtype=torch.bool, device=labels.device)

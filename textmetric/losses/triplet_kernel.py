@@ -27,7 +27,7 @@ BITS: dict[str, type[np.signedinteger[Any]]] = {"float32": np.int32, "float64": 
 
 
 class Mined(NamedTuple):
-    """What a batch gives beside its gradient; ``textmetric.losses.mining.Triplets`` in numbers.
+    """What a batch gives besides its gradient; ``textmetric.losses.mining.Triplets`` in numbers.
 
     Attributes:
         loss: as the torch objective has it.
@@ -48,7 +48,7 @@ class Mined(NamedTuple):
 
 @compiled
 def _to_unit(rows: Floats, units: Floats, lengths: Floats) -> None:
-    """``textmetric.losses.distances.unit``; the length of a row left as it is is told as 0."""
+    """``textmetric.losses.distances.unit``; a row that is left as it is has length 0."""
     size, width = rows.shape
     for b in range(size):
         square = rows.dtype.type(0)

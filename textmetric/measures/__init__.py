@@ -1,4 +1,4 @@
-"""What an embedding space is worth: numpy functions of (embeddings, labels).
+"""Measures of an embedding space: numpy functions of (embeddings, labels).
 
 ``evaluate`` gives every measure of one test set at once, ``mean_interval`` and ``summarise``
 their mean and interval over seeds, ``paired_difference`` and ``outcomes`` which of two is the
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from textmetric.measures.codes import binary_codes, hamming_retrieval
 from textmetric.measures.cohesion import cohesion
-from textmetric.measures.evaluate import Evaluation, evaluate
+from textmetric.measures.evaluation import Evaluation, evaluate
 from textmetric.measures.intervals import mean_interval, summarise
 from textmetric.measures.neighbours.search import centroid_predict, knn_predict, nearest_neighbours
 from textmetric.measures.paired import Outcome, Paired, holm, outcomes, paired_difference

@@ -40,7 +40,7 @@ def hamming_retrieval(
     """Recall@k, R-precision and MAP@R of the binary codes, by their Hamming distance.
 
     Short codes tie all the time. Ties are broken at random, by the same draw in every call: rows
-    often stand sorted by class, and by row id the first class would be the nearest to all.
+    are often sorted by class, and by row id the first class would be the nearest to all.
 
     Args:
         embeddings: (n, d) floating point, not yet codes; n rows without NaN.

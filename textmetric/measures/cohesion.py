@@ -15,8 +15,8 @@ def cohesion(embeddings: Embeddings, labels: Labels, classes: int) -> Floats:
 
         (‖Σu‖² − Σ‖u‖²) / (n (n − 1)),
 
-    exact in O(n·d), with Σ‖u‖² = n but for zero rows. It rises towards 1 as a class shrinks to
-    a point, also when *all* classes shrink to the same point: read it beside
+    exact in O(n·d), with Σ‖u‖² = n except for zero rows. It rises towards 1 as a class shrinks to
+    a point, also when *all* classes shrink to the same point: read it with
     ``between_class_cosine``.
 
     Args:

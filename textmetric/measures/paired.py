@@ -1,4 +1,4 @@
-"""Which of two is better, from values that are paired by seed; and how sure one may be."""
+"""Which of two is better, from values that are paired by seed, and how certain that is."""
 
 from __future__ import annotations
 

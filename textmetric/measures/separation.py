@@ -1,4 +1,4 @@
-"""Separation: how far the classes stand from one another."""
+"""Separation: how far the classes are from one another."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def centroid_cosines(centroids: Floats) -> Floats:
         centroids: (C, d), NaN rows for absent classes.
 
     Returns:
-        (C, C) symmetric, in [−1, 1]; NaN in the row and column of an absent class; 0 beside a
+        (C, C) symmetric, in [−1, 1]; NaN in the row and column of an absent class; 0 for a
         centroid that is the zero vector.
 
     >>> centroid_cosines(np.array([[1.0, 0.0], [1.0, 1.0]])).round(3)

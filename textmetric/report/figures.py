@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 
 _STROKES = ("-", "--", ":", "-.")
 _FEW_DOTS = 300
-"""Up to so many dots have room to be larger."""
+"""Up to this many dots have room to be larger."""
 _NAMED = 8
-"""So many of the largest classes are then named in the picture."""
+"""This many of the largest classes are then named in the picture."""
 _LONGEST_NAME = 32
 _DOT: dict[str, Any] = {"s": 11, "linewidths": 0, "alpha": 0.7}
 _TRIANGLE: dict[str, Any] = {"s": 22, "linewidths": 0.3, "edgecolors": "white", "alpha": 0.95}
@@ -85,7 +85,7 @@ def new_figure(path: str | os.PathLike[str], width: float, height: float) -> Ite
         figure = Figure(figsize=(width, height), dpi=_DPI, layout=layout)
         yield figure
         with replacing_file(path) as temporary:
-            # The version of matplotlib would otherwise stand in the file.
+            # The version of matplotlib would otherwise be in the file.
             figure.savefig(
                 temporary,
                 format="png",
@@ -105,7 +105,7 @@ def tsne_panels(
 
     Up to 10 classes have a colour and a legend entry each; up to 30 a colour and shape. With more,
     every class has a muted colour of its own, the largest are named in the picture where there is
-    room, and the legend tells scarce from other.
+    room, and the legend has only scarce and other.
 
     Args:
         path: the PNG to write.
@@ -244,12 +244,12 @@ def label_efficiency(path: str | os.PathLike[str], frames: Mapping[str, pd.DataF
     """Draw the transfer by rows: test accuracy against the share of the target's train rows.
 
     One column a tuning and head, one line an initialisation: the mean over seeds, with its 95 %
-    interval as a bar. The lines stand a little beside each other, so that no bar hides another.
+    interval as a bar. The lines are shifted a little, so that no bar hides another.
 
     Args:
         path: the PNG to write.
         frames: initialisation → table with the columns tuning, tanh (bool), share, seed and
-            test_accuracy, NaN but in the last epoch's rows.
+            test_accuracy, NaN except in the last epoch's rows.
     """
     known = {init: frame.dropna(subset=["test_accuracy"]) for init, frame in frames.items()}
     looks, columns = _init_looks(frames), _tunings_and_heads(known)
@@ -339,7 +339,7 @@ def measure_dots(
             panel = values[values["measure"] == measure.key].set_index("arm")
             for place, arm in enumerate(arms):
                 rows = panel.loc[panel.index == arm]
-                # Arms of one split stand below each other, within 0.6 of the split's own line.
+                # Arms of one split are below each other, within 0.6 of the split's own line.
                 offset = 0.6 * (place / max(1, len(arms) - 1) - 0.5)
                 heights = [splits.index(split) + offset for split in rows["split"]]
                 _dots(axis, rows, heights, looks[arm], arm, upright=False)

@@ -33,7 +33,7 @@ class Study:
         records: split → arm → its measures.
         curves: split → arm → a row a seed and epoch.
         transfers: initialisation → what stage finetune found, see
-            :func:`textmetric.pipeline.transfer.finetune_seeds`.
+            :func:`textmetric.pipeline.finetune_seeds.finetune_seeds`.
     """
 
     splits: Mapping[str, SplitEntry]

@@ -40,7 +40,7 @@ class BatchSampler:
     exactly B rows, shared evenly: 4 × 16 for 4 classes at B = 64, 16 × 4 for 219. Where B is not
     a multiple, randomly chosen classes give one row more: of 7 classes at B = 64 six give 9 rows
     and one gives 10. Classes are dealt without replacement until all are used up, then shuffled
-    anew, so every class is met equally often whatever its size; so are the rows inside a class,
+    again, so every class comes equally often whatever its size; so are the rows inside a class,
     across batches and epochs. No batch holds a class twice, or a row twice, except that a class
     with fewer rows than asked is drawn with repetition, each row as evenly as possible. A large
     class is not seen whole in one epoch, a small one is seen several times.
@@ -128,7 +128,7 @@ class BatchSampler:
 
 
 class Deck:
-    """Deals items without replacement until all are used up, then shuffles them anew.
+    """Deals items without replacement until all are used up, then shuffles them again.
 
     Args:
         items: (n,), at least one.

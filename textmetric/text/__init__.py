@@ -10,18 +10,20 @@ from textmetric.text.dataset import (
     tokenize_train,
 )
 from textmetric.text.ragged import RaggedTokens
-from textmetric.text.tokenizer import basic_english, tokenize
+from textmetric.text.tokenizer import BASIC_ENGLISH, Tokenizer, basic_english, tokenizer_named
 from textmetric.text.vocabulary import UNKNOWN, Vocabulary
 
 __all__ = [
+    "BASIC_ENGLISH",
     "UNKNOWN",
     "LabelledTokens",
     "RaggedTokens",
     "TokenizedCorpus",
+    "Tokenizer",
     "Vocabulary",
     "basic_english",
-    "tokenize",
     "tokenize_corpus",
     "tokenize_file",
     "tokenize_train",
+    "tokenizer_named",
 ]

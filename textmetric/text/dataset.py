@@ -15,7 +15,7 @@ from tqdm import tqdm
 from textmetric.errors import UserError
 from textmetric.files import read_json, replacing_folder, write_json
 from textmetric.text.ragged import RaggedTokens, map_array, write_array
-from textmetric.text.tokenizer import lowered_chunks
+from textmetric.text.tokenizer import BASIC_ENGLISH
 from textmetric.text.vocabulary import UNKNOWN, Vocabulary
 from textmetric.types import PARTS
 
@@ -77,7 +77,7 @@ class LabelledTokens:
         if len(labels) != len(tokens):
             raise UserError(
                 f"{path} holds {len(labels)} labels, expected one for each of the {len(tokens)} "
-                "rows of tokens beside it: write them again (dvc repro)"
+                "rows of tokens next to it: write them again (dvc repro)"
             )
         return cls(tokens, labels)
 
@@ -194,12 +194,14 @@ def tokenize_train(
     Raises:
         UserError: an argument out of range, no token at all, or an item that is no string.
     """
-    from textmetric.text.table import TokenTable, renumber
+    from textmetric.text.numbering import TokenNumbers, renumber
 
     # A new token gets the next number when it is first met; the numbers take their final order
     # when all frequencies are known. 0 is <unk> in both, so a literal "<unk>" is dropped.
-    table = TokenTable([UNKNOWN])
-    rows = RaggedTokens.joined(table.rows(lowered, grow=True) for lowered in lowered_chunks(texts))
+    table = TokenNumbers([UNKNOWN])
+    rows = RaggedTokens.joined(
+        table.rows(lowered, grow=True) for lowered in BASIC_ENGLISH.chunks(texts)
+    )
     vocabulary, new_ids = Vocabulary.ranked(
         table.tokens(), table.counts, min_freq=min_freq, max_size=max_size
     )
@@ -383,5 +385,5 @@ def _check_range(path: Path, ids: NDArray[np.integer], low: int, end: int) -> No
     if ids.size and (ids.min() < low or ids.max() >= end):
         raise UserError(
             f"{path} holds an id outside {low} to {end - 1}, so it does not belong to the files "
-            "beside it: write them again (dvc repro)"
+            "next to it: write them again (dvc repro)"
         )

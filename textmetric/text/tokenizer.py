@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
-from textmetric.errors import UserError
+from textmetric.errors import UserError, unknown_name
 
 BETWEEN = "A"
-"""Stands between two texts in lower case: a capital is in neither, and no rule reaches across."""
+"""Separates texts in lower case: a capital is in none of them, and no rule reaches across."""
 
 # A replacement costs less for a chunk than for each of its texts, and what a chunk becomes should
 # stay in the processor's cache until it has its ids.
@@ -18,7 +19,7 @@ def basic_english(text: str) -> list[str]:
     """Split ``text`` into the tokens that torchtext 0.6.0's ``basic_english`` gives.
 
     Lower case; ``' . , ( ) ! ?`` become tokens of their own; ``"`` vanishes, so that it joins
-    what stood around it; ``; :`` and ``<br />`` become white space; the rest is split at white
+    what is around it; ``; :`` and ``<br />`` become white space; the rest is split at white
     space.
 
     Args:
@@ -30,23 +31,13 @@ def basic_english(text: str) -> list[str]:
     return spaced(text.lower()).split()
 
 
-def tokenize(texts: Iterable[str]) -> Iterator[list[str]]:
-    """Yield the :func:`basic_english` tokens of each text.
-
-    Raises:
-        UserError: ``texts`` is a single string, or an item is no string (a missing value, say).
-    """
-    for lowered in lowered_chunks(texts):
-        yield from split_chunk(lowered)
-
-
 def split_chunk(lowered: list[str]) -> Iterator[list[str]]:
-    """The tokens of each of some texts in lower case, at least one."""
+    """The tokens of each text of a chunk; there is at least one text."""
     return map(str.split, spaced(BETWEEN.join(lowered)).split(BETWEEN))
 
 
 def lowered_chunks(texts: Iterable[str]) -> Iterator[list[str]]:
-    """Yield the texts in lower case, as many at a time as make some ten thousand characters.
+    """Yield the texts in lower case, in chunks of some ten thousand characters.
 
     Raises:
         UserError: ``texts`` is a single string, or an item is no string.
@@ -90,3 +81,41 @@ def spaced(lowered: str) -> str:
         .replace(";", " ")
         .replace(":", " ")
     )
+
+
+@dataclass(frozen=True)
+class Tokenizer:
+    """How texts become tokens. A vocabulary has one, and a saved model names it.
+
+    Attributes:
+        name: in ``model.json``.
+    """
+
+    name: str
+
+    def chunks(self, texts: Iterable[str]) -> Iterator[list[str]]:
+        """Yield the texts in lower case, some at a time.
+
+        Raises:
+            UserError: ``texts`` is a single string, or an item is no string.
+        """
+        return lowered_chunks(texts)
+
+    def split(self, chunk: list[str]) -> Iterator[list[str]]:
+        """The tokens of each text of a chunk."""
+        return split_chunk(chunk)
+
+
+BASIC_ENGLISH = Tokenizer("basic_english")
+TOKENIZERS = {BASIC_ENGLISH.name: BASIC_ENGLISH}
+
+
+def tokenizer_named(name: str) -> Tokenizer:
+    """The tokenizer with this name.
+
+    Raises:
+        UserError: there is none.
+    """
+    if name not in TOKENIZERS:
+        raise unknown_name("tokenizer", str(name), TOKENIZERS)
+    return TOKENIZERS[name]

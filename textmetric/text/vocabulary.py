@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import accumulate, chain, islice
 from pathlib import Path
@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from textmetric.errors import UserError
 from textmetric.files import replacing_file
 from textmetric.text.ragged import RaggedTokens
-from textmetric.text.tokenizer import lowered_chunks, split_chunk
+from textmetric.text.tokenizer import BASIC_ENGLISH, Tokenizer
 
 UNKNOWN = "<unk>"
 
-# From so many chunks on the compiled table is worth its import and its own building.
+# From this many chunks on, the compiled table saves more than its import and set-up cost.
 _FEW_CHUNKS = 64
 
 
@@ -27,20 +27,22 @@ class Vocabulary:
 
     Attributes:
         tokens: the tokens by id.
+        tokenizer: splits the texts that :meth:`encode` gets.
 
     Raises:
-        ValueError: ``<unk>`` is not first, a token stands twice, is empty or holds white space.
+        ValueError: ``<unk>`` is not first, a token occurs twice, is empty or holds white space.
     """
 
-    def __init__(self, tokens: Iterable[str]) -> None:
+    def __init__(self, tokens: Iterable[str], tokenizer: Tokenizer = BASIC_ENGLISH) -> None:
         self.tokens = list(tokens)
+        self.tokenizer = tokenizer
         if not self.tokens or self.tokens[0] != UNKNOWN:
             raise ValueError(f"the first token is not {UNKNOWN}")
         if len(set(self.tokens)) != len(self.tokens):
             twice = next(
                 token for place, token in enumerate(self.tokens) if self.ids[token] != place
             )
-            raise ValueError(f"the token {twice!r} stands in it twice")
+            raise ValueError(f"the token {twice!r} occurs twice")
         # One token a line is the file format, so a token must be what str.split leaves whole.
         if "\n".join(self.tokens).split() != self.tokens:
             wrong = next(token for token in self.tokens if token.split() != [token])
@@ -55,36 +57,16 @@ class Vocabulary:
         return len(self.tokens)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Vocabulary) and self.tokens == other.tokens
+        return (
+            isinstance(other, Vocabulary)
+            and self.tokens == other.tokens
+            and self.tokenizer == other.tokenizer
+        )
 
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         return f"Vocabulary({len(self) - 1} tokens and {UNKNOWN})"
-
-    @classmethod
-    def build(
-        cls, counts: Mapping[str, int], *, min_freq: int = 1, max_size: int | None = None
-    ) -> Vocabulary:
-        """Order tokens as torchtext 0.6.0's ``Vocab`` does with ``specials=["<unk>"]``.
-
-        ``<unk>`` first, then by falling frequency, ties alphabetical (by code point). A token of
-        the text that is itself spelled ``<unk>`` is not counted: it is unknown.
-
-        Args:
-            counts: how often each token occurs, 0 or more.
-            min_freq: tokens that occur less often are left out, >= 1.
-            max_size: how many tokens to keep at most, without ``<unk>``, >= 1; None for all.
-
-        Raises:
-            UserError: an argument out of range, or no token is left.
-        """
-        return cls.ranked(
-            list(counts),
-            np.fromiter(counts.values(), np.int64),
-            min_freq=min_freq,
-            max_size=max_size,
-        )[0]
 
     @classmethod
     def ranked(
@@ -95,27 +77,28 @@ class Vocabulary:
         min_freq: int = 1,
         max_size: int | None = None,
     ) -> tuple[Vocabulary, NDArray[np.int32]]:
-        """Like :meth:`build`, and tell where the tokens went.
+        """Order tokens as torchtext 0.6.0's ``Vocab`` does with ``specials=["<unk>"]``.
+
+        ``<unk>`` first, then by falling frequency, ties alphabetical (by code point). A token of
+        the text that is itself spelled ``<unk>`` is not counted: it is unknown.
 
         Args:
             tokens: n different ones.
             counts: (n,) how often each occurs, 0 or more.
-            min_freq: see :meth:`build`.
-            max_size: see :meth:`build`.
+            min_freq: tokens that occur less often are left out, >= 1.
+            max_size: how many tokens to keep at most, without ``<unk>``, >= 1; None for all.
 
         Returns:
             The vocabulary; (n,) int32, the id in it of each of ``tokens``, 0 for unknown: for
             :meth:`RaggedTokens.remap`.
 
         Raises:
-            UserError: as :meth:`build`.
+            UserError: an argument out of range, or no token is left.
         """
         if min_freq < 1:
             raise UserError(f"min_freq is {min_freq}, expected 1 or more: 1 keeps all tokens")
         if max_size is not None and max_size < 1:
-            raise UserError(
-                f"max_size is {max_size}, expected 1 or more: null keeps all tokens"
-            )
+            raise UserError(f"max_size is {max_size}, expected 1 or more: null keeps all tokens")
         alphabet = np.array(sorted(range(len(tokens)), key=tokens.__getitem__), np.int64)
         known = alphabet[counts[alphabet] >= min_freq]
         known = known[np.argsort(-counts[known], kind="stable")]
@@ -143,22 +126,22 @@ class Vocabulary:
         Raises:
             UserError: ``texts`` is a single string, or an item is no string.
         """
-        chunks = lowered_chunks(texts)
+        chunks = self.tokenizer.chunks(texts)
         first = list(islice(chunks, _FEW_CHUNKS))
         if len(first) < _FEW_CHUNKS:
             return RaggedTokens.joined(map(self._encoded, first))
-        # Not above: who reads a model for a few texts needs no compiler.
-        from textmetric.text.table import TokenTable
+        # Imported here: a few texts need no compiler.
+        from textmetric.text.numbering import TokenNumbers
 
-        table = TokenTable(self.tokens)
+        table = TokenNumbers(self.tokens)
         return RaggedTokens.joined(
             table.rows(lowered, grow=False) for lowered in chain(first, chunks)
         )
 
     def _encoded(self, lowered: list[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """What ``TokenTable.rows`` gives, by the dictionary."""
+        """What ``TokenNumbers.rows`` gives, by the dictionary."""
         # filter(None, ...) drops None, an unknown token, and 0, a literal "<unk>".
-        rows = [list(filter(None, map(self.ids.get, row))) for row in split_chunk(lowered)]
+        rows = [list(filter(None, map(self.ids.get, row))) for row in self.tokenizer.split(lowered)]
         offsets = np.fromiter(accumulate(map(len, rows), initial=0), np.int64)
         return np.fromiter(chain.from_iterable(rows), np.int32, offsets[-1]), offsets
 

@@ -32,7 +32,7 @@ _EPS = {kernels.SGD: 0.0, kernels.ADAGRAD: 1e-10, kernels.ADAM: 1e-8}
 class CompiledStep:
     """What :class:`.TorchStep` does, on the CPU, an order of magnitude faster.
 
-    Sums are taken in another order than torch's, so the two agree to rounding. Memory: beside
+    Sums are taken in another order than torch's, so the two agree to rounding. Memory: besides
     the moments one sum for every token that a batch may hold, at most as much as the weights.
 
     Args:
@@ -107,7 +107,7 @@ class CompiledStep:
         return _read_only(ids), _read_only(offsets)
 
     def _learn(self, bags: Floats, labels: Int64, lr: float) -> tuple[Floats | None, float]:
-        """Update what is trained beside the token vectors.
+        """Update what is trained besides the token vectors.
 
         Returns:
             The gradient of the loss by the bags (B, d), None if the encoder is frozen; the loss.

@@ -32,7 +32,7 @@ from textmetric.training.step import Step, TorchStep
 
 COLLAPSE_DISTANCE = 1e-3
 VALIDATION_ROWS = 1000
-"""The learning curve measures MAP@R on at most so many validation rows."""
+"""The learning curve measures MAP@R on at most this many validation rows."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def fit(
         seed: of the batches. Same seed, same device: same bytes.
         batches: used instead of the sampler's and of those that the objective brings.
         frozen: leave the encoder as it is and train the objective's parameters only.
-        plain: use torch alone on the CPU too, as on CUDA: slower, the same but for rounding.
+        plain: use torch on the CPU too, as on CUDA: slower, and the same up to rounding.
         on_epoch: called after each epoch.
 
     Raises:
@@ -325,7 +325,7 @@ def _guard_distances(
 
 
 def _validation_sample(validation: LabelledTokens) -> LabelledTokens:
-    # Every k-th row: a corpus that stands sorted by class gives a stratified sample.
+    # Every k-th row: a corpus that is sorted by class gives a stratified sample.
     step = max(1, math.ceil(len(validation) / VALIDATION_ROWS))
     rows = np.arange(0, len(validation), step)
     return LabelledTokens(validation.tokens.take(rows), np.asarray(validation.labels)[rows])

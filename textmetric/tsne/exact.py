@@ -91,8 +91,8 @@ def joint_probabilities(
     return starts, cells % n, values
 
 
-def prepare() -> None:
-    """Compile, or read what is compiled: for processes that are forked after it."""
+def warm_up() -> None:
+    """Compile everything :func:`optimise` needs before forking."""
     ring = np.arange(6)
     optimise(
         np.stack([np.cos(ring), np.sin(ring)], axis=1),

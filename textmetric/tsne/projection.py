@@ -59,7 +59,7 @@ def sample_rows(
         UserError: ``points`` is below 1.
     """
     if points is not None and points < 1:
-        raise UserError(f"tsne.points is {points}, expected at least 1: raise it")
+        raise UserError(f"points is {points}, expected at least 1: raise it")
     n = len(labels)
     if points is None or points >= n:
         return np.arange(n, dtype=np.int64)
@@ -76,7 +76,7 @@ def sample_rows(
 def scarce_rows(labels: NDArray[np.integer], scarce: Sequence[int]) -> NDArray[np.int64]:
     """The rows of the scarce labels, which have a map of their own where there are several.
 
-    One scarce label among others is told by its colour; thirty drown among two hundred.
+    One scarce label among others shows by its colour; thirty drown among two hundred.
 
     Args:
         labels: (n,) class ids.
@@ -154,7 +154,7 @@ def tsne(
         UserError: an embedding is not finite, or the perplexity is not above 1.
     """
     if perplexity <= 1:
-        raise UserError(f"tsne.perplexity is {perplexity:g}, expected more than 1: raise it")
+        raise UserError(f"perplexity is {perplexity:g}, expected more than 1: raise it")
     rows = np.array(embeddings, dtype=np.float64)
     if rows.ndim != 2:
         raise UserError(f"embeddings have shape {rows.shape}, expected (rows, dimensions)")
@@ -209,16 +209,16 @@ def tsne_arms(
         iterations: see there.
         seed: the same for every arm.
         workers: processes; default all cores. The result does not depend on it.
-        label: what stands before the progress bar.
+        label: the title of the progress bar.
         progress: show a progress bar.
 
     Returns:
         One (n, 2) array an arm, in the order given.
     """
     if any(_FEWEST_FOR_TSNE <= len(one) <= _MOST_EXACT_ROWS for one in embeddings):
-        from textmetric.tsne.exact import prepare
+        from textmetric.tsne.exact import warm_up
 
-        prepare()
+        warm_up()
     settings = {
         "perplexity": perplexity,
         "early_iterations": early_iterations,
@@ -278,7 +278,7 @@ def _optimised(
 ) -> NDArray[np.float64]:
     neighbours, distances = _neighbours(rows, min(len(rows) - 1, math.ceil(3 * perplexity)))
     if len(rows) <= _MOST_EXACT_ROWS:
-        # Numba takes half a second to import; whoever only samples rows does not wait for it.
+        # Imported here: numba takes half a second, and sampling rows does not need it.
         from textmetric.tsne.exact import optimise
 
         return optimise(
@@ -291,7 +291,7 @@ def _optimised(
             tick=tick,
             tick_every=_TICK_EVERY,
         )
-    # Two seconds to import: only who draws so many rows waits for it.
+    # Imported here: it takes two seconds, and only this many rows need it.
     from openTSNE import TSNE
     from openTSNE.affinity import PerplexityBasedNN
     from openTSNE.nearest_neighbors import PrecomputedNeighbors

@@ -58,7 +58,7 @@ def key_parts(rows: int) -> tuple[Floats, float]:
 
 
 def ids_of(keys: Floats, rows: int) -> Ids:
-    """The ids in finite keys of any shape, made for so many ``rows``."""
+    """The ids in finite keys of any shape, made for this many ``rows``."""
     fractions = keys - np.floor(keys)
     fractions *= 2.0 ** _id_bits(rows)
     return fractions.astype(np.int64)

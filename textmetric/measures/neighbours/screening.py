@@ -97,7 +97,7 @@ class Screening:
         return ids_of(found, len(self._reference)), right
 
     def _rank(self, depth: int) -> int:
-        """The rank in the sample whose similarity, but for bad luck, ``depth`` rows reach."""
+        """The rank in the sample whose similarity ``depth`` rows almost always reach."""
         expected = (depth + 1) * SAMPLE / len(self._reference)  # + 1: the row left out
         return int(expected + 3 * np.sqrt(expected) + 4)
 
@@ -121,7 +121,7 @@ def _collect(
         least: (q,).
         first: the id of the first column.
         ids: (q, s + 64) to be filled. A row that has more than s is no longer appended to.
-        counts: (q,) how many stand in each row of ``ids``, before and after.
+        counts: (q,) how many are in each row of ``ids``, before and after.
     """
     space = ids.shape[1] - _STEP
     columns = similarities.shape[1]

@@ -45,7 +45,7 @@ def ranked_blocks(
             with ``left_out``. A block goes as deep as its deepest query: sort the queries by
             depth.
         left_out: (q,) the id of the one reference row that is not a neighbour of the query (the
-            query itself), whatever stands in the other rows.
+            query itself), whatever the other rows hold.
 
     Yields:
         The slice of the queries, and (rows of the slice, depth of the block) ids into
@@ -76,7 +76,7 @@ def nearest_neighbours(reference: Embeddings, queries: Embeddings, k: int) -> Id
 
     Args:
         reference: (n, d) float32.
-        queries: (q, d) float32. A query that also stands in the reference finds itself.
+        queries: (q, d) float32. A query that is also in the reference finds itself.
         k: 1 … n.
 
     Returns:

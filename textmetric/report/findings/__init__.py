@@ -6,12 +6,12 @@ their kinds and roles, so any two corpora can play the roles.
 
 from __future__ import annotations
 
-from textmetric.report.findings.cohesion import whole_source, whole_target
 from textmetric.report.findings.finding import Finding
 from textmetric.report.findings.rarest import rarest_labels
 from textmetric.report.findings.scarce import each_label_scarce
 from textmetric.report.findings.transfers import label_efficiency, transfer
 from textmetric.report.findings.unseen import unseen_labels
+from textmetric.report.findings.whole import whole_source, whole_target
 from textmetric.report.study import Study
 
 __all__ = ["Finding", "find_all"]

@@ -41,7 +41,7 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _MARKDOWN = MarkdownIt("commonmark", {"html": False}).disable(
     ["code", "heading", "hr", "html_block", "html_inline", "image", "lheading", "reference"]
 )
-# Titles stand inside of links and buttons, which must not hold another link.
+# Titles are inside links and buttons, which must not hold another link.
 _TITLE = MarkdownIt("commonmark", {"html": False}).disable(
     ["autolink", "html_inline", "image", "link"]
 )
@@ -209,7 +209,7 @@ def _values(cell: Cell, seeds: int) -> str:
 
 
 def _picture(picture: Picture, root: Path) -> str:
-    """A PNG inside of the page; its size is told, so that nothing moves when it is decoded."""
+    """A PNG inside the page, with its size, so that nothing moves when it is decoded."""
     path = root / picture.path
     try:
         data = path.read_bytes()

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from textmetric.corpora import tables
+from textmetric.corpora import readers
 from textmetric.errors import UserError
 
 ROWS = [("a cat", "pets"), ('says "hi",\nthen\tleaves', "01"), ("NA", "null")]
@@ -32,10 +32,10 @@ def written(folder: Path, name: str, rows: list[tuple[str, str]] = ROWS) -> Path
     return path
 
 
-@pytest.mark.parametrize("suffix", tables.SUFFIXES)
+@pytest.mark.parametrize("suffix", readers.SUFFIXES)
 @pytest.mark.parametrize("packed", ["", ".gz"])
 def test_every_format_gives_the_same_rows(tmp_path: Path, suffix: str, packed: str) -> None:
-    frame = tables.read(written(tmp_path, f"toy{suffix}{packed}"))
+    frame = readers.read(written(tmp_path, f"toy{suffix}{packed}"))
     assert list(frame.columns) == ["text", "label", "split"]
     assert list(zip(frame["text"], frame["label"], strict=True)) == ROWS
     assert set(frame["split"]) == {"train"}
@@ -47,7 +47,7 @@ def test_columns_are_chosen_by_name_and_numbers_become_strings(tmp_path: Path) -
     frame.to_csv(tmp_path / "a.csv", index=False)
     frame.to_json(tmp_path / "a.jsonl", orient="records", lines=True)
     for path in tmp_path.iterdir():
-        table = tables.read(path, text="body", label="stars")
+        table = readers.read(path, text="body", label="stars")
         assert table["text"].tolist() == ["good", "bad"]
         assert table["label"].tolist() == ["5", "1"]
 
@@ -55,8 +55,8 @@ def test_columns_are_chosen_by_name_and_numbers_become_strings(tmp_path: Path) -
 def test_a_byte_order_mark_and_windows_line_ends_do_no_harm(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbftext,label\r\na b, x \r\n\r\nc,y\r\n")
     (tmp_path / "a.jsonl").write_bytes(b'\xef\xbb\xbf{"text": "a b", "label": "x"}\r\n')
-    assert tables.read(tmp_path / "a.csv")["label"].tolist() == ["x", "y"]
-    assert tables.read(tmp_path / "a.jsonl")["text"].tolist() == ["a b"]
+    assert readers.read(tmp_path / "a.csv")["label"].tolist() == ["x", "y"]
+    assert readers.read(tmp_path / "a.jsonl")["text"].tolist() == ["a b"]
 
 
 def test_a_folder_is_its_train_test_and_valid_files(tmp_path: Path) -> None:
@@ -65,11 +65,11 @@ def test_a_folder_is_its_train_test_and_valid_files(tmp_path: Path) -> None:
     (tmp_path / "train_old").mkdir()
     (tmp_path / "train.md").write_text("notes")
     written(tmp_path, "other.csv")
-    frame = tables.read(tmp_path)
+    frame = readers.read(tmp_path)
     assert frame["split"].value_counts().to_dict() == {"train": 3, "test": 1}
     for name in ("val.csv", "valid.parquet"):
         path = written(tmp_path, name, ROWS[:2])
-        assert (tables.read(tmp_path)["split"] == "validation").sum() == 2
+        assert (readers.read(tmp_path)["split"] == "validation").sum() == 2
         path.unlink()
 
 
@@ -88,7 +88,7 @@ def test_a_folder_with_other_files_is_refused(
     for name in names:
         written(tmp_path, name)
     with pytest.raises(UserError, match=message):
-        tables.read(tmp_path)
+        readers.read(tmp_path)
 
 
 CSV, JSONL = "a.csv", "a.jsonl"
@@ -123,21 +123,21 @@ CSV, JSONL = "a.csv", "a.jsonl"
 def test_bad_files_get_one_sentence(tmp_path: Path, name: str, data: bytes, message: str) -> None:
     (tmp_path / name).write_bytes(data)
     with pytest.raises(UserError, match=message) as caught:
-        tables.read(tmp_path / name)
+        readers.read(tmp_path / name)
     assert "\n" not in str(caught.value)
     assert name in str(caught.value)
 
 
 def test_missing_files_and_bad_parquet_columns(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"gone\.csv does not exist: check the path"):
-        tables.read(tmp_path / "gone.csv")
+        readers.read(tmp_path / "gone.csv")
     pd.DataFrame({"text": [["a"]], "label": [None]}).to_parquet(tmp_path / "a.parquet")
     with pytest.raises(UserError, match="no column 'tag'; its columns are text, label"):
-        tables.read(tmp_path / "a.parquet", label="tag")
+        readers.read(tmp_path / "a.parquet", label="tag")
     with pytest.raises(UserError, match=r"column 'text' of .* holds list"):
-        tables.read(tmp_path / "a.parquet")
+        readers.read(tmp_path / "a.parquet")
     with pytest.raises(UserError, match="name the same column 'text'"):
-        tables.read(tmp_path / "a.parquet", label="text")
+        readers.read(tmp_path / "a.parquet", label="text")
 
 
 def test_a_file_without_read_permission(tmp_path: Path) -> None:
@@ -147,15 +147,15 @@ def test_a_file_without_read_permission(tmp_path: Path) -> None:
         path.read_bytes()
     except PermissionError:
         with pytest.raises(UserError, match=r"cannot be read \(Permission denied\)"):
-            tables.read(path)
+            readers.read(path)
     else:  # the superuser reads everything; a name too long fails for anybody
         with pytest.raises(UserError, match="cannot be read"):
-            tables.read(tmp_path / ("x" * 300 + ".csv"))
+            readers.read(tmp_path / ("x" * 300 + ".csv"))
 
 
 def test_csv_reads_as_pandas_does(datasets: Path) -> None:
     path = datasets / "dbpedia_classes" / "train_sample.csv.gz"
-    ours = tables.read(path, label="l3")
+    ours = readers.read(path, label="l3")
     theirs = pd.read_csv(path, keep_default_na=False, dtype=str)
     assert ours["text"].tolist() == theirs["text"].tolist()
     assert ours["label"].tolist() == theirs["l3"].tolist()
@@ -182,8 +182,8 @@ def test_blocks_of_any_size_give_the_rows_that_were_written(
     writer.writerow(["text", "label"])
     writer.writerows(rows)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tables, "_BLOCK", block)
-        table = tables.csv_table(file.getvalue().encode(), "toy", ["text", "label"])
+        patch.setattr(readers, "_BLOCK", block)
+        table = readers.csv_table(file.getvalue().encode(), "toy", ["text", "label"])
     read = zip(*(column.to_pylist() for column in table.columns), strict=True)
     # Between two blocks the parser loses the second half of a quoted "\r\n".
     assert [_one_break(row) for row in read] == [_one_break(row) for row in rows]
@@ -200,14 +200,14 @@ def test_line_breaks_in_quotes_at_every_edge_of_a_block(tmp_path: Path) -> None:
         csv.writer(file).writerows([("text", "label"), *rows])
     for block in range(30, 130):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(tables, "_BLOCK", block)
-            assert tables.read(path)["text"].tolist() == [text for text, _ in rows]
+            patch.setattr(readers, "_BLOCK", block)
+            assert readers.read(path)["text"].tolist() == [text for text, _ in rows]
 
 
 def test_json_numbers_and_truths_are_strings(tmp_path: Path) -> None:
     lines = [{"text": 1, "label": True}, {"text": "b", "label": 2.5}]
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    frame = tables.read(tmp_path / "a.jsonl")
+    frame = readers.read(tmp_path / "a.jsonl")
     assert frame["text"].tolist() == ["1", "b"]
     assert frame["label"].tolist() == ["True", "2.5"]
 
@@ -222,4 +222,4 @@ def test_blank_rows_are_the_null_the_empty_and_the_white(
     column = pa.chunked_array([pa.array(values, kind), pa.array(values[:1], kind)])
     texts = column.to_pylist()
     expected = [row for row, text in enumerate(texts) if text is None or not text.strip()]
-    assert tables._blank_rows(column).tolist() == expected
+    assert readers._blank_rows(column).tolist() == expected

@@ -9,7 +9,7 @@ from textmetric.errors import UserError
 from textmetric.files import read_arrays, write_arrays, write_json
 from textmetric.grid import Arm, Family, Layout, Split, Training, trainings
 from textmetric.params import Tsne
-from textmetric.pipeline.project import project_splits
+from textmetric.pipeline.project_splits import project_splits
 from textmetric.tsne.projection import sample_rows, tsne
 
 ARMS = [Arm(Family.METRIC, "shuffled"), Arm(Family.METRIC, "balanced")]

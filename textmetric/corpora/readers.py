@@ -60,7 +60,7 @@ def read(path: Path, *, text: str = "text", label: str = "label") -> pd.DataFram
         raise UserError(
             f"{path} cannot be read ({error.strerror}): check its permissions"
         ) from None
-    tables = {
+    by_part = {
         part: [
             file
             for file in files
@@ -68,7 +68,7 @@ def read(path: Path, *, text: str = "text", label: str = "label") -> pd.DataFram
         ]
         for part, prefix in zip(PARTS, _PREFIXES, strict=True)
     }
-    for (part, found), prefix in zip(tables.items(), _PREFIXES, strict=True):
+    for (part, found), prefix in zip(by_part.items(), _PREFIXES, strict=True):
         if len(found) > 1 or (not found and part != "validation"):
             names = ", ".join(file.name for file in found) or "none"
             raise UserError(
@@ -79,7 +79,7 @@ def read(path: Path, *, text: str = "text", label: str = "label") -> pd.DataFram
     return pd.concat(
         [
             _read_file(file, text, label).assign(split=part)
-            for part, found in tables.items()
+            for part, found in by_part.items()
             for file in found
         ],
         ignore_index=True,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from textmetric.errors import UserError
-from textmetric.pipeline.fingerprint import code_of
+from textmetric.pipeline.stage_code import code_of
 
 ROOT = Path(__file__).parents[2]
 

@@ -45,7 +45,7 @@ def commands_of(path: str | os.PathLike[str] = "dvc.yaml") -> dict[str, list[str
 def code_of(modules: Iterable[str], root: str | os.PathLike[str] = ".") -> dict[str, str]:
     """The sha256 of every file that ``modules`` run, by path, in the order of the paths.
 
-    Imports are followed wherever they stand in a file, but for those for type checking only,
+    Imports are followed wherever they are in a file, except those for type checking only,
     and inside ``textmetric`` and ``stages``; other packages are pinned by the lock file. What is
     imported by a name made at run time must be among ``modules``.
 
@@ -85,7 +85,7 @@ def _imports(source: bytes, path: str, root: Path) -> set[str]:
     try:
         tree = ast.parse(source)
     except SyntaxError as error:
-        raise UserError(f"{path}, line {error.lineno}: {error.msg}: mend it") from None
+        raise UserError(f"{path}, line {error.lineno}: {error.msg}: correct it") from None
     skipped = {
         id(inner)
         for node in ast.walk(tree)

@@ -7,7 +7,7 @@ from tests.tiny import corpus, trained
 from textmetric.errors import UserError
 from textmetric.grid import Arm, Family, Layout, Training
 from textmetric.params import Finetune, Model, Train
-from textmetric.pipeline.transfer import SOURCE, TARGET, finetune_seeds
+from textmetric.pipeline.finetune_seeds import SOURCE, TARGET, finetune_seeds
 
 ARM = Arm(Family.METRIC, "balanced")
 SETTINGS = {

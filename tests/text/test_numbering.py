@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchtext.data import get_tokenizer
 
-from textmetric.text import RaggedTokens, Vocabulary, tokenize, tokenize_train, tokenizer
-from textmetric.text import table as table_module
+from tests.text.plainly import tokenize
+from textmetric.text import RaggedTokens, Vocabulary, tokenize_train, tokenizer
+from textmetric.text import numbering as table_module
 from textmetric.text import vocabulary as vocabulary_module
-from textmetric.text.table import TokenTable, renumber
+from textmetric.text.numbering import TokenNumbers, renumber
 
 original = get_tokenizer("basic_english")
 
@@ -44,7 +45,7 @@ def plain(texts: list[str], ids: dict[str, int], *, grow: bool) -> list[list[int
 @given(texts_of_pieces, texts_of_pieces)
 @settings(max_examples=300, deadline=None)
 def test_any_texts_get_the_numbers_of_a_dictionary(texts: list[str], more: list[str]) -> None:
-    table, ids = TokenTable(["<unk>"]), {"<unk>": 0}
+    table, ids = TokenNumbers(["<unk>"]), {"<unk>": 0}
     for some, grow in ((texts, True), (more, False), (more, True)):
         numbered = table.rows([text.lower() for text in some], grow=grow)
         assert lists(*numbered) == plain(some, ids, grow=grow)
@@ -54,7 +55,7 @@ def test_any_texts_get_the_numbers_of_a_dictionary(texts: list[str], more: list[
 
 
 def test_counts_tell_how_often_each_token_was_met() -> None:
-    table = TokenTable(["<unk>", "b"])
+    table = TokenNumbers(["<unk>", "b"])
     table.rows(["a b <unk> a", "c"], grow=True)
     table.rows(["c d"], grow=False)
     assert dict(zip(table.tokens(), table.counts.tolist(), strict=True)) == {
@@ -66,7 +67,7 @@ def test_a_large_table_finds_every_token_again() -> None:
     texts = [
         " ".join(f"{n:x}" for n in range(start, start + 500)) for start in range(0, 10**5, 500)
     ]
-    table = TokenTable(["<unk>"])
+    table = TokenNumbers(["<unk>"])
     first = [table.rows([text], grow=True)[0] for text in texts]
     assert len(table) == 10**5 + 1
     for text, ids in zip(texts, first, strict=True):

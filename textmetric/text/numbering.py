@@ -21,7 +21,7 @@ Int64 = npt.NDArray[np.int64]
 _Number = TypeVar("_Number", np.uint8, np.int64)
 
 _LETTER, _SPACE, _END = range(3)
-_NEW_LINE = 10  # stands after each token in the table: no token holds white space
+_NEW_LINE = 10  # after each token in the table: no token holds white space
 # FNV-1a (Fowler, Noll, Vo) in 64 bits, which wrap around.
 _BASIS, _PRIME = -3750763034362895579, 1099511628211
 
@@ -31,7 +31,7 @@ WHITE = (
 """What ``str.split`` takes for white space beyond ASCII."""
 
 
-class TokenTable:
+class TokenNumbers:
     """Tokens by number, in the order in which they came; 0 is the first one given.
 
     Args:
@@ -103,7 +103,7 @@ class TokenTable:
         return ids[:written], offsets
 
     def _reserve(self, tokens: int, letters: int) -> None:
-        """Make room for so many; half of the slots stay empty."""
+        """Make room for this many; half of the slots stay empty."""
         if tokens > len(self._counts):
             tokens = max(tokens, len(self._counts) * 3 // 2)
             self._starts = _longer(self._starts, tokens + 1)

@@ -1,0 +1,35 @@
+"""docs/objectives.md has the formulas and parameters of the code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from studies.objectives_page import PAGE, filled, section
+from textmetric.errors import UserError
+from textmetric.losses import OBJECTIVES, class_of
+
+ROOT = Path(__file__).parents[2]
+NAMES = [name for names in OBJECTIVES.values() for name in names]
+
+
+def test_the_page_is_what_the_code_says() -> None:
+    page = (ROOT / PAGE).read_text(encoding="utf-8")
+    assert filled(page) == page, "run python -m studies.objectives_page"
+
+
+def test_a_page_without_an_objective_is_an_error_that_says_what_to_add() -> None:
+    page = (ROOT / PAGE).read_text(encoding="utf-8").replace("<!-- triplet -->\n", "")
+    with pytest.raises(UserError, match=r"has no lines <!-- triplet --> and .*: add a section"):
+        filled(page)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_parameter_has_a_meaning_and_every_objective_says_what_it_logs(name: str) -> None:
+    kind = class_of(name)
+    for key, field in kind.Params.model_fields.items():
+        assert field.description, key
+        assert f"| `{key}` | " in section(kind)
+    for head in ("**Formula.**", "**Batch.**", "**Log.**", "**Parameters.**"):
+        assert head in section(kind), head
