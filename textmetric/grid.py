@@ -165,39 +165,39 @@ class Layout:
 
     Args:
         root: the folder that holds params.yaml, ``data/``, ``models/`` and the results.
+
+    Attributes:
+        root: the same.
+        raws: the corpora, one folder a role.
+        tokens: the tokenised corpora, one folder a role.
+        splits: all training sets.
+        objectives: the objectives with their parameters.
+        code: the hashes of the stages' code, ``<stage>.json``.
+        maps_drawn: the t-SNE pictures, ``<split>.png``.
+        curve_tables: the learning curves that DVC draws, ``<split>.csv``.
+        page: the interactive report.
+        figures: the report's figures.
+        results: the report in Markdown.
+        cost_table: the table of seconds and memory.
     """
 
     def __init__(self, root: str | os.PathLike[str] = ".") -> None:
         self.root = Path(root)
-
-    # ---------------------------------------------------------------- corpora and splits
-
-    @property
-    def raws(self) -> Path:
-        """The folder of the corpora, one folder a role."""
-        return self.root / "data" / "raw"
-
-    def raw(self, role: Role) -> Path:
-        """The folder of a role's corpus."""
-        return self.raws / role
+        data, plots, reports = (self.root / name for name in ("data", "plots", "reports"))
+        self.raws, self.tokens, self.splits = data / "raw", data / "tokens", data / "splits"
+        self.objectives, self.code = data / "objectives", data / "code"
+        self.maps_drawn, self.curve_tables = plots / "tsne", plots / "curves"
+        self.page = plots / "report.html"
+        self.figures, self.results = reports / "figures", reports / "results.md"
+        self.cost_table = reports / "costs.md"
 
     def corpus(self, role: Role) -> Path:
         """The texts of a role with their labels and parts."""
-        return self.raw(role) / "corpus.parquet"
+        return self.raws / role / "corpus.parquet"
 
     def summary(self, role: Role) -> Path:
         """The counts of a role's corpus."""
-        return self.raw(role) / "summary.json"
-
-    @property
-    def tokens(self) -> Path:
-        """The folder of the tokenised corpora, one folder a role."""
-        return self.root / "data" / "tokens"
-
-    @property
-    def splits(self) -> Path:
-        """The folder of all training sets."""
-        return self.root / "data" / "splits"
+        return self.raws / role / "summary.json"
 
     def entries(self, role: Role) -> Path:
         """What the splits of a role are, as written in params.yaml."""
@@ -206,8 +206,6 @@ class Layout:
     def split(self, split: Split) -> Path:
         """The folder of a training set, complete in itself."""
         return self.splits / split.path
-
-    # ---------------------------------------------------------------- trainings
 
     def models(self, family: Family, role: Role) -> Path:
         """The folder of the models of a family and role."""
@@ -232,8 +230,6 @@ class Layout:
     def cost(self, arm: Arm, split: Split) -> Path:
         """Seconds and memory of an arm's seeds on a split."""
         return self._arm("data/costs", arm, split, ".json")
-
-    # ---------------------------------------------------------------- measures
 
     def embeddings(self, family: Family) -> Path:
         """The folder of the embedded test parts of a family."""
@@ -271,57 +267,9 @@ class Layout:
         """The fine-tuning from one of :data:`INITS`. It has no split: it is about both roles."""
         return self.root / "data" / "finetune" / f"{init}.csv"
 
-    # ---------------------------------------------------------------- parameters and code
-
-    @property
-    def objectives(self) -> Path:
-        """The folder of the objectives with their parameters."""
-        return self.root / "data" / "objectives"
-
     def objective(self, family: Family) -> Path:
         """The objective of a family with all its parameters."""
         return self.objectives / f"{family}.json"
-
-    @property
-    def code(self) -> Path:
-        """The folder of the fingerprints of the stages' code, ``<stage>.json``."""
-        return self.root / "data" / "code"
-
-    # ---------------------------------------------------------------- results
-
-    @property
-    def maps_drawn(self) -> Path:
-        """The folder of the t-SNE pictures."""
-        return self.root / "plots" / "tsne"
-
-    def map_drawn(self, split: str) -> Path:
-        """The t-SNE picture of a split, a panel an arm."""
-        return self.maps_drawn / f"{split}.png"
-
-    @property
-    def curve_tables(self) -> Path:
-        """The folder of the learning curves that DVC draws, ``<split>.csv``."""
-        return self.root / "plots" / "curves"
-
-    @property
-    def page(self) -> Path:
-        """The interactive report."""
-        return self.root / "plots" / "report.html"
-
-    @property
-    def figures(self) -> Path:
-        """The folder of the report's figures."""
-        return self.root / "reports" / "figures"
-
-    @property
-    def results(self) -> Path:
-        """The report in Markdown."""
-        return self.root / "reports" / "results.md"
-
-    @property
-    def cost_table(self) -> Path:
-        """The table of seconds and memory."""
-        return self.root / "reports" / "costs.md"
 
     def _arm(self, top: str, arm: Arm, split: Split, suffix: str = "") -> Path:
         return self.root / top / arm.family.short / split.path / f"{arm.sampler}{suffix}"

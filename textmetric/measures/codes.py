@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from textmetric.measures.retrieval import Retrieval, retrieval
-from textmetric.measures.rows import Embeddings, Floats, Labels, checked_labels, unit
+from textmetric.measures.rows import checked_labels, unit
+from textmetric.types import Float64, Floats, Integers
 
 _SEED = 0
 
 
-def binary_codes(embeddings: Embeddings) -> Floats:
+def binary_codes(embeddings: Floats) -> Float64:
     """One bit a dimension, as ±1: is the value above the mean of its row?
 
     So Zhai & Wu 2018 (arXiv 1811.12649) make codes: the sign after a layer norm, which subtracts
@@ -35,7 +36,7 @@ def binary_codes(embeddings: Embeddings) -> Floats:
 
 
 def hamming_retrieval(
-    embeddings: Embeddings, labels: Labels, ks: Sequence[int] = (1, 10, 100)
+    embeddings: Floats, labels: Integers, ks: Sequence[int] = (1, 10, 100)
 ) -> Retrieval:
     """Recall@k, R-precision and MAP@R of the binary codes, by their Hamming distance.
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from textmetric.measures.rows import Embeddings, Floats, Labels, unit_sums
+from textmetric.measures.rows import unit_sums
+from textmetric.types import Float64, Floats, Integers
 
 
-def cohesion(embeddings: Embeddings, labels: Labels, classes: int) -> Floats:
+def cohesion(embeddings: Floats, labels: Integers, classes: int) -> Float64:
     """Mean cosine between two different rows of a class, for every class.
 
     The plain loop is the mean of ``u_i · u_j`` over all pairs i ≠ j of the class. As

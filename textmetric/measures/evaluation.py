@@ -10,13 +10,14 @@ import numpy as np
 from textmetric.errors import UserError
 from textmetric.measures.cohesion import cohesion
 from textmetric.measures.retrieval import retrieval
-from textmetric.measures.rows import Embeddings, Labels, checked_labels, class_means, mean
+from textmetric.measures.rows import checked_labels, class_means, mean
 from textmetric.measures.separation import (
     between_class_cosine,
     centroid_cosines,
     class_centroids,
     cosines_to_others,
 )
+from textmetric.types import Floats, Integers
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,12 @@ class Evaluation:
 
 
 def evaluate(
-    embeddings: Embeddings,
-    labels: Labels,
+    embeddings: Floats,
+    labels: Integers,
     *,
     classes: int,
     scarce: Sequence[int] = (),
-    predictions: Mapping[str, Labels] | None = None,
+    predictions: Mapping[str, Integers] | None = None,
 ) -> Evaluation:
     """All measures of the study.
 
@@ -117,7 +118,7 @@ def evaluate(
     return Evaluation(flat, {name: values.tolist() for name, values in per_class.items()})
 
 
-def _checked_prediction(name: str, predicted: Labels, rows: int) -> Labels:
+def _checked_prediction(name: str, predicted: Integers, rows: int) -> Integers:
     if np.shape(predicted) != (rows,):
         raise UserError(
             f"predictions of {name!r} have shape {np.shape(predicted)}, expected ({rows},): "

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from textmetric.errors import UserError
 from textmetric.measures.intervals import mean_interval
+from textmetric.types import Float64
 
 
 class Outcome(Enum):
@@ -88,7 +89,7 @@ def paired_difference(first: npt.ArrayLike, second: npt.ArrayLike, level: float 
     return Paired(centre, low, high, effect, p)
 
 
-def holm(p: npt.ArrayLike) -> npt.NDArray[np.float64]:
+def holm(p: npt.ArrayLike) -> Float64:
     """P values corrected for their number (Holm 1979).
 
     The i-th smallest of m is multiplied by m − i + 1; none may fall below the one before it,

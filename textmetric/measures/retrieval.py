@@ -10,7 +10,8 @@ import numpy as np
 from textmetric.errors import UserError
 from textmetric.measures.neighbours.keys import on_grid
 from textmetric.measures.neighbours.search import ranked_blocks
-from textmetric.measures.rows import Embeddings, Floats, Labels, checked_labels, mean
+from textmetric.measures.rows import checked_labels, mean
+from textmetric.types import Float64, Floats, Integers
 
 
 @dataclass(frozen=True)
@@ -23,9 +24,9 @@ class Retrieval:
         map_at_r: (n,) in [0, 1] or NaN, at most ``r_precision``.
     """
 
-    recall: dict[int, Floats]
-    r_precision: Floats
-    map_at_r: Floats
+    recall: dict[int, Float64]
+    r_precision: Float64
+    map_at_r: Float64
 
     def means(self) -> dict[str, float]:
         """Means over the queries that count: recall_at_<k>, r_precision and map_at_r."""
@@ -36,9 +37,7 @@ class Retrieval:
         }
 
 
-def retrieval(
-    embeddings: Embeddings, labels: Labels, ks: Sequence[int] = (1, 10, 100)
-) -> Retrieval:
+def retrieval(embeddings: Floats, labels: Integers, ks: Sequence[int] = (1, 10, 100)) -> Retrieval:
     """Recall@k, R-precision and MAP@R of every row among all the others.
 
     Every row is a query once; all other rows are ordered by falling cosine, equal cosines by

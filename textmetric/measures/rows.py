@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
-
 import numpy as np
 import numpy.typing as npt
 
 from textmetric.errors import UserError
-
-Embeddings: TypeAlias = npt.NDArray[np.floating[Any]]
-Labels: TypeAlias = npt.NDArray[np.integer[Any]]
-Floats: TypeAlias = npt.NDArray[np.float64]
-Ids: TypeAlias = npt.NDArray[np.int64]
-
+from textmetric.types import Float64, Floats, Integers
 
 _ROWS_AT_ONCE = 1 << 14  # some megabytes in double precision, which a cache holds
 
 
-def unit(embeddings: Embeddings, *, first: int = 0) -> Floats:
+def unit(embeddings: Floats, *, first: int = 0) -> Float64:
     """Every row divided by its Euclidean norm; zero rows stay zero.
 
     A text without a known token has the zero vector as its embedding. Left as it is, its cosine
@@ -58,7 +51,7 @@ def unit(embeddings: Embeddings, *, first: int = 0) -> Floats:
     return scaled
 
 
-def checked_labels(labels: Labels, rows: int, classes: int | None = None) -> Labels:
+def checked_labels(labels: Integers, rows: int, classes: int | None = None) -> Integers:
     """The labels, if there is one a row and each is a class id.
 
     Args:
@@ -98,7 +91,7 @@ def mean(values: npt.ArrayLike) -> float:
     return float(counted.mean()) if len(counted) else float("nan")
 
 
-def class_means(values: Floats, labels: Labels, classes: int) -> Floats:
+def class_means(values: Float64, labels: Integers, classes: int) -> Float64:
     """Mean of a value a row, class by class; NaN values do not count.
 
     Args:
@@ -118,7 +111,7 @@ def class_means(values: Floats, labels: Labels, classes: int) -> Floats:
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
-def class_sums(rows: Floats, labels: Labels, classes: int) -> Floats:
+def class_sums(rows: Float64, labels: Integers, classes: int) -> Float64:
     """Sum of the rows of each class: (C, d), zero for a class without rows."""
     order = np.argsort(labels, kind="stable")
     starts = np.searchsorted(labels[order], np.arange(classes))
@@ -130,7 +123,7 @@ def class_sums(rows: Floats, labels: Labels, classes: int) -> Floats:
     return sums
 
 
-def unit_sums(embeddings: Embeddings, labels: Labels, classes: int) -> tuple[Floats, Floats]:
+def unit_sums(embeddings: Floats, labels: Integers, classes: int) -> tuple[Float64, Float64]:
     """Of each class the sum of its unit rows (C, d), and of their squared lengths (C,).
 
     A block of rows at a time: in double precision all of them would leave the cache, and a row
@@ -146,8 +139,8 @@ def unit_sums(embeddings: Embeddings, labels: Labels, classes: int) -> tuple[Flo
     """
     embeddings = np.asarray(embeddings)
     labels = checked_labels(labels, len(embeddings), classes)
-    sums: Floats | float = 0.0
-    squares: Floats | float = 0.0
+    sums: Float64 | float = 0.0
+    squares: Float64 | float = 0.0
     for start in range(0, max(len(embeddings), 1), _ROWS_AT_ONCE):
         block = slice(start, start + _ROWS_AT_ONCE)
         rows = unit(embeddings[block], first=start)

@@ -5,20 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from textmetric.measures.rows import (
-    Embeddings,
-    Floats,
-    Ids,
-    Labels,
-    mean,
-    unit,
-    unit_sums,
-)
+from textmetric.measures.rows import mean, unit, unit_sums
+from textmetric.types import Bools, Float64, Floats, Int64, Integers
 
 
-def class_centroids(embeddings: Embeddings, labels: Labels, classes: int) -> Floats:
+def class_centroids(embeddings: Floats, labels: Integers, classes: int) -> Float64:
     """Mean of the unit rows of every class.
 
     Args:
@@ -41,7 +33,7 @@ def class_centroids(embeddings: Embeddings, labels: Labels, classes: int) -> Flo
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
-def centroid_cosines(centroids: Floats) -> Floats:
+def centroid_cosines(centroids: Float64) -> Float64:
     """Cosine between every two centroids.
 
     Args:
@@ -60,16 +52,16 @@ def centroid_cosines(centroids: Floats) -> Floats:
     present[absent] = 0.0
     rows = unit(present)
     # Not `rows @ rows.T`: the last bit of a matrix product depends on the number of threads.
-    cosines: Floats = np.clip(np.einsum("ad,bd->ab", rows, rows), -1.0, 1.0)
+    cosines: Float64 = np.clip(np.einsum("ad,bd->ab", rows, rows), -1.0, 1.0)
     cosines[absent, :] = np.nan
     cosines[:, absent] = np.nan
     return cosines
 
 
 def between_class_cosine(
-    cosines: Floats,
-    rows: Sequence[int] | Labels | None = None,
-    columns: Sequence[int] | Labels | None = None,
+    cosines: Float64,
+    rows: Sequence[int] | Integers | None = None,
+    columns: Sequence[int] | Integers | None = None,
 ) -> float:
     """Mean cosine over the pairs of different classes.
 
@@ -97,10 +89,10 @@ def between_class_cosine(
 
 
 def cosines_to_others(
-    cosines: Floats,
-    rows: Sequence[int] | Labels | None = None,
-    columns: Sequence[int] | Labels | None = None,
-) -> Floats:
+    cosines: Float64,
+    rows: Sequence[int] | Integers | None = None,
+    columns: Sequence[int] | Integers | None = None,
+) -> Float64:
     """Mean cosine of each class to the other classes; see :func:`between_class_cosine`.
 
     Args:
@@ -126,10 +118,10 @@ def cosines_to_others(
 
 
 def _pairs(
-    cosines: Floats,
-    rows: Sequence[int] | Labels | None,
-    columns: Sequence[int] | Labels | None,
-) -> tuple[Ids, Floats, npt.NDArray[np.bool_]]:
+    cosines: Float64,
+    rows: Sequence[int] | Integers | None,
+    columns: Sequence[int] | Integers | None,
+) -> tuple[Int64, Float64, Bools]:
     """The ids of the rows, the cosines, and which of these are of two different classes."""
     one = np.arange(len(cosines)) if rows is None else np.unique(np.asarray(rows, dtype=np.int64))
     other = one if columns is None else np.unique(np.asarray(columns, dtype=np.int64))

@@ -19,14 +19,14 @@ Two traps decide how this is written.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-from textmetric.measures.rows import Embeddings, Floats, Ids, unit
+from textmetric.measures.rows import unit
+from textmetric.types import Bools, Float64, Floats, Int64
 
 _GRID = 2.0**26
 
 
-def on_grid(embeddings: Embeddings) -> Floats:
+def on_grid(embeddings: Floats) -> Float64:
     """Unit rows rounded to multiples of 2⁻²⁶, so that their dot products are exact.
 
     Args:
@@ -42,7 +42,7 @@ def on_grid(embeddings: Embeddings) -> Floats:
     return rows
 
 
-def key_parts(rows: int) -> tuple[Floats, float]:
+def key_parts(rows: int) -> tuple[Float64, float]:
     """What makes a key of a similarity s and an id: ``rint(-s * scale) + fractions[id]``.
 
     The 53 bits of a float64 are shared out: as many as needed to the id, the rest to s.
@@ -57,14 +57,14 @@ def key_parts(rows: int) -> tuple[Floats, float]:
     return np.arange(rows) / 2.0**bits, 2.0 ** (52 - bits)
 
 
-def ids_of(keys: Floats, rows: int) -> Ids:
+def ids_of(keys: Float64, rows: int) -> Int64:
     """The ids in finite keys of any shape, made for this many ``rows``."""
     fractions = keys - np.floor(keys)
     fractions *= 2.0 ** _id_bits(rows)
     return fractions.astype(np.int64)
 
 
-def proven(last: Floats, scale: float, bound: Floats, width: int) -> npt.NDArray[np.bool_]:
+def proven(last: Float64, scale: float, bound: Float64, width: int) -> Bools:
     """Are the neighbours found among proposed rows the nearest of all?
 
     A row that was not proposed has a float32 similarity of at most ``bound``, so an exact one of
@@ -81,7 +81,7 @@ def proven(last: Floats, scale: float, bound: Floats, width: int) -> npt.NDArray
     """
     error = 2.0**-23 * (width + 4)
     # One unit of the key for the rounding of the exact similarity.
-    above: npt.NDArray[np.bool_] = -(np.floor(last) + 1) / scale > bound + error
+    above: Bools = -(np.floor(last) + 1) / scale > bound + error
     return above
 
 

@@ -6,11 +6,10 @@ A module of its own, since numba takes half a second to import: small test sets 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from textmetric.measures.neighbours.keys import ids_of, key_parts, proven
-from textmetric.measures.rows import Floats, Ids
 from textmetric.parallel import compiled
+from textmetric.types import Bools, Float32, Float64, Int32, Int64
 
 SAMPLE = 4096
 """Rows whose similarities tell the threshold; a reference has at least as many."""
@@ -31,7 +30,7 @@ class Screening:
         reference: (n, d) rows of ``on_grid``, n at least 4096.
     """
 
-    def __init__(self, reference: Floats) -> None:
+    def __init__(self, reference: Float64) -> None:
         self._reference = reference
         self._fractions, self._scale = key_parts(len(reference))
         self._columns = np.ascontiguousarray(reference.T, dtype=np.float32)
@@ -48,9 +47,7 @@ class Screening:
             return 0
         return int((rank + 4 * np.sqrt(rank) + 4) / SAMPLE * len(self._reference))
 
-    def nearest(
-        self, queries: Floats, left_out: Ids, depth: int
-    ) -> tuple[Ids, npt.NDArray[np.bool_]]:
+    def nearest(self, queries: Float64, left_out: Int64, depth: int) -> tuple[Int64, Bools]:
         """The ``depth`` nearest rows of each query, where that can be proven.
 
         Args:
@@ -104,11 +101,11 @@ class Screening:
 
 @compiled
 def _collect(
-    similarities: npt.NDArray[np.float32],
-    least: npt.NDArray[np.float32],
+    similarities: Float32,
+    least: Float32,
     first: int,
-    ids: npt.NDArray[np.int32],
-    counts: Ids,
+    ids: Int32,
+    counts: Int64,
 ) -> None:
     """Append to ``ids`` the columns of each row that reach the least similarity of the row.
 
@@ -145,14 +142,14 @@ def _collect(
 
 @compiled
 def _exact_keys(
-    reference: Floats,
-    queries: Floats,
-    ids: npt.NDArray[np.int32],
-    counts: Ids,
-    left_out: Ids,
+    reference: Float64,
+    queries: Float64,
+    ids: Int32,
+    counts: Int64,
+    left_out: Int64,
     scale: float,
-    fractions: Floats,
-    keys: Floats,
+    fractions: Float64,
+    keys: Float64,
 ) -> None:
     """The keys of the collected rows: exact similarities and ids, infinity behind the last.
 

@@ -23,7 +23,8 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from textmetric.errors import UserError
 from textmetric.measures.neighbours.keys import ids_of, key_parts, on_grid, proven
-from textmetric.measures.rows import Embeddings, Floats, Ids, Labels, checked_labels
+from textmetric.measures.rows import checked_labels
+from textmetric.types import Float64, Floats, Int64, Integers
 
 _BLOCK_BYTES = 32 * 2**20  # the largest array of one block of queries
 _FAISS_NEIGHBOURS = 16  # faiss is quicker up to about here,
@@ -34,8 +35,8 @@ _THREADED_PAIRS = 2**24  # of a query and a row; below, threads are not worth st
 
 
 def ranked_blocks(
-    reference: Floats, queries: Floats, depths: Ids, left_out: Ids | None = None
-) -> Iterator[tuple[slice, Ids]]:
+    reference: Float64, queries: Float64, depths: Int64, left_out: Int64 | None = None
+) -> Iterator[tuple[slice, Int64]]:
     """The nearest rows of the queries, a block of queries at a time.
 
     Args:
@@ -61,7 +62,7 @@ def ranked_blocks(
         return
     # Threads share out the blocks, so a matrix product within one stays in its thread.
     with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
-        waiting: deque[tuple[slice, Future[Ids]]] = deque()
+        waiting: deque[tuple[slice, Future[Int64]]] = deque()
         for part in search.parts():
             waiting.append((part, pool.submit(search.ranked, part)))
             if len(waiting) > threads:  # one ahead of the threads bounds the memory
@@ -71,7 +72,7 @@ def ranked_blocks(
             yield done, ids.result()
 
 
-def nearest_neighbours(reference: Embeddings, queries: Embeddings, k: int) -> Ids:
+def nearest_neighbours(reference: Floats, queries: Floats, k: int) -> Int64:
     """The k rows of ``reference`` with the highest cosine to each query, exactly.
 
     Args:
@@ -107,8 +108,8 @@ def nearest_neighbours(reference: Embeddings, queries: Embeddings, k: int) -> Id
 
 
 def knn_predict(
-    reference: Embeddings, reference_labels: Labels, queries: Embeddings, k: int = 10
-) -> Labels:
+    reference: Floats, reference_labels: Integers, queries: Floats, k: int = 10
+) -> Integers:
     """The class that most of the k nearest reference rows have.
 
     Args:
@@ -139,7 +140,7 @@ def knn_predict(
     return np.take_along_axis(neighbours, winner, axis=1)[:, 0].astype(np.int32)
 
 
-def centroid_predict(centroids: Embeddings, queries: Embeddings) -> Labels:
+def centroid_predict(centroids: Floats, queries: Floats) -> Integers:
     """The class whose centroid has the highest cosine to each query.
 
     Args:
@@ -166,7 +167,9 @@ def centroid_predict(centroids: Embeddings, queries: Embeddings) -> Labels:
 class _Search:
     """The search of :func:`ranked_blocks`: see there for what it is given."""
 
-    def __init__(self, reference: Floats, queries: Floats, depths: Ids, left_out: Ids) -> None:
+    def __init__(
+        self, reference: Float64, queries: Float64, depths: Int64, left_out: Int64
+    ) -> None:
         self._reference, self._queries = reference, queries
         self._depths, self._left_out = depths, left_out
         self._fractions, self._scale = key_parts(len(reference))
@@ -189,7 +192,7 @@ class _Search:
             yield slice(start, stop)
             start = stop
 
-    def ranked(self, part: slice) -> Ids:
+    def ranked(self, part: slice) -> Int64:
         """(rows of the slice, depth of the block) ids."""
         queries, left_out = self._queries[part], self._left_out[part]
         depth = int(self._depths[part].max())
@@ -206,7 +209,7 @@ class _Search:
     def _space(self, depth: int) -> int:
         return 0 if self._screening is None else self._screening.space(depth)
 
-    def _by_all(self, queries: Floats, left_out: Ids, depth: int) -> Ids:
+    def _by_all(self, queries: Float64, left_out: Int64, depth: int) -> Int64:
         keys = np.matmul(queries * -self._scale, self._reference.T)
         np.rint(keys, out=keys)
         keys += self._fractions
@@ -228,7 +231,7 @@ def _threads() -> int:
     )
 
 
-def _by_blocks(reference: Floats, queries: Floats, k: int) -> Ids:
+def _by_blocks(reference: Float64, queries: Float64, k: int) -> Int64:
     depths = np.full(len(queries), k, dtype=np.int64)
     found = np.empty((len(queries), k), dtype=np.int64)
     for part, ids in ranked_blocks(reference, queries, depths):
@@ -236,7 +239,7 @@ def _by_blocks(reference: Floats, queries: Floats, k: int) -> Ids:
     return found
 
 
-def _by_faiss(reference: Floats, queries: Floats, k: int) -> Ids:
+def _by_faiss(reference: Float64, queries: Float64, k: int) -> Int64:
     """Faiss proposes more rows than asked, exact keys order them, and a bound proves them.
 
     The queries without a proof (ties by the dozen: duplicates, zero vectors, a collapsed model)
