@@ -57,7 +57,7 @@ format: install  ## format the code
 	ruff check --fix .
 	ruff format .
 
-lock:  ## write requirements.lock anew from pyproject.toml
+lock:  ## rewrite requirements.lock from pyproject.toml
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet uv
 	# torch pins the CUDA packages of its CUDA build itself; a CPU build needs none of them

@@ -46,8 +46,8 @@ def parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    told = "; ".join(f"{name}: {what}" for name, what in PARTS.items())
-    made.add_argument("parts", nargs="*", metavar="PART", help=f"which, default all. {told}")
+    cases = "; ".join(f"{name}: {what}" for name, what in PARTS.items())
+    made.add_argument("parts", nargs="*", metavar="PART", help=f"which, default all. {cases}")
     made.add_argument("--only", metavar="WORDS", help="cases whose name has these words alone")
     made.add_argument("--quick", action="store_true", help="small sizes, for a first look")
     made.add_argument("--rounds", type=int, help="timed pairs of a case (5, with --quick 2)")

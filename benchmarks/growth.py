@@ -32,7 +32,7 @@ QUICK_ROWS = (3_000, 12_000)
 HELD = 560_000  # trained once more with the smallest size's vocabulary
 TEST_ROWS = 2_000
 WARM_ROWS = 500
-FLAT = 1.2  # a text may cost so many times what it costs in the smallest size
+FLAT = 1.2  # the largest ratio of a text's cost to its cost in the smallest size
 STEPS = ("read", "write", "tokenise", "split", "train", "embed", "measure")
 OF_ALL = STEPS[:-1]  # the test set has one size, so measuring it costs the same
 
@@ -55,8 +55,8 @@ def cases(options: Options) -> Iterator[Case]:
             yield _case(f"{rows:,} texts", partial(grow, Path(folder)), done)
             if rows == HELD:
                 fixed = done[0]["tokens"]
-                told = f"{rows:,} texts, the vocabulary held at {fixed:,} tokens"
-                yield _case(told, partial(grow, Path(folder), fixed), done[:1])
+                name = f"{rows:,} texts, the vocabulary held at {fixed:,} tokens"
+                yield _case(name, partial(grow, Path(folder), fixed), done[:1])
 
 
 def _case(name: str, run: Callable[[], Result], done: list[Result]) -> Case:
@@ -68,7 +68,7 @@ def _case(name: str, run: Callable[[], Result], done: list[Result]) -> Case:
 
     def check(result: Result, _: None) -> str:
         done.append(result)
-        return told(result, done[0], done[-2] if len(done) > 1 else None)
+        return costs(result, done[0], done[-2] if len(done) > 1 else None)
 
     return Case(
         "growth",
@@ -81,7 +81,7 @@ def _case(name: str, run: Callable[[], Result], done: list[Result]) -> Case:
     )
 
 
-def told(result: Result, smallest: Result, before: Result | None) -> str:
+def costs(result: Result, smallest: Result, before: Result | None) -> str:
     """What a text costs in each step, how that compares with the smallest size, and the memory."""
     parts = []
     for step in OF_ALL:
@@ -105,7 +105,7 @@ def grow(folder: Path, tokens: int | None = None) -> Result:
 
     Args:
         folder: with ``train.csv`` and ``test.csv``.
-        tokens: hold the vocabulary at so many; None for all.
+        tokens: hold the vocabulary at this number; None for all.
     """
     words = [sys.executable, "-m", "benchmarks.growth", str(folder)]
     if tokens is not None:

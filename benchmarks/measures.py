@@ -1,4 +1,4 @@
-"""All measures of a test set, beside the two that pytorch-metric-learning computes with faiss.
+"""All measures of a test set, next to the two that pytorch-metric-learning computes with faiss.
 
 Test sets as large as that of DBPedia Classes (60,794 rows, 219 classes), with classes of equal
 size, of sizes spread as its own are, and with a long tail. The peer looks up as many neighbours
@@ -109,6 +109,6 @@ def same_measures(ours: Evaluation, theirs: dict[str, float]) -> str:
         "MAP@R": (ours.flat["map_at_r"], theirs["mean_average_precision_at_r"]),
         "R-precision": (ours.flat["r_precision"], theirs["r_precision"]),
     }
-    told = ", ".join(f"{name} {one:.6f} and {other:.6f}" for name, (one, other) in pairs.items())
-    assert all(abs(one - other) < 1e-5 for one, other in pairs.values()), told
-    return told
+    summary = ", ".join(f"{name} {one:.6f} and {other:.6f}" for name, (one, other) in pairs.items())
+    assert all(abs(one - other) < 1e-5 for one, other in pairs.values()), summary
+    return summary

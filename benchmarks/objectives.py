@@ -1,4 +1,4 @@
-"""Every objective's loss and gradient, beside pytorch-metric-learning's where it has the same.
+"""Every objective's loss and gradient, next to pytorch-metric-learning's where it has the same.
 
 Batches of 64 rows of 4 classes in 32 dimensions, a loss with its gradient; memory is that of one
 loss with gradient at 1,024 rows. "compiled" is what training on the CPU takes where an objective
@@ -48,7 +48,7 @@ def with_miner(loss: Any, miner: Any) -> Loss:
     return lambda embeddings, labels: loss(embeddings, labels, miner(embeddings, labels))
 
 
-# Our settings and theirs that compute the same, or nearly: what differs stands in the docs.
+# Our settings and theirs that compute the same, or nearly: the docs say what differs.
 COUNTERPARTS: list[tuple[dict[str, Any], Callable[[], Loss]]] = [
     ({"name": "angular"}, lambda: losses.AngularLoss(alpha=45)),
     (

@@ -143,7 +143,7 @@ def main() -> None:
     page = parser.parse_args().page
     try:
         if page is not None:
-            fill(page, "", MARK)  # better told now than in some minutes
+            fill(page, "", MARK)  # report it now, not after some minutes
         folder = Path(tempfile.mkdtemp(prefix="textmetric-"))
         try:
             text = markdown(run(folder))

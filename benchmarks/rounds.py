@@ -1,4 +1,4 @@
-"""Timing two sides in turn: what a case is, how it is run, and what is told of it.
+"""Timing two sides in turn: what a case is, how it is run, and what is reported.
 
 Both sides are called once before the clock runs, so that imports, compilation and caches are not
 counted; what compiling costs has a case of its own. Then they are called in turn, a pair a round,
@@ -72,7 +72,7 @@ class Case:
         threads: that the numerical libraries may use on either side.
         calls: of a side in a round, for what takes no time; the seconds are those of one.
         memory: MiB of our and of their peak, where it is not that of the timed call; None in it
-            where it cannot be told, infinity where it is more than was allowed.
+            where it cannot be measured, infinity where it is more than was allowed.
         long: takes minutes, so each side runs once: without a warm-up, and watched for its memory
             while it is timed.
     """
@@ -146,7 +146,7 @@ def measure(case: Case, rounds: int) -> Timing:
             reason = " ".join(str(error).split())
             raise UserError(
                 f"{case.part}, {case.case}: the two sides did not do the same work ({reason}): "
-                "their times would say nothing, so mend one of them"
+                "their times would say nothing, so fix one of them"
             ) from error
     memory = [found for _, found in warm]
     del results, warm  # or their memory would count as resident before
@@ -185,7 +185,7 @@ def _small_heap() -> Iterator[None]:
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Have every numerical library that is loaded use so many threads."""
+    """Have every numerical library that is loaded use this number of threads."""
     torch, numba = sys.modules.get("torch"), sys.modules.get("numba")
     before = torch.get_num_threads() if torch else 0
     with threadpool_limits(count):

@@ -1,6 +1,6 @@
 """Start-up: the start and end of every stage, and `dvc repro` where nothing has changed.
 
-A pipeline pays the first once for every stage it runs, and whoever looks whether anything is to
+A pipeline pays the first once for every stage it runs, and a user who looks whether anything is to
 do pays the second.
 """
 
@@ -35,7 +35,7 @@ def cases(options: Options) -> Iterator[Case]:
         module = f"stages.{stage}"
         imports = import_times(module)
         slowest = sorted(imports, key=lambda name: -imports[name])[:NAMED]
-        told = ", ".join(f"{name} {duration(imports[name])}" for name in slowest)
+        printed = ", ".join(f"{name} {duration(imports[name])}" for name in slowest)
         needs_torch = "torch" in imports
         yield Case(
             "startup",
@@ -43,7 +43,7 @@ def cases(options: Options) -> Iterator[Case]:
             partial(python, "-m", module, "--help"),
             "import torch" if needs_torch else "",
             partial(python, "-c", "import torch") if needs_torch else None,
-            note=f"imports alone {duration(sum(imports.values()))}; most of it {told}",
+            note=f"imports alone {duration(sum(imports.values()))}; most of it {printed}",
             long=options.quick,
         )
     with tempfile.TemporaryDirectory() as folder:
@@ -59,14 +59,14 @@ def python(*words: str) -> str:
 
 def repro(clone: Path) -> None:
     """Raises RuntimeError if there was something to do."""
-    told = _run(clone, *DVC, "repro")
-    if "up to date" not in told:
-        raise RuntimeError(f"dvc repro had something to do: {told}")
+    printed = _run(clone, *DVC, "repro")
+    if "up to date" not in printed:
+        raise RuntimeError(f"dvc repro had something to do: {printed}")
 
 
 def import_times(module: str) -> dict[str, float]:
     """Seconds that Python itself counts in the own modules of each package that is imported."""
-    told = subprocess.run(
+    printed = subprocess.run(
         [sys.executable, "-X", "importtime", "-c", f"import {module}"],
         cwd=ROOT,
         capture_output=True,
@@ -74,7 +74,7 @@ def import_times(module: str) -> dict[str, float]:
         check=True,
     ).stderr
     own: Counter[str] = Counter()
-    for line in told.splitlines():
+    for line in printed.splitlines():
         microseconds, _, name = line.removeprefix("import time:").split("|")
         if microseconds.strip().isdecimal():  # the first line names the columns
             own[name.strip().split(".")[0]] += int(microseconds)

@@ -27,7 +27,7 @@ from textmetric.report.figures import new_figure
 from textmetric.report.looks import PALETTE, SCARCE
 
 MARK = "figures"
-"""What stands between <!-- figures --> and <!-- end of figures --> in a page is written here."""
+"""What is between <!-- figures --> and <!-- end of figures --> in a page is written here."""
 HEAD = (
     "| what | ours | peer | its time | ratio (least–most) | goal | memory, ours, peer's | notes |\n"
     "|:--|--:|:--|--:|--:|--:|--:|:--|"
@@ -177,7 +177,7 @@ def fill(page: Path, tables: str, mark: str = MARK) -> str:
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Print the tables, or write them into a page with the picture beside it.
+    """Print the tables, or write them into a page with the picture next to it.
 
     Raises:
         UserError: a file cannot be read, or the page has no place for the tables.

@@ -1,7 +1,7 @@
 """Training: a step's arithmetic, an epoch, whole jobs, and compilation.
 
 Against the same loop by torch alone; against the loop of PyTorch's tutorial on text
-classification, which tokenises every batch anew; against fastText; and metric learning against
+classification, which tokenises every batch again; against fastText; and metric learning against
 classification.
 """
 

@@ -1,4 +1,4 @@
-"""t-SNE beside scikit-learn's, and beside openTSNE's as far as ours does without openTSNE.
+"""t-SNE next to scikit-learn's, and next to openTSNE's as far as ours does without openTSNE.
 
 All sides get the same unit rows and perplexity, and the KL divergence of both maps is computed by
 one function, over all pairs. Every side runs as it is by default, from principal components: 250
@@ -73,6 +73,6 @@ def as_good(embeddings: np.ndarray, ours: np.ndarray, theirs: np.ndarray) -> str
         kl_divergence(np.ascontiguousarray(places, dtype=np.float64), *affinities)
         for places in (ours, theirs)
     )
-    told = f"KL divergence {one:.4f} and {other:.4f}"
-    assert one <= WORST * other, told
-    return told
+    summary = f"KL divergence {one:.4f} and {other:.4f}"
+    assert one <= WORST * other, summary
+    return summary

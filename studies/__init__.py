@@ -1,1 +1,1 @@
-"""Comparisons beside the pipeline: ``python -m studies.league --help``, ``studies.ablations``."""
+"""Comparisons outside the pipeline: ``python -m studies.league --help``, ``studies.ablations``."""

@@ -69,10 +69,10 @@ RECALLS = {f"recall_at_{k}": f"Recall@{k}" for k in (1, 10, 100)}
 FLOATS = RECALLS | {"map_at_r": "MAP@R"}
 BITS = {f"hamming_{name}": f"{title}, binary" for name, title in FLOATS.items()}
 LOSS_WINDOW = 50
-"""Losses by step are smoothed over so many steps."""
+"""The number of steps over which losses are smoothed."""
 
 Arm = dict[str, Any]
-"""How one line of a part's table is told from the others: column → value."""
+"""What identifies one line of a part's table: column → value."""
 
 
 class Study:
@@ -109,7 +109,7 @@ class Study:
         Args:
             arms: its columns, its objective, and what else sets its trials apart: ``dim``,
                 ``losses`` or ``classes_per_batch``.
-            part: what stands before the progress bar; the part of that name is trained once.
+            part: the text before the progress bar; the part of that name is trained once.
         """
         if part in self.found:
             return self.found[part]

@@ -128,7 +128,7 @@ def losses_by_step(
     Args:
         path: the PNG to write.
         curves: variant → (seeds, steps).
-        window: mean over so many steps.
+        window: the number of steps of the running mean.
     """
     looks = _looks(list(curves))
     with new_figure(path, 5.6, 3.4) as figure:

@@ -29,7 +29,7 @@ LABELS = np.array([0, 1, 2, 3, 0, 1, 2, 3])
 STEPS = 300
 RATE = 0.1
 JITTER = 0.05
-"""Standard deviation of what stands in for the altered copies of a text."""
+"""Standard deviation of the noise that replaces the altered copies of a text."""
 # Layer norm leaves two points of the plane.
 PARAMETERS: dict[str, dict[str, Any]] = {"norm_softmax": {"layer_norm": False}}
 

@@ -179,7 +179,7 @@ def page(ranked: pd.DataFrame, failures: dict[str, str], about: str) -> str:
     head = ["objective", "family", *["learning rate"] * several_rates]
     head += [title for _, title in COLUMNS.values()]
     text = f"# League of the objectives\n\n{about}\n\n{table(head, lines)}\n\n"
-    text += "![the objectives by MAP@R, and their other measures beside](league.png)\n"
+    text += "![the objectives by MAP@R, and their other measures](league.png)\n"
     if failures:
         text += "\nTrainings that ended early, so that the objective has no value:\n\n"
         text += "".join(f"- {plain(name)}, {error}\n" for name, error in failures.items())
@@ -217,8 +217,8 @@ def about(
         f"Mean ± half of the 95 % interval over {len(arguments.seeds)} seeds, on the "
         f"test part, sorted by MAP@R; k is {params.evaluate.neighbours}. For the scarce class the "
         f"label {cut} was cut to {rows:,} train rows in trainings of their own. Seconds are those "
-        "of the batches of one seed with other trainings beside it; memory is that of a whole "
-        "process. `python -m studies.league` writes this page."
+        "of the batches of one seed with other trainings running at the same time; memory is "
+        "that of a whole process. `python -m studies.league` writes this page."
     )
 
 

@@ -117,7 +117,7 @@ def run_trials(
     Args:
         trials: one given twice is done once.
         results: folder of the results, ``<key>.json`` each.
-        label: what stands before the progress bar.
+        label: the text before the progress bar.
         progress: whether to show it.
 
     Raises:

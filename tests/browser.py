@@ -36,10 +36,10 @@ def chromium() -> Iterator[webdriver.Chrome]:
     program = next((path for name in _BROWSERS if (path := shutil.which(name))), None)
     driver = shutil.which("chromedriver")
     if program is None or driver is None:
-        told = "no chromium and chromedriver found: apt-get install chromium chromium-driver"
+        reason = "no chromium and chromedriver found: apt-get install chromium chromium-driver"
         if os.environ.get("CI"):
-            pytest.fail(told)
-        pytest.skip(told)
+            pytest.fail(reason)
+        pytest.skip(reason)
     options = webdriver.ChromeOptions()
     options.binary_location = program
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
@@ -61,7 +61,7 @@ def chromium() -> Iterator[webdriver.Chrome]:
 class Page:
     """The page in the browser.
 
-    Panels are told by the place of their map in the page and the place of their arm.
+    Panels are identified by the place of their map in the page and the place of their arm.
     """
 
     def __init__(self, browser: webdriver.Chrome, path: Path) -> None:
@@ -69,7 +69,7 @@ class Page:
         self.path = path
 
     def open(self, width: int = 1200, height: int = 900, *, phone: bool = False) -> None:
-        """Load the page anew, light, without a word in the log."""
+        """Load the page again, light, without a word in the log."""
         self.size(width, height, phone=phone)
         self.media()
         self.browser.get(f"file://{self.path}")

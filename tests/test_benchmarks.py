@@ -106,7 +106,7 @@ def test_a_failing_check_stops_before_anything_is_timed(calls: list[str]) -> Non
         assert ours == theirs, f"{ours} is not {theirs}"
         return ""
 
-    message = r"tiny, a case: the two sides did not do the same work \(1 is not 2.*mend one"
+    message = r"tiny, a case: the two sides did not do the same work \(1 is not 2.*fix one"
     with pytest.raises(UserError, match=message):
         measure(case(calls, check=check), rounds=3)
     assert calls == ["ours", "theirs"]
@@ -179,11 +179,11 @@ def test_a_line_and_a_record_a_case(
     written = json.loads(file.read_text())
     assert [list(one) for one in written] == [KEYS, KEYS]
     assert written == found
-    told = capsys.readouterr().out.splitlines()
-    assert told[-2].startswith("tiny: a case: ")
-    assert "goal 1e+09 kept" in told[-2]
-    assert "ratio" not in told[-1]
-    assert any(line.startswith("Python 3.") and "torch " in line for line in told)
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[-2].startswith("tiny: a case: ")
+    assert "goal 1e+09 kept" in printed[-2]
+    assert "ratio" not in printed[-1]
+    assert any(line.startswith("Python 3.") and "torch " in line for line in printed)
 
 
 def test_what_was_timed_before_a_failure_is_written(

@@ -95,9 +95,9 @@ def test_a_full_disk_and_a_forbidden_folder_are_told_in_one_sentence(
     tmp_path: Path, number: int, said: str
 ) -> None:
     path = tmp_path / "a.json"
-    with pytest.raises(UserError, match=said) as told, replacing_file(path):
+    with pytest.raises(UserError, match=said) as caught, replacing_file(path):
         raise OSError(number, os.strerror(number))
-    assert str(path) in str(told.value)
+    assert str(path) in str(caught.value)
     assert not isinstance(write_error(path, OSError(errno.EIO, "broken")), UserError)
 
 

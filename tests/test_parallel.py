@@ -20,7 +20,7 @@ def square(job: int, tick: Callable[[], None]) -> tuple[int, int]:
 
 def fail(job: int, tick: Callable[[], None]) -> None:
     if job == 0:
-        raise UserError("job 0 is wrong: mend it")
+        raise UserError("job 0 is wrong: fix it")
     time.sleep(30)
 
 

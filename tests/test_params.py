@@ -81,10 +81,10 @@ def test_a_mistake_is_one_sentence_that_names_the_key(
 ) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(changed(value, *keys)))
-    with pytest.raises(UserError, match=said) as told:
+    with pytest.raises(UserError, match=said) as caught:
         read(path)
-    assert str(told.value).startswith(f"{path}: ")
-    assert "\n" not in str(told.value)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -113,9 +113,9 @@ def test_a_split_is_named_by_one_plain_part_of_a_path(name: str, tmp_path: Path)
     path.write_text(yaml.safe_dump(changed({"target": {"role": "target"}}, "splits")))
     assert list(read(path).splits) == ["target"]
     path.write_text(yaml.safe_dump(changed({name: {"role": "target"}}, "splits")))
-    with pytest.raises(UserError, match="a name becomes a folder: use at most 100") as told:
+    with pytest.raises(UserError, match="a name becomes a folder: use at most 100") as caught:
         read(path)
-    assert repr(name) in str(told.value)
+    assert repr(name) in str(caught.value)
 
 
 def test_plain_names_of_splits_are_accepted() -> None:

@@ -289,7 +289,7 @@ def test_the_texts_of_a_test_part_are_found_in_the_table() -> None:
     frame = pd.DataFrame(rows, columns=["text", "label", "split"])
     frame["text"] += frame["split"]
     corpus = tokenize_corpus(frame, progress=False)
-    # every text is a token of its own, so that it can be told in the corpus
+    # every text is a token of its own, so that it can be found in the corpus
     assert len(corpus.vocabulary) == 1 + 24
     split = open_classes(corpus, 0.5, seed=0)
     found = frame.iloc[rows_of_test(frame, split.label_names[2:])]

@@ -34,7 +34,7 @@ def linear(layer: torch.nn.Linear, row: list[float]) -> list[float]:
 
 
 def twin(loss: Any, rows: list[list[float]], labels: torch.Tensor, weights: list[float]) -> float:
-    """By plain loops, but for the base, which has twins of its own; its draws are the same."""
+    """By plain loops, except the base, which has twins of its own; its draws are the same."""
     loss.generator.manual_seed(0)
     samples, size, dim = loss.params.samples, len(rows), len(rows[0])
     noise = torch.randn(samples, size, dim, generator=loss.generator).tolist()

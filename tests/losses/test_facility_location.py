@@ -94,7 +94,7 @@ def test_swaps_never_lower_what_was_found() -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_the_logged_nmi_is_scikit_learns(seed: int) -> None:
-    # Which medoids were found is told by the loss.
+    # The loss shows which medoids were found.
     generator = torch.Generator().manual_seed(seed)
     embeddings = torch.randn(12, 4, dtype=torch.float64, generator=generator)
     labels = torch.arange(12) % 3

@@ -40,7 +40,7 @@ def twin(
 
 
 def with_clusters(clusters: list[int] | None, **params: Any) -> Any:
-    """The objective, told the clusters of the rows that it will be given."""
+    """The objective, with the clusters of the rows that it will get."""
     loss = objective("magnet", **params)
     if clusters is not None:
         index = loss.batches(np.zeros(4, np.int32), 4, 0)
@@ -51,13 +51,13 @@ def with_clusters(clusters: list[int] | None, **params: Any) -> Any:
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("alpha", [0.0, 1.0, 5.0])
 @pytest.mark.parametrize("sizes", [(5, 4, 2, 1), (8, 8), (1, 6)])
-@pytest.mark.parametrize("told", [True, False], ids=["clusters", "classes"])
+@pytest.mark.parametrize("clustered", [True, False], ids=["clusters", "classes"])
 def test_equals_the_plain_loops(
-    seed: int, alpha: float, sizes: tuple[int, ...], told: bool
+    seed: int, alpha: float, sizes: tuple[int, ...], clustered: bool
 ) -> None:
     embeddings, labels = uneven_batch(seed, sizes)
     # two clusters a class, where there are two rows
-    clusters = [2 * label + i % 2 for i, label in enumerate(labels.tolist())] if told else None
+    clusters = [2 * label + i % 2 for i, label in enumerate(labels.tolist())] if clustered else None
     loss = with_clusters(clusters, alpha=alpha)
     expected, active, variance = twin(
         embeddings.tolist(), labels.tolist(), clusters or labels.tolist(), alpha
@@ -67,10 +67,10 @@ def test_equals_the_plain_loops(
     assert loss.log["variance"].item() == pytest.approx(variance)
 
 
-@pytest.mark.parametrize("told", [True, False], ids=["clusters", "classes"])
-def test_the_gradient_is_right(told: bool) -> None:
+@pytest.mark.parametrize("clustered", [True, False], ids=["clusters", "classes"])
+def test_the_gradient_is_right(clustered: bool) -> None:
     embeddings, labels = uneven_batch(0)
-    clusters = [2 * label + i % 2 for i, label in enumerate(labels.tolist())] if told else None
+    clusters = [2 * label + i % 2 for i, label in enumerate(labels.tolist())] if clustered else None
     assert with_clusters(clusters)(embeddings, labels) > 0
     assert torch.autograd.gradcheck(
         lambda e: with_clusters(clusters)(e, labels), (embeddings.requires_grad_(),)

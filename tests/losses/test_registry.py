@@ -144,7 +144,7 @@ def test_a_mistake_is_one_sentence_that_names_the_key(
 def test_parameters_of_another_objective_of_the_family_are_ignored(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # A second name for the same class stands in for a second objective with other parameters.
+    # A second name for the same class replaces a second objective with other parameters.
     monkeypatch.setitem(losses.OBJECTIVES["metric"], "bare", "cross_entropy.CrossEntropy")
     build("metric", {"name": "bare", "margin": 0.1, "miner": "hard"}, dim=2, classes=2)
     with pytest.raises(UserError, match=r"unknown parameter 'loss\.marge'"):

@@ -152,7 +152,7 @@ def test_the_page_shows_what_the_metrics_files_hold(project: Path) -> None:
                 assert [float(cell.split("±")[0]) for cell in shown[title]] == [
                     round(value, 3) for value in written
                 ]
-        # hover over a dot of the first map: its text stands in the corpus
+        # hover over a dot of the first map: its text is in the corpus
         panel = page.panel(0)
         page.run("arguments[0].focus()", panel)
         page.press(Keys.ARROW_RIGHT)

@@ -34,7 +34,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 
 @pytest.fixture
 def page(opened: Page) -> Iterator[Page]:
-    """The page, loaded anew; whatever a test does, nothing may be asked for or complained about."""
+    """The page, loaded again; no test may cause a request or a complaint."""
     opened.log()
     opened.requests()
     opened.open()

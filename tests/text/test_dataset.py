@@ -150,15 +150,15 @@ def texts(rows):
     for _ in range(rows):
         yield " ".join(words[word] for word in rng.integers(5000, size=12))
 
-def told(key):
+def memory(key):
     lines = open("/proc/self/status").read().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(key))
 
 tokenize_train(texts(2000))
 open("/proc/self/clear_refs", "w").write("5")  # the peak of the imports is forgotten
-before = told("VmRSS")
+before = memory("VmRSS")
 _, rows = tokenize_train(texts(200_000))
-print(told("VmHWM") - before, rows.ids.nbytes + rows.offsets.nbytes)
+print(memory("VmHWM") - before, rows.ids.nbytes + rows.offsets.nbytes)
 """
 
 

@@ -56,8 +56,8 @@ def knows_no_shift(params: dict[str, Any]) -> bool:
 def without_twins(data: LabelledTokens) -> np.ndarray:
     """Rows no two of which have the same tokens in another order.
 
-    Such texts are equal but for the rounding of a sum, by which distances that should be 0 have a
-    direction.
+    Such texts are equal except for the rounding of a sum, by which distances that should be 0
+    have a direction.
     """
     texts = [tuple(sorted(data.tokens.take([row]).ids)) for row in range(len(data.labels))]
     return np.array([row for row, text in enumerate(texts) if text not in texts[:row] or not text])

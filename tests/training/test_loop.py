@@ -154,7 +154,7 @@ def test_texts_without_a_known_token_train_and_embed_as_zero(family: str) -> Non
 
 
 class Broken(Objective):
-    """Gives what it is told, whatever the batch."""
+    """Returns what it was given, whatever the batch."""
 
     def __init__(self, value: float) -> None:
         nn.Module.__init__(self)
@@ -207,9 +207,9 @@ def test_an_objective_is_told_of_every_epoch_before_its_batches(plain: bool) -> 
         plain=plain, on_epoch=lambda epoch: after.append(encoder.embed(data.tokens)),
     )  # fmt: skip
     assert objective.heard[0] == ("batches", data.labels.tolist(), 12, 9)
-    told = [entry for entry in objective.heard if entry[0] == "epoch"]
-    assert [entry[1:3] for entry in told] == [(1, 3), (2, 3), (3, 3)]
-    for entry, embeddings in zip(told[1:], after, strict=False):
+    entries = [entry for entry in objective.heard if entry[0] == "epoch"]
+    assert [entry[1:3] for entry in entries] == [(1, 3), (2, 3), (3, 3)]
+    for entry, embeddings in zip(entries[1:], after, strict=False):
         np.testing.assert_array_equal(entry[3], embeddings)
     kinds = [entry[0] for entry in objective.heard]
     assert kinds == ["batches", *["epoch", *["loss"] * 5] * 3]
