@@ -13,14 +13,14 @@ def rows(count: int, width: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]
     return rng.normal(size=(count, width)) + rng.normal(size=(3, width))[labels], labels
 
 
-def test_a_bit_tells_whether_a_value_is_above_the_mean_of_its_row() -> None:
+def test_a_bit_is_whether_a_value_is_above_the_mean_of_its_row() -> None:
     embeddings, _ = rows(20, 5)
     codes = binary_codes(embeddings)
     for row, code in zip(embeddings.tolist(), codes.tolist(), strict=True):
         assert code == [1.0 if value > sum(row) / 5 else -1.0 for value in row]
 
 
-def test_codes_do_not_see_a_shift_or_a_scale_of_a_row() -> None:
+def test_shifting_or_scaling_a_row_does_not_change_its_code() -> None:
     embeddings, _ = rows(20, 8)
     rng = np.random.default_rng(1)
     moved = embeddings * rng.uniform(0.1, 10, size=(20, 1)) + rng.normal(size=(20, 1))
@@ -28,8 +28,8 @@ def test_codes_do_not_see_a_shift_or_a_scale_of_a_row() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_without_ties_it_is_the_order_by_hamming_distance(seed: int) -> None:
-    # One query has all distances different, so no draw decides about it.
+def test_without_ties_neighbours_are_ordered_by_hamming_distance(seed: int) -> None:
+    # The distances of query 0 are all different, so it has no ties.
     width = 12
     codes = np.triu(np.ones((width, width + 1)))  # row i has ones from i on
     labels = np.random.default_rng(seed).integers(0, 2, size=width)
@@ -49,36 +49,36 @@ def test_without_ties_it_is_the_order_by_hamming_distance(seed: int) -> None:
 
 
 def test_ties_do_not_go_to_the_first_rows() -> None:
-    # All codes are equal, so chance decides; by row id the first class would be all that is found.
+    # All codes are equal, so the draw decides. By row id, only the first class would be found.
     labels = np.repeat([0, 1], 200)
     embeddings = np.tile([1.0, 0.0], (400, 1))
     by_chance = hamming_retrieval(embeddings, labels, ks=[10]).map_at_r
     by_row_id = retrieval(embeddings, labels, ks=[10]).map_at_r
     assert by_row_id[labels == 0].min() == 1
     assert by_row_id[labels == 1].max() == 0
-    # Of 199 places half are right, with a deviation of 1/√199/2 of that share: MAP@R near 1/4.
+    # Half of 199 neighbours are of the class, so MAP@R is near 1/4.
     assert np.abs(by_chance - 0.25).max() < 0.15
 
 
-def test_the_same_call_gives_the_same_values() -> None:
+def test_the_same_call_returns_the_same_values() -> None:
     embeddings, labels = rows(200, 6)
     one, other = (hamming_retrieval(embeddings, labels) for _ in range(2))
     assert np.array_equal(one.map_at_r, other.map_at_r)
 
 
-def test_values_are_those_of_the_rows_in_their_order() -> None:
-    # The lone row of a class is the one without a value.
+def test_values_are_in_the_order_of_the_rows() -> None:
+    # Only the single row of a class has no value.
     embeddings, labels = rows(50, 64)
     labels[17] = 3
     found = hamming_retrieval(embeddings, labels)
     assert np.flatnonzero(np.isnan(found.map_at_r)).tolist() == [17]
-    # 64 bits of three well-parted classes find their class, as the floats do.
+    # With three separated classes, codes of 64 bits retrieve about as well as the floats.
     assert found.means()["recall_at_1"] == pytest.approx(
         retrieval(embeddings, labels).means()["recall_at_1"], abs=0.1
     )
 
 
-def test_nan_has_no_code() -> None:
+def test_nan_is_refused() -> None:
     embeddings, labels = rows(5, 4)
     embeddings[2, 1] = np.nan
     with pytest.raises(UserError, match="row 2 of the embeddings holds NaN"):

@@ -33,7 +33,7 @@ def example(seed: int, rows: int = 40, classes: int = 4) -> tuple[np.ndarray, np
 
 
 @given(st.integers(0, 1000), st.integers(0, 25), st.integers(1, 6))
-def test_it_is_the_mean_cosine_over_all_pairs(seed: int, rows: int, classes: int) -> None:
+def test_cohesion_is_the_mean_cosine_over_all_pairs(seed: int, rows: int, classes: int) -> None:
     embeddings, labels = example(seed, rows, classes)
     if rows:
         embeddings[::7] = 0
@@ -43,7 +43,7 @@ def test_it_is_the_mean_cosine_over_all_pairs(seed: int, rows: int, classes: int
     np.testing.assert_allclose(cohesion(embeddings, labels, classes), slow, atol=1e-12)
 
 
-def test_a_nearly_collapsed_class_keeps_its_digits() -> None:
+def test_a_nearly_collapsed_class_keeps_its_precision() -> None:
     random = np.random.default_rng(0)
     embeddings = (np.ones((30, 8)) + 1e-5 * random.normal(size=(30, 8))).astype(np.float32)
     labels = np.zeros(30, dtype=np.int32)
@@ -52,7 +52,7 @@ def test_a_nearly_collapsed_class_keeps_its_digits() -> None:
     assert 1 - got == pytest.approx(1 - slow, rel=1e-3)
 
 
-def test_order_scale_and_rotation_change_nothing() -> None:
+def test_order_scale_and_rotation_do_not_change_cohesion() -> None:
     embeddings, labels = example(3)
     random = np.random.default_rng(3)
     before = cohesion(embeddings, labels, 4)
@@ -64,7 +64,7 @@ def test_order_scale_and_rotation_change_nothing() -> None:
     np.testing.assert_allclose(cohesion(embeddings @ rotation, labels, 4), before, atol=1e-12)
 
 
-def test_equal_rows_cohere_fully_and_opposite_rows_not_at_all() -> None:
+def test_equal_rows_have_cohesion_one_and_opposite_rows_minus_one() -> None:
     embeddings = np.array([[0.1, 0.3]] * 5 + [[1.0, 2.0], [-1.0, -2.0]], dtype=np.float32)
     labels = np.array([0] * 5 + [1] * 2)
     found = cohesion(embeddings, labels, 2)
@@ -79,18 +79,18 @@ def test_zero_vectors_have_cosine_zero_with_everything() -> None:
     assert cohesion(np.zeros((3, 2)), np.array([0, 0, 0]), 1).tolist() == [0.0]
 
 
-def test_a_class_without_a_pair_has_none() -> None:
+def test_a_class_without_a_pair_of_rows_has_nan() -> None:
     found = cohesion(np.eye(3, dtype=np.float32), np.array([0, 0, 2]), 4)
     assert np.isnan(found).tolist() == [False, True, True, True]
     assert np.isnan(cohesion(np.zeros((0, 3)), np.zeros(0, dtype=np.int32), 2)).all()
 
 
-def test_a_label_beyond_the_classes_is_an_error() -> None:
+def test_a_label_out_of_range_is_an_error() -> None:
     with pytest.raises(UserError, match="row 1 has the label 2"):
         cohesion(np.eye(2), np.array([0, 2]), 2)
 
 
-def test_many_rows_are_summed_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_of_rows_give_the_same_sums(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(3)
     embeddings, labels = rng.normal(size=(50, 3)), rng.integers(0, 4, size=50)
     whole = cohesion(embeddings, labels, 5)

@@ -47,7 +47,7 @@ def example() -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     return embeddings, labels, predictions
 
 
-def test_the_flat_measures_are_those_of_the_single_functions() -> None:
+def test_flat_measures_equal_those_of_the_single_functions() -> None:
     embeddings, labels, predictions = example()
     flat = evaluate(embeddings, labels, classes=6, scarce=[], predictions=predictions).flat
     assert list(flat) == PLAIN
@@ -61,7 +61,7 @@ def test_the_flat_measures_are_those_of_the_single_functions() -> None:
         assert flat[name] == value
 
 
-def test_the_scarce_measures_look_at_the_scarce_rows_among_all_rows() -> None:
+def test_scarce_measures_search_for_the_scarce_rows_among_all_rows() -> None:
     embeddings, labels, predictions = example()
     flat = evaluate(embeddings, labels, classes=6, scarce=[1, 4], predictions=predictions).flat
     assert sorted(flat) == sorted(PLAIN + SCARCE)
@@ -80,7 +80,7 @@ def test_the_scarce_measures_look_at_the_scarce_rows_among_all_rows() -> None:
     )
 
 
-def test_the_values_of_a_class_are_those_of_its_rows() -> None:
+def test_values_of_a_class_are_means_over_its_rows() -> None:
     embeddings, labels, predictions = example()
     per_class = evaluate(
         embeddings, labels, classes=6, scarce=[], predictions=predictions
@@ -100,12 +100,12 @@ def test_the_values_of_a_class_are_those_of_its_rows() -> None:
         right = predictions["head"][rows] == class_id
         assert per_class["head_accuracy"][class_id] == pytest.approx(right.mean())
     assert all(np.isnan(values[3]) for values in per_class.values())  # no test row
-    assert np.isnan(per_class["map_at_r"][5])  # one test row: no pair,
+    assert np.isnan(per_class["map_at_r"][5])  # one test row has no pair
     assert np.isnan(per_class["cohesion"][5])
-    assert per_class["head_accuracy"][5] in (0.0, 1.0)  # but an accuracy
+    assert per_class["head_accuracy"][5] in (0.0, 1.0)
 
 
-def test_the_cosines_of_a_scarce_class_are_those_to_either_group() -> None:
+def test_cosines_of_a_scarce_class_are_means_over_each_group() -> None:
     embeddings, labels, predictions = example()
     evaluation = evaluate(embeddings, labels, classes=6, scarce=[1, 4], predictions=predictions)
     cosines = centroid_cosines(class_centroids(embeddings, labels, 6))
@@ -124,14 +124,14 @@ def test_the_cosines_of_a_scarce_class_are_those_to_either_group() -> None:
         assert np.nanmean(per_class[name]) == pytest.approx(evaluation.flat[key])
 
 
-def test_one_scarce_class_has_nothing_among_itself() -> None:
+def test_a_single_scarce_class_has_no_cosine_among_the_scarce() -> None:
     embeddings, labels, predictions = example()
     flat = evaluate(embeddings, labels, classes=6, scarce=[1], predictions=predictions).flat
     assert np.isnan(flat["scarce_among_cosine"])
     assert -1 <= flat["scarce_between_class_cosine"] <= 1
 
 
-def test_the_keys_are_the_same_when_a_scarce_class_has_no_row() -> None:
+def test_keys_are_the_same_if_a_scarce_class_has_no_row() -> None:
     embeddings, labels, predictions = example()
     flat = evaluate(embeddings, labels, classes=6, scarce=[3], predictions=predictions).flat
     assert sorted(flat) == sorted(PLAIN + SCARCE)
@@ -146,7 +146,7 @@ def test_a_collapsed_space_has_full_cohesion_and_no_gap() -> None:
     assert flat["map_at_r"] < 0.3
 
 
-def test_a_perfect_space_has_every_measure_at_its_best() -> None:
+def test_a_perfect_space_has_the_best_value_of_every_measure() -> None:
     labels = np.repeat(np.arange(4), 10).astype(np.int32)
     evaluation = evaluate(
         np.eye(4)[labels], labels, classes=4, scarce=[0, 1], predictions={"knn": labels}
@@ -158,7 +158,7 @@ def test_a_perfect_space_has_every_measure_at_its_best() -> None:
     assert evaluation.flat == best
 
 
-def test_no_rows_at_all_give_nan_for_every_key() -> None:
+def test_without_rows_every_measure_is_nan() -> None:
     empty = np.zeros(0, dtype=np.int32)
     evaluation = evaluate(
         np.zeros((0, 3)), empty, classes=2, scarce=[0], predictions={"knn": empty}
@@ -167,7 +167,7 @@ def test_no_rows_at_all_give_nan_for_every_key() -> None:
     assert np.isnan(list(evaluation.per_class.values())).all()
 
 
-def test_predictions_and_scarce_ids_that_do_not_fit_are_told() -> None:
+def test_bad_predictions_and_scarce_ids_are_errors() -> None:
     embeddings, labels, _ = example()
     with pytest.raises(UserError, match=r"predictions of 'knn' have shape \(3,\)"):
         evaluate(embeddings, labels, classes=6, scarce=[], predictions={"knn": np.zeros(3, int)})

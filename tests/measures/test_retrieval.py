@@ -20,7 +20,7 @@ from textmetric.measures.neighbours import search
 
 def slow_retrieval(embeddings: np.ndarray, labels: np.ndarray, ks: list[int]) -> Retrieval:
     rows = len(labels)
-    # Rounded, since equal cosines may differ in the last bit here.
+    # Rounded because equal cosines may differ in the last bit here.
     cosines = cosine_similarity(embeddings.astype(np.float64)).round(9)
     recall: dict[int, list[float]] = {k: [] for k in ks}
     r_precision: list[float] = []
@@ -67,7 +67,7 @@ def clusters(seed: int, rows: int, classes: int, width: int = 8) -> tuple[np.nda
 
 
 @given(st.integers(0, 10_000), st.integers(2, 40), st.integers(1, 8))
-def test_it_is_what_a_loop_over_sorted_rows_gives(seed: int, rows: int, classes: int) -> None:
+def test_retrieval_equals_a_loop_over_sorted_rows(seed: int, rows: int, classes: int) -> None:
     assert_same(
         retrieval(*clusters(seed, rows, classes), ks=[1, 3, 100]),
         slow_retrieval(*clusters(seed, rows, classes), ks=[1, 3, 100]),
@@ -75,7 +75,7 @@ def test_it_is_what_a_loop_over_sorted_rows_gives(seed: int, rows: int, classes:
 
 
 @given(st.integers(0, 10_000), st.integers(2, 40), st.integers(1, 8))
-def test_ties_duplicates_and_zero_vectors_go_by_row_id(seed: int, rows: int, classes: int) -> None:
+def test_ties_and_zero_vectors_are_ordered_by_row_id(seed: int, rows: int, classes: int) -> None:
     random = np.random.default_rng(seed)
     corners = random.choice([-1.0, 1.0], size=(rows, 4))
     embeddings = (corners * random.choice([0, 1, 2, 5], size=(rows, 1))).astype(np.float32)
@@ -87,10 +87,10 @@ def test_ties_duplicates_and_zero_vectors_go_by_row_id(seed: int, rows: int, cla
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_it_agrees_with_pytorch_metric_learning(seed: int) -> None:
-    # Its precision_at_1 is our Recall@1; it has no Recall@k. It leaves the query out by id and
-    # skips the only row of a class as we do, but measures Euclidean distance (the same order on
-    # unit rows), in float32, with ties as faiss has them.
+def test_retrieval_agrees_with_pytorch_metric_learning(seed: int) -> None:
+    # Its precision_at_1 is our Recall@1; it has no Recall@k. As here, it leaves the query out by id
+    # and skips the only row of a class. It uses Euclidean distance (the same order on unit rows) in
+    # float32, with ties in the order of faiss.
     embeddings, labels = clusters(seed, 300, 12)
     labels[:1] = 12  # a class of one row
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
@@ -102,7 +102,7 @@ def test_it_agrees_with_pytorch_metric_learning(seed: int) -> None:
     assert found["map_at_r"] == pytest.approx(oracle["mean_average_precision_at_r"], abs=1e-6)
 
 
-def test_order_rotation_and_scale_of_the_rows_change_nothing() -> None:
+def test_order_rotation_and_scale_of_the_rows_do_not_matter() -> None:
     embeddings, labels = clusters(1, 200, 5)
     random = np.random.default_rng(1)
     before = retrieval(embeddings, labels)
@@ -115,7 +115,7 @@ def test_order_rotation_and_scale_of_the_rows_change_nothing() -> None:
     assert_same(retrieval(embeddings * random.uniform(0.1, 10, (200, 1)), labels), before)
 
 
-def test_names_of_the_classes_do_not_matter() -> None:
+def test_numbering_of_the_classes_does_not_matter() -> None:
     embeddings, labels = clusters(2, 100, 4)
     renamed = np.array([7, 0, 3, 5])[labels]
     assert_same(retrieval(embeddings, renamed), retrieval(embeddings, labels))
@@ -130,31 +130,31 @@ def test_blocks_of_one_query_give_the_same(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_duplicate_of_the_query_is_a_neighbour_and_the_query_is_not() -> None:
     embeddings = np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
-    # Row 1 finds row 0 (class 1) first, since equal rows go by id, then row 2.
+    # Row 1 finds row 0 (class 1) first because equal rows are ordered by id, then row 2.
     found = retrieval(embeddings, np.array([1, 0, 0, 1]), ks=[1, 2])
     assert found.recall[1].tolist() == [0, 0, 0, 1]
     assert found.recall[2].tolist() == [0, 1, 1, 1]
 
 
-def test_equal_rows_are_equal_wherever_they_stand() -> None:
-    # In a plain float product the last bit depends on the place of the row in the matrix.
+def test_equal_rows_are_equal_at_every_position() -> None:
+    # In a plain float product the last bit depends on the row's position in the matrix.
     random = np.random.default_rng(0)
     embeddings = np.tile(random.normal(size=(1, 33)), (1003, 1)).astype(np.float32)
     labels = np.array([0, 1] + [2] * 1001)
     found = retrieval(embeddings, labels, ks=[1, 2, 3])
-    # Every row of class 2 meets the rows 0 and 1 first, and only then its own class.
+    # Every row of class 2 finds rows 0 and 1 before its own class.
     assert found.means()["recall_at_1"] == 0
     assert found.means()["recall_at_2"] == 0
     assert found.means()["recall_at_3"] == 1
 
 
-def test_one_class_is_found_fully() -> None:
+def test_a_single_class_has_perfect_retrieval() -> None:
     embeddings, _ = clusters(0, 30, 1)
     means = retrieval(embeddings, np.zeros(30, dtype=np.int32)).means()
     assert set(means.values()) == {1.0}
 
 
-def test_the_only_row_of_a_class_does_not_count_but_stays_a_neighbour() -> None:
+def test_the_only_row_of_a_class_does_not_count_but_is_a_neighbour() -> None:
     embeddings = np.array([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]])
     found = retrieval(embeddings, np.array([0, 1, 0]), ks=[1])
     np.testing.assert_array_equal(found.recall[1], [0, np.nan, 0])
@@ -163,7 +163,7 @@ def test_the_only_row_of_a_class_does_not_count_but_stays_a_neighbour() -> None:
 
 
 @pytest.mark.parametrize("rows", [0, 1, 3])
-def test_without_a_pair_everything_is_nan(rows: int) -> None:
+def test_without_a_pair_all_values_are_nan(rows: int) -> None:
     found = retrieval(np.ones((rows, 2)), np.arange(rows))
     assert found.map_at_r.shape == (rows,)
     assert np.isnan(found.map_at_r).all()
@@ -176,14 +176,14 @@ def test_ks_must_be_whole_numbers_from_one(ks: list[int]) -> None:
         retrieval(np.eye(2), np.array([0, 0]), ks=ks)
 
 
-def test_memory_is_bounded_by_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_bounded_by_the_block_size(monkeypatch: pytest.MonkeyPatch) -> None:
     embeddings, labels = clusters(0, 3000, 10)
     monkeypatch.setattr(search, "_BLOCK_BYTES", 2**20)
     tracemalloc.start()
     retrieval(embeddings, labels)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 3000 * 3000 * 8 / 8  # far below one n × n matrix of float64
+    assert peak < 3000 * 3000 * 8 / 8  # an eighth of an n × n matrix of float64
 
 
 THREADS = """
@@ -199,7 +199,7 @@ print(hashlib.sha256(repr(result).encode()).hexdigest())
 """
 
 
-def test_the_number_of_threads_changes_no_byte() -> None:
+def test_the_number_of_threads_does_not_change_the_result() -> None:
     printed = {
         subprocess.run(
             [sys.executable, "-c", THREADS],

@@ -8,7 +8,7 @@ from textmetric.measures import unit
 from textmetric.measures.rows import checked_labels, class_means, class_sums
 
 
-def test_rows_have_length_one_and_zero_rows_stay_zero() -> None:
+def test_unit_rows_have_length_one_and_zero_rows_stay_zero() -> None:
     embeddings = np.random.default_rng(0).normal(size=(20, 5)).astype(np.float32)
     embeddings[[3, 7]] = 0
     norms = np.linalg.norm(unit(embeddings), axis=1)
@@ -21,30 +21,30 @@ def test_rows_have_length_one_and_zero_rows_stay_zero() -> None:
 
 
 @pytest.mark.parametrize("size", [1e-300, 1e-30, 1e30, 1e300])
-def test_tiny_and_huge_rows_neither_vanish_nor_overflow(size: float) -> None:
+def test_tiny_and_huge_rows_do_not_underflow_or_overflow(size: float) -> None:
     np.testing.assert_allclose(unit(np.array([[3.0, -4.0]]) * size), [[0.6, -0.8]], rtol=1e-15)
 
 
-def test_no_rows_and_no_columns_give_the_same_shape() -> None:
+def test_empty_arrays_keep_their_shape() -> None:
     assert unit(np.zeros((0, 4))).shape == (0, 4)
     assert unit(np.zeros((4, 0))).shape == (4, 0)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_a_row_that_is_not_finite_is_named(bad: float) -> None:
+def test_a_row_that_is_not_finite_is_an_error(bad: float) -> None:
     embeddings = np.ones((5, 2))
     embeddings[3, 1] = bad
     with pytest.raises(UserError, match=r"row 3 .* NaN or infinity"):
         unit(embeddings)
 
 
-def test_the_callers_embeddings_are_left_alone() -> None:
+def test_embeddings_are_not_changed() -> None:
     embeddings = np.array([[3.0, 4.0]])
     unit(embeddings)
     assert embeddings.tolist() == [[3.0, 4.0]]
 
 
-def test_one_axis_is_no_matrix() -> None:
+def test_an_array_of_one_axis_is_an_error() -> None:
     with pytest.raises(UserError, match=r"shape \(3,\)"):
         unit(np.ones(3))
 
@@ -58,12 +58,12 @@ def test_one_axis_is_no_matrix() -> None:
         (np.array([0, 1, 2]), "row 2 has the label 2, expected a class id from 0 below 2"),
     ],
 )
-def test_labels_that_do_not_fit_are_told(labels: np.ndarray, message: str) -> None:
+def test_bad_labels_are_errors(labels: np.ndarray, message: str) -> None:
     with pytest.raises(UserError, match=message):
         checked_labels(labels, 3, 2)
 
 
-def test_class_sums_and_means_are_those_of_a_loop() -> None:
+def test_class_sums_and_means_equal_a_loop() -> None:
     random = np.random.default_rng(1)
     labels = random.choice([0, 2, 3], size=50)  # class 1 and class 4 are absent
     rows = random.normal(size=(50, 3))

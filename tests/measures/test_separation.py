@@ -14,7 +14,7 @@ def example() -> tuple[np.ndarray, np.ndarray]:
     return (centres[labels] + random.normal(size=(60, 4))).astype(np.float32), labels
 
 
-def test_centroids_are_the_means_of_the_unit_rows() -> None:
+def test_centroids_are_means_of_unit_rows() -> None:
     embeddings, labels = example()
     found = class_centroids(embeddings, labels, 5)
     for class_id in (0, 1, 3, 4):
@@ -23,7 +23,7 @@ def test_centroids_are_the_means_of_the_unit_rows() -> None:
     assert np.isnan(found[2]).all()
 
 
-def test_cosines_are_those_of_scikit_learn_and_nan_for_absent_classes() -> None:
+def test_cosines_equal_scikit_learn_and_are_nan_for_absent_classes() -> None:
     embeddings, labels = example()
     centroids = class_centroids(embeddings, labels, 5)
     cosines = centroid_cosines(centroids)
@@ -33,10 +33,10 @@ def test_cosines_are_those_of_scikit_learn_and_nan_for_absent_classes() -> None:
     )
     assert np.isnan(cosines[2]).all()
     assert np.isnan(cosines[:, 2]).all()
-    assert np.isnan(centroids).sum() == 4  # the argument is left alone
+    assert np.isnan(centroids).sum() == 4  # the argument is not changed
 
 
-def test_a_zero_centroid_is_at_cosine_zero() -> None:
+def test_a_zero_centroid_has_cosine_zero() -> None:
     opposite = class_centroids(
         np.array([[1.0, 2.0], [-1.0, -2.0], [1.0, 0.0]]), np.array([0, 0, 1]), 2
     )
@@ -47,7 +47,7 @@ def test_a_zero_centroid_is_at_cosine_zero() -> None:
     ("rows", "columns"),
     [(None, None), ([0, 3], None), ([0, 3], [1, 4]), ([0, 2], [1, 3, 4]), ([0, 1], [1, 3])],
 )
-def test_the_mean_is_that_of_a_loop_over_pairs_of_different_classes(
+def test_the_mean_equals_a_loop_over_pairs_of_different_classes(
     rows: list[int] | None, columns: list[int] | None
 ) -> None:
     cosines = centroid_cosines(class_centroids(*example(), 5))
@@ -57,7 +57,7 @@ def test_the_mean_is_that_of_a_loop_over_pairs_of_different_classes(
     assert between_class_cosine(cosines, rows, columns) == pytest.approx(sum(pairs) / len(pairs))
 
 
-def test_without_a_pair_of_present_classes_it_is_nan() -> None:
+def test_without_a_pair_of_present_classes_the_mean_is_nan() -> None:
     cosines = centroid_cosines(class_centroids(*example(), 5))
     assert np.isnan(between_class_cosine(cosines, [1]))
     assert np.isnan(between_class_cosine(cosines, [1, 2]))
@@ -66,7 +66,7 @@ def test_without_a_pair_of_present_classes_it_is_nan() -> None:
     assert np.isnan(between_class_cosine(np.ones((0, 0))))
 
 
-def test_orthogonal_classes_are_at_zero_and_collapsed_ones_at_one() -> None:
+def test_orthogonal_classes_have_cosine_zero_and_collapsed_ones_one() -> None:
     labels = np.array([0, 1, 2, 0, 1, 2])
     apart = class_centroids(np.vstack([np.eye(3)] * 2), labels, 3)
     assert between_class_cosine(centroid_cosines(apart)) == 0

@@ -1,8 +1,8 @@
 """Measures of an embedding space: numpy functions of (embeddings, labels).
 
-``evaluate`` gives every measure of one test set at once, ``mean_interval`` and ``summarise``
-their mean and interval over seeds, ``paired_difference`` and ``outcomes`` which of two is the
-better one. The page ``docs/measures.md`` says how to read them.
+``evaluate`` computes every measure of one test set, ``mean_interval`` and ``summarise`` means and
+intervals over seeds, ``paired_difference`` and ``outcomes`` which of two is better.
+``docs/measures.md`` explains how to read them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from textmetric.measures.codes import binary_codes, hamming_retrieval
 from textmetric.measures.cohesion import cohesion
 from textmetric.measures.evaluation import Evaluation, evaluate
 from textmetric.measures.intervals import mean_interval, summarise
-from textmetric.measures.neighbours.search import centroid_predict, knn_predict, nearest_neighbours
+from textmetric.measures.neighbours import centroid_predict, knn_predict, nearest_neighbours
 from textmetric.measures.paired import Outcome, Paired, holm, outcomes, paired_difference
 from textmetric.measures.retrieval import Retrieval, retrieval
 from textmetric.measures.rows import unit

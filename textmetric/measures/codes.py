@@ -1,4 +1,4 @@
-"""Binary codes: what is left of an embedding when a dimension has one bit."""
+"""Binary codes: embeddings of one bit a dimension, and retrieval by Hamming distance."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import numpy as np
 
 from textmetric.measures.retrieval import Retrieval, retrieval
 from textmetric.measures.rows import checked_labels, unit
-from textmetric.types import Float64, Floats, Integers
+from textmetric.types import Float32, Floats, Integers
 
 _SEED = 0
 
 
-def binary_codes(embeddings: Floats) -> Float64:
-    """One bit a dimension, as ±1: is the value above the mean of its row?
+def binary_codes(embeddings: Floats) -> Float32:
+    """One bit for each dimension, as ±1: is the value above the mean of its row?
 
-    So Zhai & Wu 2018 (arXiv 1811.12649) make codes: the sign after a layer norm, which subtracts
-    that mean and changes no sign else.
+    This is the code of Zhai & Wu 2018 (arXiv 1811.12649): the sign after a layer norm, which
+    subtracts the mean and changes no other sign.
 
     Args:
         embeddings: (n, d) floating point.
 
     Returns:
-        (n, d) float32 of 1 and −1. The product of two rows is d − 2 · their Hamming distance, so
-        that the order by falling cosine is the order by rising Hamming distance.
+        (n, d) of 1 and −1. The dot product of two rows is d − 2 · their Hamming distance, so
+        falling cosine is rising Hamming distance.
 
     >>> binary_codes(np.array([[3.0, 1.0, -1.0], [0.5, 0.5, 0.2]]))
     array([[ 1., -1., -1.],
@@ -40,19 +40,16 @@ def hamming_retrieval(
 ) -> Retrieval:
     """Recall@k, R-precision and MAP@R of the binary codes, by their Hamming distance.
 
-    Short codes tie all the time. Ties are broken at random, by the same draw in every call: rows
-    are often sorted by class, and by row id the first class would be the nearest to all.
+    Short codes often tie. Ties are broken at random, by the same draw in every call: rows are
+    often sorted by class, and breaking ties by row id would favour the first class.
 
     Args:
-        embeddings: (n, d) floating point, not yet codes; n rows without NaN.
+        embeddings: (n, d) floating point, not codes.
         labels: (n,) class ids from 0.
-        ks: see :func:`textmetric.measures.retrieval`.
+        ks: see :func:`textmetric.measures.retrieval`, as for the errors.
 
     Returns:
-        Values a query, in the order of the rows.
-
-    Raises:
-        UserError: a row with NaN or infinity, labels that do not fit, a k below 1.
+        Values for each query, in the order of the rows.
 
     >>> found = hamming_retrieval(
     ...     np.array([[1.0, 0.9, 0.0], [0.8, 0.7, 0.0], [0.0, 1.0, 0.9]]), np.array([0, 0, 1]), [1])
@@ -61,7 +58,7 @@ def hamming_retrieval(
     """
     rows = np.asarray(embeddings)
     labels = checked_labels(labels, len(rows))
-    unit(rows)  # refuses NaN and infinity, which have no code
+    unit(rows)  # raises for NaN and infinity, which have no code
     order = np.random.default_rng(_SEED).permutation(len(rows))
     place = np.argsort(order)
     found = retrieval(binary_codes(rows[order]), labels[order], ks)

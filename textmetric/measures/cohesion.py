@@ -1,4 +1,4 @@
-"""Cohesion: how alike the rows of one class are."""
+"""Cohesion: how similar the rows of one class are."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ def cohesion(embeddings: Floats, labels: Integers, classes: int) -> Float64:
 
         (‖Σu‖² − Σ‖u‖²) / (n (n − 1)),
 
-    exact in O(n·d), with Σ‖u‖² = n except for zero rows. It rises towards 1 as a class shrinks to
-    a point, also when *all* classes shrink to the same point: read it with
-    ``between_class_cosine``.
+    exact in O(n·d), with Σ‖u‖² = n except for zero rows. It approaches 1 as a class shrinks to a
+    point, even if *all* classes shrink to the same point: read it with ``between_class_cosine``.
 
     Args:
         embeddings: (n, d) float32.
@@ -29,7 +28,7 @@ def cohesion(embeddings: Floats, labels: Integers, classes: int) -> Float64:
         (C,) in [−1, 1]; NaN for a class with fewer than two rows.
 
     Raises:
-        UserError: see ``unit``; a label that is no class id.
+        UserError: see ``unit``; a label is not a class id.
 
     >>> cohesion(np.array([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0], [1.0, 1.0]]),
     ...          np.array([0, 0, 1, 1]), 3).round(3)
@@ -39,5 +38,5 @@ def cohesion(embeddings: Floats, labels: Integers, classes: int) -> Float64:
     counts = np.bincount(labels, minlength=classes).astype(np.float64)
     pairs = counts * (counts - 1)
     total = (sums * sums).sum(axis=1) - squares
-    # The clip only takes off the last bit of a class whose rows are all equal.
+    # Rounding can exceed 1 in the last bit if all rows of a class are equal.
     return np.where(pairs > 0, np.clip(total / np.maximum(pairs, 1), -1.0, 1.0), np.nan)

@@ -25,8 +25,8 @@ class Evaluation:
     """The measures of one model on one test set.
 
     Attributes:
-        flat: one number a measure; NaN where it is undefined.
-        per_class: one number a class, in the order of the class ids; NaN where undefined.
+        flat: one number for each measure; NaN where it is undefined.
+        per_class: one number for each class, in the order of the class ids; NaN where undefined.
     """
 
     flat: dict[str, float]
@@ -41,31 +41,33 @@ def evaluate(
     scarce: Sequence[int] = (),
     predictions: Mapping[str, Integers] | None = None,
 ) -> Evaluation:
-    """All measures of the study.
+    """Compute all measures of the study.
 
     ``flat`` holds, in this order: ``<name>_accuracy`` of every prediction, ``cohesion`` (macro
     mean), ``between_class_cosine``, ``gap`` (cohesion − between_class_cosine), ``recall_at_1``,
     ``recall_at_10``, ``recall_at_100``, ``r_precision``, ``map_at_r`` (means over queries). With
-    scarce classes also, over their rows alone as queries but among all rows as neighbours:
-    ``scarce_<name>_accuracy``, ``scarce_recall_at_1``, ``scarce_map_at_r``; and
-    ``scarce_cohesion`` (macro mean), ``scarce_between_class_cosine`` (scarce centroids against
-    those of the other classes), ``scarce_gap`` (the former minus the latter),
-    ``scarce_among_cosine`` (among scarce centroids, NaN for one).
+    scarce classes it also holds ``scarce_cohesion`` (macro mean), ``scarce_between_class_cosine``
+    (scarce centroids against those of the other classes), ``scarce_gap`` (the former minus the
+    latter), ``scarce_among_cosine`` (among scarce centroids, NaN for one); and
+    ``scarce_recall_at_1``, ``scarce_map_at_r`` and ``scarce_<name>_accuracy``, whose queries are
+    the rows of the scarce classes and whose neighbours are all rows.
 
-    ``per_class`` holds ``cohesion``, ``between_class_cosine`` (of its centroid to the others'),
-    ``recall_at_1``, ``map_at_r`` and every accuracy, which for one class is the share of its rows
-    that were predicted right; and for the scarce classes alone, NaN for the others,
-    ``sufficient_cosine`` (to the centroids of the other classes) and ``among_scarce_cosine``.
+    ``per_class`` holds ``cohesion``, ``between_class_cosine`` (of the centroid to those of the
+    other classes), ``recall_at_1``, ``map_at_r`` and every accuracy (the share of the class's rows
+    that were predicted right). With scarce classes it also holds ``sufficient_cosine`` (to the
+    centroids of the other classes) and ``among_scarce_cosine``, NaN for classes that are not
+    scarce.
 
     Args:
         embeddings: (n, d) float32 of the test rows.
         labels: (n,) class ids below ``classes``.
-        classes: C, the number of classes; one may have no test row.
+        classes: C, the number of classes; some may have no test row.
         scarce: ids of the scarce or rare classes.
         predictions: name -> (n,) predicted class ids, such as head, knn and centroid.
 
     Raises:
-        UserError: see ``unit``; labels, predictions or scarce ids that do not fit.
+        UserError: see ``unit``; labels or predictions have another shape, or an id is out of
+            range.
 
     >>> embeddings = np.array([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0], [0.0, 3.0]])
     >>> labels = np.array([0, 0, 1, 1])

@@ -1,4 +1,4 @@
-"""How sure a mean over seeds is."""
+"""Confidence intervals of means over seeds."""
 
 from __future__ import annotations
 
@@ -12,21 +12,20 @@ from textmetric.errors import UserError
 
 
 def mean_interval(values: npt.ArrayLike, level: float = 0.95) -> tuple[float, float, float]:
-    """Mean of the values of the seeds, and its Student t interval.
+    """Mean over seeds and its Student t interval.
 
         mean ± t_{(1 + level)/2, s − 1} · sd / √s,   sd with s − 1 in the denominator.
 
     It covers the true mean over all seeds with probability ``level`` if the values are about
-    normal. It says nothing of another test set.
+    normal. It covers variation across seeds, not across test sets.
 
     Args:
-        values: (s,) one value a seed.
+        values: (s,) one value for each seed.
         level: coverage, between 0 and 1.
 
     Returns:
-        (mean, low, high). One value has no interval: low and high are NaN. All three are NaN
-        without values, or if a value is NaN: a measure that one seed lacks has no mean over the
-        seeds.
+        (mean, low, high). With one value, low and high are NaN. All three are NaN if there are
+        no values, or if a value is NaN: a measure that one seed lacks has no mean.
 
     Raises:
         UserError: the level is not between 0 and 1.
@@ -43,7 +42,7 @@ def mean_interval(values: npt.ArrayLike, level: float = 0.95) -> tuple[float, fl
     seeds = np.asarray(values, dtype=np.float64).ravel()
     if not len(seeds) or np.isnan(seeds).any():
         return math.nan, math.nan, math.nan
-    # A mean of equal values is that value, not its neighbour in the last bit.
+    # The mean of equal values is that value, also in the last bit.
     centre = float(seeds[0] if (seeds == seeds[0]).all() else seeds.mean())
     if len(seeds) == 1:
         return centre, math.nan, math.nan
@@ -55,14 +54,14 @@ def mean_interval(values: npt.ArrayLike, level: float = 0.95) -> tuple[float, fl
 def summarise(
     per_seed: Sequence[Mapping[str, float]], level: float = 0.95
 ) -> dict[str, tuple[float, float, float]]:
-    """Mean and interval of every key over the seeds.
+    """Mean and interval over seeds of every measure.
 
     Args:
         per_seed: the flat measures of each seed, all with the same keys.
         level: see ``mean_interval``.
 
     Returns:
-        key -> (mean, low, high), keys in the order of the first seed; empty without seeds.
+        key -> (mean, low, high), in the order of the first seed's keys; empty without seeds.
 
     Raises:
         UserError: a seed lacks a key that another has.

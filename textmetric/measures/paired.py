@@ -1,4 +1,4 @@
-"""Which of two is better, from values that are paired by seed, and how certain that is."""
+"""Paired tests: which of two series of values, paired by seed, is better."""
 
 from __future__ import annotations
 
@@ -48,16 +48,16 @@ def paired_difference(first: npt.ArrayLike, second: npt.ArrayLike, level: float 
     """Compare two series seed by seed.
 
     With differences d_1 … d_s of mean m and standard deviation σ (s − 1 in the denominator),
-    t = m / (σ / √s) and p = 2 · P(T_{s−1} > |t|). Where all differences are equal, p is 0 if
-    they are not zero and 1 if they are: the seeds leave no doubt.
+    t = m / (σ / √s) and p = 2 · P(T_{s−1} > |t|). If all differences are equal, p is 1 where they
+    are zero and 0 otherwise.
 
     Args:
-        first: (s,) one value a seed.
+        first: (s,) one value for each seed.
         second: (s,) the values of the same seeds.
         level: coverage of the interval, between 0 and 1.
 
     Returns:
-        All NaN if a value is NaN or there is none.
+        The difference; all NaN if a value is NaN or there are no values.
 
     Raises:
         UserError: the series differ in length, or the level is out of range.
@@ -71,7 +71,7 @@ def paired_difference(first: npt.ArrayLike, second: npt.ArrayLike, level: float 
     one, other = (np.asarray(values, dtype=np.float64).ravel() for values in (first, second))
     if one.shape != other.shape:
         raise UserError(
-            f"{len(one)} values cannot be paired with {len(other)}: give one of each seed in both"
+            f"{len(one)} values cannot be paired with {len(other)}: pass the same seeds"
         )
     differences = one - other
     centre, low, high = mean_interval(differences, level)
@@ -79,7 +79,7 @@ def paired_difference(first: npt.ArrayLike, second: npt.ArrayLike, level: float 
     if math.isnan(low):
         return Paired(centre, low, high, math.nan, math.nan)
     spread = math.sqrt(float(((differences - centre) ** 2).sum()) / (seeds - 1))
-    # What rounding leaves of equal differences is no spread.
+    # Equal differences may differ by rounding: that is no spread.
     if spread <= 1e-12 * max(1.0, abs(centre)):
         if abs(centre) <= 1e-12:
             return Paired(centre, low, high, 0.0, 1.0)
@@ -90,14 +90,14 @@ def paired_difference(first: npt.ArrayLike, second: npt.ArrayLike, level: float 
 
 
 def holm(p: npt.ArrayLike) -> Float64:
-    """P values corrected for their number (Holm 1979).
+    """Correct p values for their number (Holm 1979).
 
-    The i-th smallest of m is multiplied by m − i + 1; none may fall below the one before it,
-    nor exceed 1. Rejecting what stays below α errs anywhere in the family with a probability of
-    at most α, whatever the dependence.
+    The i-th smallest of m is multiplied by m − i + 1; a corrected value is at least the one
+    before it, and at most 1. Rejecting the hypotheses whose corrected p is below α makes any false
+    rejection in the family with probability at most α, whatever the dependence.
 
     Args:
-        p: (m,) values in [0, 1]; NaN, an impossible comparison, stays NaN and does not count.
+        p: (m,) values in [0, 1]; NaN (no test was possible) stays NaN and does not count.
 
     Returns:
         (m,) in the same order.
@@ -117,15 +117,15 @@ def holm(p: npt.ArrayLike) -> Float64:
 def outcomes(
     comparisons: Sequence[Paired], large_is_good: Sequence[bool], level: float = 0.95
 ) -> list[tuple[Outcome, float]]:
-    """What a family of comparisons says, corrected for their number by :func:`holm`.
+    """Decide a family of comparisons, with p corrected by :func:`holm`.
 
     Args:
         comparisons: first − second, all of one table.
-        large_is_good: of each, whether the larger value is the better one.
+        large_is_good: for each comparison, whether the larger value is better.
         level: 1 − the probability of any false "better" in the family.
 
     Returns:
-        (outcome, corrected p) of each; ``UNKNOWN`` if there is no p.
+        (outcome, corrected p) for each comparison; ``UNKNOWN`` if p is NaN.
 
     >>> clear = paired_difference([0.7, 0.71, 0.72], [0.6, 0.6, 0.61])
     >>> outcomes([clear], [True])[0][0].name, outcomes([clear], [False])[0][0].name

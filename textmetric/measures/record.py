@@ -23,16 +23,16 @@ class ArmRecord:
         arm: name of the arm.
         seeds: of the trainings, in order.
         label_names: the C class names, by id.
-        train_rows: rows of each class in the train part, by id.
+        train_rows: number of rows of each class in the train part, by id.
         scarce: ids of the classes that were cut or are rare.
         unseen: ids of the classes that only the test part has.
         counts: ``train_rows``, ``test_rows``, ``empty_rows`` (test rows without a known token) and
-            ``leaked_rows`` (dropped from train since their text is in test).
+            ``leaked_rows`` (dropped from train because their text is in test).
         per_seed: measure → its value for each seed.
         interval: measure → mean, low, high over seeds.
         per_class: measure → for each seed its value for each class.
 
-    In JSON, NaN is null; read again, it is None in ``per_seed`` and ``per_class``.
+    NaN is null in JSON. Reading gives None for it.
     """
 
     split: str

@@ -1,4 +1,4 @@
-"""Retrieval: does a row find the other rows of its class?"""
+"""Retrieval: does a query find the other rows of its class?"""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from textmetric.errors import UserError
-from textmetric.measures.neighbours.keys import on_grid
-from textmetric.measures.neighbours.search import ranked_blocks
+from textmetric.measures.neighbours import on_grid, ranked_blocks
 from textmetric.measures.rows import checked_labels, mean
 from textmetric.types import Float64, Floats, Integers
 
@@ -19,7 +18,7 @@ class Retrieval:
     """Retrieval measures of every query; NaN where the query has no other row of its class.
 
     Attributes:
-        recall: by k, (n,) of 0, 1 or NaN: is a row of the class among the k nearest?
+        recall: by k, (n,) of 0, 1 or NaN: is a row of the class among the k nearest rows?
         r_precision: (n,) in [0, 1] or NaN.
         map_at_r: (n,) in [0, 1] or NaN, at most ``r_precision``.
     """
@@ -29,7 +28,7 @@ class Retrieval:
     map_at_r: Float64
 
     def means(self) -> dict[str, float]:
-        """Means over the queries that count: recall_at_<k>, r_precision and map_at_r."""
+        """Means over the queries, without NaN: recall_at_<k>, r_precision and map_at_r."""
         values = {f"recall_at_{k}": mean(hits) for k, hits in self.recall.items()}
         return values | {
             "r_precision": mean(self.r_precision),
@@ -38,21 +37,21 @@ class Retrieval:
 
 
 def retrieval(embeddings: Floats, labels: Integers, ks: Sequence[int] = (1, 10, 100)) -> Retrieval:
-    """Recall@k, R-precision and MAP@R of every row among all the others.
+    """Recall@k, R-precision and MAP@R of every row among all other rows.
 
-    Every row is a query once; all other rows are ordered by falling cosine, equal cosines by
-    rising row id (``textmetric.measures.neighbours.keys`` says what equal means). The query is left
-    out by its id, so a duplicate of it stays in. With rel(i) = 1 where the i-th row has the
-    class of the query, P(i) the share of such rows among the first i, and R the number of other
-    rows of the class:
+    Every row is a query once. All other rows are ordered by falling cosine, equal cosines by
+    rising row id (``textmetric.measures.neighbours.keys`` defines equal). The query is left out by
+    its id, so duplicates of it stay in. With rel(i) = 1 where the i-th row has the class of the
+    query, P(i) the share of such rows among the first i, and R the number of other rows of the
+    class:
 
-    * Recall@k = 1 if rel(i) = 1 for some i ≤ k, as metric learning uses the word;
+    * Recall@k = 1 if rel(i) = 1 for some i ≤ k, as defined in metric learning;
     * R-precision = P(R);
     * MAP@R = 1/R · Σ_{i ≤ R} P(i)·rel(i)   (Musgrave, Belongie, Lim 2020, "A Metric Learning
       Reality Check", arXiv 2003.08505).
 
-    Exact; memory is bounded by blocks of queries, whatever n. With fewer than k other rows,
-    Recall@k looks at all of them. The order of a zero vector's neighbours is that of the ids.
+    The result is exact, and blocks of queries bound the memory. With fewer than k other rows,
+    Recall@k looks at all of them. The neighbours of a zero vector are in the order of their ids.
 
     Args:
         embeddings: (n, d) float32.
@@ -60,8 +59,8 @@ def retrieval(embeddings: Floats, labels: Integers, ks: Sequence[int] = (1, 10, 
         ks: the k of Recall@k, each at least 1.
 
     Returns:
-        Values a query, NaN for the only row of a class (it counts in no mean, but the others
-        still have it among their neighbours).
+        Values for each query. They are NaN for the only row of a class, which counts in no mean
+        but is a neighbour of the other queries.
 
     Raises:
         UserError: see ``unit``; a negative label; a k below 1.
@@ -87,7 +86,7 @@ def retrieval(embeddings: Floats, labels: Integers, ks: Sequence[int] = (1, 10, 
     r_precision = np.full(len(rows), np.nan)
     map_at_r = np.full(len(rows), np.nan)
 
-    # Small classes first: a block then goes only as deep as its own largest class.
+    # Small classes first: a block is as deep as its largest class.
     queries = np.argsort(partners, kind="stable")
     queries = queries[partners[queries] > 0]
     depths = np.minimum(np.maximum(partners[queries], max(ks)), len(rows) - 1)

@@ -1,4 +1,4 @@
-"""Embeddings and labels as the measures take them: checked, and of length one."""
+"""Checks of embeddings and labels, unit rows, and means and sums by class."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ import numpy.typing as npt
 from textmetric.errors import UserError
 from textmetric.types import Float64, Floats, Integers
 
-_ROWS_AT_ONCE = 1 << 14  # some megabytes in double precision, which a cache holds
+_ROWS_AT_ONCE = 1 << 14  # some megabytes in double precision, so that they fit in a cache
 
 
 def unit(embeddings: Floats, *, first: int = 0) -> Float64:
     """Every row divided by its Euclidean norm; zero rows stay zero.
 
-    A text without a known token has the zero vector as its embedding. Left as it is, its cosine
-    with every row is 0, as in scikit-learn.
+    The embedding of a text without a known token is the zero vector. Its cosine with every row is
+    0, as in scikit-learn.
 
     Args:
         embeddings: (n, d), any float type.
-        first: the number of the first row in a message, where these are a block of others.
+        first: the number of the first row in messages, if the rows are a block of a larger array.
 
     Returns:
         (n, d) float64.
 
     Raises:
-        UserError: the array has not two axes, or holds NaN or infinity.
+        UserError: the array does not have two axes, or holds NaN or infinity.
 
     >>> unit(np.array([[3.0, 4.0], [0.0, 0.0]]))
     array([[0.6, 0.8],
@@ -36,8 +36,8 @@ def unit(embeddings: Floats, *, first: int = 0) -> Float64:
         raise UserError(
             f"embeddings have shape {rows.shape}, expected (rows, width): pass a matrix"
         )
-    # Dividing by the largest coordinate first keeps the squares of tiny and of huge rows
-    # inside the range of floats. NaN and infinity come through the maximum.
+    # Divided by the largest coordinate first, so that the squares of tiny and of huge rows stay
+    # in the range of floats. The maximum keeps NaN and infinity.
     largest = np.abs(rows).max(axis=1, keepdims=True, initial=0.0)
     broken = np.flatnonzero(~np.isfinite(largest[:, 0]))
     if len(broken):
@@ -52,21 +52,21 @@ def unit(embeddings: Floats, *, first: int = 0) -> Float64:
 
 
 def checked_labels(labels: Integers, rows: int, classes: int | None = None) -> Integers:
-    """The labels, if there is one a row and each is a class id.
+    """Check that there is one class id for each row, and return them.
 
     Args:
         labels: (n,) integers.
-        rows: how many there must be.
+        rows: n.
         classes: C, the number of classes; None for any.
 
     Raises:
-        UserError: wrong shape, no integers, or an id outside 0 … C − 1.
+        UserError: the shape is wrong, labels are not integers, or an id is outside 0 … C − 1.
     """
     ids = np.asarray(labels)
     if ids.shape != (rows,):
         raise UserError(
-            f"labels have shape {ids.shape}, expected ({rows},): pass one label a row of the "
-            "embeddings"
+            f"labels have shape {ids.shape}, expected ({rows},): pass one label for each "
+            "row of the embeddings"
         )
     if not np.issubdtype(ids.dtype, np.integer):
         raise UserError(f"labels are {ids.dtype}, expected integers: pass class ids")
@@ -81,7 +81,7 @@ def checked_labels(labels: Integers, rows: int, classes: int | None = None) -> I
 
 
 def mean(values: npt.ArrayLike) -> float:
-    """Mean of the values that are not NaN; NaN, and no warning, if there are none.
+    """Mean of the values that are not NaN; NaN without a warning if there are none.
 
     >>> mean([1.0, float("nan"), 3.0]), mean([])
     (2.0, nan)
@@ -92,7 +92,7 @@ def mean(values: npt.ArrayLike) -> float:
 
 
 def class_means(values: Float64, labels: Integers, classes: int) -> Float64:
-    """Mean of a value a row, class by class; NaN values do not count.
+    """Mean of the rows' values in each class; NaN values do not count.
 
     Args:
         values: (n,), NaN where undefined.
@@ -117,17 +117,17 @@ def class_sums(rows: Float64, labels: Integers, classes: int) -> Float64:
     starts = np.searchsorted(labels[order], np.arange(classes))
     counts = np.bincount(labels, minlength=classes)
     sums = np.zeros((classes, rows.shape[1]))
-    present = counts > 0  # reduceat would give an empty class the row at its start
+    present = counts > 0  # reduceat would give an empty class the row at its start index
     if present.any():
         sums[present] = np.add.reduceat(rows[order], starts[present], axis=0)
     return sums
 
 
 def unit_sums(embeddings: Floats, labels: Integers, classes: int) -> tuple[Float64, Float64]:
-    """Of each class the sum of its unit rows (C, d), and of their squared lengths (C,).
+    """Sum of the unit rows of each class (C, d), and of their squared lengths (C,).
 
-    A block of rows at a time: in double precision all of them would leave the cache, and a row
-    would cost the more, the more there are.
+    Rows are processed in blocks: all rows in double precision would not fit in a cache, so the
+    time would not be proportional to their number.
 
     Args:
         embeddings: (n, d), any float type.
@@ -135,7 +135,7 @@ def unit_sums(embeddings: Floats, labels: Integers, classes: int) -> tuple[Float
         classes: C, the number of classes.
 
     Raises:
-        UserError: see :func:`unit`; a label that is no class id.
+        UserError: see :func:`unit` and :func:`checked_labels`.
     """
     embeddings = np.asarray(embeddings)
     labels = checked_labels(labels, len(embeddings), classes)

@@ -1,4 +1,4 @@
-"""Separation: how far the classes are from one another."""
+"""Separation: how far apart the classes are."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def class_centroids(embeddings: Floats, labels: Integers, classes: int) -> Float
         (C, d) of norm at most 1; a row of NaN for a class without rows.
 
     Raises:
-        UserError: see ``unit``; a label that is no class id.
+        UserError: see ``unit``; a label is not a class id.
 
     >>> class_centroids(np.array([[2.0, 0.0], [0.0, 3.0]]), np.array([0, 0]), 2)
     array([[0.5, 0.5],
@@ -34,7 +34,7 @@ def class_centroids(embeddings: Floats, labels: Integers, classes: int) -> Float
 
 
 def centroid_cosines(centroids: Float64) -> Float64:
-    """Cosine between every two centroids.
+    """Cosine between every pair of centroids.
 
     Args:
         centroids: (C, d), NaN rows for absent classes.
@@ -68,13 +68,11 @@ def between_class_cosine(
     Args:
         cosines: (C, C) of ``centroid_cosines``.
         rows: ids of the classes on one side; None for all.
-        columns: ids on the other side; None for the same as ``rows``. So ``(cosines)`` is the
-            mean among all classes, ``(cosines, scarce)`` among the scarce ones, and
-            ``(cosines, scarce, sufficient)`` between the two groups.
+        columns: ids of the classes on the other side; None for those of ``rows``.
 
     Returns:
-        A value in [−1, 1], small where classes are well apart; NaN if no two different present
-        classes are left.
+        A value in [−1, 1], small if the classes are far apart; NaN if there is no pair of two
+        different classes that are present.
 
     >>> cosines = np.array([[1.0, 0.2, 0.4], [0.2, 1.0, 0.6], [0.4, 0.6, 1.0]])
     >>> round(between_class_cosine(cosines), 3)
@@ -97,13 +95,13 @@ def cosines_to_others(
 
     Args:
         cosines: (C, C) of ``centroid_cosines``.
-        rows: ids of the classes to tell of; None for all.
-        columns: ids of the classes on the other side; None for the same as ``rows``. A class is
+        rows: ids of the classes to compare; None for all.
+        columns: ids of the classes to compare them with; None for those of ``rows``. A class is
             not compared with itself.
 
     Returns:
-        (C,); NaN for a class that is not in ``rows``, is absent, or has no present class to be
-        compared with.
+        (C,); NaN for a class that is not in ``rows``, is absent, or has no present class to
+        compare with.
 
     >>> cosines = np.array([[1.0, 0.2, 0.4], [0.2, 1.0, 0.6], [0.4, 0.6, 1.0]])
     >>> cosines_to_others(cosines).round(3)
@@ -122,7 +120,7 @@ def _pairs(
     rows: Sequence[int] | Integers | None,
     columns: Sequence[int] | Integers | None,
 ) -> tuple[Int64, Float64, Bools]:
-    """The ids of the rows, the cosines, and which of these are of two different classes."""
+    """The ids of the rows, the cosines, and which of the cosines are of two different classes."""
     one = np.arange(len(cosines)) if rows is None else np.unique(np.asarray(rows, dtype=np.int64))
     other = one if columns is None else np.unique(np.asarray(columns, dtype=np.int64))
     return one, cosines[np.ix_(one, other)], np.not_equal.outer(one, other)

@@ -21,7 +21,7 @@ SAMPLE = 64
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few rows are screened as many are."""
+    """Screen few rows as if they were many."""
     monkeypatch.setattr(screening, "SAMPLE", SAMPLE)
     monkeypatch.setattr(screening, "_LARGEST_SHARE", 0.5)
     monkeypatch.setattr(search, "_SCREENED_ROWS", SAMPLE)
@@ -43,7 +43,7 @@ def clusters(rows: int, classes: int = 40, seed: int = 0) -> tuple[np.ndarray, n
 
 
 def slow_nearest(rows: np.ndarray, queries: np.ndarray, left_out: np.ndarray, k: int) -> np.ndarray:
-    """By whole numbers, which have no rounding at all, as fine as the keys are."""
+    """By integers, which need no rounding, at the precision of the keys."""
     whole, asked = (np.rint(some * 2**26).astype(np.int64) for some in (rows, queries))
     bits = (len(rows) - 1).bit_length()
     similarities = np.rint((asked @ whole.T) / 2**bits)
@@ -51,7 +51,7 @@ def slow_nearest(rows: np.ndarray, queries: np.ndarray, left_out: np.ndarray, k:
     return np.array([np.lexsort((np.arange(len(rows)), -row))[:k] for row in similarities])
 
 
-def test_collected_are_the_columns_that_reach_the_threshold() -> None:
+def test_columns_that_reach_the_threshold_are_collected() -> None:
     random = np.random.default_rng(0)
     similarities = random.normal(size=(5, 200)).astype(np.float32)
     least = np.array([3, 1, 0, -9, 1.5], dtype=np.float32)
@@ -62,7 +62,7 @@ def test_collected_are_the_columns_that_reach_the_threshold() -> None:
         assert ids[row, row : counts[row]].tolist() == expected.tolist()
 
 
-def test_a_row_without_room_says_so_and_spoils_no_other() -> None:
+def test_a_row_without_space_does_not_overwrite_others() -> None:
     ids, counts = np.zeros((3, 10 + 64), dtype=np.int32), np.zeros(3, dtype=np.int64)
     similarities = np.array([[0.0] * 300, [1.0] * 300, [0.0] * 200 + [1.0] * 5 + [0.0] * 95])
     _collect(similarities.astype(np.float32), np.full(3, 0.5, dtype=np.float32), 0, ids, counts)
@@ -71,7 +71,7 @@ def test_a_row_without_room_says_so_and_spoils_no_other() -> None:
     assert ids[2, : counts[2]].tolist() == [200, 201, 202, 203, 204]
 
 
-def test_exact_keys_are_those_of_a_plain_loop() -> None:
+def test_exact_keys_equal_a_plain_loop() -> None:
     rows = on_grid(clusters(50)[0])
     fractions, scale = np.arange(50) / 64, 2.0**46
     ids = np.array([[3, 7, 9], [0, 1, 49]], dtype=np.int32)
@@ -92,7 +92,7 @@ def test_exact_keys_are_those_of_a_plain_loop() -> None:
     kind=st.sampled_from(["clusters", "ties", "collapsed"]),
 )
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_what_screening_claims_is_what_a_sort_gives(
+def test_proven_neighbours_equal_those_of_a_sort(
     small: None, seed: int, rows: int, k: int, kind: str
 ) -> None:
     embeddings = clusters(rows, seed=seed)[0] if kind != "ties" else signs(seed, rows)
@@ -106,11 +106,11 @@ def test_what_screening_claims_is_what_a_sort_gives(
     expected = slow_nearest(reference, reference[:30], itself, k)
     np.testing.assert_array_equal(ids[right], expected[right])
     if kind == "clusters" and rows > 20 * k:
-        assert right.mean() > 0.9  # else it is no use
+        assert right.mean() > 0.9  # otherwise screening saves nothing
 
 
 @pytest.mark.parametrize("embeddings", [clusters(700)[0], signs(1, 700)], ids=["clusters", "ties"])
-def test_measures_are_the_same_screened_or_not(
+def test_screening_does_not_change_the_measures(
     embeddings: np.ndarray, request: pytest.FixtureRequest
 ) -> None:
     labels = clusters(700)[1]
@@ -123,7 +123,7 @@ def test_measures_are_the_same_screened_or_not(
     np.testing.assert_allclose(screened.map_at_r, whole.map_at_r, atol=1e-15)
 
 
-def test_screening_is_used_for_many_rows_and_not_for_a_large_share_of_them(
+def test_screening_is_not_used_for_a_large_share_of_the_rows(
     small: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
@@ -140,7 +140,7 @@ def test_screening_is_used_for_many_rows_and_not_for_a_large_share_of_them(
     assert set(asked) == {20}
 
 
-def test_threads_share_out_the_blocks_and_change_nothing(
+def test_blocks_run_in_threads_without_changing_the_result(
     small: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     embeddings, labels = clusters(900)
@@ -162,13 +162,13 @@ def test_threads_share_out_the_blocks_and_change_nothing(
     assert len(used) > 1
 
 
-def test_threads_are_as_many_as_matrix_products_may_use() -> None:
+def test_the_number_of_threads_is_that_of_matrix_products() -> None:
     for threads in (1, 2):
         with threadpool_limits(threads):
             assert search._threads() == threads
 
 
-def test_few_rows_are_measured_without_a_compiler() -> None:
+def test_measuring_few_rows_does_not_import_numba() -> None:
     code = (
         "import sys, numpy as np\n"
         "from textmetric.measures import evaluate\n"
@@ -179,7 +179,7 @@ def test_few_rows_are_measured_without_a_compiler() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_many_rows_are_measured_in_bounded_memory_and_alike_with_any_threads() -> None:
+def test_many_rows_take_bounded_memory_and_threads_do_not_change_the_result() -> None:
     code = (
         "import resource, numpy as np\n"
         "from textmetric.measures import evaluate\n"

@@ -21,7 +21,7 @@ from textmetric.measures.neighbours import search
 
 
 def slow_neighbours(reference: np.ndarray, queries: np.ndarray, k: int) -> list[list[int]]:
-    # Of the rows below: cosines are equal, or differ by far more than nine digits.
+    # Cosines of the rows below are equal or differ by much more than 1e-9.
     cosines = cosine_similarity(queries, reference).round(9)
     return [sorted(range(len(reference)), key=lambda i: (-row[i], i))[:k] for row in cosines]
 
@@ -34,7 +34,7 @@ def signs(seed: int, rows: int, width: int = 4) -> np.ndarray:
 
 
 @given(st.integers(0, 10_000), st.integers(1, 40), st.integers(1, 10), st.data())
-def test_neighbours_are_those_of_a_sort_with_ties_by_id(
+def test_neighbours_equal_those_of_a_sort_with_ties_by_id(
     seed: int, rows: int, asked: int, data: st.DataObject
 ) -> None:
     reference, queries = signs(seed, rows), signs(seed + 1, asked)
@@ -44,7 +44,7 @@ def test_neighbours_are_those_of_a_sort_with_ties_by_id(
     )
 
 
-def test_faiss_finds_the_same_as_the_sort() -> None:
+def test_faiss_finds_the_same_as_a_sort() -> None:
     random = np.random.default_rng(0)
     reference, queries = random.normal(size=(1500, 16)), random.normal(size=(40, 16))
     expected = np.argsort(-cosine_similarity(queries, reference), axis=1)[:, :10]
@@ -52,22 +52,22 @@ def test_faiss_finds_the_same_as_the_sort() -> None:
     np.testing.assert_array_equal(nearest_neighbours(reference, queries, 200)[:, :10], expected)
 
 
-def test_ties_by_the_hundred_come_in_order_of_id_whatever_faiss_proposes() -> None:
+def test_hundreds_of_ties_are_ordered_by_id_whatever_faiss_proposes() -> None:
     reference, queries = signs(3, 3000), signs(4, 60)
     assert nearest_neighbours(reference, queries, 10).tolist() == slow_neighbours(
         reference, queries, 10
     )
 
 
-def test_a_collapsed_model_is_still_ordered_exactly() -> None:
-    # All cosines are within 1e-6 of 1: float32 and so faiss alone cannot order them. The twin
-    # computes in whole numbers, which have no rounding at all.
+def test_a_collapsed_model_is_ordered_exactly() -> None:
+    # All cosines are within 1e-6 of 1, so float32 and faiss alone cannot order them. The expected
+    # order is computed with integers, which need no rounding.
     random = np.random.default_rng(0)
     base = random.normal(size=64)
     reference = base + 1e-7 * random.normal(size=(1500, 64))
     queries = base + 1e-7 * random.normal(size=(30, 64))
     rows, asked = (np.rint(unit(some) * 2**26).astype(np.int64) for some in (reference, queries))
-    similarities = np.rint((asked @ rows.T) / 2**11)  # 11 bits number 1500 rows
+    similarities = np.rint((asked @ rows.T) / 2**11)  # ids of 1500 rows take 11 bits
     expected = np.array([np.lexsort((np.arange(1500), -row)) for row in similarities])
     for k in (1, 10, 100):
         np.testing.assert_array_equal(
@@ -75,7 +75,7 @@ def test_a_collapsed_model_is_still_ordered_exactly() -> None:
         )
 
 
-def test_blocks_of_any_size_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_block_size_does_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     reference, queries = signs(5, 1200), signs(6, 50)
     few, many = (
         nearest_neighbours(reference, queries, 5),
@@ -92,13 +92,13 @@ def test_a_zero_vector_has_the_first_rows_as_neighbours() -> None:
         assert nearest_neighbours(reference, np.zeros((1, 4)), 3).tolist() == [[0, 1, 2]]
 
 
-def test_all_rows_equal() -> None:
+def test_equal_rows_are_ordered_by_id() -> None:
     for rows in (20, 2000):
         reference = np.full((rows, 4), 0.1, dtype=np.float32)
         assert nearest_neighbours(reference, reference[:2], 3).tolist() == [[0, 1, 2]] * 2
 
 
-def test_no_queries_find_nothing() -> None:
+def test_no_queries_give_empty_results() -> None:
     assert nearest_neighbours(np.eye(3), np.zeros((0, 3)), 2).shape == (0, 2)
     assert nearest_neighbours(np.ones((2000, 3)), np.zeros((0, 3)), 2).shape == (0, 2)
     assert knn_predict(np.eye(3), np.arange(3), np.zeros((0, 3))).tolist() == []
@@ -121,7 +121,7 @@ def slow_vote(labels: list[int]) -> int:
 
 
 @given(st.integers(0, 10_000), st.integers(1, 30), st.integers(1, 12))
-def test_the_majority_wins_and_among_equals_the_nearest(seed: int, rows: int, k: int) -> None:
+def test_knn_predicts_the_majority_and_of_ties_the_nearest(seed: int, rows: int, k: int) -> None:
     reference, queries = signs(seed, rows), signs(seed + 1, 8)
     labels = np.random.default_rng(seed).integers(0, 4, rows).astype(np.int32)
     ids = slow_neighbours(reference, queries, min(k, rows))
@@ -131,7 +131,7 @@ def test_the_majority_wins_and_among_equals_the_nearest(seed: int, rows: int, k:
     assert found.dtype == np.int32
 
 
-def test_knn_is_that_of_scikit_learn() -> None:
+def test_knn_equals_scikit_learn() -> None:
     random = np.random.default_rng(1)
     labels = random.integers(0, 3, 1500)
     reference = random.normal(size=(1500, 8)) + random.normal(size=(3, 8))[labels]
@@ -147,7 +147,7 @@ def test_knn_without_train_rows_is_an_error() -> None:
         knn_predict(np.zeros((0, 2)), np.zeros(0, dtype=np.int32), np.eye(2))
 
 
-def test_the_nearest_centroid_is_chosen_and_never_an_absent_class() -> None:
+def test_the_nearest_centroid_of_a_present_class_is_predicted() -> None:
     random = np.random.default_rng(2)
     labels = random.choice([0, 2, 3], size=80)
     reference = random.normal(size=(80, 4)) + 2 * random.normal(size=(4, 4))[labels]
@@ -166,6 +166,6 @@ def test_the_nearest_centroid_is_chosen_and_never_an_absent_class() -> None:
     assert found.dtype == np.int32
 
 
-def test_no_centroid_at_all_is_an_error() -> None:
-    with pytest.raises(UserError, match="every class centroid is NaN"):
+def test_centroids_that_are_all_nan_are_an_error() -> None:
+    with pytest.raises(UserError, match="all centroids are NaN"):
         centroid_predict(np.full((2, 3), np.nan), np.eye(3))

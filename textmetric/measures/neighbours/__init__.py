@@ -1,4 +1,8 @@
-"""Exact nearest neighbours by cosine, the same for any number of threads."""
+"""Exact nearest neighbours by cosine, the same for any number of threads.
+
+``search`` finds them, ``keys`` defines their order, ``screening`` speeds up searches among many
+rows. Other rooms import from this package, not from its modules.
+"""
 
 from __future__ import annotations
 

@@ -1,19 +1,15 @@
-"""Similarity and row id in one number, which orders neighbours the same everywhere.
+"""Sort keys that order neighbours the same on every machine: similarity and row id in one number.
 
-Two traps decide how this is written.
-
-* **A dot product of floats depends on the order of its sum**, and a matrix product changes that
-  order with its shape, the processor and the number of threads. Two equal rows then get
-  similarities that differ in the last bit, and ties fall one way here and another there. So unit
-  rows are rounded to multiples of 2⁻²⁶ (finer than float32): products are then multiples of
-  2⁻⁵², sums of them stay below 2, and float64 holds every one without rounding. The sum is the
-  same in any order.
-* **Ties** must go by row id. The similarity, rounded to about 35 bits behind the point, and the
-  row id are packed into one float64 (whole part: minus the similarity, fraction: the id). The
-  keys are all different, so any partition or sort gives the one right order, and a library that
-  promises nothing about ties cannot do harm. "Equal" below means equal in those bits: equal
-  rows are; two different rows that mathematics puts at the same angle of a query may differ by
-  about 1e-8, and then keep that order everywhere.
+* **Exact dot products.** A dot product of floats depends on the order of the sum, and a matrix
+  product changes that order with its shape, the processor and the number of threads. Similarities
+  of equal rows would then differ in the last bit, and so would the order of ties. So unit rows are
+  rounded to multiples of 2⁻²⁶ (finer than float32). Their products are multiples of 2⁻⁵² and
+  their sums are below 2, so float64 holds both without rounding, in any order.
+* **Ties by row id.** The similarity, rounded to about 35 bits after the binary point, and the row
+  id are packed into one float64: the whole part is minus the similarity, the fraction is the id.
+  All keys are different, so every sort and partition gives the same order, whatever it does with
+  ties. Two similarities are equal if these bits are equal. Those of equal rows are. Those of
+  different rows at the same angle to a query may differ by about 1e-8, the same on every machine.
 """
 
 from __future__ import annotations
@@ -43,12 +39,12 @@ def on_grid(embeddings: Floats) -> Float64:
 
 
 def key_parts(rows: int) -> tuple[Float64, float]:
-    """What makes a key of a similarity s and an id: ``rint(-s * scale) + fractions[id]``.
+    """The constants of the key of a similarity s and an id: ``rint(-s * scale) + fractions[id]``.
 
-    The 53 bits of a float64 are shared out: as many as needed to the id, the rest to s.
+    The id takes as many of the 53 bits of a float64 as it needs, s takes the rest.
 
     Args:
-        rows: how many ids there are.
+        rows: the number of ids.
 
     Returns:
         ``fractions`` (rows,) and ``scale``.
@@ -58,26 +54,27 @@ def key_parts(rows: int) -> tuple[Float64, float]:
 
 
 def ids_of(keys: Float64, rows: int) -> Int64:
-    """The ids in finite keys of any shape, made for this many ``rows``."""
+    """The ids in finite keys of any shape, made by :func:`key_parts` for ``rows`` ids."""
     fractions = keys - np.floor(keys)
     fractions *= 2.0 ** _id_bits(rows)
     return fractions.astype(np.int64)
 
 
 def proven(last: Float64, scale: float, bound: Float64, width: int) -> Bools:
-    """Are the neighbours found among proposed rows the nearest of all?
+    """Whether the neighbours found among proposed rows are provably the nearest of all rows.
 
-    A row that was not proposed has a float32 similarity of at most ``bound``, so an exact one of
-    at most that plus the error of a float32 dot product. The last neighbour found must be above.
+    A row that was not proposed has a float32 similarity of at most ``bound``, so its exact
+    similarity is at most ``bound`` plus the error of a float32 dot product. The last neighbour
+    found must be above that.
 
     Args:
         last: (q,) the key of the last neighbour of each query; infinity if too few were proposed.
-        scale: of the keys.
-        bound: (q,) float32 similarity that no other row exceeds.
+        scale: of the keys, see :func:`key_parts`.
+        bound: (q,) the float32 similarity that no other row exceeds.
         width: d, the length of the dot products.
 
     Returns:
-        (q,).
+        (q,) True where it is proven.
     """
     error = 2.0**-23 * (width + 4)
     # One unit of the key for the rounding of the exact similarity.

@@ -1,6 +1,7 @@
-"""The nearest of many rows by float32, proven by float64; see :mod:`.search`.
+"""Nearest neighbours among many rows: found in float32, proven in float64.
 
-A module of its own, since numba takes half a second to import: small test sets do without.
+This is a separate module because numba takes half a second to import and small test sets do not
+need it.
 """
 
 from __future__ import annotations
@@ -12,19 +13,18 @@ from textmetric.parallel import compiled
 from textmetric.types import Bools, Float32, Float64, Int32, Int64
 
 SAMPLE = 4096
-"""Rows whose similarities tell the threshold; a reference has at least as many."""
+"""Number of rows whose similarities give the threshold; a reference has at least as many."""
 _TILE = 2048  # columns of a float32 product: with 256 queries 1 MiB
-_STEP = 64  # similarities that are looked at together
-_LARGEST_SHARE = 0.06  # of the sample above the threshold; with more, looking at all is quicker
+_STEP = 64  # similarities compared together
+_LARGEST_SHARE = 0.06  # of the sample above the threshold; with more, exact keys of all are faster
 
 
 class Screening:
-    """The nearest of many rows to queries that ask for a small share of them.
+    """Nearest neighbours among many rows, for queries that need a small share of them.
 
-    A threshold for each query is read off the similarities of a sample of the rows, such that
-    somewhat more rows than needed reach it. Float32 products find these rows, and only they get
-    exact keys, which are sorted. The sample is the same in every run, and what it holds decides
-    the time, not the result.
+    The similarities of a query to a sample of the rows give a threshold that somewhat more rows
+    than needed reach. Float32 products find these rows; only their exact keys are computed and
+    sorted. The sample is the same in every run; it affects the time, not the result.
 
     Args:
         reference: (n, d) rows of ``on_grid``, n at least 4096.
@@ -38,10 +38,7 @@ class Screening:
         self._sample = np.ascontiguousarray(self._columns[:, chosen])
 
     def space(self, depth: int) -> int:
-        """How many rows to keep room for a query that asks for ``depth``; 0: do not screen it.
-
-        Twelve bytes each.
-        """
+        """Rows to allocate for a query, 12 bytes each; 0 if screening would be slow."""
         rank = self._rank(depth)
         if rank > _LARGEST_SHARE * SAMPLE:
             return 0
@@ -52,12 +49,12 @@ class Screening:
 
         Args:
             queries: (q, d) rows of ``on_grid``.
-            left_out: (q,) the id of a row that is no neighbour of the query, or −1.
-            depth: at least 1; ``space(depth)`` is not 0.
+            left_out: (q,) the id of a row that is not a neighbour of the query, or −1.
+            depth: at least 1; ``space(depth)`` must not be 0.
 
         Returns:
-            (q, depth) ids, falling similarity, ties by rising id; (q,) whether they are right:
-            where not, they mean nothing.
+            (q, depth) ids, by falling similarity, ties by rising id; (q,) whether they are proven.
+            Ids that are not proven have no meaning.
         """
         rounded = queries.astype(np.float32)
         sampled = rounded @ self._sample
@@ -94,7 +91,7 @@ class Screening:
         return ids_of(found, len(self._reference)), right
 
     def _rank(self, depth: int) -> int:
-        """The rank in the sample whose similarity ``depth`` rows almost always reach."""
+        """The rank in the sample whose similarity at least ``depth`` rows almost always reach."""
         expected = (depth + 1) * SAMPLE / len(self._reference)  # + 1: the row left out
         return int(expected + 3 * np.sqrt(expected) + 4)
 
@@ -107,25 +104,25 @@ def _collect(
     ids: Int32,
     counts: Int64,
 ) -> None:
-    """Append to ``ids`` the columns of each row that reach the least similarity of the row.
+    """Append to ``ids`` the columns of each row that reach the row's threshold.
 
-    The plain loop: for every row, ``ids.extend(first + np.flatnonzero(row >= least))``. Few do,
-    so 64 are compared at once, and only where one does are they looked at one by one, without
-    a branch.
+    The plain loop is ``ids.extend(first + np.flatnonzero(row >= least))`` for every row. Few
+    columns reach the threshold, so 64 are compared at once; only if one of them does are the 64
+    appended one by one, without a branch.
 
     Args:
-        similarities: (q, m) of the rows and the columns first … first + m − 1.
-        least: (q,).
+        similarities: (q, m) to the rows with the ids first … first + m − 1.
+        least: (q,) thresholds.
         first: the id of the first column.
-        ids: (q, s + 64) to be filled. A row that has more than s is no longer appended to.
-        counts: (q,) how many are in each row of ``ids``, before and after.
+        ids: (q, s + 64) filled in place. Nothing more is appended to a row with more than s ids.
+        counts: (q,) the number of ids in each row, updated in place.
     """
     space = ids.shape[1] - _STEP
     columns = similarities.shape[1]
     steps = columns - columns % _STEP
     for row in range(similarities.shape[0]):
         enough, count = least[row], counts[row]
-        for start in range(0, steps, _STEP):  # the compiler unrolls what has a constant length
+        for start in range(0, steps, _STEP):  # the compiler unrolls loops of constant length
             reached = np.int32(0)
             for k in range(_STEP):
                 reached += np.int32(similarities[row, start + k] >= enough)
@@ -151,21 +148,21 @@ def _exact_keys(
     fractions: Float64,
     keys: Float64,
 ) -> None:
-    """The keys of the collected rows: exact similarities and ids, infinity behind the last.
+    """Compute the exact keys of the collected rows; the rest of ``keys`` is infinity.
 
-    The plain loop: ``keys[q, i] = rint(-scale * queries[q] @ reference[ids[q, i]]) +
-    fractions[ids[q, i]]``; infinity where the id is ``left_out[q]``. Sums are exact in any
-    order, see ``textmetric.measures.neighbours.keys``.
+    The plain loop is ``keys[q, i] = rint(-scale * queries[q] @ reference[ids[q, i]]) +
+    fractions[ids[q, i]]``, infinity where the id is ``left_out[q]``. The sums are exact in any
+    order.
 
     Args:
-        reference: (n, d) on the grid.
-        queries: (q, d) on the grid.
-        ids: (q, ≥ s), of which the first ``counts`` of each row count.
-        counts: (q,).
-        left_out: (q,) an id each, or −1.
-        scale: see ``textmetric.measures.neighbours.keys``, as for ``fractions``.
+        reference: (n, d) rows of ``on_grid``.
+        queries: (q, d) rows of ``on_grid``.
+        ids: (q, ≥ s), the first ``counts`` of each row.
+        counts: (q,) the number of ids in each row.
+        left_out: (q,) the id that is not a neighbour of the query, or −1.
+        scale: see ``key_parts``, as for ``fractions``.
         fractions: (n,).
-        keys: (q, s) to be filled.
+        keys: (q, s) filled in place.
     """
     width = reference.shape[1]
     for row in range(len(queries)):

@@ -1,15 +1,15 @@
-"""Exact nearest neighbours by cosine, the same for any number of threads.
+"""Search for the nearest rows, and predictions from them.
 
-Three ways find the same neighbours, ordered by the keys of ``textmetric.measures.neighbours.keys``:
+Three methods find the same neighbours, in the order of ``textmetric.measures.neighbours.keys``:
 
-* **faiss**, the quickest for few neighbours among many rows, slow for the hundreds that
-  R-precision asks for;
-* **screening** by float32, the quickest for some hundreds among many rows;
-* **the whole way**, exact keys of all rows and numpy's partition: for few rows, for a large share
-  of them, and for what the others leave unproven.
+* **faiss**, the fastest for few neighbours among many rows, slow for the hundreds that
+  R-precision needs;
+* **screening** in float32, the fastest for some hundreds of neighbours among many rows;
+* **exhaustive search**, exact keys of all rows and numpy's partition: for few rows, for a large
+  share of the rows, and for what the others could not prove.
 
-None ever holds an n × n matrix. Blocks of queries are shared out to as many threads as matrix
-products may use (``OMP_NUM_THREADS``; one in the processes of ``textmetric.parallel``).
+None allocates an n × n matrix. Blocks of queries run in as many threads as matrix products may
+use (``OMP_NUM_THREADS``; one in the processes of ``textmetric.parallel``).
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from textmetric.measures.rows import checked_labels
 from textmetric.types import Float64, Floats, Int64, Integers
 
 _BLOCK_BYTES = 32 * 2**20  # the largest array of one block of queries
-_FAISS_NEIGHBOURS = 16  # faiss is quicker up to about here,
-_FAISS_ROWS = 1024  # and from about here
-_SCREENED_ROWS = 20_000  # below, importing numba costs more than screening saves
+_FAISS_NEIGHBOURS = 16  # faiss is faster up to about this many neighbours
+_FAISS_ROWS = 1024  # and from about this many rows
+_SCREENED_ROWS = 20_000  # below this, importing numba takes longer than screening saves
 _SCREENED_QUERIES = 256  # in a block
-_THREADED_PAIRS = 2**24  # of a query and a row; below, threads are not worth starting
+_THREADED_PAIRS = 2**24  # of a query and a row; below this, starting threads takes longer
 
 
 def ranked_blocks(
@@ -42,15 +42,14 @@ def ranked_blocks(
     Args:
         reference: (n, d) rows of ``on_grid``.
         queries: (q, d) rows of ``on_grid``.
-        depths: (q,) how many neighbours each query needs, at least 1 and at most n, or n − 1
-            with ``left_out``. A block goes as deep as its deepest query: sort the queries by
-            depth.
-        left_out: (q,) the id of the one reference row that is not a neighbour of the query (the
-            query itself), whatever the other rows hold.
+        depths: (q,) the number of neighbours each query needs, from 1 to n, or to n − 1 with
+            ``left_out``. A block is as deep as its deepest query, so sort the queries by depth.
+        left_out: (q,) the id of the reference row that is not a neighbour of the query (the
+            query itself).
 
     Yields:
         The slice of the queries, and (rows of the slice, depth of the block) ids into
-        ``reference``: falling similarity, ties by rising id.
+        ``reference``, by falling similarity, ties by rising id.
     """
     if left_out is None:
         left_out = np.full(len(queries), -1, dtype=np.int64)
@@ -60,12 +59,12 @@ def ranked_blocks(
         for part in search.parts():
             yield part, search.ranked(part)
         return
-    # Threads share out the blocks, so a matrix product within one stays in its thread.
+    # The blocks run in parallel, so each matrix product uses one thread.
     with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
         waiting: deque[tuple[slice, Future[Int64]]] = deque()
         for part in search.parts():
             waiting.append((part, pool.submit(search.ranked, part)))
-            if len(waiting) > threads:  # one ahead of the threads bounds the memory
+            if len(waiting) > threads:  # at most one block waits, to bound the memory
                 done, ids = waiting.popleft()
                 yield done, ids.result()
         for done, ids in waiting:
@@ -81,11 +80,11 @@ def nearest_neighbours(reference: Floats, queries: Floats, k: int) -> Int64:
         k: 1 … n.
 
     Returns:
-        (q, k) row ids, falling cosine, equal cosines by rising id. A zero vector is as near to
-        all rows as to any: its neighbours are rows 0 … k − 1.
+        (q, k) row ids, by falling cosine, equal cosines by rising id. A zero vector is equally
+        near to all rows, so its neighbours are rows 0 … k − 1.
 
     Raises:
-        UserError: k out of range, or the widths differ.
+        UserError: k is out of range, or the widths differ.
 
     >>> nearest_neighbours(np.array([[0.0, 1.0], [1.0, 0.0], [2.0, 0.0]]),
     ...                    np.array([[5.0, 1.0]]), 2)
@@ -94,7 +93,7 @@ def nearest_neighbours(reference: Floats, queries: Floats, k: int) -> Int64:
     rows, asked = on_grid(reference), on_grid(queries)
     if rows.shape[1] != asked.shape[1]:
         raise UserError(
-            f"queries have width {asked.shape[1]}, expected {rows.shape[1]} as the reference: "
+            f"queries have width {asked.shape[1]}, expected {rows.shape[1]} as in the reference: "
             "embed both with the same model"
         )
     if not 1 <= k <= len(rows):
@@ -110,19 +109,19 @@ def nearest_neighbours(reference: Floats, queries: Floats, k: int) -> Int64:
 def knn_predict(
     reference: Floats, reference_labels: Integers, queries: Floats, k: int = 10
 ) -> Integers:
-    """The class that most of the k nearest reference rows have.
+    """The most frequent class among the k nearest reference rows.
 
     Args:
         reference: (n, d) float32, the train rows.
         reference_labels: (n,) class ids.
         queries: (q, d) float32.
-        k: neighbours that vote, one vote each; with fewer rows than that, all vote.
+        k: the number of neighbours that vote, one vote each; all vote if there are fewer.
 
     Returns:
-        (q,) int32. Where classes have equally many votes, the one whose row is nearest.
+        (q,) int32. Of classes with equally many votes, the one with the nearest row.
 
     Raises:
-        UserError: no reference rows, k below 1, widths or lengths that differ.
+        UserError: there are no reference rows, k is below 1, or widths or lengths differ.
 
     >>> knn_predict(np.array([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]]), np.array([0, 0, 1]),
     ...             np.array([[0.0, 2.0]]), k=2)
@@ -130,12 +129,12 @@ def knn_predict(
     """
     labels = checked_labels(reference_labels, len(reference))
     if not len(labels):
-        raise UserError("the reference has no rows, expected at least one: give train rows")
+        raise UserError("the reference has no rows, expected at least one: pass train rows")
     neighbours = labels[nearest_neighbours(reference, queries, min(k, len(labels)))]
     votes = np.zeros(neighbours.shape, dtype=np.int32)
     for other in range(neighbours.shape[1]):
         votes += neighbours == neighbours[:, [other]]
-    # The first column with the most votes is the nearest row of a winning class.
+    # argmax finds the first, and so the nearest, row of a class with the most votes.
     winner = votes.argmax(axis=1)[:, None]
     return np.take_along_axis(neighbours, winner, axis=1)[:, 0].astype(np.int32)
 
@@ -148,10 +147,10 @@ def centroid_predict(centroids: Floats, queries: Floats) -> Integers:
         queries: (q, d) float32.
 
     Returns:
-        (q,) int32; equal cosines go to the lower class id.
+        (q,) int32; of equal cosines, that of the lower class id.
 
     Raises:
-        UserError: every centroid is NaN, or the widths differ.
+        UserError: all centroids are NaN, or the widths differ.
 
     >>> centroid_predict(np.array([[np.nan, np.nan], [1.0, 0.0], [0.0, 1.0]]),
     ...                  np.array([[3.0, 1.0], [0.0, 0.1]]))
@@ -159,13 +158,13 @@ def centroid_predict(centroids: Floats, queries: Floats) -> Integers:
     """
     present = np.flatnonzero(~np.isnan(centroids).any(axis=1))
     if not len(present):
-        raise UserError("every class centroid is NaN, expected at least one: give train rows")
+        raise UserError("all centroids are NaN, expected one or more that are not: pass train rows")
     nearest = nearest_neighbours(centroids[present], queries, 1)[:, 0]
     return present[nearest].astype(np.int32)
 
 
 class _Search:
-    """The search of :func:`ranked_blocks`: see there for what it is given."""
+    """The search of :func:`ranked_blocks`, with its arguments."""
 
     def __init__(
         self, reference: Float64, queries: Float64, depths: Int64, left_out: Int64
@@ -180,7 +179,7 @@ class _Search:
             self._screening = Screening(reference)
 
     def parts(self) -> Iterator[slice]:
-        """The blocks of queries, one after another; what a block holds fits ``_BLOCK_BYTES``."""
+        """The blocks of queries, in order; the arrays of a block fit in ``_BLOCK_BYTES``."""
         start = 0
         while start < len(self._queries):
             space = self._space(int(self._depths[start]))
@@ -199,10 +198,10 @@ class _Search:
         if self._screening is None or not self._space(depth):
             return self._by_all(queries, left_out, depth)
         ids, right = self._screening.nearest(queries, left_out, depth)
-        wrong = np.flatnonzero(~right)
+        unproven = np.flatnonzero(~right)
         rows = max(1, _BLOCK_BYTES // (8 * len(self._reference)))
-        for start in range(0, len(wrong), rows):
-            some = wrong[start : start + rows]
+        for start in range(0, len(unproven), rows):
+            some = unproven[start : start + rows]
             ids[some] = self._by_all(queries[some], left_out[some], depth)
         return ids
 
@@ -220,7 +219,7 @@ class _Search:
 
 
 def _threads() -> int:
-    """How many threads matrix products may use now."""
+    """The number of threads that matrix products may use now."""
     return max(
         (
             int(library["num_threads"])
@@ -240,12 +239,12 @@ def _by_blocks(reference: Float64, queries: Float64, k: int) -> Int64:
 
 
 def _by_faiss(reference: Float64, queries: Float64, k: int) -> Int64:
-    """Faiss proposes more rows than asked, exact keys order them, and a bound proves them.
+    """Faiss proposes more rows than needed, exact keys order them, and a bound proves them.
 
-    The queries without a proof (ties by the dozen: duplicates, zero vectors, a collapsed model)
-    go by blocks.
+    Queries without a proof (many ties: duplicates, zero vectors, a collapsed model) are searched
+    by blocks.
     """
-    import faiss  # slow to import, and most measures do without
+    import faiss  # slow to import, and most measures do not need it
 
     proposals = min(k + 16, len(reference))
     fractions, scale = key_parts(len(reference))
