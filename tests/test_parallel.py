@@ -28,13 +28,13 @@ def die(job: int, tick: Callable[[], None]) -> None:
     os._exit(1)
 
 
-def test_results_come_in_the_order_of_the_jobs_from_other_processes() -> None:
+def test_results_are_in_the_order_of_the_jobs_and_come_from_other_processes() -> None:
     found = parallel.run(square, [3, 1, 2], workers=2, progress=False)
     assert [value for value, _ in found] == [9, 1, 4]
     assert os.getpid() not in {process for _, process in found}
 
 
-def test_one_worker_stays_in_this_process() -> None:
+def test_one_worker_runs_in_this_process() -> None:
     assert {process for _, process in parallel.run(square, [3, 1], workers=1)} == {os.getpid()}
 
 
@@ -50,7 +50,7 @@ def test_an_error_stops_the_other_jobs_at_once() -> None:
     assert not [process for process in multiprocessing.active_children() if process.is_alive()]
 
 
-def test_a_worker_that_still_starts_when_all_is_done_ends_without_a_word(
+def test_a_worker_that_is_stopped_while_it_starts_prints_nothing(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     import signal
@@ -69,8 +69,8 @@ def test_a_worker_that_still_starts_when_all_is_done_ends_without_a_word(
     assert capfd.readouterr().err == ""
 
 
-def test_a_killed_worker_is_told_as_want_of_memory() -> None:
-    with pytest.raises(UserError, match="want of memory"):
+def test_a_killed_worker_is_reported_as_out_of_memory() -> None:
+    with pytest.raises(UserError, match="memory ran out: use fewer rows or a smaller vocabulary"):
         parallel.run(die, [0, 1], workers=2, progress=False)
 
 
@@ -83,8 +83,8 @@ def threads(job: int, tick: Callable[[], None]) -> list[int]:
     return [library["num_threads"] for library in threadpool_info()]
 
 
-def test_the_libraries_of_a_worker_have_one_thread_and_those_of_the_parent_keep_theirs() -> None:
-    np.ones((2, 2)) @ np.ones((2, 2))  # so that there is a library with threads
+def test_libraries_have_one_thread_in_workers_and_keep_theirs_in_the_parent() -> None:
+    np.ones((2, 2)) @ np.ones((2, 2))  # loads a library with threads
     before = threadpool_info()
     for found in parallel.run(threads, [1, 2], workers=2, progress=False):
         assert found

@@ -10,18 +10,18 @@ class UserError(ValueError):
     """A mistake in the input, in one sentence.
 
     The message names the file, row, key or value, says what was expected and what to do.
-    A stage prints it as it is and leaves with status 2; the library raises it like any
+    A stage prints the message and exits with status 2; the library raises it like any
     ``ValueError``.
     """
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
-    """The error for a name that is not among ``known``: lists them, suggests the nearest.
+def unknown_name(kind: str, name: object, known: Iterable[str]) -> UserError:
+    """The error for a name that is not in ``known``: lists these and suggests the closest.
 
     >>> str(unknown_name("loss", "tripplet", ["contrastive", "triplet"]))
     "unknown loss 'tripplet'; did you mean 'triplet'? Known: contrastive, triplet"
     """
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else "."
     return UserError(f"unknown {kind} {name!r}{hint} Known: {', '.join(names)}")

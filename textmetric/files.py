@@ -1,4 +1,4 @@
-"""Reading and writing files; no reader ever sees half of one."""
+"""Read and write files; readers never see a partly written file."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ import numpy as np
 import numpy.typing as npt
 
 from textmetric.errors import UserError
+from textmetric.types import PathLike
 
 
 @contextmanager
-def replacing_file(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary name next to ``path``; on success it becomes ``path``, else it is removed.
+def replacing_file(path: PathLike) -> Iterator[Path]:
+    """Yield a temporary file next to ``path``; on success it replaces ``path``, else it is removed.
 
-    Folders above ``path`` are made. The temporary name keeps the suffix of ``path``, since
+    Creates the folders above ``path``. The temporary name keeps the suffix of ``path`` because
     some writers choose the format by it.
 
     Raises:
-        UserError: the disk is full, or the folder cannot be written.
+        UserError: the disk is full, or the folder is not writable.
     """
     target = Path(path)
     try:
@@ -50,18 +51,16 @@ def replacing_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 @contextmanager
-def replacing_folder(
-    path: str | os.PathLike[str], *, within: str | os.PathLike[str] | None = None
-) -> Iterator[Path]:
-    """Like :func:`replacing_file`, for a whole folder: what was at ``path`` is replaced.
+def replacing_folder(path: PathLike, *, within: PathLike | None = None) -> Iterator[Path]:
+    """Yield a temporary folder that replaces ``path`` on success; see :func:`replacing_file`.
 
     Args:
         path: the folder to replace.
-        within: a folder that ``path`` must lie in, links resolved; None for no limit.
+        within: a folder that must contain ``path``, links resolved; None for no limit.
 
     Raises:
-        UserError: ``path`` lies outside ``within`` or holds the working directory, the disk is
-            full, or the folder cannot be written.
+        UserError: ``path`` is outside ``within`` or contains the working directory, the disk is
+            full, or the folder is not writable.
     """
     target = Path(path)
     _refuse_outside(target, within)
@@ -80,22 +79,24 @@ def replacing_folder(
         raise write_error(target, error) from error
 
 
-def _refuse_outside(target: Path, within: str | os.PathLike[str] | None) -> None:
+def _refuse_outside(target: Path, within: PathLike | None) -> None:
     resolved, here = target.resolve(), Path.cwd()
     if resolved == here or resolved in here.parents:
         raise UserError(
-            f"{target} holds the working directory, so it cannot be replaced: choose another folder"
+            f"{target} contains the working directory, so it is not replaced: choose another folder"
         )
     if within is not None and Path(within).resolve() not in resolved.parents:
-        raise UserError(f"{target} lies outside {within}, so it is not replaced: check its name")
+        raise UserError(f"{target} is outside {within}, so it is not replaced: check its name")
 
 
-def write_error(path: str | os.PathLike[str], error: OSError) -> OSError | UserError:
-    """The error to show for a failed write: one sentence where the user can do something."""
+def write_error(path: PathLike, error: OSError) -> OSError | UserError:
+    """The error to raise for a failed write: a ``UserError`` if the user can correct it."""
     # numpy reports a short write without an error number
     short = error.errno is None and "requested and" in str(error)
     if short or error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return UserError(f"no space left on the disk to write {path}: free some and run again")
+        return UserError(
+            f"no space left on the disk to write {path}: free some space and try again"
+        )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return UserError(
             f"no permission to write {path}: make the folder writable or choose another"
@@ -103,15 +104,15 @@ def write_error(path: str | os.PathLike[str], error: OSError) -> OSError | UserE
     return error
 
 
-def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Write ``value`` as JSON: keys in their order, NaN as null; same value, same bytes."""
+def write_json(path: PathLike, value: Any) -> None:
+    """Write ``value`` as JSON, with keys in their order and NaN as null; same value, same bytes."""
     text = json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False)
     with replacing_file(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def write_csv(path: str | os.PathLike[str], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows as CSV under a head of the first one's keys: NaN is an empty field."""
+def write_csv(path: PathLike, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows as CSV; the header is the keys of the first row, NaN is an empty field."""
     with replacing_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as to:
         writer = csv.DictWriter(to, list(rows[0]), lineterminator="\n")
         writer.writeheader()
@@ -124,7 +125,7 @@ def write_csv(path: str | os.PathLike[str], rows: Sequence[Mapping[str, Any]]) -
             )
 
 
-def read_json(path: str | os.PathLike[str]) -> Any:
+def read_json(path: PathLike) -> Any:
     """Read a JSON file.
 
     Raises:
@@ -138,13 +139,13 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         raise UserError(f"{path} cannot be read as JSON ({error}): write it again") from None
 
 
-def write_arrays(path: str | os.PathLike[str], **arrays: npt.NDArray[Any]) -> None:
+def write_arrays(path: PathLike, **arrays: npt.NDArray[Any]) -> None:
     """Write named arrays, uncompressed; same arrays, same bytes."""
     with replacing_file(path) as temporary, temporary.open("wb") as stream:
         np.savez(stream, allow_pickle=False, **arrays)
 
 
-def read_arrays(path: str | os.PathLike[str]) -> dict[str, npt.NDArray[Any]]:
+def read_arrays(path: PathLike) -> dict[str, npt.NDArray[Any]]:
     """Read what :func:`write_arrays` wrote.
 
     Raises:

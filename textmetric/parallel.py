@@ -1,4 +1,4 @@
-"""Use of the processor: compiled loops, and independent jobs in processes with one progress bar."""
+"""Compiled functions, and independent jobs in parallel processes with one progress bar."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ _ticks: SimpleQueue[bool] | None = None
 
 
 def compiled(function: _Function) -> _Function:
-    """``function`` compiled by numba when it is first called, and cached on disk.
+    """Decorate ``function`` with numba's ``njit``: compiled at its first call, cached on disk.
 
-    Partial sums of a reduction may be kept and products fused with sums. The interpreter's lock is
-    given up while it runs, so threads may call it side by side.
+    Sums may be reordered and fused with products, so the last bits may differ from those of plain
+    Python. Compiled functions release the interpreter lock, so they run in parallel threads.
 
-    The cache is next to the source or, if that folder cannot be written, in the user's cache
-    folder; if neither can be written, every process compiles for itself. A cached function
-    is not compiled again when a compiled function of *another file* that it calls has changed,
-    so compiled functions call those of their own file only.
+    The cache is next to the source file or, if that folder is not writable, in the user's cache
+    folder. If neither is writable, every process compiles again. Numba recompiles a function when
+    its own file changes, but not when it calls a compiled function of *another file* that changed:
+    compiled functions must only call compiled functions of their own file.
     """
-    import numba  # imported here: it takes half a second
+    import numba  # imported here because it takes half a second
 
     options: dict[str, Any] = {
         "fastmath": {"reassoc", "contract"},
@@ -46,11 +46,11 @@ def compiled(function: _Function) -> _Function:
     }
     try:
         return cast(_Function, numba.njit(cache=True, **options)(function))
-    except RuntimeError:  # numba's word for: no folder for the cache
+    except RuntimeError:  # numba found no folder for the cache
         return cast(_Function, numba.njit(**options)(function))
 
 
-def cores() -> int:
+def _cores() -> int:
     """The number of processors this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
@@ -67,42 +67,51 @@ def run(
     unit: str = "job",
     progress: bool = True,
 ) -> list[_Result]:
-    """``[function(job, tick) for job in jobs]``, in processes, in the order of ``jobs``.
+    """Run ``[function(job, tick) for job in jobs]`` in parallel processes.
+
+    The libraries of a worker process (BLAS, OpenMP) use one thread each.
 
     Args:
-        function: a module-level function; it calls ``tick()`` as its work proceeds.
-        jobs: what each call gets.
-        workers: processes at once; default the cores there are. With one worker or one job
+        function: a module-level function; it calls ``tick()`` as it makes progress.
+        jobs: the argument of each call.
+        workers: number of processes; None for one per core. With one worker or one job
             everything runs in this process.
-        ticks: how many ticks a job gives, for the length of the bar.
+        ticks: number of ticks of each job, for the length of the bar.
         label: the title of the bar.
-        unit: what a tick is called in the bar.
-        progress: whether to show the bar (on stderr).
+        unit: the name of a tick in the bar.
+        progress: show the bar, on stderr.
+
+    Returns:
+        The results, in the order of ``jobs``.
 
     Raises:
-        UserError: a process was killed, most often for want of memory.
-        Exception: whatever ``function`` raises; the other jobs are stopped.
+        UserError: a worker process was killed, most likely because memory ran out.
+        Exception: raised by ``function``; the other jobs are stopped.
     """
-    workers = min(cores() if workers is None else workers, len(jobs))
+    workers = min(_cores() if workers is None else workers, len(jobs))
     with tqdm(
         total=len(jobs) * ticks, desc=label, unit=unit, disable=not progress, file=sys.stderr
     ) as bar:
+
+        def tick() -> None:
+            bar.update()
+
         if workers <= 1:
-            return [function(job, lambda: _advance(bar)) for job in jobs]
-        # Forked workers have torch imported already, which saves seconds a stage.
+            return [function(job, tick) for job in jobs]
+        # Forked workers have torch imported already, which saves seconds in every stage.
         context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
         queue = context.SimpleQueue()
-        listener = threading.Thread(target=_move_bar, args=(queue, bar), daemon=True)
+        listener = threading.Thread(target=_listen, args=(queue, tick), daemon=True)
         executor = ProcessPoolExecutor(
             workers, mp_context=context, initializer=_start_worker, initargs=(queue,)
         )
         done = False
         try:
-            # What a forked worker inherits it need not set: setting the threads of libraries in a
-            # child of a process that has threads can wait for a lock that nobody holds any more.
-            with _workers_signals(), threadpool_limits(1):  # the processes fill the cores
+            # Set before the fork, so that workers inherit it: in a forked child of a process with
+            # threads, setting the libraries' threads can wait forever for a lock.
+            with _workers_signals(), threadpool_limits(1):
                 futures = [executor.submit(_call, function, job) for job in jobs]
-            listener.start()  # after the fork, which takes no thread along
+            listener.start()  # after the fork, which does not copy threads
             wait(futures, return_when=FIRST_EXCEPTION)
             failed = [future for future in futures if future.done() and future.exception()]
             results = [future.result() for future in failed or futures]
@@ -110,12 +119,12 @@ def run(
             return results
         except BrokenProcessPool:
             raise UserError(
-                "a worker process was killed, most often for want of memory: "
-                "use fewer rows (data.limit) or a smaller vocabulary (data.max_size)"
+                "a worker process was killed, most likely because memory ran out: "
+                "use fewer rows or a smaller vocabulary"
             ) from None
         finally:
-            # A worker that was stopped may have held the queue's lock, so nothing is put into it
-            # then: the listener is a daemon and ends with this process.
+            # A stopped worker may hold the queue's lock, so nothing is put into the queue after a
+            # failure. The listener is a daemon thread and ends with this process.
             if done:
                 queue.put(False)
                 listener.join()
@@ -132,12 +141,12 @@ def run(
 
 @contextmanager
 def _workers_signals() -> Iterator[None]:
-    """Signals as a worker must have them from its first moment: it inherits them by the fork.
+    """Signal handlers of workers, set before the fork so that workers start with them.
 
-    Ctrl-C reaches the whole group of processes, and the parent stops its workers itself.
+    Ctrl-C reaches all processes of the group; workers ignore it because the parent stops them.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may set signals, and the worker does it itself then
+        yield  # only the main thread may set signals; the worker then sets its own
         return
     interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
     terminate = signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -163,10 +172,6 @@ def _call(function: Callable[[Any, Callable[[], None]], _Result], job: Any) -> _
     return function(job, lambda: queue.put(True))
 
 
-def _move_bar(queue: SimpleQueue[bool], bar: Any) -> None:
+def _listen(queue: SimpleQueue[bool], tick: Callable[[], None]) -> None:
     while queue.get():
-        _advance(bar)
-
-
-def _advance(bar: Any) -> None:
-    bar.update()
+        tick()
