@@ -14,6 +14,7 @@ import pytest
 from tests.tiny import corpus, trained
 from textmetric.errors import UserError
 from textmetric.files import replacing_folder, write_arrays, write_json
+from textmetric.grid import Arm, Family
 from textmetric.report.figures import tsne_panels
 
 NUMBERS = np.random.default_rng(0).random((60_000, 2))
@@ -53,7 +54,9 @@ def write_tokens(folder: Path) -> None:
 
 def write_picture(folder: Path) -> None:
     labels = np.arange(len(NUMBERS)) % 9
-    tsne_panels(folder / "a.png", {"arm": NUMBERS}, labels, list("abcdefghi"))
+    tsne_panels(
+        folder / "a.png", {Arm(Family.METRIC, "balanced"): NUMBERS}, labels, list("abcdefghi")
+    )
 
 
 @pytest.mark.parametrize(
