@@ -60,7 +60,7 @@ def main(arguments: argparse.Namespace) -> None:
         raise UserError(f"--lr is {rates}, expected rates above 0")
     spec = options.mapping_or_name(arguments.corpus)
     corpus, summary = load_tokenized(spec, params.data, progress=INTERACTIVE)
-    scarce = splits.scarce(corpus, [arguments.scarce], KEEP, params.data.seed)
+    scarce = splits.cut_labels(corpus, [arguments.scarce], KEEP, params.data.seed)
     folders = {
         name: store(each, arguments.results / "corpora")
         for name, each in (("full", corpus), ("scarce", scarce))

@@ -141,5 +141,5 @@ def test_errors_of_array_files_name_the_file_and_what_to_do(tmp_path: Path, cont
     with pytest.raises(UserError, match=r"a\.npz is missing: run the stage"):
         read_arrays(path)
     path.write_bytes(content)
-    with pytest.raises(UserError, match=r"a\.npz is damaged"):
+    with pytest.raises(UserError, match=r"a\.npz cannot be read as named arrays"):
         read_arrays(path)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,23 +15,30 @@ from textmetric.files import write_json
 from textmetric.grid import Layout, Split
 from textmetric.params import SplitEntry
 from textmetric.splits import (
+    cut_labels,
     full,
     make_split,
     open_classes,
     read_entries,
     rows_of_test,
-    scarce,
     write_entries,
 )
-from textmetric.text import LabelledTokens, TokenizedCorpus, tokenize_corpus
+from textmetric.text import (
+    BASIC_ENGLISH,
+    LabelledTokens,
+    TokenizedCorpus,
+    Tokenizer,
+    Vocabulary,
+    tokenize_corpus,
+)
+from textmetric.types import PARTS
 
-PARTS = ("train", "validation", "test")
 SIZES = {"a": 40, "b": 25, "c": 25, "d": 1}
 
 
 @pytest.fixture(scope="module")
 def frame() -> pd.DataFrame:
-    """Random words; every text has a token of its own, so that cutting rows drops tokens."""
+    """Random words; every text has a token that no other has, so that cutting rows drops tokens."""
     rng = np.random.default_rng(7)
     rows = [
         (" ".join([f"{part}{label}{row}", *rng.choice(list("uvwxyz"), row % 4)]), label, part)
@@ -77,7 +85,7 @@ def test_rare_marks_the_labels_with_the_fewest_train_rows_ties_by_id(
 
 
 def test_only_the_train_rows_of_the_scarce_labels_are_cut(corpus: TokenizedCorpus) -> None:
-    split = scarce(corpus, [0, 2], keep=0.2, seed=0)
+    split = cut_labels(corpus, [0, 2], keep=0.2, seed=0)
     assert split.train_counts.tolist() == [8, 25, 5, 1]
     assert split.scarce == [0, 2]
     assert split.label_names == corpus.label_names
@@ -89,47 +97,54 @@ def test_only_the_train_rows_of_the_scarce_labels_are_cut(corpus: TokenizedCorpu
     ("label", "keep", "rows"),
     [(0, 1.0, 40), (0, 0.26, 10), (0, 0.03, 2), (0, 1e-9, 2), (3, 0.1, 1), (3, 1.0, 1)],
 )
-def test_a_scarce_label_keeps_its_share_but_two_rows_where_it_has_them(
+def test_a_scarce_label_keeps_its_share_and_at_least_two_rows(
     corpus: TokenizedCorpus, label: int, keep: float, rows: int
 ) -> None:
-    assert scarce(corpus, [label], keep, seed=0).train_counts[label] == rows
+    assert cut_labels(corpus, [label], keep, seed=0).train_counts[label] == rows
 
 
 def test_rows_that_stay_keep_their_order(corpus: TokenizedCorpus) -> None:
-    kept = words(scarce(corpus, [0], 0.3, seed=1), "train")
+    kept = words(cut_labels(corpus, [0], 0.3, seed=1), "train")
     everything = words(corpus, "train")
     places = [everything.index(row) for row in kept]
     assert places == sorted(places)
     assert len(set(places)) == len(kept)
 
 
-def test_a_split_equals_tokenizing_the_kept_texts_anew(
+def test_a_split_equals_tokenizing_the_kept_texts_again(
     frame: pd.DataFrame, corpus: TokenizedCorpus
 ) -> None:
-    split = scarce(corpus, [0, 1], keep=0.2, seed=5)
-    kept = {row[0] for row in words(split, "train")}  # the token of its own that each text has
+    split = cut_labels(corpus, [0, 1], keep=0.2, seed=5)
+    kept = {row[0] for row in words(split, "train")}  # the token that no other text has
     stays = (frame["split"] != "train") | frame["text"].str.split().str[0].isin(kept)
-    anew = tokenize_corpus(frame[stays], progress=False)
-    assert len(anew.vocabulary) < len(corpus.vocabulary)
-    assert split.vocabulary == anew.vocabulary
+    again = tokenize_corpus(frame[stays], progress=False)
+    assert len(again.vocabulary) < len(corpus.vocabulary)
+    assert split.vocabulary == again.vocabulary
     for part in PARTS:
         one: LabelledTokens = getattr(split, part)
-        other: LabelledTokens = getattr(anew, part)
+        other: LabelledTokens = getattr(again, part)
         np.testing.assert_array_equal(one.tokens.ids, other.tokens.ids)
         np.testing.assert_array_equal(one.tokens.offsets, other.tokens.offsets)
         np.testing.assert_array_equal(one.labels, other.labels)
-    assert split.empty_rows == anew.empty_rows
+    assert split.empty_rows == again.empty_rows
 
 
-def test_every_vocabulary_is_that_of_its_own_train_rows(corpus: TokenizedCorpus) -> None:
-    split = scarce(corpus, [1], keep=0.1, seed=0)
+def test_a_split_has_the_vocabulary_of_its_own_train_rows(corpus: TokenizedCorpus) -> None:
+    split = cut_labels(corpus, [1], keep=0.1, seed=0)
     counts = Counter(word for row in words(split, "train") for word in row)
     assert split.vocabulary == vocabulary_of(counts)
     assert split.train.tokens.ids.min() == 1
 
 
-def test_keeping_everything_changes_nothing_but_the_mark(corpus: TokenizedCorpus) -> None:
-    split = scarce(corpus, [0], keep=1, seed=0)
+def test_a_split_keeps_the_tokenizer(corpus: TokenizedCorpus) -> None:
+    other = Tokenizer("other", BASIC_ENGLISH.separated)
+    vocabulary = Vocabulary(corpus.vocabulary.tokens, other)
+    split = cut_labels(replace(corpus, vocabulary=vocabulary), [0], 0.2, seed=0)
+    assert split.vocabulary.tokenizer is other
+
+
+def test_keeping_everything_only_marks_the_label(corpus: TokenizedCorpus) -> None:
+    split = cut_labels(corpus, [0], keep=1, seed=0)
     assert split.vocabulary == corpus.vocabulary
     assert words(split, "train") == words(corpus, "train")
     assert split.scarce == [0]
@@ -137,38 +152,38 @@ def test_keeping_everything_changes_nothing_but_the_mark(corpus: TokenizedCorpus
 
 def test_same_seed_same_bytes(corpus: TokenizedCorpus, tmp_path: Path) -> None:
     for name in ("one", "two"):
-        scarce(corpus, [0, 1], 0.2, seed=3).save(tmp_path / name)
-    scarce(corpus, [1, 0, 1], 0.2, seed=3).save(tmp_path / "other-order")
+        cut_labels(corpus, [0, 1], 0.2, seed=3).save(tmp_path / name)
+    cut_labels(corpus, [1, 0, 1], 0.2, seed=3).save(tmp_path / "other-order")
     assert files(tmp_path / "one") == files(tmp_path / "two") == files(tmp_path / "other-order")
 
 
 def test_a_split_of_a_loaded_corpus_is_the_same(corpus: TokenizedCorpus, tmp_path: Path) -> None:
     corpus.save(tmp_path / "whole")
-    scarce(corpus, [0], 0.2, seed=3).save(tmp_path / "one")
-    scarce(TokenizedCorpus.load(tmp_path / "whole"), [0], 0.2, seed=3).save(tmp_path / "two")
+    cut_labels(corpus, [0], 0.2, seed=3).save(tmp_path / "one")
+    cut_labels(TokenizedCorpus.load(tmp_path / "whole"), [0], 0.2, seed=3).save(tmp_path / "two")
     assert files(tmp_path / "one") == files(tmp_path / "two")
     assert TokenizedCorpus.load(tmp_path / "one").scarce == [0]
 
 
 def rows_of_label(split: TokenizedCorpus, label: int) -> list[str]:
-    """The first token of each train row of a label, which no other row has."""
+    """The first token of each train row of a label; no other row has it."""
     rows = zip(words(split, "train"), split.train.labels.tolist(), strict=True)
     return [row[0] for row, its_label in rows if its_label == label]
 
 
 def test_another_seed_keeps_other_rows(corpus: TokenizedCorpus) -> None:
-    first, second = (rows_of_label(scarce(corpus, [0], 0.2, seed), 0) for seed in (0, 1))
+    first, second = (rows_of_label(cut_labels(corpus, [0], 0.2, seed), 0) for seed in (0, 1))
     assert first != second
 
 
 def test_the_rows_of_a_label_do_not_depend_on_other_labels(corpus: TokenizedCorpus) -> None:
-    alone = rows_of_label(scarce(corpus, [1], 0.2, seed=4), 1)
-    assert alone == rows_of_label(scarce(corpus, [0, 1, 2], 0.2, seed=4), 1)
+    alone = rows_of_label(cut_labels(corpus, [1], 0.2, seed=4), 1)
+    assert alone == rows_of_label(cut_labels(corpus, [0, 1, 2], 0.2, seed=4), 1)
 
 
 def test_labels_are_cut_independently_of_one_another(corpus: TokenizedCorpus) -> None:
-    # b and c have the same number of rows; one shared stream or seed would keep the same places.
-    whole, split = corpus, scarce(corpus, [1, 2], 0.4, seed=0)
+    # b and c have the same number of rows, so a shared random state would keep the same places.
+    whole, split = corpus, cut_labels(corpus, [1, 2], 0.4, seed=0)
     places = [
         [rows_of_label(whole, label).index(row) for row in rows_of_label(split, label)]
         for label in (1, 2)
@@ -177,17 +192,15 @@ def test_labels_are_cut_independently_of_one_another(corpus: TokenizedCorpus) ->
 
 
 def test_a_smaller_share_is_part_of_a_larger_one(corpus: TokenizedCorpus) -> None:
-    small, large = (set(rows_of_label(scarce(corpus, [0], k, seed=0), 0)) for k in (0.1, 0.5))
+    small, large = (set(rows_of_label(cut_labels(corpus, [0], k, seed=0), 0)) for k in (0.1, 0.5))
     assert small < large
 
 
-def test_make_split_reads_as_an_entry_of_the_parameters(
-    corpus: TokenizedCorpus, tmp_path: Path
-) -> None:
+def test_make_split_takes_the_values_of_an_entry(corpus: TokenizedCorpus, tmp_path: Path) -> None:
     assert make_split(corpus).scarce == []
     assert make_split(corpus, rare=1).scarce == [3]
     make_split(corpus, scarce=[0], keep=0.1, seed=2).save(tmp_path / "one")
-    scarce(corpus, [0], 0.1, 2).save(tmp_path / "two")
+    cut_labels(corpus, [0], 0.1, 2).save(tmp_path / "two")
     assert files(tmp_path / "one") == files(tmp_path / "two")
 
 
@@ -226,12 +239,12 @@ def test_a_value_out_of_range_is_named(
 
 def test_scarce_needs_a_label(corpus: TokenizedCorpus) -> None:
     with pytest.raises(UserError, match="scarce names no label"):
-        scarce(corpus, [], 0.5, seed=0)
+        cut_labels(corpus, [], 0.5, seed=0)
 
 
 def test_a_corpus_of_one_label_can_be_cut() -> None:
     frame = pd.DataFrame({"text": ["a b", "c", "c"], "label": "x", "split": "train"})
-    split = scarce(tokenize_corpus(frame, progress=False), [0], 0.5, seed=0)
+    split = cut_labels(tokenize_corpus(frame, progress=False), [0], 0.5, seed=0)
     assert split.train_counts.tolist() == [2]
 
 
@@ -247,7 +260,7 @@ def test_open_classes_are_tested_on_labels_that_training_never_sees(
     assert set(split.test.labels.tolist()) <= {2, 3}
 
 
-def test_every_row_of_an_unseen_label_is_tested_and_every_other_stays_where_it_was(
+def test_every_row_of_an_unseen_label_is_tested_and_other_rows_stay_in_their_part(
     corpus: TokenizedCorpus,
 ) -> None:
     split = open_classes(corpus, 0.5, seed=1)
@@ -279,7 +292,7 @@ def test_the_labels_of_an_open_split_are_drawn_by_seed(
     assert TokenizedCorpus.load(tmp_path / "one").unseen == [2, 3]
 
 
-def test_the_texts_of_a_test_part_are_found_in_the_table() -> None:
+def test_rows_of_test_are_the_texts_of_the_test_part() -> None:
     rows = [
         (f"{label}{number}", label, part)
         for part, several in (("train", 6), ("validation", 2), ("test", 3))
@@ -289,7 +302,7 @@ def test_the_texts_of_a_test_part_are_found_in_the_table() -> None:
     frame = pd.DataFrame(rows, columns=["text", "label", "split"])
     frame["text"] += frame["split"]
     corpus = tokenize_corpus(frame, progress=False)
-    # every text is a token of its own, so that it can be found in the corpus
+    # every text is one token that no other text has, so that it can be found in the corpus
     assert len(corpus.vocabulary) == 1 + 24
     split = open_classes(corpus, 0.5, seed=0)
     found = frame.iloc[rows_of_test(frame, split.label_names[2:])]

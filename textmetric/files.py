@@ -21,6 +21,11 @@ import numpy.typing as npt
 from textmetric.errors import UserError
 from textmetric.types import PathLike
 
+# An array where an archive is expected is an AttributeError or, from Python 3.11 on, a TypeError.
+_READ_ERRORS = (
+    OSError, ValueError, EOFError, KeyError, AttributeError, TypeError, zipfile.BadZipFile,
+)  # fmt: skip
+
 
 @contextmanager
 def replacing_file(path: PathLike) -> Iterator[Path]:
@@ -104,6 +109,33 @@ def write_error(path: PathLike, error: OSError) -> OSError | UserError:
     return error
 
 
+@contextmanager
+def reading(path: PathLike, content: str, *errors: type[Exception]) -> Iterator[None]:
+    """Raise a ``UserError`` that names ``path`` if the block cannot read it.
+
+    Args:
+        path: the file that the block reads.
+        content: what the file should hold, for the message.
+        errors: exceptions that also mean that the file is damaged; those of Python's and numpy's
+            readers are known.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: run the stage that writes it (dvc repro)") from None
+    except _READ_ERRORS + errors as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise damaged(path, f"cannot be read as {content} ({reason})") from None
+
+
+def damaged(path: PathLike, problem: str) -> UserError:
+    """The error for a file that must be written again: ``problem`` follows its name."""
+    return UserError(f"{path} {problem}: write it again (in the pipeline: dvc repro)")
+
+
 def write_json(path: PathLike, value: Any) -> None:
     """Write ``value`` as JSON, with keys in their order and NaN as null; same value, same bytes."""
     text = json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False)
@@ -129,14 +161,10 @@ def read_json(path: PathLike) -> Any:
     """Read a JSON file.
 
     Raises:
-        UserError: the file is missing or is not JSON.
+        UserError: the file is missing or damaged.
     """
-    try:
+    with reading(path, "JSON"):
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing: run the stage that writes it (dvc repro)") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"{path} cannot be read as JSON ({error}): write it again") from None
 
 
 def write_arrays(path: PathLike, **arrays: npt.NDArray[Any]) -> None:
@@ -151,13 +179,36 @@ def read_arrays(path: PathLike) -> dict[str, npt.NDArray[Any]]:
     Raises:
         UserError: the file is missing or damaged.
     """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing: run the stage that writes it (dvc repro)") from None
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is damaged ({error}): write it again (dvc repro)") from None
+    with reading(path, "named arrays"), np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def write_array(path: PathLike, array: npt.NDArray[Any]) -> None:
+    """Write one array as ``.npy``; same array, same bytes."""
+    with replacing_file(path) as temporary:
+        np.save(temporary, array, allow_pickle=False)
+
+
+def map_array(path: PathLike, dtype: type[np.generic]) -> npt.NDArray[Any]:
+    """Map what :func:`write_array` wrote into memory, read only.
+
+    Args:
+        path: the file.
+        dtype: the type the array must have; it must also have one dimension.
+
+    Raises:
+        UserError: the file is missing or damaged, or its array has another type or shape.
+    """
+    with reading(path, "an array"):
+        array = np.lib.format.open_memmap(path, mode="r")
+    if array.dtype != dtype or array.ndim != 1:
+        raise damaged(
+            path,
+            f"holds {array.dtype} of shape {array.shape}, "
+            f"expected {np.dtype(dtype)} of one dimension",
+        )
+    # The same mapping as a plain array: every operation on the memmap subclass is slower.
+    return np.asarray(array)
 
 
 def _finite(value: Any) -> Any:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -21,6 +20,7 @@ from textmetric.grid import Family
 from textmetric.losses import ClassificationObjective, build
 from textmetric.measures import centroid_predict
 from textmetric.text import RaggedTokens, Vocabulary, tokenizer_named
+from textmetric.types import Float32, Int32, PathLike
 
 FORMAT = 1
 
@@ -34,7 +34,7 @@ class TrainedModel:
         head: the classification objective it was trained with, or None.
         centroids: (C, dim) float32, mean unit embedding of each class's train rows; NaN for a
             class that had none.
-        vocabulary: the known tokens.
+        vocabulary: the known tokens, with their tokenizer.
         label_names: the C class names; labels are their places.
         family: ``classification`` or ``metric``.
         objective: name and parameters of the objective.
@@ -44,7 +44,7 @@ class TrainedModel:
 
     encoder: BagEncoder
     head: ClassificationObjective | None
-    centroids: npt.NDArray[np.float32]
+    centroids: Float32
     vocabulary: Vocabulary
     label_names: list[str]
     family: Family
@@ -52,11 +52,11 @@ class TrainedModel:
     sampler: str
     seed: int
 
-    def embed(self, tokens: RaggedTokens) -> npt.NDArray[np.float32]:
+    def embed(self, tokens: RaggedTokens) -> Float32:
         """The embeddings (n, dim) float32 of n texts encoded by this model's vocabulary."""
         return self.encoder.embed(tokens)
 
-    def predict_head(self, embeddings: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:
+    def predict_head(self, embeddings: Float32) -> Int32:
         """The class (n,) int32 that the head gives to embeddings (n, dim).
 
         Raises:
@@ -69,14 +69,14 @@ class TrainedModel:
             )
         with torch.no_grad():
             logits = self.head.logits(torch.from_numpy(embeddings))
-        labels: npt.NDArray[np.int32] = np.asarray(logits.argmax(dim=1), dtype=np.int32)
+        labels: Int32 = np.asarray(logits.argmax(dim=1), dtype=np.int32)
         return labels
 
-    def predict_centroid(self, embeddings: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:
+    def predict_centroid(self, embeddings: Float32) -> Int32:
         """The class (n,) int32 whose centroid has the largest cosine with each embedding."""
         return centroid_predict(self.centroids, embeddings).astype(np.int32, copy=False)
 
-    def save(self, folder: str | os.PathLike[str]) -> None:
+    def save(self, folder: PathLike) -> None:
         """Write ``model.json`` and ``weights.safetensors`` to ``folder``, replacing it.
 
         Raises:
@@ -117,11 +117,11 @@ class TrainedModel:
             write_json(temporary / "model.json", description)
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> TrainedModel:
+    def load(cls, folder: PathLike) -> TrainedModel:
         """Read what :meth:`save` wrote.
 
         Raises:
-            UserError: a file is missing, damaged or of a newer format.
+            UserError: a file is missing or damaged, or this version lacks its format or tokenizer.
         """
         folder = Path(folder)
         for name in sorted(_FILES):
@@ -140,7 +140,8 @@ class TrainedModel:
             tokenizer = tokenizer_named(description.get("tokenizer"))
         except UserError as error:
             raise UserError(
-                f"{folder / 'model.json'}: {error}: install the version that wrote it"
+                f"{folder / 'model.json'}: {error}; install the version that wrote the model, or "
+                "train again"
             ) from None
         try:
             tensors = load_file(folder / "weights.safetensors")

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from textmetric.errors import UserError
 from textmetric.files import read_json, write_json
@@ -16,21 +15,19 @@ from textmetric.grid import ROLES, Layout, Role, Split, moved
 from textmetric.params import SplitEntry
 from textmetric.sampling.draws import share_of_label
 from textmetric.schema import validated
-from textmetric.text.dataset import LabelledTokens, TokenizedCorpus, token_counts
-from textmetric.text.ragged import RaggedTokens
-from textmetric.text.vocabulary import Vocabulary
-from textmetric.types import PARTS, PathLike
+from textmetric.text import LabelledTokens, RaggedTokens, TokenizedCorpus, Vocabulary
+from textmetric.types import PARTS, Int64, PathLike
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def write_entries(folder: PathLike, splits: Mapping[Split, SplitEntry]) -> None:
-    """Write what the splits of each role are, next to the folders of the splits.
+    """Write the entries of the splits of each role to ``<role>/splits.json``.
 
     Args:
-        folder: the folder of all splits; it gets ``<role>/splits.json``.
-        splits: each with its entry in params.yaml.
+        folder: the folder of all splits.
+        splits: each split with its entry in params.yaml.
     """
     layout = Layout()
     for role in ROLES:
@@ -42,14 +39,14 @@ def write_entries(folder: PathLike, splits: Mapping[Split, SplitEntry]) -> None:
 
 
 def read_entries(layout: Layout, roles: Sequence[Role] = ROLES) -> dict[Split, SplitEntry]:
-    """The splits that stage split wrote with their entries: role by role, each in its order.
+    """Read what :func:`write_entries` wrote: role by role, each in its order.
 
     Args:
-        layout: where everything is.
-        roles: of these roles only.
+        layout: the paths of all files.
+        roles: the roles to read.
 
     Raises:
-        UserError: a file is missing or damaged, or holds a name that is no plain folder name.
+        UserError: a file is missing or damaged, or a name in it is not a plain folder name.
     """
     return {
         Split(role, name): validated(SplitEntry, entry)
@@ -71,7 +68,7 @@ def make_split(
 
     Args:
         corpus: the whole corpus of the split's role.
-        scarce: ids of the labels to cut, see :func:`scarce`; empty for the full corpus.
+        scarce: ids of the labels to cut, see :func:`cut_labels`; empty to cut none.
         keep: the share of their train rows that the scarce labels keep, in (0, 1].
         rare: mark this many labels with the fewest train rows, see :func:`full`.
         open_share: train on this share of the labels and test on the others, see
@@ -79,8 +76,8 @@ def make_split(
         seed: chooses the rows that stay, or the labels to train on, >= 0.
 
     Raises:
-        UserError: a value out of range, ``keep`` without ``scarce``, or more than one of
-            ``scarce``, ``rare`` and ``open``, which are different kinds of splits.
+        UserError: a value is out of range, ``keep`` is given without ``scarce``, or more than one
+            of ``scarce``, ``rare`` and ``open`` is given.
     """
     kinds = {"scarce": len(scarce) > 0, "rare": rare > 0, "open": open_share is not None}
     given = [kind for kind, is_given in kinds.items() if is_given]
@@ -88,30 +85,28 @@ def make_split(
         raise UserError(
             f"{' and '.join(given)} are both given, expected one of them: leave one out"
         )
-    if open_share is not None and keep == 1:
+    if keep != 1 and not kinds["scarce"]:
+        raise UserError(
+            f"keep is {keep} but scarce names no label to cut: name labels in scarce, or "
+            "leave keep out"
+        )
+    if kinds["scarce"]:
+        return cut_labels(corpus, scarce, keep, seed)
+    if open_share is not None:
         return open_classes(corpus, open_share, seed)
-    if len(scarce) == 0:
-        if keep != 1:
-            raise UserError(
-                f"keep is {keep} but scarce names no label to cut: name labels in scarce, or "
-                "leave keep out"
-            )
-        return full(corpus, rare)
-    return _cut(corpus, scarce, keep, seed)
+    return full(corpus, rare)
 
 
 def full(corpus: TokenizedCorpus, rare: int = 0) -> TokenizedCorpus:
-    """Give the corpus as it is, its ``rare`` smallest labels marked as ``scarce``.
-
-    The vocabulary is that of all train rows already, so nothing is encoded again.
+    """Return the whole corpus, with its ``rare`` smallest labels marked as ``scarce``.
 
     Args:
         corpus: any corpus.
         rare: how many labels with the fewest train rows to mark, ties by label id; at least 0,
-            and fewer than there are, so that sufficient labels remain to compare with.
+            and fewer than there are, so that other labels remain to compare with.
 
     Raises:
-        UserError: ``rare`` out of range.
+        UserError: ``rare`` is out of range.
     """
     labels = len(corpus.label_names)
     if not 0 <= rare < labels:
@@ -123,30 +118,28 @@ def full(corpus: TokenizedCorpus, rare: int = 0) -> TokenizedCorpus:
     return replace(corpus, scarce=sorted(rarest.tolist()))
 
 
-def scarce(
+def cut_labels(
     corpus: TokenizedCorpus, labels: Sequence[int], keep: float, seed: int
 ) -> TokenizedCorpus:
     """Cut the train rows of some labels, and mark these labels as ``scarce``.
 
-    A label of n train rows keeps ``round(keep * n)`` of them, but at least 2 (a single row has
-    no positive), and never more than n. Which rows stay depends on the seed and the label alone,
-    not on what else is cut; the rows of a smaller ``keep`` are among those of a larger one. The
-    rows that stay keep their order.
+    :func:`.share_of_label` chooses the rows that stay: a label of n train rows keeps
+    ``round(keep * n)`` of them, but at least 2 (a single row has no positive), and never more than
+    n. The rows that stay keep their order.
 
-    Only train is cut: validation and test keep all their rows, those of the scarce labels too,
-    so that measures of different splits are taken on the same texts. The vocabulary is rebuilt
-    from the train rows that stay: tokens that no longer occur are dropped from it and from every
-    part, and the others are ordered by their new frequencies. (``min_freq`` is not asked for
-    again: a token that was known stays known as long as it occurs.)
+    Validation and test keep all their rows, so that different splits are measured on the same
+    texts. The vocabulary is built again from the train rows that stay: tokens that no longer occur
+    are dropped from it and from every part, and the others are ordered by their new frequencies.
+    ``min_freq`` is not applied again: a token stays known as long as it occurs.
 
     Args:
         corpus: the whole corpus.
-        labels: ids of the labels to cut, in any order; one given twice is cut once.
+        labels: ids of the labels to cut, in any order; repeated ids count once.
         keep: the share of their train rows that these labels keep, in (0, 1].
         seed: chooses the rows, >= 0.
 
     Raises:
-        UserError: no label given, a label that does not exist, or ``keep`` or ``seed`` out of
+        UserError: no label is given, a label does not exist, or ``keep`` or ``seed`` is out of
             range.
     """
     names = corpus.label_names
@@ -164,35 +157,22 @@ def scarce(
         raise UserError(
             f"keep is {keep}, expected a share above 0 and at most 1: 0.1 keeps a tenth"
         )
-    if seed < 0:
-        raise UserError(f"seed is {seed}, expected 0 or more: choose another")
-
+    _check_seed(seed)
     stays = ~np.isin(corpus.train.labels, chosen)
     for label in chosen:
         stays[share_of_label(corpus.train.labels, label, keep, seed)] = True
-    return _of_train(
-        corpus,
-        names,
-        train=corpus.train.take(np.flatnonzero(stays)),
-        validation=corpus.validation,
-        test=corpus.test,
-        scarce=chosen,
-    )
-
-
-# The name under which make_split, whose argument `scarce` hides the function, can call it.
-_cut = scarce
+    train = corpus.train.take(np.flatnonzero(stays))
+    return _with_own_vocabulary(replace(corpus, train=train, scarce=chosen))
 
 
 def open_classes(corpus: TokenizedCorpus, share: float, seed: int) -> TokenizedCorpus:
-    """Train on some of the labels, test on the others, which training never sees.
+    """Train on some of the labels, and test on the others, which training never sees.
 
-    ``round(share * C)`` labels, drawn at random, are trained on: train and validation keep
-    their rows only. **Test holds every row of the other labels**, those of the train and
-    validation parts too (in this order: train, validation, test), as is usual for open classes
-    (CUB-200: Wah et al. 2011; Song et al. 2016): no model has seen them. The labels that are
-    trained on come first in ``label_names``, so that a classifier has an output for each of
-    these and no other. The vocabulary is rebuilt as by :func:`scarce`.
+    ``round(share * C)`` labels, drawn at random, are trained on: train and validation keep only
+    their rows. **Test holds every row of the other labels**, from the train, validation and test
+    parts in this order, as is usual for open classes (CUB-200: Wah et al. 2011; Song et al. 2016).
+    The labels that are trained on come first in ``label_names``, so that a classifier has an
+    output for each of them and no other. The vocabulary is built again as in :func:`cut_labels`.
 
     Args:
         corpus: the whole corpus.
@@ -200,7 +180,8 @@ def open_classes(corpus: TokenizedCorpus, share: float, seed: int) -> TokenizedC
         seed: chooses the labels, >= 0.
 
     Raises:
-        UserError: ``share`` or ``seed`` out of range, or fewer than two labels on a side.
+        UserError: ``share`` or ``seed`` is out of range, or fewer than two labels are trained on
+            or tested on.
     """
     labels = len(corpus.label_names)
     if not 0 < share < 1:
@@ -208,8 +189,7 @@ def open_classes(corpus: TokenizedCorpus, share: float, seed: int) -> TokenizedC
             f"open is {share}, expected a share of the labels above 0 and below 1: 0.5 trains on "
             "half of them"
         )
-    if seed < 0:
-        raise UserError(f"seed is {seed}, expected 0 or more: choose another")
+    _check_seed(seed)
     seen = round(share * labels)
     if not 2 <= seen <= labels - 2:
         raise UserError(
@@ -220,23 +200,32 @@ def open_classes(corpus: TokenizedCorpus, share: float, seed: int) -> TokenizedC
     order = np.random.default_rng(seed).permutation(labels)
     order = np.concatenate([np.sort(order[:seen]), np.sort(order[seen:])])
     new_label = np.argsort(order).astype(np.int32)
-    parts = {part: _relabelled(getattr(corpus, part), new_label) for part in PARTS}
-    known = {name: _rows(part, part.labels < seen) for name, part in parts.items()}
-    unseen = [_rows(parts[name], parts[name].labels >= seen) for name in PARTS]
+    known, unseen = {}, []
+    for part in PARTS:
+        rows: LabelledTokens = getattr(corpus, part)
+        rows = LabelledTokens(rows.tokens, new_label[rows.labels])
+        known[part] = rows.take(np.flatnonzero(rows.labels < seen))
+        unseen.append(rows.take(np.flatnonzero(rows.labels >= seen)))
     if not len(known["train"]):
         raise UserError("no train row is left for the open split: raise data.limit or open")
-    return _of_train(
-        corpus,
-        [corpus.label_names[label] for label in order],
-        train=known["train"],
-        validation=known["validation"],
-        test=_joined(unseen),
-        unseen=list(range(seen, labels)),
+    test = LabelledTokens(
+        RaggedTokens.joined((rows.tokens.ids, rows.tokens.offsets) for rows in unseen),
+        np.concatenate([rows.labels for rows in unseen]),
+    )
+    return _with_own_vocabulary(
+        TokenizedCorpus(
+            corpus.vocabulary,
+            [corpus.label_names[label] for label in order],
+            train=known["train"],
+            validation=known["validation"],
+            test=test,
+            unseen=list(range(seen, labels)),
+        )
     )
 
 
-def rows_of_test(frame: pd.DataFrame, unseen: Sequence[str]) -> NDArray[np.int64]:
-    """Where the test texts of a split are in the frame of its corpus.
+def rows_of_test(frame: pd.DataFrame, unseen: Sequence[str]) -> Int64:
+    """The rows of a corpus that are the test part of a split.
 
     Args:
         frame: the corpus, with the columns ``label`` and ``split``.
@@ -252,48 +241,25 @@ def rows_of_test(frame: pd.DataFrame, unseen: Sequence[str]) -> NDArray[np.int64
     return np.concatenate([np.flatnonzero((part == name) & of_unseen) for name in PARTS])
 
 
-def _of_train(
-    corpus: TokenizedCorpus,
-    label_names: list[str],
-    *,
-    train: LabelledTokens,
-    validation: LabelledTokens,
-    test: LabelledTokens,
-    scarce: Sequence[int] = (),
-    unseen: Sequence[int] = (),
-) -> TokenizedCorpus:
-    """A split with the vocabulary of its own train rows; the parts come in ``corpus``'s ids."""
-    old = corpus.vocabulary.tokens
-    vocabulary, new_ids = Vocabulary.ranked(old, token_counts(train.tokens, len(old)))
-    return TokenizedCorpus(
-        vocabulary,
-        label_names,
-        train=_renumbered(train, new_ids),
-        validation=_renumbered(validation, new_ids),
-        test=_renumbered(test, new_ids),
-        scarce=list(scarce),
-        unseen=list(unseen),
+def _check_seed(seed: int) -> None:
+    if seed < 0:
+        raise UserError(f"seed is {seed}, expected 0 or more: choose another")
+
+
+def _with_own_vocabulary(split: TokenizedCorpus) -> TokenizedCorpus:
+    """Build the vocabulary again from the train rows, and give every part its ids."""
+    old = split.vocabulary
+    vocabulary, new_ids = Vocabulary.ranked(
+        old.tokens, split.train.tokens.counts(len(old)), tokenizer=old.tokenizer
     )
 
+    def renumbered(rows: LabelledTokens) -> LabelledTokens:
+        return LabelledTokens(rows.tokens.remap(new_ids), rows.labels)
 
-def _renumbered(part: LabelledTokens, new_ids: NDArray[np.int32]) -> LabelledTokens:
-    return LabelledTokens(part.tokens.remap(new_ids), part.labels)
-
-
-def _rows(part: LabelledTokens, wanted: NDArray[np.bool_]) -> LabelledTokens:
-    return part.take(np.flatnonzero(wanted))
-
-
-def _relabelled(part: LabelledTokens, new_label: NDArray[np.int32]) -> LabelledTokens:
-    return LabelledTokens(part.tokens, new_label[part.labels])
-
-
-def _joined(parts: Sequence[LabelledTokens]) -> LabelledTokens:
-    lengths = np.concatenate([part.tokens.lengths for part in parts])
-    return LabelledTokens(
-        RaggedTokens(
-            np.concatenate([part.tokens.ids for part in parts]),
-            np.concatenate([[0], np.cumsum(lengths)]),
-        ),
-        np.concatenate([part.labels for part in parts]),
+    return replace(
+        split,
+        vocabulary=vocabulary,
+        train=renumbered(split.train),
+        validation=renumbered(split.validation),
+        test=renumbered(split.test),
     )

@@ -5,22 +5,23 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from textmetric.errors import UserError
-from textmetric.sampling.batches import SAMPLERS, BatchSampler, steps_per_epoch
+from textmetric.grid import SAMPLERS
+from textmetric.sampling.batches import BatchSampler, steps_per_epoch
+from textmetric.types import Int64
 
 
-def even(classes: int, rows: int) -> NDArray[np.int64]:
+def even(classes: int, rows: int) -> Int64:
     return np.arange(classes * rows) % classes
 
 
-def long_tail(classes: int, smallest: int) -> NDArray[np.int64]:
+def long_tail(classes: int, smallest: int) -> Int64:
     sizes = np.maximum(smallest, 400 // np.arange(1, classes + 1))
     return np.random.default_rng(0).permutation(np.repeat(np.arange(classes), sizes))
 
 
-def epochs(sampler: BatchSampler, count: int) -> list[NDArray[np.int64]]:
+def epochs(sampler: BatchSampler, count: int) -> list[Int64]:
     return [batch for _ in range(count) for batch in sampler.epoch()]
 
 
@@ -33,7 +34,7 @@ def test_an_epoch_has_as_many_steps_for_every_sampler(sampler: str, rows: int) -
     assert [len(list(batches.epoch())) for _ in range(3)] == [expected] * 3
 
 
-def test_balanced_gives_as_many_steps_as_it_is_told() -> None:
+def test_balanced_gives_the_number_of_steps_asked_for() -> None:
     batches = BatchSampler("balanced", even(4, 40), 64, seed=0, steps=7)
     assert batches.steps == len(list(batches.epoch())) == 7
 
@@ -69,7 +70,7 @@ def test_row_ids_are_int64_within_the_labels(sampler: str) -> None:
         assert batch.max() < 160
 
 
-def test_shuffled_meets_every_row_once_an_epoch_and_only_the_last_batch_is_smaller() -> None:
+def test_shuffled_uses_every_row_once_an_epoch_and_only_the_last_batch_is_smaller() -> None:
     sampler = BatchSampler("shuffled", even(4, 50), 64, seed=0)
     for _ in range(2):
         batches = list(sampler.epoch())
@@ -111,7 +112,7 @@ def test_balanced_batches_are_full_and_shared_evenly_among_classes(
 
 
 @pytest.mark.parametrize("classes", [4, 7, 17, 31, 219])
-def test_balanced_meets_every_class_equally_often_whatever_its_size(classes: int) -> None:
+def test_balanced_uses_every_class_equally_often_whatever_its_size(classes: int) -> None:
     labels = long_tail(classes, 12)
     sampler = BatchSampler("balanced", labels, 64, seed=0)
     met = np.zeros(classes, dtype=int)
@@ -121,7 +122,7 @@ def test_balanced_meets_every_class_equally_often_whatever_its_size(classes: int
         assert met.max() - met.min() <= 1
 
 
-def test_balanced_gives_the_odd_row_to_every_class_in_turn() -> None:
+def test_balanced_gives_the_row_left_over_to_each_class_equally_often() -> None:
     labels = even(7, 100)
     odd = [
         int(np.bincount(labels[batch]).argmax())
@@ -157,7 +158,7 @@ def test_balanced_repeats_rows_of_a_class_with_fewer_than_asked_evenly() -> None
         assert met[:3].max() - met[:3].min() <= 1
 
 
-def test_balanced_shuffles_a_class_anew_when_it_is_used_up() -> None:
+def test_balanced_shuffles_a_class_again_when_it_is_used_up() -> None:
     labels = even(2, 64)
     sampler = BatchSampler("balanced", labels, 64, seed=0)
     rounds = [
@@ -166,7 +167,7 @@ def test_balanced_shuffles_a_class_anew_when_it_is_used_up() -> None:
     assert all(sorted(a) == sorted(b) and a != b for a, b in pairwise(rounds))
 
 
-def test_balanced_lets_every_two_classes_meet() -> None:
+def test_balanced_leaves_out_each_class_at_times() -> None:
     # With 17 classes and 16 a batch, one class is left out each time: never always the same.
     labels = even(17, 40)
     absent = [
@@ -177,8 +178,8 @@ def test_balanced_lets_every_two_classes_meet() -> None:
 
 
 def test_balanced_rounds_do_not_end_with_the_same_classes() -> None:
-    # 18 classes, 16 a batch: what a round leaves over opens the next batch, and must not then
-    # stand at the end of the next round again, or the same classes would always meet.
+    # 18 classes, 16 a batch: the classes left over by a round come first in the next batch. If they
+    # were also last in the next round, the same classes would always share a batch.
     labels = even(18, 40)
     sampler = BatchSampler("balanced", labels, 64, seed=0)
     dealt = labels[np.concatenate(epochs(sampler, 60))[::4]]
@@ -230,8 +231,6 @@ def test_no_rows_is_a_mistake() -> None:
         BatchSampler("shuffled", [], 64, seed=0)
 
 
-# --- batches of a given number of classes ----------------------------------------------------
-
 FIVE = np.repeat(np.arange(5, dtype=np.int32), [40, 30, 20, 9, 1])
 
 
@@ -263,6 +262,12 @@ def test_the_usual_number_of_classes_gives_the_usual_batches() -> None:
 
 
 @pytest.mark.parametrize("classes", [0, 6])
-def test_more_classes_than_there_are_is_an_error(classes: int) -> None:
+def test_a_number_of_classes_out_of_range_is_an_error(classes: int) -> None:
     with pytest.raises(UserError, match=f"classes_per_batch is {classes}, expected 1 to 5"):
         BatchSampler("balanced", FIVE, 16, seed=0, classes_per_batch=classes)
+
+
+@pytest.mark.parametrize("given", [{"steps": 3}, {"classes_per_batch": 2}])
+def test_arguments_of_balanced_batches_are_an_error_for_shuffled(given: dict[str, int]) -> None:
+    with pytest.raises(UserError, match="is given for shuffled batches"):
+        BatchSampler("shuffled", FIVE, 16, seed=0, **given)  # type: ignore[arg-type]

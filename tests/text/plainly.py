@@ -1,18 +1,12 @@
-"""Tokens and vocabularies of a few texts, in one call each."""
+"""A vocabulary from counts, in one call."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
-from textmetric.text import BASIC_ENGLISH, Vocabulary
-
-
-def tokenize(texts: Iterable[str]) -> Iterator[list[str]]:
-    """The tokens of each text."""
-    for chunk in BASIC_ENGLISH.chunks(texts):
-        yield from BASIC_ENGLISH.split(chunk)
+from textmetric.text import Vocabulary
 
 
 def vocabulary_of(counts: Mapping[str, int], **limits: int | None) -> Vocabulary:

@@ -23,8 +23,7 @@ from textmetric.text import (
     tokenize_file,
 )
 from textmetric.text import dataset as dataset_module
-
-PARTS = ("train", "validation", "test")
+from textmetric.types import PARTS
 
 
 def frame(*rows: tuple[str, str, str]) -> pd.DataFrame:
@@ -73,9 +72,8 @@ def test_rows_without_a_known_token_are_kept_and_counted() -> None:
 
 @pytest.mark.parametrize(("min_freq", "max_size"), [(1, None), (3, None), (2, 50)])
 def test_a_corpus_equals_a_plain_loop_over_torchtext(
-    docstrings: list[str], min_freq: int, max_size: int | None, monkeypatch: pytest.MonkeyPatch
+    docstrings: list[str], min_freq: int, max_size: int | None
 ) -> None:
-    monkeypatch.setattr(dataset_module, "_TOKENS_AT_ONCE", 1000)
     splits = np.random.default_rng(0).choice(PARTS, len(docstrings), p=[0.7, 0.1, 0.2])
     table = pd.DataFrame({"text": docstrings, "label": "one", "split": splits})
     corpus = tokenize_corpus(table, min_freq=min_freq, max_size=max_size, progress=False)
@@ -122,7 +120,7 @@ def test_a_file_gives_the_corpus_of_its_table(docstrings: list[str], tmp_path: P
         (frame(("a", "b", "train")).drop(columns="split"), "cannot be read as a parquet.*split"),
     ],
 )
-def test_a_bad_file_is_told_in_one_sentence(
+def test_errors_of_a_file_name_what_is_wrong(
     tmp_path: Path, table: pd.DataFrame, message: str
 ) -> None:
     table.to_parquet(tmp_path / "a.parquet")
@@ -130,15 +128,16 @@ def test_a_bad_file_is_told_in_one_sentence(
         tokenize_file(tmp_path / "a.parquet", progress=False)
 
 
-def test_a_file_that_is_missing_or_damaged_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"a\.parquet is missing: run stages\.download first"):
+def test_a_missing_or_damaged_table_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"a\.parquet is missing: run the stage that writes it"):
         tokenize_file(tmp_path / "a.parquet", progress=False)
     (tmp_path / "a.parquet").write_bytes(b"no table")
     with pytest.raises(UserError, match=r"a\.parquet cannot be read as a parquet table"):
         tokenize_file(tmp_path / "a.parquet", progress=False)
 
 
-# Texts that take no memory before they are asked for, in numbers that imports do not hide.
+# The texts are generated, so that they take no memory; there are enough of them to exceed what the
+# imports take.
 MEMORY = """
 import numpy as np
 from textmetric.text import tokenize_train
@@ -155,7 +154,7 @@ def memory(key):
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(key))
 
 tokenize_train(texts(2000))
-open("/proc/self/clear_refs", "w").write("5")  # the peak of the imports is forgotten
+open("/proc/self/clear_refs", "w").write("5")  # forget the peak of the imports
 before = memory("VmRSS")
 _, rows = tokenize_train(texts(200_000))
 print(memory("VmHWM") - before, rows.ids.nbytes + rows.offsets.nbytes)
@@ -163,16 +162,17 @@ print(memory("VmHWM") - before, rows.ids.nbytes + rows.offsets.nbytes)
 
 
 @pytest.mark.skipif(
-    not os.access("/proc/self/clear_refs", os.W_OK), reason="the system forgets no peak"
+    not os.access("/proc/self/clear_refs", os.W_OK), reason="the system does not reset the peak"
 )
-def test_tokenising_takes_the_memory_of_its_arrays_and_of_a_chunk() -> None:
+def test_tokenising_takes_the_memory_of_its_arrays_and_one_chunk() -> None:
     root = Path(dataset_module.__file__).parents[2]
     result = subprocess.run(
         [sys.executable, "-c", MEMORY], cwd=root, capture_output=True, text=True, check=True
     )
     grown, arrays = map(int, result.stdout.split())
-    # An array that grows keeps a sixteenth in reserve. A chunk of 16,384 characters and its ids
-    # are under a MiB, the table of 5,000 tokens too; lists of the tokens would be over 100.
+    # An array that grows keeps a sixteenth in reserve. A chunk of 16,384 characters with its ids
+    # takes less than 1 MiB, and so does the table of 5,000 tokens; lists of the tokens would take
+    # over 100 MiB.
     assert arrays > 10 * 2**20
     assert grown < arrays * 17 / 16 + 4 * 2**20
 
@@ -196,7 +196,7 @@ def test_a_saved_corpus_reads_back_the_same(tmp_path: Path) -> None:
     }
 
 
-def test_saving_replaces_the_folder_even_the_one_it_was_read_from(tmp_path: Path) -> None:
+def test_saving_replaces_the_folder_that_the_corpus_was_read_from(tmp_path: Path) -> None:
     tokenize_corpus(small(), progress=False).save(tmp_path / "target")
     before = {path.name: path.read_bytes() for path in (tmp_path / "target").iterdir()}
     assert set(before) == {"labels.json", "vocabulary.txt"} | {
@@ -207,7 +207,7 @@ def test_saving_replaces_the_folder_even_the_one_it_was_read_from(tmp_path: Path
     assert {path.name: path.read_bytes() for path in (tmp_path / "target").iterdir()} == before
 
 
-def test_one_label_and_one_row_make_a_corpus(tmp_path: Path) -> None:
+def test_a_corpus_may_have_one_row(tmp_path: Path) -> None:
     tokenize_corpus(frame(("word", "only", "train")), progress=False).save(tmp_path / "one")
     corpus = TokenizedCorpus.load(tmp_path / "one")
     assert rows_of(corpus.train) == [[1]]
@@ -221,7 +221,7 @@ def test_labelled_rows_are_taken_together() -> None:
     assert len(taken.take([])) == 0
 
 
-def test_labels_must_fit_the_rows() -> None:
+def test_there_is_one_label_for_each_row() -> None:
     tokens = RaggedTokens(np.zeros(0, np.int32), np.zeros(3, np.int64))
     with pytest.raises(ValueError, match="one for each of the 2 rows"):
         LabelledTokens(tokens, np.zeros(1, np.int32))
@@ -243,7 +243,7 @@ def test_labels_must_fit_the_rows() -> None:
         (small(), {"max_size": 0}, "max_size"),
     ],
 )
-def test_bad_input_is_told_in_one_sentence(
+def test_errors_of_a_table_name_what_is_wrong(
     table: pd.DataFrame, limits: dict[str, int], message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
@@ -268,11 +268,11 @@ def test_bad_input_is_told_in_one_sentence(
             {"names": ["money", "pets"], "scarce": [], "unseen": [0]},
             "expected the last of the 2",
         ),
-        ("labels.json", {"names": ["money", "pets"]}, "has not the keys names, scarce and unseen"),
-        ("labels.json", [], "has not the keys names, scarce and unseen"),
+        ("labels.json", {"names": ["money", "pets"]}, "the lists names, scarce and unseen"),
+        ("labels.json", [], "the lists names, scarce and unseen"),
     ],
 )
-def test_files_that_do_not_fit_are_named(
+def test_files_that_do_not_match_are_named(
     tmp_path: Path, file: str, content: object, message: str
 ) -> None:
     tokenize_corpus(small(), progress=False).save(tmp_path / "target")

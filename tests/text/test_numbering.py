@@ -1,20 +1,17 @@
 from __future__ import annotations
 
-import sys
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchtext.data import get_tokenizer
 
-from tests.text.plainly import tokenize
-from textmetric.text import RaggedTokens, Vocabulary, tokenize_train, tokenizer
-from textmetric.text import numbering as table_module
+from textmetric.text import BASIC_ENGLISH, RaggedTokens, Vocabulary, tokenize_train
 from textmetric.text import vocabulary as vocabulary_module
 from textmetric.text.numbering import TokenNumbers, renumber
+from textmetric.types import Int32, Int64
 
 original = get_tokenizer("basic_english")
 
@@ -25,12 +22,16 @@ pieces = st.sampled_from(
 texts_of_pieces = st.lists(st.one_of(st.text(), st.lists(pieces).map("".join)), max_size=6)
 
 
-def lists(ids: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64]) -> list[list[int]]:
+def lists(ids: Int32, offsets: Int64) -> list[list[int]]:
     return [ids[start:end].tolist() for start, end in pairwise(offsets)]
 
 
+def numbered(table: TokenNumbers, texts: list[str], *, grow: bool) -> tuple[Int32, Int64]:
+    return table.rows(BASIC_ENGLISH.separated(texts), grow=grow)
+
+
 def plain(texts: list[str], ids: dict[str, int], *, grow: bool) -> list[list[int]]:
-    """What the table does, by a dictionary of strings."""
+    """The same as the table, by a dictionary of strings."""
     rows = []
     for text in texts:
         row = []
@@ -47,17 +48,17 @@ def plain(texts: list[str], ids: dict[str, int], *, grow: bool) -> list[list[int
 def test_any_texts_get_the_numbers_of_a_dictionary(texts: list[str], more: list[str]) -> None:
     table, ids = TokenNumbers(["<unk>"]), {"<unk>": 0}
     for some, grow in ((texts, True), (more, False), (more, True)):
-        numbered = table.rows([text.lower() for text in some], grow=grow)
-        assert lists(*numbered) == plain(some, ids, grow=grow)
-        assert numbered[0].dtype == np.int32
+        numbers, offsets = numbered(table, some, grow=grow)
+        assert lists(numbers, offsets) == plain(some, ids, grow=grow)
+        assert numbers.dtype == np.int32
     assert table.tokens() == list(ids)
     assert len(table) == len(ids)
 
 
-def test_counts_tell_how_often_each_token_was_met() -> None:
+def test_counts_are_how_often_each_token_was_met() -> None:
     table = TokenNumbers(["<unk>", "b"])
-    table.rows(["a b <unk> a", "c"], grow=True)
-    table.rows(["c d"], grow=False)
+    numbered(table, ["a b <unk> a", "c"], grow=True)
+    numbered(table, ["c d"], grow=False)
     assert dict(zip(table.tokens(), table.counts.tolist(), strict=True)) == {
         "<unk>": 1, "b": 1, "a": 2, "c": 2,
     }  # fmt: skip
@@ -68,28 +69,15 @@ def test_a_large_table_finds_every_token_again() -> None:
         " ".join(f"{n:x}" for n in range(start, start + 500)) for start in range(0, 10**5, 500)
     ]
     table = TokenNumbers(["<unk>"])
-    first = [table.rows([text], grow=True)[0] for text in texts]
+    first = [numbered(table, [text], grow=True)[0] for text in texts]
     assert len(table) == 10**5 + 1
     for text, ids in zip(texts, first, strict=True):
-        assert table.rows([text], grow=False)[0].tolist() == ids.tolist()
-
-
-def test_white_space_is_that_of_str_split() -> None:
-    white = [chr(code) for code in range(128, sys.maxunicode + 1) if not chr(code).split()]
-    assert sorted(table_module.WHITE) == white
-
-
-@given(texts_of_pieces, st.integers(1, 9))
-@settings(deadline=None)
-def test_chunks_of_any_size_give_the_same_tokens(texts: list[str], characters: int) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tokenizer, "_CHARACTERS_AT_ONCE", characters)
-        assert list(tokenize(texts)) == [original(text) for text in texts]
+        assert numbered(table, [text], grow=False)[0].tolist() == ids.tolist()
 
 
 @given(texts_of_pieces, texts_of_pieces)
 @settings(deadline=None)
-def test_many_texts_are_encoded_as_few_are(texts: list[str], new: list[str]) -> None:
+def test_the_table_and_the_dictionary_encode_alike(texts: list[str], new: list[str]) -> None:
     vocabulary, _ = tokenize_train([*texts, "one A two"])
     few = vocabulary.encode(new)
     with pytest.MonkeyPatch.context() as patch:
@@ -99,7 +87,7 @@ def test_many_texts_are_encoded_as_few_are(texts: list[str], new: list[str]) -> 
     assert few.offsets.tolist() == many.offsets.tolist()
 
 
-def test_tokens_that_no_text_has_do_no_harm() -> None:
+def test_known_tokens_that_no_text_can_have_change_nothing() -> None:
     vocabulary = Vocabulary(["<unk>", "A", "bAb", "b"])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(vocabulary_module, "_FEW_CHUNKS", 0)

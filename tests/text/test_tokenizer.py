@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import sys
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
@@ -10,9 +11,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torchtext.data import get_tokenizer
 
-from tests.text.plainly import tokenize
 from textmetric.errors import UserError
-from textmetric.text import basic_english
+from textmetric.text import BASIC_ENGLISH, tokenizer_named
+from textmetric.text import tokenizer as tokenizer_module
+from textmetric.text.tokenizer import chunks
 
 original = get_tokenizer("basic_english")
 
@@ -34,6 +36,7 @@ original = get_tokenizer("basic_english")
         ("a;b:c", ["a", "b", "c"]),
         ("<br;/>", ["<br", "/>"]),
         ("f(x), really?!", ["f", "(", "x", ")", ",", "really", "?", "!"]),
+        ("a<br\xa0/>b", ["a<br", "/>b"]),
         ("a\x1cb\x85c\xa0d\u2028e\u3000f", ["a", "b", "c", "d", "e", "f"]),
         ("zero\u200bwidth stays", ["zero\u200bwidth", "stays"]),
         ("İSTANBUL ẞ ΑΣ", ["i̇stanbul", "ß", "ας"]),
@@ -41,47 +44,70 @@ original = get_tokenizer("basic_english")
         ("<unk> ’quoted’", ["<unk>", "’quoted’"]),
     ],
 )
-def test_traps_give_the_tokens_of_torchtext(text: str, tokens: list[str]) -> None:
-    assert basic_english(text) == original(text) == tokens
+def test_special_cases_give_the_tokens_of_torchtext(text: str, tokens: list[str]) -> None:
+    assert BASIC_ENGLISH.split([text])[0] == original(text) == tokens
 
 
-# Pieces that the rules act on, glued at random, meet them far more often than plain text does.
+# Random sequences of what the substitutions act on; plain text has it far less often.
 pieces = st.sampled_from(
-    ["<br />", "<BR />", "<br", " />", '"', "'", ".", ",", "(", ")", "!", "?", ";", ":", " ", "\n",
-     "\x85", "\x1f", "a", "B", "İ"]
+    ["<br />", "<BR />", "<br", " />", "/>", '"', "'", ".", ",", "(", ")", "!", "?", ";", ":", " ",
+     "\n", "\x85", "\xa0", "\x1f", "a", "A", "B", "İ"]
 )  # fmt: skip
 
 
-@given(st.one_of(st.text(), st.lists(pieces).map("".join)))
-@example("\ud800\udfff")
+texts_of_pieces = st.lists(st.one_of(st.text(), st.lists(pieces).map("".join)), max_size=6)
+
+
+@given(texts_of_pieces)
+@example(["\ud800\udfff", "\udcff", "\xff"])
 @settings(max_examples=500, deadline=None)
-def test_any_text_gives_the_tokens_of_torchtext(text: str) -> None:
-    assert basic_english(text) == original(text)
+def test_any_texts_give_the_tokens_of_torchtext(texts: list[str]) -> None:
+    assert BASIC_ENGLISH.split(texts) == [original(text) for text in texts]
 
 
 def test_split_and_regular_expressions_know_the_same_white_space() -> None:
     everything = [chr(code) for code in range(sys.maxunicode + 1)]
-    assert [c for c in everything if not c.split()] == [
-        c for c in everything if re.fullmatch(r"\s", c)
-    ]
+    white = [c for c in everything if not c.split()]
+    assert white == [c for c in everything if re.fullmatch(r"\s", c)]
+    assert sorted(tokenizer_module._WIDE_SPACE) == [c for c in white if not c.isascii()]
 
 
 def test_docstrings_give_the_tokens_of_torchtext(docstrings: list[str]) -> None:
-    assert list(tokenize(docstrings)) == [original(text) for text in docstrings]
+    assert BASIC_ENGLISH.split(docstrings) == [original(text) for text in docstrings]
 
 
 def test_all_ag_news_test_rows_give_the_tokens_of_torchtext(datasets: Path) -> None:
     texts = pd.read_csv(datasets / "ag_news/test.csv.gz", keep_default_na=False)["text"]
     assert len(texts) == 7600
-    for text, tokens in zip(texts, tokenize(texts), strict=True):
-        assert tokens == original(text)
+    assert BASIC_ENGLISH.split(texts) == [original(text) for text in texts]
+
+
+@given(texts_of_pieces, st.integers(1, 9))
+@settings(deadline=None)
+def test_chunks_hold_all_texts_in_order_and_close_at_their_size(
+    texts: list[str], characters: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tokenizer_module, "_CHARACTERS_AT_ONCE", characters)
+        found = list(chunks(texts))
+    assert list(chain(*found)) == texts
+    for chunk in found:
+        assert sum(map(len, chunk[:-1])) < characters
+    for chunk in found[:-1]:
+        assert sum(map(len, chunk)) >= characters
 
 
 def test_a_missing_text_is_named_by_its_row() -> None:
     with pytest.raises(UserError, match=r"text 1 .*nan of type float, expected a string"):
-        list(tokenize(["fine", float("nan")]))  # type: ignore[list-item]
+        list(chunks(["fine", float("nan")]))  # type: ignore[list-item]
 
 
 def test_a_single_string_is_not_taken_for_a_list_of_letters() -> None:
     with pytest.raises(UserError, match=r"write \[text\]"):
-        list(tokenize("one text"))
+        list(chunks("one text"))
+
+
+def test_a_tokenizer_is_found_by_its_name() -> None:
+    assert tokenizer_named(BASIC_ENGLISH.name) is BASIC_ENGLISH
+    with pytest.raises(UserError, match=r"unknown tokenizer 'basic'.*Known: basic_english"):
+        tokenizer_named("basic")

@@ -12,7 +12,8 @@ from torchtext.vocab import Vocab
 
 from tests.text.plainly import vocabulary_of
 from textmetric.errors import UserError
-from textmetric.text import Vocabulary, basic_english, tokenize_train
+from textmetric.text import Tokenizer, Vocabulary, tokenize_train
+from textmetric.text import vocabulary as vocabulary_module
 
 original = get_tokenizer("basic_english")
 
@@ -104,9 +105,26 @@ def test_encoding_equals_a_plain_loop(docstrings: list[str]) -> None:
         (docstrings, vocabulary.encode(docstrings)),
     ]:
         for row, text in enumerate(texts):
-            plain = [vocabulary.ids.get(token, 0) for token in basic_english(text)]
+            plain = [vocabulary.ids.get(token, 0) for token in original(text)]
             encoded = rows.ids[rows.offsets[row] : rows.offsets[row + 1]]
             assert encoded.tolist() == [id_ for id_ in plain if id_]
+
+
+AT_COMMAS = Tokenizer(
+    "at commas", lambda texts: b"".join(text.replace(",", " ").encode() + b"\xff" for text in texts)
+)
+
+
+@pytest.mark.parametrize("few_chunks", [0, 64])
+def test_a_vocabulary_encodes_with_its_own_tokenizer(
+    monkeypatch: pytest.MonkeyPatch, few_chunks: int
+) -> None:
+    monkeypatch.setattr(vocabulary_module, "_FEW_CHUNKS", few_chunks)
+    vocabulary, train = tokenize_train(["A,b.c", "A"], tokenizer=AT_COMMAS)
+    assert vocabulary.tokens == ["<unk>", "A", "b.c"]
+    assert train.ids.tolist() == [1, 2, 1]
+    assert vocabulary.encode(["b.c,a", "A"]).ids.tolist() == [2, 1]
+    assert vocabulary != Vocabulary(vocabulary.tokens)
 
 
 def test_encoding_nothing_gives_no_rows() -> None:
@@ -139,7 +157,7 @@ def test_a_saved_vocabulary_reads_back_the_same(
         (b"<unk>\n\na\n", "'' is empty or holds white space"),
         (b"<unk>\r\na\r\n", "first token"),
         (b"<unk>\na b\n", "'a b' is empty or holds white space"),
-        (b"<unk>\n\xff\n", "UTF-8"),
+        (b"<unk>\n\xff\n", "utf-8"),
     ],
 )
 def test_a_damaged_file_is_named(tmp_path: Path, content: bytes, message: str) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from textmetric.errors import UserError, unknown_name
 from textmetric.grid import SAMPLERS
+from textmetric.types import Int64
 
 SMALLEST_BATCH = 4  # two classes × two rows: fewer rows hold no triplet
-ROWS_PER_CLASS = 4  # the fewest rows of a class in a balanced batch where there is room
+ROWS_PER_CLASS = 4  # in a balanced batch with enough room, at least
 
 
 def steps_per_epoch(rows: int, batch_size: int) -> int:
@@ -20,7 +21,7 @@ def steps_per_epoch(rows: int, batch_size: int) -> int:
     Raises:
         UserError: ``batch_size`` is not a whole number of at least 4.
     """
-    # bool is an int to Python, but `batch_size: true` is a slip.
+    # bool is an int in Python, but `batch_size: true` is a mistake.
     if not isinstance(batch_size, (int, np.integer)) or isinstance(batch_size, bool):
         raise UserError(f"batch_size is {batch_size!r}, but it should be a whole number")
     if batch_size < SMALLEST_BATCH:
@@ -36,30 +37,31 @@ class BatchSampler:
 
     ``shuffled``: every row once an epoch, in a new random order; the last batch may be smaller.
 
-    ``balanced``: min(C, ⌊B / 4⌋) classes a batch (at least two where there are two), every batch
-    exactly B rows, shared evenly: 4 × 16 for 4 classes at B = 64, 16 × 4 for 219. Where B is not
-    a multiple, randomly chosen classes give one row more: of 7 classes at B = 64 six give 9 rows
-    and one gives 10. Classes are dealt without replacement until all are used up, then shuffled
-    again, so every class comes equally often whatever its size; so are the rows inside a class,
-    across batches and epochs. No batch holds a class twice, or a row twice, except that a class
-    with fewer rows than asked is drawn with repetition, each row as evenly as possible. A large
-    class is not seen whole in one epoch, a small one is seen several times.
+    ``balanced``: every batch has B rows of min(C, ⌊B / 4⌋) classes (at least two where there are
+    two), shared evenly: 4 × 16 for 4 classes at B = 64, 16 × 4 for 219. Where B is not a multiple,
+    some classes, chosen at random, have one row more: of 7 classes at B = 64, six have 9 rows and
+    one has 10. Classes are dealt without replacement until all are used up, then shuffled again,
+    so every class comes equally often whatever its size. The rows of a class are dealt the same
+    way, across batches and epochs. No batch holds a row twice, except where a class has fewer rows
+    than its share: its rows are then repeated, each as evenly as possible. One epoch does not use
+    all rows of a large class, and repeats those of a small one.
 
     Args:
         sampler: ``shuffled`` or ``balanced``.
         labels: (n,) integer class of every row.
         batch_size: B, at least 4.
-        seed: The sampler has its own generator: the batches depend on nothing else.
-        steps: Batches an epoch, ⌈n / B⌉ unless given (``balanced`` only).
-        classes_per_batch: Classes in a batch, 1 to min(C, B), in place of the rule above
+        seed: of the sampler's own generator; the batches depend on no other random state.
+        steps: batches an epoch, ⌈n / B⌉ unless given (``balanced`` only).
+        classes_per_batch: classes in a batch, 1 to min(C, B), in place of the rule above
             (``balanced`` only).
 
     Attributes:
-        steps: Batches an epoch, ⌈n / B⌉ for both samplers unless given.
+        steps: batches an epoch.
 
     Raises:
-        UserError: An unknown sampler, a batch size below 4, no rows, or too many
-            ``classes_per_batch``.
+        UserError: the sampler is unknown, the batch size is below 4, there are no rows,
+            ``classes_per_batch`` is out of range, or an argument of ``balanced`` is given for
+            ``shuffled``.
     """
 
     def __init__(
@@ -79,7 +81,12 @@ class BatchSampler:
         self.batch_size = batch_size
         self.rows = len(classes_of_rows)
         self.steps = steps_per_epoch(self.rows, batch_size)
-        if sampler == "balanced" and steps is not None:
+        if sampler == "shuffled" and (steps, classes_per_batch) != (None, None):
+            raise UserError(
+                "steps or classes_per_batch is given for shuffled batches: leave it out, or use "
+                "the balanced sampler"
+            )
+        if steps is not None:
             self.steps = steps
         if self.rows == 0:
             raise UserError("the training set has no rows, so it gives no batches")
@@ -101,11 +108,10 @@ class BatchSampler:
             small, larger = divmod(batch_size, per_batch)
             self._shares = [small + 1] * larger + [small] * (per_batch - larger)
 
-    def epoch(self) -> Iterator[NDArray[np.int64]]:
-        """The batches of the next epoch: ``steps`` arrays of row ids, (B,) int64 each.
+    def epoch(self) -> Iterator[Int64]:
+        """The batches of the next epoch: ``steps`` arrays (B,) of row ids.
 
-        The draws of the whole epoch are made by the call, not while iterating: an epoch that is
-        left early changes nothing in the next.
+        The call draws the whole epoch: stopping an iteration early does not change the next epoch.
         """
         if self.sampler == "balanced":
             return iter(self._balanced())
@@ -113,12 +119,12 @@ class BatchSampler:
         starts = range(0, self.rows, self.batch_size)
         return iter([order[start : start + self.batch_size] for start in starts])
 
-    def _balanced(self) -> NDArray[np.int64]:
+    def _balanced(self) -> Int64:
         """(steps, B) row ids."""
         batches = np.empty((self.steps, self.batch_size), dtype=np.int64)
         for batch in batches:
             filled = 0
-            # The first classes give the odd rows; the deal is in random order.
+            # The first classes of a deal, which is in random order, give one row more.
             for label, share in zip(
                 self._classes.deal(len(self._shares)).tolist(), self._shares, strict=True
             ):
@@ -132,16 +138,16 @@ class Deck:
 
     Args:
         items: (n,), at least one.
-        rng: draws the orders; decks that share one are dealt from in a fixed order.
+        rng: draws the orders. If decks share one, the order of their deals changes the items.
     """
 
-    def __init__(self, items: NDArray[np.int64], rng: np.random.Generator) -> None:
+    def __init__(self, items: Int64, rng: np.random.Generator) -> None:
         self._rng = rng
         self._items = rng.permutation(items)
         self._dealt = 0  # of this round
 
-    def deal(self, size: int) -> NDArray[np.int64]:
-        """(size,) items, all different unless the deck itself is smaller than ``size``."""
+    def deal(self, size: int) -> Int64:
+        """(size,) items, all different unless the deck is smaller than ``size``."""
         end = self._dealt + size
         if end <= len(self._items):
             hand = self._items[self._dealt : end]
@@ -149,13 +155,13 @@ class Deck:
             return hand
         return self._deal_over_the_end(size)
 
-    def _deal_over_the_end(self, size: int) -> NDArray[np.int64]:
+    def _deal_over_the_end(self, size: int) -> Int64:
         if size > len(self._items):
-            # Whole rounds first; what is left of this round waits for its turn.
+            # Whole rounds first; the rest of the current round is dealt later.
             rounds, rest = divmod(size, len(self._items))
             return np.concatenate([*([self._items] * rounds), self.deal(rest)])
-        # The hand takes what is left of this round and, from the new one, items that are not
-        # already in the hand: those were all dealt before.
+        # The hand takes the rest of this round. The items that it takes from the next round must be
+        # others, so they come from those that were dealt in this round.
         left = self._items[self._dealt :]
         used = self._rng.permutation(self._items[: self._dealt])
         first = used[: size - len(left)]

@@ -10,7 +10,7 @@ from textmetric.text.dataset import (
     tokenize_train,
 )
 from textmetric.text.ragged import RaggedTokens
-from textmetric.text.tokenizer import BASIC_ENGLISH, Tokenizer, basic_english, tokenizer_named
+from textmetric.text.tokenizer import BASIC_ENGLISH, Tokenizer, tokenizer_named
 from textmetric.text.vocabulary import UNKNOWN, Vocabulary
 
 __all__ = [
@@ -21,7 +21,6 @@ __all__ = [
     "TokenizedCorpus",
     "Tokenizer",
     "Vocabulary",
-    "basic_english",
     "tokenize_corpus",
     "tokenize_file",
     "tokenize_train",

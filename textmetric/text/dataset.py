@@ -9,22 +9,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from tqdm import tqdm
 
 from textmetric.errors import UserError
-from textmetric.files import read_json, replacing_folder, write_json
-from textmetric.text.ragged import RaggedTokens, map_array, write_array
-from textmetric.text.tokenizer import BASIC_ENGLISH
+from textmetric.files import (
+    damaged,
+    map_array,
+    read_json,
+    reading,
+    replacing_folder,
+    write_array,
+    write_json,
+)
+from textmetric.text.ragged import RaggedTokens
+from textmetric.text.tokenizer import BASIC_ENGLISH, Tokenizer, chunks
 from textmetric.text.vocabulary import UNKNOWN, Vocabulary
-from textmetric.types import PARTS
+from textmetric.types import PARTS, Bools, Int32, Int64, Integers, PathLike
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-# Frequencies are counted by blocks of tokens: np.bincount copies what it counts to int64.
-_TOKENS_AT_ONCE = 1 << 22
 _ROWS_AT_ONCE = 1 << 13
 
 
@@ -37,11 +43,11 @@ class LabelledTokens:
         labels: (n,) int32, ids >= 0 into ``label_names`` of the corpus.
 
     Raises:
-        ValueError: labels of another type or number.
+        ValueError: the labels have another type or number.
     """
 
     tokens: RaggedTokens
-    labels: NDArray[np.int32]
+    labels: Int32
 
     def __post_init__(self) -> None:
         if self.labels.dtype != np.int32 or self.labels.shape != (len(self.tokens),):
@@ -60,24 +66,25 @@ class LabelledTokens:
             rows = rows.astype(np.int64)
         return LabelledTokens(self.tokens.take(rows), self.labels[rows])
 
-    def save(self, prefix: str | os.PathLike[str]) -> None:
+    def save(self, prefix: PathLike) -> None:
         """Write ``<prefix>.ids.npy``, ``<prefix>.offsets.npy`` and ``<prefix>.labels.npy``."""
         self.tokens.save(prefix)
         write_array(f"{os.fspath(prefix)}.labels.npy", self.labels)
 
     @classmethod
-    def load(cls, prefix: str | os.PathLike[str]) -> LabelledTokens:
+    def load(cls, prefix: PathLike) -> LabelledTokens:
         """Map what :meth:`save` wrote into memory, read only.
 
         Raises:
-            UserError: a file is missing, damaged, or does not fit the others.
+            UserError: a file is missing or damaged, or does not match the others.
         """
         path = f"{os.fspath(prefix)}.labels.npy"
         tokens, labels = RaggedTokens.load(prefix), map_array(path, np.int32)
         if len(labels) != len(tokens):
-            raise UserError(
-                f"{path} holds {len(labels)} labels, expected one for each of the {len(tokens)} "
-                "rows of tokens next to it: write them again (dvc repro)"
+            raise damaged(
+                path,
+                f"holds {len(labels)} labels, expected one for each of the {len(tokens)} rows of "
+                "tokens next to it",
             )
         return cls(tokens, labels)
 
@@ -90,10 +97,9 @@ class TokenizedCorpus:
         vocabulary: the tokens of the train part.
         label_names: the name of each label id.
         train: the texts to learn from.
-        validation: the texts to tune with; may have no row.
-        test: the texts to measure on; may have no row.
-        scarce: ids of the labels that were cut or are rare, rising; the measures tell of them
-            apart.
+        validation: the texts to tune with; may be empty.
+        test: the texts to measure on; may be empty.
+        scarce: ids of the labels that were cut or are rare, rising; they are also measured alone.
         unseen: ids of the labels that only the test part has: the last ones, or none.
     """
 
@@ -107,32 +113,31 @@ class TokenizedCorpus:
 
     @property
     def trained_labels(self) -> list[str]:
-        """The names of the labels that training sees; a label's id is its place here too."""
+        """The names of the labels that training sees; their ids are the same."""
         return self.label_names[: len(self.label_names) - len(self.unseen)]
 
     @property
-    def train_counts(self) -> NDArray[np.int64]:
-        """(number of labels,) int64, the train rows of each label."""
+    def train_counts(self) -> Int64:
+        """(number of labels,) the number of train rows of each label."""
         return np.bincount(self.train.labels, minlength=len(self.label_names))
 
     @property
     def empty_rows(self) -> dict[str, int]:
-        """How many rows of each part have no known token, so that their embedding is zero."""
+        """How many rows of each part have no known token; their embedding is zero."""
         return {
             part: int(np.count_nonzero(getattr(self, part).tokens.lengths == 0)) for part in PARTS
         }
 
-    def save(
-        self, folder: str | os.PathLike[str], *, within: str | os.PathLike[str] | None = None
-    ) -> None:
-        """Write the corpus as a folder of its own; what stood there is replaced.
+    def save(self, folder: PathLike, *, within: PathLike | None = None) -> None:
+        """Write the corpus as a folder of its own, and replace what is there.
 
-        ``within`` is a folder that ``folder`` must lie in, see
-        :func:`textmetric.files.replacing_folder`.
+        The files are ``vocabulary.txt``; ``labels.json`` (``names``, ``train_rows`` by label,
+        ``scarce``, ``unseen``, ``empty_rows`` by part); ``ids``, ``offsets`` and ``labels`` of
+        each part as ``.npy``.
 
-        ``vocabulary.txt``; ``labels.json`` (``names``, ``train_rows`` by label, ``scarce``,
-        ``unseen``, ``empty_rows`` by part); ``ids``, ``offsets`` and ``labels`` of each part as
-        ``.npy``.
+        Args:
+            folder: the folder to write.
+            within: a folder that must contain it, see :func:`textmetric.files.replacing_folder`.
         """
         with replacing_folder(folder, within=within) as temporary:
             self.vocabulary.save(temporary / "vocabulary.txt")
@@ -150,60 +155,61 @@ class TokenizedCorpus:
             )
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> TokenizedCorpus:
+    def load(cls, folder: PathLike) -> TokenizedCorpus:
         """Read what :meth:`save` wrote; the arrays are mapped into memory, read only.
 
         Raises:
-            UserError: a file is missing, damaged, or does not fit the others.
+            UserError: a file is missing or damaged, or does not match the others.
         """
         folder = Path(folder)
-        about = read_json(folder / "labels.json")
-        try:
+        path = folder / "labels.json"
+        about = read_json(path)
+        with reading(path, "JSON with the lists names, scarce and unseen"):
             names = list(map(str, about["names"]))
             scarce, unseen = (list(map(int, about[key])) for key in ("scarce", "unseen"))
-        except (TypeError, KeyError, ValueError):
-            raise UserError(
-                f"{folder / 'labels.json'} has not the keys names, scarce and unseen, each with a "
-                "list: write it again (dvc repro)"
-            ) from None
         vocabulary = Vocabulary.load(folder / "vocabulary.txt")
         parts = {part: LabelledTokens.load(folder / part) for part in PARTS}
         for part, rows in parts.items():
-            # An id out of range would only be met deep inside a training.
+            # Otherwise an id out of range fails much later, in training.
             _check_range(folder / f"{part}.ids.npy", rows.tokens.ids, 1, len(vocabulary))
             _check_range(folder / f"{part}.labels.npy", rows.labels, 0, len(names))
-        _check_range(folder / "labels.json", np.array(scarce, np.int64), 0, len(names))
+        _check_range(path, np.array(scarce, np.int64), 0, len(names))
         if unseen != list(range(len(names) - len(unseen), len(names))):
-            raise UserError(
-                f"{folder / 'labels.json'} has the unseen labels {unseen}, expected the last of "
-                f"the {len(names)}: write it again (dvc repro)"
+            raise damaged(
+                path, f"has the unseen labels {unseen}, expected the last of the {len(names)}"
             )
         return cls(vocabulary, names, **parts, scarce=scarce, unseen=unseen)
 
 
 def tokenize_train(
-    texts: Iterable[str], *, min_freq: int = 1, max_size: int | None = None
+    texts: Iterable[str],
+    *,
+    min_freq: int = 1,
+    max_size: int | None = None,
+    tokenizer: Tokenizer = BASIC_ENGLISH,
 ) -> tuple[Vocabulary, RaggedTokens]:
-    """Build the vocabulary of ``texts`` and encode them, in one pass over them.
+    """Build the vocabulary of ``texts`` and encode them, in one pass.
 
     Args:
         texts: the train texts.
         min_freq: tokens that occur less often are left out, >= 1.
         max_size: how many tokens to keep at most, without ``<unk>``, >= 1; None for all.
+        tokenizer: splits the texts; the vocabulary keeps it.
 
     Raises:
-        UserError: an argument out of range, no token at all, or an item that is no string.
+        UserError: an argument is out of range, there is no token at all, or an item is not a
+            string.
     """
     from textmetric.text.numbering import TokenNumbers, renumber
 
-    # A new token gets the next number when it is first met; the numbers take their final order
-    # when all frequencies are known. 0 is <unk> in both, so a literal "<unk>" is dropped.
+    # A token gets its number when it is first met, and its id when all frequencies are known.
+    # 0 is <unk> in both, so a literal "<unk>" is dropped.
     table = TokenNumbers([UNKNOWN])
     rows = RaggedTokens.joined(
-        table.rows(lowered, grow=True) for lowered in BASIC_ENGLISH.chunks(texts)
+        table.rows(tokenizer.separated(chunk), grow=True) for chunk in chunks(texts)
     )
     vocabulary, new_ids = Vocabulary.ranked(
-        table.tokens(), table.counts, min_freq=min_freq, max_size=max_size
+        table.tokens(), table.counts, min_freq=min_freq, max_size=max_size, tokenizer=tokenizer
     )
     kept = renumber(rows.ids, rows.offsets, new_ids)
     return vocabulary, RaggedTokens(rows.ids[:kept], rows.offsets)
@@ -223,14 +229,14 @@ def tokenize_corpus(
 
     Args:
         frame: one row a text, columns ``text``, ``label`` and ``split`` (train, validation or
-            test), as the corpora give it.
+            test), as :func:`textmetric.corpora.load` returns it.
         min_freq: tokens that occur less often in train are unknown, >= 1.
         max_size: how many tokens to know at most, without ``<unk>``, >= 1; None for all.
         progress: show a progress bar.
 
     Raises:
-        UserError: no train row, a row without text or label, an unknown part, an argument out
-            of range, or no token is left.
+        UserError: there is no train row, a row has no text or label, a part is unknown, an
+            argument is out of range, or no token is left.
     """
     import pandas as pd
 
@@ -239,7 +245,7 @@ def tokenize_corpus(
     label_codes, labels = pd.factorize(frame["label"].astype(str))
     label_codes[missing] = -1
 
-    def texts(wanted: NDArray[np.bool_]) -> Iterator[str]:
+    def texts(wanted: Bools) -> Iterator[str]:
         for start in range(0, len(frame), _ROWS_AT_ONCE):
             block = frame["text"].iloc[start : start + _ROWS_AT_ONCE].to_numpy(dtype=object)
             yield from block[wanted[start : start + _ROWS_AT_ONCE]]
@@ -255,43 +261,36 @@ def tokenize_corpus(
 
 
 def tokenize_file(
-    path: str | os.PathLike[str],
+    path: PathLike,
     *,
     min_freq: int = 1,
     max_size: int | None = None,
     progress: bool = True,
 ) -> TokenizedCorpus:
-    """Tokenise a corpus as :func:`tokenize_corpus` does, from a file, a block of it at a time.
+    """Tokenise a corpus in a file like :func:`tokenize_corpus`, without reading it whole.
 
     Args:
-        path: a parquet file with the columns ``text``, ``label`` and ``split``, all strings. Each
-            row group is held in memory while it is read.
-        min_freq: as of :func:`tokenize_corpus`.
-        max_size: as of :func:`tokenize_corpus`.
+        path: a parquet file with the columns ``text``, ``label`` and ``split``, all strings. One
+            row group at a time is in memory.
+        min_freq: as in :func:`tokenize_corpus`.
+        max_size: as in :func:`tokenize_corpus`.
         progress: show a progress bar.
 
     Raises:
-        UserError: the file is missing or no such table, or as :func:`tokenize_corpus`.
+        UserError: the file is missing or is not such a table, or as in :func:`tokenize_corpus`.
     """
     import pyarrow as pa
     import pyarrow.parquet
 
-    try:
+    content = "a parquet table with the columns text, label and split"
+    with reading(path, content, pa.ArrowException):
         file = pyarrow.parquet.ParquetFile(path)
         about = file.read(columns=["split", "label"])
         parts, labels = (_column(about[name].combine_chunks()) for name in ("split", "label"))
         if "text" not in file.schema_arrow.names:
             raise KeyError("text")
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing: run stages.download first (dvc repro)") from None
-    except (pa.ArrowException, KeyError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(
-            f"{path} cannot be read as a parquet table with the columns text, label and split "
-            f"({reason}): write it again (dvc repro)"
-        ) from None
 
-    def texts(wanted: NDArray[np.bool_]) -> Iterator[str]:
+    def texts(wanted: Bools) -> Iterator[str]:
         first = 0
         for group in range(file.num_row_groups):
             last = first + file.metadata.row_group(group).num_rows
@@ -309,12 +308,12 @@ class _Column(NamedTuple):
     """The values of a column of strings.
 
     Attributes:
-        names: each different one, in any order.
+        names: the different values, in any order.
         codes: (n,) the place of each row's value in ``names``, -1 where it is missing.
     """
 
     names: list[str]
-    codes: NDArray[np.integer]
+    codes: Integers
 
 
 def _column(values: pa.Array) -> _Column:
@@ -328,20 +327,20 @@ def _column(values: pa.Array) -> _Column:
 def _tokenized(
     parts: _Column,
     labels: _Column,
-    texts: Callable[[NDArray[np.bool_]], Iterable[str]],
+    texts: Callable[[Bools], Iterable[str]],
     *,
     min_freq: int,
     max_size: int | None,
     progress: bool,
 ) -> TokenizedCorpus:
-    """See :func:`tokenize_corpus`; ``texts`` gives those of the rows where its argument is true."""
-    strangers = sorted({*parts.names, *["nan"] * bool((parts.codes < 0).any())} - set(PARTS))
-    if strangers:
+    """See :func:`tokenize_corpus`; ``texts`` returns the texts where its argument is true."""
+    unknown = sorted({*parts.names, *["nan"] * bool((parts.codes < 0).any())} - set(PARTS))
+    if unknown:
         raise UserError(
-            f"column split holds {strangers[0]!r}, expected {', '.join(PARTS)}: rename it"
+            f"column split holds {unknown[0]!r}, expected {', '.join(PARTS)}: rename it"
         )
     if "train" not in parts.names:
-        raise UserError("the corpus has no train row: give it some, or lower data.validation")
+        raise UserError("the corpus has no train row: add some, or lower data.validation")
     missing = np.flatnonzero(labels.codes < 0)
     if missing.size:
         raise UserError(f"row {missing[0]} (counted from 0) has no label: fill or drop it")
@@ -373,17 +372,8 @@ def _tokenized(
     )
 
 
-def token_counts(tokens: RaggedTokens, size: int) -> NDArray[np.int64]:
-    """(size,) int64, how often each id in [0, size) occurs."""
-    counts = np.zeros(size, np.int64)
-    for first in range(0, tokens.ids.size, _TOKENS_AT_ONCE):
-        counts += np.bincount(tokens.ids[first : first + _TOKENS_AT_ONCE], minlength=size)
-    return counts
-
-
-def _check_range(path: Path, ids: NDArray[np.integer], low: int, end: int) -> None:
+def _check_range(path: Path, ids: Integers, low: int, end: int) -> None:
     if ids.size and (ids.min() < low or ids.max() >= end):
-        raise UserError(
-            f"{path} holds an id outside {low} to {end - 1}, so it does not belong to the files "
-            "next to it: write them again (dvc repro)"
+        raise damaged(
+            path, f"holds an id outside {low} to {end - 1}, so it does not match its folder"
         )

@@ -1,23 +1,21 @@
-"""Numbering tokens without a Python object for each of them: a hash table in arrays, compiled.
+"""A table that numbers tokens without a Python string for each of them; compiled.
 
-A string for every token and a look-up in a dictionary of strings were nine tenths of the time of
-tokenising: the strings lie all over the memory, which no near cache holds.
+Making a string for every token and looking it up in a dictionary took nine tenths of the time of
+tokenising: the strings are spread over the memory, so few of them are in the processor's cache.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from textmetric.parallel import compiled
-from textmetric.text.tokenizer import BETWEEN, spaced
+from textmetric.text.tokenizer import END
+from textmetric.types import Bytes, Int32, Int64
 
-Bytes = npt.NDArray[np.uint8]
-Int32 = npt.NDArray[np.int32]
-Int64 = npt.NDArray[np.int64]
 _Number = TypeVar("_Number", np.uint8, np.int64)
 
 _LETTER, _SPACE, _END = range(3)
@@ -25,32 +23,31 @@ _NEW_LINE = 10  # after each token in the table: no token holds white space
 # FNV-1a (Fowler, Noll, Vo) in 64 bits, which wrap around.
 _BASIS, _PRIME = -3750763034362895579, 1099511628211
 
-WHITE = (
-    "\x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000"
-)
-"""What ``str.split`` takes for white space beyond ASCII."""
+# (256,) what each byte is: part of a token, white space, or the end of a text.
+_KINDS = np.full(256, _LETTER, np.uint8)
+_KINDS[[code for code in range(128) if chr(code).isspace()]] = _SPACE
+_KINDS[ord(END)] = _END
 
 
 class TokenNumbers:
-    """Tokens by number, in the order in which they came; 0 is the first one given.
+    """The number of each token, in the order in which the tokens were met.
 
     Args:
-        tokens: the first tokens, of which number 0 is dropped from every text. None is empty or
-            holds white space.
+        tokens: the tokens with the first numbers; number 0 is dropped from every text. None is
+            empty or holds white space.
 
     Attributes:
         counts: (len,) int64, how often :meth:`rows` met each token.
     """
 
-    def __init__(self, tokens: Sequence[str]) -> None:
+    def __init__(self, tokens: Iterable[str]) -> None:
         self._size = 0
         self._slots = np.zeros(0, np.int64)
         self._starts = np.zeros(1, np.int64)
         self._letters = np.zeros(0, np.uint8)
         self._counts = np.zeros(0, np.int64)
-        self._number(_bytes("\n".join(tokens)), _kinds(None), grow=True)
+        self.rows("\n".join(tokens).encode("utf-8", "surrogatepass"), grow=True)
         self._counts[:] = 0
-        self._kinds = _kinds(BETWEEN)
 
     def __len__(self) -> int:
         return self._size
@@ -65,32 +62,23 @@ class TokenNumbers:
         letters = self._letters[: self._starts[self._size]].tobytes()
         return letters.decode("utf-8", "surrogatepass").split("\n")[:-1]
 
-    def rows(self, lowered: Sequence[str], *, grow: bool) -> tuple[Int32, Int64]:
-        """Number the tokens of some texts.
+    def rows(self, separated: bytes, *, grow: bool) -> tuple[Int32, Int64]:
+        """Number the tokens of n texts.
 
         Args:
-            lowered: n texts in lower case.
-            grow: give tokens that are not known the next numbers; otherwise they are dropped.
+            separated: the texts, see :attr:`.Tokenizer.separated`.
+            grow: give unknown tokens the next numbers; otherwise they are dropped.
 
         Returns:
             (m,) the numbers, none of them 0; (n + 1,) where each text starts.
         """
-        text = spaced(BETWEEN.join([*lowered, ""]))
-        if not text.isascii():
-            for character in WHITE:
-                text = text.replace(character, " ")
-        return self._number(_bytes(text), self._kinds, grow=grow, rows=len(lowered))
-
-    def _number(
-        self, text: Bytes, kinds: Bytes, *, grow: bool, rows: int = 0
-    ) -> tuple[Int32, Int64]:
-        most = len(text) // 2 + 1  # tokens in it
+        most = len(separated) // 2 + 1  # tokens in it
         if grow:
-            self._reserve(self._size + most, int(self._starts[self._size]) + len(text) + 1)
-        ids, offsets = np.empty(most, np.int32), np.zeros(rows + 1, np.int64)
-        self._size, written = _number_bytes(
-            text,
-            kinds,
+            self._reserve(self._size + most, int(self._starts[self._size]) + len(separated) + 1)
+        ids, offsets = np.empty(most, np.int32), np.zeros(separated.count(END) + 1, np.int64)
+        self._size, written = _number(
+            np.frombuffer(separated, np.uint8),
+            _KINDS,
             grow,
             self._slots,
             self._starts,
@@ -121,24 +109,8 @@ def _longer(array: npt.NDArray[_Number], length: int) -> npt.NDArray[_Number]:
     return longer
 
 
-def _bytes(text: str) -> Bytes:
-    # A text may hold half of a surrogate pair, which strict UTF-8 cannot write.
-    return np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)
-
-
-def _kinds(between: str | None) -> Bytes:
-    """(256,) what each byte is: part of a token, white space, or the end of a text."""
-    kinds = np.full(256, _LETTER, np.uint8)
-    for code in range(128):
-        if chr(code).isspace():
-            kinds[code] = _SPACE
-    if between is not None:
-        kinds[ord(between)] = _END
-    return kinds
-
-
 @compiled
-def _number_bytes(
+def _number(
     text: Bytes,
     kinds: Bytes,
     grow: bool,
@@ -150,7 +122,7 @@ def _number_bytes(
     ids: Int32,
     offsets: Int64,
 ) -> tuple[int, int]:
-    """Write the numbers of the tokens of ``text``, and how many there are up to each end.
+    """Write the numbers of the tokens of ``text``, and where each of its texts starts.
 
     A slot holds 31 bits of a token's hash and its number + 1, or 0; the token of number i is
     ``letters[starts[i]:starts[i + 1] - 1]``.
@@ -224,20 +196,20 @@ def _refill(slots: Int64, starts: Int64, letters: Bytes, size: int) -> None:
 def renumber(ids: Int32, offsets: Int64, new_ids: Int32) -> int:
     """Rename every id ``i`` to ``new_ids[i]`` in place and drop those renamed to 0.
 
-    As :meth:`textmetric.text.RaggedTokens.remap`, without a second copy.
+    The same as :meth:`textmetric.text.RaggedTokens.remap`, without a second copy.
 
     Args:
-        ids: (m,) the rows one after another; what lies after the last one kept is left over.
+        ids: (m,) the rows one after another; only the first ids are valid after the call.
         offsets: (n + 1,) where each row starts.
         new_ids: (number of old ids,) 0 where a token is unknown from now on.
 
     Returns:
-        How many are kept.
+        How many ids are kept.
     """
     written = read = 0
     for row in range(len(offsets) - 1):
         offsets[row] = written
-        # The offset of this row is overwritten already: `read` has come to where it was.
+        # The offset of this row is overwritten already; `read` has its old value.
         while read < offsets[row + 1]:
             new = new_ids[ids[read]]
             read += 1

@@ -6,25 +6,25 @@ import os
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from textmetric.errors import UserError
-from textmetric.files import replacing_file
+from textmetric.files import damaged, map_array, write_array
+from textmetric.types import Int32, Int64, PathLike
 
-# `take` builds an int64 position for every token it copies: by blocks of rows, so that taking
-# most of a corpus needs no such array for all of it.
+# `take` needs an int64 position for every token it copies, and np.bincount copies its argument to
+# int64: both work on blocks, to save memory.
 _ROWS_AT_ONCE = 1 << 16
+_TOKENS_AT_ONCE = 1 << 22
 
 
 @dataclass(frozen=True, eq=False)
 class RaggedTokens:
     """The token ids of n texts: row ``i`` is ``ids[offsets[i]:offsets[i + 1]]``.
 
-    In an encoded corpus id 0 (``<unk>``) never occurs, since unknown tokens are dropped; a text
+    Id 0 (``<unk>``) never occurs in an encoded corpus, since unknown tokens are dropped. A text
     without a known token is an empty row.
 
     Args:
@@ -35,8 +35,8 @@ class RaggedTokens:
         ValueError: wrong type or shape, or offsets that do not rise from 0 to m.
     """
 
-    ids: NDArray[np.int32]
-    offsets: NDArray[np.int64]
+    ids: Int32
+    offsets: Int64
 
     def __post_init__(self) -> None:
         if self.ids.dtype != np.int32 or self.ids.ndim != 1:
@@ -57,16 +57,16 @@ class RaggedTokens:
         return self.offsets.size - 1
 
     @property
-    def lengths(self) -> NDArray[np.int64]:
+    def lengths(self) -> Int64:
         """(n,) int64, the number of tokens of each row; 0 for a row without a known token."""
         return np.diff(self.offsets)
 
     @classmethod
-    def joined(cls, blocks: Iterable[tuple[NDArray[np.int32], NDArray[np.int64]]]) -> RaggedTokens:
-        """Put blocks of rows one after another, in arrays that grow: none is copied twice.
+    def joined(cls, blocks: Iterable[tuple[Int32, Int64]]) -> RaggedTokens:
+        """Concatenate blocks of rows as they come, without a list of all blocks.
 
         Args:
-            blocks: ids and offsets of each, as of a RaggedTokens.
+            blocks: ids and offsets of each block, as in a RaggedTokens.
         """
         ids, offsets = array("i"), array("q", [0])
         for more, ends in blocks:
@@ -75,7 +75,7 @@ class RaggedTokens:
         return cls(np.frombuffer(ids, np.int32), np.frombuffer(offsets, np.int64))
 
     def take(self, rows: ArrayLike) -> RaggedTokens:
-        """Copy the given rows, in the given order; a row may be asked for more than once.
+        """Copy the given rows, in the given order; a row may be given more than once.
 
         Args:
             rows: (k,) integers in [-n, n); negative ones count from the end.
@@ -92,18 +92,18 @@ class RaggedTokens:
         ids = np.empty(offsets[-1], np.int32)
         for first in range(0, rows.size, _ROWS_AT_ONCE):
             block = offsets[first : first + _ROWS_AT_ONCE + 1]
-            # As a loop: for each row, ids[block[r]:block[r + 1]] = self.ids[start:start + length].
+            # As a loop over rows r: ids[block[r]:block[r + 1]] = self.ids[start:start + length].
             shifts = starts[first : first + _ROWS_AT_ONCE] - block[:-1]
             positions = np.repeat(shifts, np.diff(block))
             positions += np.arange(block[0], block[-1])
             ids[block[0] : block[-1]] = self.ids[positions]
         return RaggedTokens(ids, offsets)
 
-    def remap(self, new_ids: NDArray[np.int32]) -> RaggedTokens:
+    def remap(self, new_ids: Int32) -> RaggedTokens:
         """Rename every id ``i`` to ``new_ids[i]`` and drop the tokens whose new id is 0.
 
         Args:
-            new_ids: (number of old ids,) int32; 0 where a token is unknown from now on.
+            new_ids: (number of old ids,) the new id of each; 0 drops a token.
         """
         ids = new_ids[self.ids]
         dropped = np.flatnonzero(ids == 0)
@@ -113,17 +113,24 @@ class RaggedTokens:
         offsets = self.offsets - np.searchsorted(dropped, self.offsets)
         return RaggedTokens(np.delete(ids, dropped), offsets)
 
-    def save(self, prefix: str | os.PathLike[str]) -> None:
+    def counts(self, size: int) -> Int64:
+        """(size,) how often each id in [0, size) occurs."""
+        counts = np.zeros(size, np.int64)
+        for first in range(0, self.ids.size, _TOKENS_AT_ONCE):
+            counts += np.bincount(self.ids[first : first + _TOKENS_AT_ONCE], minlength=size)
+        return counts
+
+    def save(self, prefix: PathLike) -> None:
         """Write ``<prefix>.ids.npy`` and ``<prefix>.offsets.npy``."""
         write_array(f"{os.fspath(prefix)}.ids.npy", self.ids)
         write_array(f"{os.fspath(prefix)}.offsets.npy", self.offsets)
 
     @classmethod
-    def load(cls, prefix: str | os.PathLike[str]) -> RaggedTokens:
+    def load(cls, prefix: PathLike) -> RaggedTokens:
         """Map what :meth:`save` wrote into memory, read only; pages are read when touched.
 
         Raises:
-            UserError: a file is missing, damaged, or does not fit the other.
+            UserError: a file is missing or damaged, or the two files do not match.
         """
         prefix = os.fspath(prefix)
         ids = map_array(f"{prefix}.ids.npy", np.int32)
@@ -131,41 +138,7 @@ class RaggedTokens:
         try:
             return cls(ids, offsets)
         except ValueError as error:
-            raise UserError(
-                f"{prefix}.ids.npy and {prefix}.offsets.npy do not belong together ({error}): "
-                "write them again (dvc repro)"
-            ) from None
-
-
-def write_array(path: str | os.PathLike[str], array: NDArray[Any]) -> None:
-    """Write ``array`` as a ``.npy`` file; same array, same bytes."""
-    with replacing_file(path) as temporary:
-        np.save(temporary, array, allow_pickle=False)
-
-
-def map_array(path: str | os.PathLike[str], dtype: type[np.generic]) -> NDArray[Any]:
-    """Map a ``.npy`` file of one dimension and this ``dtype`` into memory, read only.
-
-    Raises:
-        UserError: the file is missing, damaged, or holds something else.
-    """
-    try:
-        array = np.load(Path(path), mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing: run the stage that writes it (dvc repro)") from None
-    except (OSError, ValueError, EOFError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(
-            f"{path} cannot be read as a numpy array ({reason}): write it again (dvc repro)"
-        ) from None
-    if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != 1:
-        found = _described(array) if isinstance(array, np.ndarray) else "an archive"
-        raise UserError(
-            f"{path} holds {found}, expected {np.dtype(dtype)} of one dimension: "
-            "write it again (dvc repro)"
-        )
-    # The same mapping as a plain array: every operation on the memmap subclass is slower.
-    return np.asarray(array)
+            raise damaged(f"{prefix}.ids.npy", f"does not match its offsets ({error})") from None
 
 
 def _described(array: NDArray[Any]) -> str:

@@ -1,46 +1,49 @@
-"""The tokens of torchtext 0.6.0's ``basic_english``, without importing torchtext (and torch)."""
+"""Tokenizers by name; the first is torchtext 0.6.0's ``basic_english``, without torchtext."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from textmetric.errors import UserError, unknown_name
 
-BETWEEN = "A"
-"""Separates texts in lower case: a capital is in none of them, and no rule reaches across."""
+END = b"\xff"
+"""Ends each text in what :attr:`Tokenizer.separated` returns: UTF-8 never has this byte."""
 
-# A replacement costs less for a chunk than for each of its texts, and what a chunk becomes should
-# stay in the processor's cache until it has its ids.
+# A call costs less for a chunk than for each of its texts, and what a chunk becomes should stay
+# in the processor's cache until it has its ids.
 _CHARACTERS_AT_ONCE = 1 << 14
 
 
-def basic_english(text: str) -> list[str]:
-    """Split ``text`` into the tokens that torchtext 0.6.0's ``basic_english`` gives.
+@dataclass(frozen=True)
+class Tokenizer:
+    """How texts become tokens. A vocabulary has a tokenizer, and a saved model names it.
 
-    Lower case; ``' . , ( ) ! ?`` become tokens of their own; ``"`` vanishes, so that it joins
-    what is around it; ``; :`` and ``<br />`` become white space; the rest is split at white
-    space.
-
-    Args:
-        text: any string; it may be empty.
-
-    Returns:
-        The tokens. None is empty or holds white space in the sense of ``str.split``.
+    Attributes:
+        name: the name in ``model.json``.
+        separated: takes n texts and returns one string of bytes: the tokens in UTF-8 (half a
+            surrogate pair is allowed) with ASCII white space between, and :data:`END` after each
+            text. No token holds white space in the sense of ``str.split``.
     """
-    return spaced(text.lower()).split()
+
+    name: str
+    separated: Callable[[Sequence[str]], bytes]
+
+    def split(self, texts: Sequence[str]) -> list[list[str]]:
+        """The tokens of each text.
+
+        >>> BASIC_ENGLISH.split(["Don't panic!", ""])
+        [['don', "'", 't', 'panic', '!'], []]
+        """
+        rows = self.separated(texts).split(END)[:-1]
+        return [row.decode("utf-8", "surrogatepass").split() for row in rows]
 
 
-def split_chunk(lowered: list[str]) -> Iterator[list[str]]:
-    """The tokens of each text of a chunk; there is at least one text."""
-    return map(str.split, spaced(BETWEEN.join(lowered)).split(BETWEEN))
-
-
-def lowered_chunks(texts: Iterable[str]) -> Iterator[list[str]]:
-    """Yield the texts in lower case, in chunks of some ten thousand characters.
+def chunks(texts: Iterable[str]) -> Iterator[list[str]]:
+    """Yield the texts in lists of some ten thousand characters.
 
     Raises:
-        UserError: ``texts`` is a single string, or an item is no string.
+        UserError: ``texts`` is a single string, or an item is not a string.
     """
     if isinstance(texts, str):
         raise UserError("texts is one string, expected a list of strings: write [text]")
@@ -52,7 +55,7 @@ def lowered_chunks(texts: Iterable[str]) -> Iterator[list[str]]:
                 f"text {row} (counted from 0) is {text!r} of type {type(text).__name__}, "
                 "expected a string: drop or fill rows without text"
             )
-        chunk.append(text.lower())
+        chunk.append(text)
         characters += len(text)
         if characters >= _CHARACTERS_AT_ONCE:
             yield chunk
@@ -61,53 +64,49 @@ def lowered_chunks(texts: Iterable[str]) -> Iterator[list[str]]:
         yield chunk
 
 
-def spaced(lowered: str) -> str:
-    """Set the tokens of a text in lower case apart, so that ``str.split`` finds them."""
-    # torchtext runs these substitutions as regular expressions, all of them literals: str.replace
-    # in the same order gives the same string. The order matters: a quote vanishes before <br />
-    # is looked for (so <"br /> is a break), a dot is set apart before (so <br./> is none).
-    # torchtext's last step, \s+ to one space, changes nothing for str.split: both know the same
-    # white space.
-    return (
-        lowered.replace("'", " '  ")
-        .replace('"', "")
-        .replace(".", " . ")
-        .replace("<br />", " ")
-        .replace(",", " , ")
-        .replace("(", " ( ")
-        .replace(")", " ) ")
-        .replace("!", " ! ")
-        .replace("?", " ? ")
-        .replace(";", " ")
-        .replace(":", " ")
-    )
+# torchtext runs these substitutions as regular expressions, all of them literals; bytes.replace in
+# the same order gives the same text. The order matters: a quote is removed before <br /> is looked
+# for (so <"br /> is a break), a dot is set apart before (so <br./> is not one). torchtext's last
+# step, \s+ to one space, changes nothing here: \s and str.split know the same white space.
+_SUBSTITUTIONS = (
+    (b"'", b" '  "),
+    (b'"', b""),
+    (b".", b" . "),
+    (b"<br />", b" "),
+    (b",", b" , "),
+    (b"(", b" ( "),
+    (b")", b" ) "),
+    (b"!", b" ! "),
+    (b"?", b" ? "),
+    (b";", b" "),
+    (b":", b" "),
+    (b"A", END),  # a capital cannot occur in lower case
+)
+# White space for str.split that is not ASCII.
+_WIDE_SPACE = (
+    "\x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000"
+)
 
 
-@dataclass(frozen=True)
-class Tokenizer:
-    """How texts become tokens. A vocabulary has one, and a saved model names it.
-
-    Attributes:
-        name: in ``model.json``.
-    """
-
-    name: str
-
-    def chunks(self, texts: Iterable[str]) -> Iterator[list[str]]:
-        """Yield the texts in lower case, some at a time.
-
-        Raises:
-            UserError: ``texts`` is a single string, or an item is no string.
-        """
-        return lowered_chunks(texts)
-
-    def split(self, chunk: list[str]) -> Iterator[list[str]]:
-        """The tokens of each text of a chunk."""
-        return split_chunk(chunk)
+def _basic_english(texts: Sequence[str]) -> bytes:
+    joined = "A".join([*map(str.lower, texts), ""])
+    if not joined.isascii():
+        for character in _WIDE_SPACE:
+            joined = joined.replace(character, "\n")  # with a space it could become a <br />
+    separated = joined.encode("utf-8", "surrogatepass")
+    for old, new in _SUBSTITUTIONS:
+        separated = separated.replace(old, new)
+    return separated
 
 
-BASIC_ENGLISH = Tokenizer("basic_english")
-TOKENIZERS = {BASIC_ENGLISH.name: BASIC_ENGLISH}
+BASIC_ENGLISH = Tokenizer("basic_english", _basic_english)
+"""The tokens of torchtext 0.6.0's ``basic_english``.
+
+Lower case; ``' . , ( ) ! ?`` become tokens of their own; ``"`` is removed, so that it joins what is
+around it; ``; :`` and ``<br />`` become white space; the rest is split at white space.
+"""
+
+_TOKENIZERS = {tokenizer.name: tokenizer for tokenizer in (BASIC_ENGLISH,)}
 
 
 def tokenizer_named(name: str) -> Tokenizer:
@@ -116,6 +115,6 @@ def tokenizer_named(name: str) -> Tokenizer:
     Raises:
         UserError: there is none.
     """
-    if name not in TOKENIZERS:
-        raise unknown_name("tokenizer", str(name), TOKENIZERS)
-    return TOKENIZERS[name]
+    if name not in _TOKENIZERS:
+        raise unknown_name("tokenizer", name, _TOKENIZERS)
+    return _TOKENIZERS[name]

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import accumulate, chain, islice
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from textmetric.errors import UserError
-from textmetric.files import replacing_file
+from textmetric.files import reading, replacing_file
 from textmetric.text.ragged import RaggedTokens
-from textmetric.text.tokenizer import BASIC_ENGLISH, Tokenizer
+from textmetric.text.tokenizer import BASIC_ENGLISH, Tokenizer, chunks
+from textmetric.types import Int32, Int64, PathLike
 
 UNKNOWN = "<unk>"
 
@@ -43,14 +42,14 @@ class Vocabulary:
                 token for place, token in enumerate(self.tokens) if self.ids[token] != place
             )
             raise ValueError(f"the token {twice!r} occurs twice")
-        # One token a line is the file format, so a token must be what str.split leaves whole.
+        # The file has one token a line, so str.split must leave a token whole.
         if "\n".join(self.tokens).split() != self.tokens:
             wrong = next(token for token in self.tokens if token.split() != [token])
             raise ValueError(f"the token {wrong!r} is empty or holds white space")
 
     @cached_property
     def ids(self) -> dict[str, int]:
-        """The id of each token; made when it is first asked for, since many never ask."""
+        """The id of each token; made on first use, since many callers never use it."""
         return {token: place for place, token in enumerate(self.tokens)}
 
     def __len__(self) -> int:
@@ -72,24 +71,26 @@ class Vocabulary:
     def ranked(
         cls,
         tokens: Sequence[str],
-        counts: NDArray[np.int64],
+        counts: Int64,
         *,
         min_freq: int = 1,
         max_size: int | None = None,
-    ) -> tuple[Vocabulary, NDArray[np.int32]]:
+        tokenizer: Tokenizer = BASIC_ENGLISH,
+    ) -> tuple[Vocabulary, Int32]:
         """Order tokens as torchtext 0.6.0's ``Vocab`` does with ``specials=["<unk>"]``.
 
-        ``<unk>`` first, then by falling frequency, ties alphabetical (by code point). A token of
-        the text that is itself spelled ``<unk>`` is not counted: it is unknown.
+        ``<unk>`` is first, then tokens follow by falling frequency, ties by code point. A token
+        of the text that is spelt ``<unk>`` is unknown.
 
         Args:
-            tokens: n different ones.
+            tokens: n different tokens.
             counts: (n,) how often each occurs, 0 or more.
             min_freq: tokens that occur less often are left out, >= 1.
             max_size: how many tokens to keep at most, without ``<unk>``, >= 1; None for all.
+            tokenizer: gave the tokens.
 
         Returns:
-            The vocabulary; (n,) int32, the id in it of each of ``tokens``, 0 for unknown: for
+            The vocabulary; (n,) the id in it of each of ``tokens``, 0 for unknown, for
             :meth:`RaggedTokens.remap`.
 
         Raises:
@@ -116,7 +117,7 @@ class Vocabulary:
             )
         new_ids = np.zeros(len(tokens), np.int32)
         new_ids[known[:max_size]] = np.arange(1, len(known[:max_size]) + 1)
-        return cls([UNKNOWN, *ordered[:max_size]]), new_ids
+        return cls([UNKNOWN, *ordered[:max_size]], tokenizer), new_ids
 
     def encode(self, texts: Iterable[str]) -> RaggedTokens:
         """Tokenise texts and give the ids of their known tokens; unknown ones are dropped.
@@ -124,10 +125,10 @@ class Vocabulary:
         A text without a known token becomes an empty row.
 
         Raises:
-            UserError: ``texts`` is a single string, or an item is no string.
+            UserError: ``texts`` is a single string, or an item is not a string.
         """
-        chunks = self.tokenizer.chunks(texts)
-        first = list(islice(chunks, _FEW_CHUNKS))
+        remaining = chunks(texts)
+        first = list(islice(remaining, _FEW_CHUNKS))
         if len(first) < _FEW_CHUNKS:
             return RaggedTokens.joined(map(self._encoded, first))
         # Imported here: a few texts need no compiler.
@@ -135,17 +136,18 @@ class Vocabulary:
 
         table = TokenNumbers(self.tokens)
         return RaggedTokens.joined(
-            table.rows(lowered, grow=False) for lowered in chain(first, chunks)
+            table.rows(self.tokenizer.separated(chunk), grow=False)
+            for chunk in chain(first, remaining)
         )
 
-    def _encoded(self, lowered: list[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """What ``TokenNumbers.rows`` gives, by the dictionary."""
+    def _encoded(self, chunk: list[str]) -> tuple[Int32, Int64]:
+        """The same as ``TokenNumbers.rows``, by the dictionary."""
         # filter(None, ...) drops None, an unknown token, and 0, a literal "<unk>".
-        rows = [list(filter(None, map(self.ids.get, row))) for row in self.tokenizer.split(lowered)]
+        rows = [list(filter(None, map(self.ids.get, row))) for row in self.tokenizer.split(chunk)]
         offsets = np.fromiter(accumulate(map(len, rows), initial=0), np.int64)
         return np.fromiter(chain.from_iterable(rows), np.int32, offsets[-1]), offsets
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: PathLike) -> None:
         """Write one token a line, UTF-8, in the order of the ids."""
         # A docstring may hold half of a surrogate pair, which strict UTF-8 cannot write.
         text = "".join(f"{token}\n" for token in self.tokens)
@@ -153,27 +155,14 @@ class Vocabulary:
             temporary.write_bytes(text.encode("utf-8", "surrogatepass"))
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Vocabulary:
-        """Read what :meth:`save` wrote.
+    def load(cls, path: PathLike) -> Vocabulary:
+        """Read what :meth:`save` wrote; the tokenizer is ``basic_english``.
 
         Raises:
-            UserError: the file is missing, is not UTF-8, or is no vocabulary.
+            UserError: the file is missing or damaged.
         """
-        try:
+        with reading(path, "a vocabulary"):
             text = Path(path).read_bytes().decode("utf-8", "surrogatepass")
-        except FileNotFoundError:
-            raise UserError(
-                f"{path} is missing: run the stage that writes it (dvc repro)"
-            ) from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(
-                f"{path} cannot be read as UTF-8 ({error}): write it again (dvc repro)"
-            ) from None
-        try:
             if not text.endswith("\n"):
                 raise ValueError("its last line is cut off")
             return cls(text[:-1].split("\n"))
-        except ValueError as error:
-            raise UserError(
-                f"{path} is no vocabulary ({error}): write it again (dvc repro)"
-            ) from None
