@@ -115,11 +115,11 @@ def test_balanced_batches_are_full_and_shared_evenly_among_classes(
 def test_balanced_uses_every_class_equally_often_whatever_its_size(classes: int) -> None:
     labels = long_tail(classes, 12)
     sampler = BatchSampler("balanced", labels, 64, seed=0)
-    met = np.zeros(classes, dtype=int)
+    uses = np.zeros(classes, dtype=int)
     for batch in epochs(sampler, 3):
-        met[np.unique(labels[batch])] += 1
+        uses[np.unique(labels[batch])] += 1
         # Dealt without replacement: at any time no class is more than one round ahead.
-        assert met.max() - met.min() <= 1
+        assert uses.max() - uses.min() <= 1
 
 
 def test_balanced_gives_the_row_left_over_to_each_class_equally_often() -> None:
@@ -137,25 +137,25 @@ def test_balanced_gives_the_row_left_over_to_each_class_equally_often() -> None:
 @pytest.mark.parametrize("sizes", [[64, 64], [30, 50, 41, 200], [5, 6, 7, 4, 9, 33, 4, 90] * 4])
 def test_balanced_uses_up_the_rows_of_a_class_before_it_repeats_one(sizes: list[int]) -> None:
     labels = np.repeat(np.arange(len(sizes)), sizes)
-    met = np.zeros(len(labels), dtype=int)
+    uses = np.zeros(len(labels), dtype=int)
     for batch in epochs(BatchSampler("balanced", labels, 32, seed=0), 20):
-        met += np.bincount(batch, minlength=len(labels))
+        uses += np.bincount(batch, minlength=len(labels))
         assert len(set(batch.tolist())) == 32
         for label in range(len(sizes)):
-            of_class = met[labels == label]
+            of_class = uses[labels == label]
             # Even across epochs, and where a batch spans the end of a round.
             assert of_class.max() - of_class.min() <= 1
 
 
 def test_balanced_repeats_rows_of_a_class_with_fewer_than_asked_evenly() -> None:
     labels = np.array([0] * 3 + [1] * 1 + [2] * 100 + [3] * 100)
-    met = np.zeros(len(labels), dtype=int)
+    uses = np.zeros(len(labels), dtype=int)
     for batch in epochs(BatchSampler("balanced", labels, 32, seed=0), 10):
         counts = np.bincount(batch, minlength=len(labels))
         assert np.bincount(labels[batch]).tolist() == [8, 8, 8, 8]
         assert counts[:3].min() >= 2  # 8 = 2 × 3 + 2
-        met += counts
-        assert met[:3].max() - met[:3].min() <= 1
+        uses += counts
+        assert uses[:3].max() - uses[:3].min() <= 1
 
 
 def test_balanced_shuffles_a_class_again_when_it_is_used_up() -> None:

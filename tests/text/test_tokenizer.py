@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import doctest
 import re
 import sys
 from itertools import chain
@@ -105,6 +106,12 @@ def test_a_missing_text_is_named_by_its_row() -> None:
 def test_a_single_string_is_not_taken_for_a_list_of_letters() -> None:
     with pytest.raises(UserError, match=r"write \[text\]"):
         list(chunks("one text"))
+
+
+def test_the_example_of_the_docstring_holds() -> None:
+    result = doctest.testmod(tokenizer_module)
+    assert result.attempted > 0
+    assert result.failed == 0
 
 
 def test_a_tokenizer_is_found_by_its_name() -> None:

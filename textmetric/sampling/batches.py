@@ -11,7 +11,7 @@ from textmetric.errors import UserError, unknown_name
 from textmetric.grid import SAMPLERS
 from textmetric.types import Int64
 
-SMALLEST_BATCH = 4  # two classes × two rows: fewer rows hold no triplet
+SMALLEST_BATCH = 4  # two rows of two classes
 ROWS_PER_CLASS = 4  # in a balanced batch with enough room, at least
 
 

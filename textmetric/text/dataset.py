@@ -202,7 +202,7 @@ def tokenize_train(
     """
     from textmetric.text.numbering import TokenNumbers, renumber
 
-    # A token gets its number when it is first met, and its id when all frequencies are known.
+    # A token gets its number when it first occurs, and its id when all frequencies are known.
     # 0 is <unk> in both, so a literal "<unk>" is dropped.
     table = TokenNumbers([UNKNOWN])
     rows = RaggedTokens.joined(

@@ -30,14 +30,14 @@ _KINDS[ord(END)] = _END
 
 
 class TokenNumbers:
-    """The number of each token, in the order in which the tokens were met.
+    """The number of each token, in the order in which they first occur.
 
     Args:
-        tokens: the tokens with the first numbers; number 0 is dropped from every text. None is
-            empty or holds white space.
+        tokens: the tokens with the first numbers, not empty and without white space. Number 0 is
+            dropped from every text.
 
     Attributes:
-        counts: (len,) int64, how often :meth:`rows` met each token.
+        counts: (len,) int64, how often each token occurred in :meth:`rows`.
     """
 
     def __init__(self, tokens: Iterable[str]) -> None:

@@ -10,8 +10,8 @@ from textmetric.errors import UserError, unknown_name
 END = b"\xff"
 """Ends each text in what :attr:`Tokenizer.separated` returns: UTF-8 never has this byte."""
 
-# A call costs less for a chunk than for each of its texts, and what a chunk becomes should stay
-# in the processor's cache until it has its ids.
+# One call for a chunk costs less than one for each text, and a chunk should stay in the processor's
+# cache until it has its ids.
 _CHARACTERS_AT_ONCE = 1 << 14
 
 
@@ -65,9 +65,9 @@ def chunks(texts: Iterable[str]) -> Iterator[list[str]]:
 
 
 # torchtext runs these substitutions as regular expressions, all of them literals; bytes.replace in
-# the same order gives the same text. The order matters: a quote is removed before <br /> is looked
-# for (so <"br /> is a break), a dot is set apart before (so <br./> is not one). torchtext's last
-# step, \s+ to one space, changes nothing here: \s and str.split know the same white space.
+# the same order gives the same text. The order matters: quotes are removed before <br /> is
+# replaced (so <"br /> is a break), and dots are separated before it (so <br./> is not). torchtext's
+# last step, \s+ to one space, changes nothing here: \s and str.split agree on white space.
 _SUBSTITUTIONS = (
     (b"'", b" '  "),
     (b'"', b""),
@@ -106,7 +106,7 @@ Lower case; ``' . , ( ) ! ?`` become tokens of their own; ``"`` is removed, so t
 around it; ``; :`` and ``<br />`` become white space; the rest is split at white space.
 """
 
-_TOKENIZERS = {tokenizer.name: tokenizer for tokenizer in (BASIC_ENGLISH,)}
+_TOKENIZERS = (BASIC_ENGLISH,)
 
 
 def tokenizer_named(name: str) -> Tokenizer:
@@ -115,6 +115,7 @@ def tokenizer_named(name: str) -> Tokenizer:
     Raises:
         UserError: there is none.
     """
-    if name not in _TOKENIZERS:
-        raise unknown_name("tokenizer", name, _TOKENIZERS)
-    return _TOKENIZERS[name]
+    for tokenizer in _TOKENIZERS:
+        if tokenizer.name == name:
+            return tokenizer
+    raise unknown_name("tokenizer", name, [tokenizer.name for tokenizer in _TOKENIZERS])

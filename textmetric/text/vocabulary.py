@@ -94,7 +94,7 @@ class Vocabulary:
             :meth:`RaggedTokens.remap`.
 
         Raises:
-            UserError: an argument out of range, or no token is left.
+            UserError: an argument is out of range, or no token is left.
         """
         if min_freq < 1:
             raise UserError(f"min_freq is {min_freq}, expected 1 or more: 1 keeps all tokens")
@@ -120,7 +120,7 @@ class Vocabulary:
         return cls([UNKNOWN, *ordered[:max_size]], tokenizer), new_ids
 
     def encode(self, texts: Iterable[str]) -> RaggedTokens:
-        """Tokenise texts and give the ids of their known tokens; unknown ones are dropped.
+        """The ids of the known tokens of texts; unknown tokens are dropped.
 
         A text without a known token becomes an empty row.
 
