@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import re
 import textwrap
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from studies.marks import fill_in
 from textmetric import command
-from textmetric.errors import UserError
-from textmetric.files import replacing_file
 from textmetric.losses import OBJECTIVES, class_of
 from textmetric.report.formats import table
 
@@ -29,31 +29,18 @@ def section(kind: type) -> str:
     """The generated part of an objective's section."""
     formula, *others = (inspect.getdoc(kind) or "").split("\n\n")
     paragraphs = [f"**Formula.** {formula}", *(_headed(other) for other in others)]
-    text = "\n\n".join(_wrapped(paragraph.replace("``", "`")) for paragraph in paragraphs)
+    text = "\n\n".join(_wrapped(_linked(part.replace("``", "`"))) for part in paragraphs)
     rows = [_row(name, field) for name, field in kind.Params.model_fields.items()]  # type: ignore[attr-defined]
     if not rows:
         return f"{text}\n\n**Parameters.** None."
-    head = ["key", "default", "paper", "meaning"]
-    return f"{text}\n\n**Parameters.**\n\n{table(head, rows)}"
+    head = ["key", "values", "default", "paper", "meaning"]
+    words = table(head, rows).replace("--:", ":--")  # to the left: they are not numbers
+    return f"{text}\n\n**Parameters.**\n\n{words}"
 
 
-def filled(page: str) -> str:
-    """The page with every generated part as the code has it.
-
-    Raises:
-        UserError: an objective has no section.
-    """
-    for names in OBJECTIVES.values():
-        for name in names:
-            start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->\n"
-            if start not in page or end not in page:
-                raise UserError(
-                    f"{PAGE} has no lines {start.strip()} and {end.strip()}: add a section for it"
-                )
-            before, _, rest = page.partition(start)
-            after = rest.partition(end)[2]
-            page = f"{before}{start}\n{section(class_of(name))}\n\n{end}{after}"
-    return page
+def sections() -> dict[str, str]:
+    """The generated part of every objective, by its name."""
+    return {name: section(class_of(name)) for names in OBJECTIVES.values() for name in names}
 
 
 def _headed(paragraph: str) -> str:
@@ -62,6 +49,10 @@ def _headed(paragraph: str) -> str:
     if head not in ("Batch", "Deviations", "Log"):
         return paragraph
     return f"**{head}.** {rest[0].upper()}{rest[1:]}"
+
+
+def _linked(text: str) -> str:
+    return re.sub(r"arXiv\s+(\d{4}\.\d{4,5})", r"[arXiv \1](https://arxiv.org/abs/\1)", text)
 
 
 def _wrapped(paragraph: str) -> str:
@@ -73,7 +64,21 @@ def _wrapped(paragraph: str) -> str:
 def _row(name: str, field: Any) -> list[str]:
     extra = field.json_schema_extra or {}
     meaning = str(field.description or "").replace("``", "`")
-    return [f"`{name}`", _value(field.default), str(extra["paper"]).replace("``", "`"), meaning]
+    paper = str(extra["paper"]).replace("``", "`")
+    return [f"`{name}`", _values(field), _value(field.default), paper, meaning]
+
+
+def _values(field: Any) -> str:
+    """What the parameter can be: its choices, or its limits."""
+    if field.annotation is bool:
+        return "`true`, `false`"
+    limits = [
+        f"{sign} {getattr(limit, key):g}"
+        for limit in field.metadata
+        for key, sign in (("gt", ">"), ("ge", "≥"), ("lt", "<"), ("le", "≤"))
+        if hasattr(limit, key)
+    ]
+    return ", ".join(limits or [f"`{choice}`" for choice in get_args(field.annotation)])
 
 
 def _value(default: object) -> str:
@@ -84,9 +89,7 @@ def _value(default: object) -> str:
 
 def main(arguments: argparse.Namespace) -> None:
     """Write the page."""
-    text = filled(PAGE.read_text(encoding="utf-8"))
-    with replacing_file(PAGE) as path:
-        path.write_text(text, encoding="utf-8")
+    fill_in(PAGE, sections())
     print(PAGE)
 
 

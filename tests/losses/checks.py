@@ -1,4 +1,4 @@
-"""What the tests of the pair and tuple objectives have in common."""
+"""Checks shared by the tests of the pair and tuple objectives."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def assert_close(loss: torch.Tensor, expected: float) -> None:
 
 
 def assert_the_gradient_is_right(name: str, seed: int = 0, **params: Any) -> None:
-    """In float64; the caller sees to it that the batch is not at a kink."""
+    """In float64; callers must choose a batch that is not at a kink of the loss."""
     embeddings, labels = uneven_batch(seed)
     loss = objective(name, **params)
     assert loss(embeddings, labels) > 0
@@ -101,7 +101,7 @@ def degenerate_batches() -> Iterator[tuple[str, torch.Tensor, list[int]]]:
 
 
 def assert_degenerate_batches_are_finite(name: str, requirement: Any, **params: Any) -> None:
-    """Finite loss and gradient; both 0, with a gradient to flow, where ``requirement`` fails.
+    """Finite loss and gradient; both 0, yet connected to the rows, where ``requirement`` fails.
 
     Args:
         requirement: labels → does the batch hold a valid pair or triplet?

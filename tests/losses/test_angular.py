@@ -47,7 +47,7 @@ def test_equals_the_plain_loops(seed: int, angle: float) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_the_n_pair_term_is_the_objective_n_pair_on_the_rows_as_they_are(seed: int) -> None:
+def test_the_n_pair_term_is_the_objective_n_pair_on_rows_that_are_not_normalised(seed: int) -> None:
     embeddings, labels = uneven_batch(seed)
     expected = objective("angular")(embeddings, labels)
     expected = expected + 0.5 * objective("n_pair")(embeddings, labels)
@@ -67,7 +67,7 @@ def test_degenerate_batches_have_a_finite_loss_and_gradient(n_pair: float) -> No
 
 
 @pytest.mark.parametrize("params", [{}, {"n_pair": 0.5}, {"angle": 60}])
-def test_holds_in_any_order_in_single_precision_and_never_hides_nan(params: dict[str, Any]) -> None:
+def test_order_and_precision_do_not_matter_and_nan_is_not_hidden(params: dict[str, Any]) -> None:
     checks.assert_the_order_of_rows_does_not_matter("angular", **params)
     checks.assert_single_precision_is_near("angular", **params)
     checks.assert_a_diverged_batch_gives_nan("angular", **params)
@@ -93,7 +93,7 @@ def test_the_worst_and_the_best_triplets_stay_in_the_range_of_single_precision(
     assert torch.isfinite(rows.grad).all()
 
 
-def test_a_collapsed_batch_pays_for_its_negatives() -> None:
+def test_a_collapsed_batch_has_the_loss_of_all_its_negatives() -> None:
     # All on one point: 4 · 2 − 4 = 4 in every exponent, at 45°.
     loss = objective("angular")
     value = loss(torch.ones(64, 4), torch.arange(64) % 4)
@@ -129,7 +129,7 @@ def test_equals_pytorch_metric_learning_on_unit_vectors(seed: int, angle: float)
     assert_close(ours, theirs(embeddings, labels).item())
 
 
-def test_pytorch_metric_learning_leaves_the_negatives_at_their_lengths() -> None:
+def test_pytorch_metric_learning_does_not_normalise_the_negatives() -> None:
     # It puts anchors and positives on the sphere, but not the rows it takes for negatives, so
     # that its value changes with the length of the embeddings; ours does not.
     embeddings, labels = uneven_batch(0)

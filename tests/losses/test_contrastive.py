@@ -69,14 +69,14 @@ def test_degenerate_batches_have_a_finite_loss_and_gradient(params: dict[str, An
 
 
 @pytest.mark.parametrize("params", OPTIONS)
-def test_holds_in_any_order_in_single_precision_and_never_hides_nan(params: dict[str, Any]) -> None:
+def test_order_and_precision_do_not_matter_and_nan_is_not_hidden(params: dict[str, Any]) -> None:
     checks.assert_the_order_of_rows_does_not_matter("contrastive", **params)
     checks.assert_single_precision_is_near("contrastive", **params)
     checks.assert_a_diverged_batch_gives_nan("contrastive", **params)
 
 
 @pytest.mark.parametrize("params", OPTIONS)
-def test_classes_in_points_farther_apart_than_the_margin_lose_nothing(
+def test_classes_in_points_farther_apart_than_the_margin_have_no_loss(
     params: dict[str, Any],
 ) -> None:
     labels = torch.arange(12) % 3
@@ -90,7 +90,7 @@ def test_classes_in_points_farther_apart_than_the_margin_lose_nothing(
     assert not embeddings.grad.any()
 
 
-def test_a_collapsed_batch_pays_the_margin_for_every_pair_of_two_classes() -> None:
+def test_a_collapsed_batch_has_the_margin_as_loss_for_every_pair_of_two_classes() -> None:
     labels = torch.tensor([0, 0, 0, 1])
     value = objective("contrastive", margin=0.75)(torch.zeros(4, 4), labels)
     assert value.item() == 0.75 * 3 / 6

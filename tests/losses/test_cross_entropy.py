@@ -67,7 +67,7 @@ def test_degenerate_batches_have_a_finite_loss_and_gradient(rows: torch.Tensor) 
     assert torch.isfinite(rows.grad).all()
 
 
-def test_a_certain_head_loses_nothing() -> None:
+def test_a_confident_correct_head_has_no_loss() -> None:
     objective = cross_entropy(2, 2)
     with torch.no_grad():
         for parameter, value in zip(

@@ -52,7 +52,7 @@ def test_the_gradient_is_right(distance: Distance) -> None:
 
 @pytest.mark.parametrize("distance", DISTANCES)
 @pytest.mark.parametrize("rows", [torch.zeros(4, 3), torch.ones(4, 3), torch.full((4, 3), 1e-30)])
-def test_equal_rows_push_each_other_nowhere(distance: Distance, rows: torch.Tensor) -> None:
+def test_equal_rows_have_no_gradient(distance: Distance, rows: torch.Tensor) -> None:
     rows = rows.clone().requires_grad_()
     pairwise(rows, distance).sum().backward()
     assert rows.grad is not None
@@ -64,7 +64,7 @@ def test_a_tiny_difference_is_not_lost() -> None:
     assert pairwise(rows)[0, 1] == torch.tensor(1e-4)
 
 
-def test_a_zero_row_is_at_half_from_others_by_cosine() -> None:
+def test_the_cosine_distance_of_a_zero_row_is_a_half() -> None:
     found = pairwise(torch.tensor([[0.0, 0.0], [0.0, 0.0], [2.0, 0.0]]), "cosine")
     assert found.tolist() == [[0, 0, 0.5], [0, 0, 0.5], [0.5, 0.5, 0]]
 
@@ -79,7 +79,7 @@ def test_unit_rows_have_length_one_and_zero_rows_stay() -> None:
 
 
 @pytest.mark.parametrize("labels", [[0, 0, 1, 1, 1, 2], [0] * 5, [0, 1, 2], [3], [1, 1]])
-def test_both_ways_to_the_mean_distances_agree(labels: list[int]) -> None:
+def test_mean_distances_equal_the_means_of_all_pairs(labels: list[int]) -> None:
     rows = torch.randn(len(labels), 3, dtype=torch.float64)
     ids = torch.tensor(labels)
     expected = mean_of_pairs(pairwise(rows), *pair_masks(ids))

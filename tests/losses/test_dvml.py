@@ -34,7 +34,7 @@ def linear(layer: torch.nn.Linear, row: list[float]) -> list[float]:
 
 
 def twin(loss: Any, rows: list[list[float]], labels: torch.Tensor, weights: list[float]) -> float:
-    """By plain loops, except the base, which has twins of its own; its draws are the same."""
+    """The loss by plain loops and the base, whose own tests check it; the draws are the same."""
     loss.generator.manual_seed(0)
     samples, size, dim = loss.params.samples, len(rows), len(rows[0])
     noise = torch.randn(samples, size, dim, generator=loss.generator).tolist()
@@ -73,7 +73,7 @@ def test_equals_the_plain_loops(seed: int, base: str, samples: int, hidden: int)
 
 
 @BASES
-def test_the_gradient_of_the_second_phase_is_right_but_for_the_target(base: str) -> None:
+def test_the_gradient_of_the_second_phase_is_right_with_a_fixed_target(base: str) -> None:
     # No gradient flows into the target of the decoder: with a target that is not the embedding
     # itself autograd is right.
     embeddings, labels = uneven_batch(0)
@@ -104,7 +104,7 @@ def test_the_gradient_of_the_second_phase_is_right_but_for_the_target(base: str)
         assert ours[place].item() == pytest.approx((up - down).item() / (2 * step), abs=1e-7)
 
 
-def test_in_the_first_phase_the_decoder_teaches_itself_alone() -> None:
+def test_in_the_first_phase_only_the_decoder_gets_the_gradient_of_its_loss() -> None:
     embeddings, labels = uneven_batch(0)
     for phase, reaches in [(FIRST, False), (SECOND, True)]:
         loss = dvml(Phase(0, 1, 0, 0, phase.joint))
@@ -120,7 +120,7 @@ def test_in_the_first_phase_the_decoder_teaches_itself_alone() -> None:
     ("epochs", "share", "first"),
     [(10, 0.25, 2), (4, 0.25, 1), (3, 0.25, 0), (1, 0.25, 0), (4, 0.0, 0), (4, 1.0, 4)],
 )
-def test_the_first_phase_is_the_whole_epochs_of_its_share(
+def test_the_first_phase_is_its_share_of_the_epochs_rounded_down(
     epochs: int, share: float, first: int
 ) -> None:
     loss, phases = objective("dvml", samples=1, first_phase=share), []
@@ -133,12 +133,12 @@ def test_the_first_phase_is_the_whole_epochs_of_its_share(
 
 @BASES
 @PHASES
-def test_without_its_other_terms_it_is_its_base(base: str, phase: Phase) -> None:
+def test_without_its_other_terms_it_equals_its_base(base: str, phase: Phase) -> None:
     embeddings, labels = uneven_batch(0)
     loss = dvml(Phase(0, 0, 0, 1, phase.joint), base=base, samples=1)
     value = loss(embeddings, labels)
     plain = objective(base)
-    if base == "triplet":  # what the variation and the loss of it have drawn before
+    if base == "triplet":  # the draws before its last call
         torch.randn(1, *embeddings.shape, generator=plain.generator)
         plain(embeddings, labels)
     assert value.item() == plain(embeddings, labels).item()
@@ -161,7 +161,7 @@ def test_degenerate_batches_have_a_finite_loss_and_gradient(base: str, phase: Ph
 
 
 @BASES
-def test_single_precision_is_near_and_nan_is_never_hidden(base: str) -> None:
+def test_single_precision_is_near_and_nan_is_not_hidden(base: str) -> None:
     embeddings, labels = uneven_batch(1)
     expected = dvml(base=base)(embeddings, labels).item()
     value = dvml(base=base).float()(embeddings.float(), labels)

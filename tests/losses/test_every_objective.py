@@ -1,4 +1,4 @@
-"""What every objective of the registry promises, whatever it computes."""
+"""What every objective of the registry guarantees."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ NAMES = [(family, name) for family, names in OBJECTIVES.items() for name in name
 EVERY = pytest.mark.parametrize(("family", "name"), NAMES, ids=[name for _, name in NAMES])
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["single", "double"])
 
-# No two of dim, classes and rows are equal, so that a shape tells what it counts.
+# Dim, classes and rows are all different, so that no axis is mistaken for another.
 DIM, CLASSES = 6, 5
 
-# Objectives that draw at random, place by place of the batch: moved rows meet other draws.
+# Objectives that draw at random for each place of the batch: moved rows get other draws.
 DRAWS_BY_PLACE = {
     "dvml": "draws the variation of a row",
     "triplet": "pairs without a semi-hard negative draw a random one",
 }
-# Objectives to which the place of a row in the batch says what it is for.
+# Objectives that use the place of a row in the batch.
 TOLD_BY_PLACE = {
     "invariant_spreading": "the second half of the rows are copies of the first",
     "prototypical": "the first rows of a class are its support",
@@ -79,7 +79,7 @@ def degenerate(kind: str, rows: int, dtype: torch.dtype) -> torch.Tensor:
 def step(
     module: Objective, embeddings: torch.Tensor, labels: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The loss and its gradient by the embeddings; that by the parameters is left in them."""
+    """The loss and its gradient by the embeddings; each parameter keeps its own in ``grad``."""
     module.zero_grad()
     rows = embeddings.clone().requires_grad_()
     loss = module(rows, labels)
@@ -124,7 +124,7 @@ def test_a_corpus_of_one_class_has_a_finite_loss_and_gradient(
 
 
 @EVERY
-def test_a_row_alone_has_nothing_to_be_compared_with(family: str, name: str) -> None:
+def test_a_single_row_has_no_loss(family: str, name: str) -> None:
     module = objective(family, name)
     if list(module.parameters()):
         pytest.skip("compares a row with what it has learnt")
@@ -135,7 +135,7 @@ def test_a_row_alone_has_nothing_to_be_compared_with(family: str, name: str) -> 
 
 @EVERY
 @DTYPES
-def test_an_ordinary_batch_has_a_scalar_loss_and_teaches(
+def test_an_ordinary_batch_has_a_scalar_loss_and_gradients(
     family: str, name: str, dtype: torch.dtype
 ) -> None:
     module = objective(family, name, dtype)
@@ -180,14 +180,14 @@ def test_the_order_of_rows_does_not_matter(family: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", DRAWS_BY_PLACE)
-def test_only_objectives_that_do_draw_are_exempt(name: str) -> None:
+def test_only_objectives_that_draw_are_exempt(name: str) -> None:
     embeddings, labels = batch()
     module = objective("metric", name)
     assert len({module(embeddings, labels).item() for _ in range(10)}) > 1
 
 
 @pytest.mark.parametrize("name", TOLD_BY_PLACE)
-def test_only_objectives_that_go_by_the_place_of_a_row_are_exempt(name: str) -> None:
+def test_only_objectives_that_use_the_place_of_a_row_are_exempt(name: str) -> None:
     embeddings, labels = batch()
     moved = objective("metric", name)(embeddings.roll(5, 0), labels.roll(5))
     assert moved.item() != pytest.approx(objective("metric", name)(embeddings, labels).item())
@@ -202,7 +202,7 @@ def test_the_numbering_of_the_classes_does_not_matter(family: str, name: str) ->
     module = objective(family, name)
     for parameter in module.parameters():
         for axis in [axis for axis, size in enumerate(parameter.shape) if size == CLASSES]:
-            # What has been learnt for a class goes with it.
+            # The weights of a class move with it.
             parameter.data = parameter.data.index_select(axis, renamed.argsort())
     found, found_gradient = step(module, embeddings, renamed[labels])
     torch.testing.assert_close(found, loss, rtol=1e-11, atol=1e-11)
@@ -233,7 +233,7 @@ def test_a_step_does_not_touch_the_global_generator(family: str, name: str) -> N
 
 
 @EVERY
-def test_the_batch_is_left_as_it_was(family: str, name: str) -> None:
+def test_the_batch_is_not_changed(family: str, name: str) -> None:
     embeddings, labels = batch()
     copies = embeddings.clone(), labels.clone()
     module = objective(family, name)

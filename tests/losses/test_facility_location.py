@@ -93,7 +93,7 @@ def test_swaps_never_lower_what_was_found() -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_the_logged_nmi_is_scikit_learns(seed: int) -> None:
+def test_the_logged_nmi_equals_scikit_learn(seed: int) -> None:
     # The loss shows which medoids were found.
     generator = torch.Generator().manual_seed(seed)
     embeddings = torch.randn(12, 4, dtype=torch.float64, generator=generator)
@@ -121,8 +121,8 @@ def test_the_gradient_is_right(gamma: float) -> None:
     checks.assert_the_gradient_is_right("facility_location", seed=1, gamma=gamma)
 
 
-def test_no_gradient_goes_through_the_choice_of_medoids() -> None:
-    # γ moves the choice, not the gradient of one and the same choice.
+def test_no_gradient_flows_through_the_choice_of_medoids() -> None:
+    # γ changes the choice, but not the gradient of a given choice.
     embeddings, labels = uneven_batch(0)
     gradients = []
     for gamma in (1.0, 1.0 + 1e-9):
@@ -140,7 +140,7 @@ def test_degenerate_batches_have_a_finite_loss_and_gradient() -> None:
     checks.assert_degenerate_batches_are_finite("facility_location", a_class_of_two_and_another)
 
 
-def test_holds_in_any_order_in_single_precision_and_never_hides_nan() -> None:
+def test_order_and_precision_do_not_matter_and_nan_is_not_hidden() -> None:
     checks.assert_the_order_of_rows_does_not_matter("facility_location")
     checks.assert_single_precision_is_near("facility_location")
     checks.assert_a_diverged_batch_gives_nan("facility_location")
@@ -153,7 +153,7 @@ def test_the_length_of_the_embeddings_does_not_matter() -> None:
     assert_close(loss(scales * embeddings, labels), loss(embeddings, labels).item())
 
 
-def test_classes_in_points_of_their_own_lose_nothing() -> None:
+def test_classes_in_separate_points_have_no_loss() -> None:
     labels = torch.arange(64) % 4
     loss = objective("facility_location")
     embeddings = torch.eye(4, dtype=torch.float64)[labels].requires_grad_()
@@ -165,7 +165,7 @@ def test_classes_in_points_of_their_own_lose_nothing() -> None:
     assert not embeddings.grad.any()
 
 
-def test_a_collapsed_batch_pays_the_whole_margin_and_gets_no_gradient() -> None:
+def test_a_collapsed_batch_has_the_whole_margin_as_loss_and_no_gradient() -> None:
     # All in one point: every set of medoids costs 0, and one of them holds nearly all rows.
     embeddings = torch.ones(64, 4, dtype=torch.float64).requires_grad_()
     loss = objective("facility_location", gamma=2.0)

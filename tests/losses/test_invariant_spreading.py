@@ -22,7 +22,7 @@ def rows_of(seed: int, texts: int, spread: float = 1.0) -> torch.Tensor:
 
 
 def twin(rows: list[list[float]], temperature: float = 0.1) -> tuple[float, float]:
-    """The loss and the share of texts whose copy is not taken for them, by plain loops."""
+    """The loss and the share of texts whose copy is not recognised, by plain loops."""
     size = len(rows) // 2
     u = [on_the_sphere(row) for row in rows[:size]]
     copies = [on_the_sphere(row) for row in rows[size:]]
@@ -93,7 +93,7 @@ def test_degenerate_batches_have_a_finite_loss_and_gradient() -> None:
     )
 
 
-def test_single_precision_is_near_and_nan_is_never_hidden() -> None:
+def test_single_precision_is_near_and_nan_is_not_hidden() -> None:
     checks.assert_single_precision_is_near("invariant_spreading")
     checks.assert_a_diverged_batch_gives_nan("invariant_spreading")
 
@@ -106,7 +106,7 @@ def test_the_last_of_an_odd_number_of_rows_belongs_to_none() -> None:
     )
 
 
-def test_texts_at_right_angles_with_equal_copies_lose_next_to_nothing() -> None:
+def test_orthogonal_texts_with_equal_copies_have_almost_no_loss() -> None:
     rows = torch.eye(4).repeat(2, 1)
     loss = objective("invariant_spreading")
     value = loss(rows, torch.zeros(8, dtype=torch.int64))
@@ -116,14 +116,14 @@ def test_texts_at_right_angles_with_equal_copies_lose_next_to_nothing() -> None:
     assert loss.log["active_fraction"] == 0
 
 
-def test_a_collapsed_batch_takes_every_text_for_every_other() -> None:
+def test_a_collapsed_batch_has_the_loss_of_a_guess() -> None:
     value = objective("invariant_spreading")(torch.ones(16, 4), torch.zeros(16, dtype=torch.int64))
-    # 8 texts: log 8, and 7 others a text that are taken for it in one of 8 cases
+    # 8 texts: log 8, and each of the 7 others has a probability of 1/8.
     assert value.item() == pytest.approx(math.log(8) - 7 * math.log(7 / 8), rel=1e-5)
 
 
 def test_the_first_term_is_one_side_of_ntxent_over_half_of_its_rows() -> None:
-    """The library has a cousin, which normalises over all 2B − 1 rows and has no second term."""
+    """Its NTXentLoss normalises over all 2B − 1 rows and has no second term."""
     rows = rows_of(0, 6)
     instances = torch.arange(6).repeat(2)
     theirs: Any = pytorch_metric_learning.losses.NTXentLoss(temperature=0.1)
@@ -180,7 +180,7 @@ def test_without_drop_a_view_is_a_span_of_at_least_its_share() -> None:
 def test_without_crop_a_share_of_the_tokens_is_dropped() -> None:
     loss = objective("invariant_spreading", drop=0.2, crop=0)
     ids, _ = loss.views(*ragged([50] * 400))
-    # 40,000 draws: the share is within 0.01 but in one of 10⁶ cases
+    # 40,000 draws: the share is within 0.01 except in one of 10⁶ cases
     assert len(ids) / 40_000 == pytest.approx(0.8, abs=0.01)
 
 
@@ -201,7 +201,7 @@ def test_views_depend_on_the_seed_alone() -> None:
     assert drawn(1) != drawn(2)
 
 
-def test_training_brings_views_of_a_text_together() -> None:
+def test_training_moves_the_views_of_a_text_together() -> None:
     _, curve, _ = trained("metric", {"name": "invariant_spreading"}, epochs=8)
     assert curve[-1]["loss"] < curve[0]["loss"]
     assert curve[-1]["positive_distance"] < curve[-1]["negative_distance"]

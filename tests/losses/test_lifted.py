@@ -61,13 +61,13 @@ def test_degenerate_batches_have_a_finite_loss_and_gradient(normalize: bool) -> 
 
 
 @pytest.mark.parametrize("normalize", [False, True])
-def test_holds_in_any_order_in_single_precision_and_never_hides_nan(normalize: bool) -> None:
+def test_order_and_precision_do_not_matter_and_nan_is_not_hidden(normalize: bool) -> None:
     checks.assert_the_order_of_rows_does_not_matter("lifted", normalize=normalize)
     checks.assert_single_precision_is_near("lifted", normalize=normalize)
     checks.assert_a_diverged_batch_gives_nan("lifted", normalize=normalize)
 
 
-def test_classes_farther_apart_than_the_smooth_margin_lose_nothing() -> None:
+def test_classes_farther_apart_than_the_smooth_margin_have_no_loss() -> None:
     # Points √2 · s apart: J = log(2 · 48) + m − √2 s, below 0 from s = 4 on.
     labels = torch.arange(64) % 4
     for scale, active in [(3.9, 1), (4.0, 0)]:
@@ -89,7 +89,7 @@ def test_on_the_sphere_the_loss_has_a_floor() -> None:
     assert value.item() == pytest.approx(floor**2 / 2, rel=1e-5)
 
 
-def test_a_collapsed_batch_pays_for_all_its_negatives() -> None:
+def test_a_collapsed_batch_has_the_loss_of_all_its_negatives() -> None:
     value = objective("lifted")(torch.zeros(64, 4), torch.arange(64) % 4)
     assert value.item() == pytest.approx((math.log(96) + 1) ** 2 / 2)
 

@@ -89,7 +89,7 @@ def test_degenerate_batches_have_a_finite_loss_and_gradient() -> None:
     checks.assert_degenerate_batches_are_finite("magnet", lambda labels: len(set(labels)) > 1)
 
 
-def test_holds_in_any_order_in_single_precision_and_never_hides_nan() -> None:
+def test_order_and_precision_do_not_matter_and_nan_is_not_hidden() -> None:
     checks.assert_the_order_of_rows_does_not_matter("magnet")
     checks.assert_single_precision_is_near("magnet")
     checks.assert_a_diverged_batch_gives_nan("magnet")
@@ -102,7 +102,7 @@ def test_the_scale_of_the_embeddings_does_not_matter(scale: float) -> None:
     assert objective("magnet")(embeddings * scale, labels).item() == pytest.approx(plain.item())
 
 
-def test_classes_far_apart_for_their_variance_lose_nothing() -> None:
+def test_classes_far_apart_relative_to_their_variance_have_no_loss() -> None:
     embeddings, labels = uneven_batch(0, (16, 16, 16, 16))
     loss = objective("magnet")
     assert loss(embeddings + 30 * torch.eye(4, dtype=torch.float64)[labels], labels) == 0
@@ -110,7 +110,7 @@ def test_classes_far_apart_for_their_variance_lose_nothing() -> None:
     assert loss(embeddings, labels) > 0
 
 
-def test_a_collapse_loses_alpha_and_the_logarithm_of_the_impostors() -> None:
+def test_a_collapsed_batch_loses_alpha_plus_the_logarithm_of_the_impostors() -> None:
     labels = torch.arange(64) % 4
     value = objective("magnet", alpha=1.5)(torch.ones(64, 4), labels)
     assert value.item() == pytest.approx(1.5 + math.log(3))
@@ -159,13 +159,26 @@ def test_k_means_finds_blobs_and_their_means() -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_k_means_leaves_every_row_at_the_nearest_mean_and_no_cluster_empty(seed: int) -> None:
+def test_k_means_puts_every_row_in_the_cluster_of_its_nearest_mean_and_leaves_none_empty(
+    seed: int,
+) -> None:
     rng = np.random.default_rng(seed)
     rows = rng.normal(size=(60, 2)).astype(np.float32)
     found, means = k_means(rows, 5, rng)
     squares = ((rows[:, None] - means) ** 2).sum(2)
     assert (squares.argmin(1) == found).all()
     assert (np.bincount(found, minlength=5) > 0).all()
+
+
+def test_k_means_depends_on_the_generator_alone() -> None:
+    rows = np.random.default_rng(0).normal(size=(300, 8)).astype(np.float32)
+
+    def run(seed: int) -> tuple[bytes, bytes]:
+        found, means = k_means(rows, 4, np.random.default_rng(seed))
+        return found.tobytes(), means.tobytes()
+
+    assert run(1) == run(1)
+    assert run(1) != run(2)
 
 
 @pytest.mark.parametrize(
@@ -195,7 +208,7 @@ def test_a_batch_is_a_seed_cluster_and_its_nearest_impostors(
 ) -> None:
     embeddings, labels, _ = in_blobs(classes, blobs, 30)
     index = index_of(embeddings, labels, batch_size, clusters=blobs)
-    # k-means++ may still join two blobs: what the index says is what counts.
+    # k-means++ may join two blobs, so the expected clusters are those of the index.
     for batch in index.epoch():
         assert len(batch) == batch_size
         assert index.batch is not None
@@ -211,7 +224,7 @@ def test_a_batch_is_a_seed_cluster_and_its_nearest_impostors(
         assert set(met) == {seed, *nearest}
 
 
-def test_an_epoch_has_as_many_steps_as_everyone_elses_and_seeds_come_equally_often() -> None:
+def test_an_epoch_has_the_usual_number_of_steps_and_seeds_come_equally_often() -> None:
     embeddings, labels, _ = in_blobs(4, 3, 160)
     index = index_of(embeddings, labels)
     seeds = []
@@ -223,7 +236,7 @@ def test_an_epoch_has_as_many_steps_as_everyone_elses_and_seeds_come_equally_oft
     assert counts.max() - counts.min() <= 1
 
 
-def test_a_cluster_with_few_rows_is_drawn_with_repetition_and_no_other() -> None:
+def test_only_a_cluster_with_few_rows_is_drawn_with_repetition() -> None:
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1], [100, 3]).astype(np.int32)
     embeddings = rng.normal(size=(103, 4)).astype(np.float32)
@@ -234,7 +247,7 @@ def test_a_cluster_with_few_rows_is_drawn_with_repetition_and_no_other() -> None
         assert set(small.tolist()) == {100, 101, 102}
 
 
-def test_one_class_alone_gives_batches_of_one_cluster() -> None:
+def test_a_single_class_gives_batches_of_one_cluster() -> None:
     rng = np.random.default_rng(0)
     index = index_of(rng.normal(size=(40, 4)).astype(np.float32), np.zeros(40, np.int32), 8)
     for batch in index.epoch():
@@ -273,7 +286,7 @@ def test_training_refreshes_the_clusters_before_every_epoch() -> None:
 
 
 def test_training_separates_classes_that_have_words_of_their_own() -> None:
-    # one cluster a class: several of them need not be near each other
+    # One cluster a class: several clusters of a class need not be near each other.
     _, curve, _ = trained("metric", {"name": "magnet", "clusters": 1}, epochs=12)
     assert curve[-1]["validation_map_at_r"] == 1
     assert curve[-1]["loss"] < curve[0]["loss"]

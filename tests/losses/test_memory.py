@@ -1,4 +1,4 @@
-"""What one loss with its gradient may take of memory, whichever way it is computed."""
+"""The memory that one loss with its gradient may take, by autograd and compiled."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-# Each is measured in a process forked for it, from one that has everything loaded. On one thread:
-# after a fork there is but one.
+# Each is measured in its own process, forked from one that has loaded everything. One thread,
+# because the threads of a process do not survive a fork.
 CODE = """
 import json
 from functools import partial
@@ -67,10 +67,10 @@ def test_no_objective_takes_more_than_the_differences_of_all_pairs_of_rows(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak of memory is reset on Linux only")
-def test_what_holds_a_matrix_of_all_pairs_is_seen_to(
+def test_the_measurement_sees_a_matrix_of_all_pairs(
     found: tuple[int, int, list[tuple[dict[str, Any], str, float]]],
 ) -> None:
     rows, _, sizes = found
-    # Else the measurement shows nothing.
+    # Otherwise the test above could not fail.
     (contrastive,) = [size for form, _, size in sizes if form == {"name": "contrastive"}]
     assert contrastive >= rows * rows * 4 / 2**20

@@ -101,7 +101,7 @@ def test_the_gradient_is_right(params: dict[str, Any]) -> None:
     )
 
 
-def test_classes_in_order_by_more_than_epsilon_lose_nothing() -> None:
+def test_classes_in_order_by_more_than_epsilon_have_no_loss() -> None:
     generator = torch.Generator().manual_seed(0)
     labels = torch.arange(12) % 3
     embeddings = torch.eye(4)[labels] + 0.01 * torch.randn(12, 4, generator=generator)
@@ -224,7 +224,7 @@ def test_equals_pytorch_metric_learning_with_its_miner(params: dict[str, Any]) -
     torch.testing.assert_close(a.grad, b.grad, rtol=1e-11, atol=1e-13)
 
 
-def test_a_batch_with_one_pair_deviates_it_counts() -> None:
+def test_a_batch_with_one_pair_counts_unlike_in_pytorch_metric_learning() -> None:
     # pytorch-metric-learning gives 0 if no kind of pair occurs twice; a pair from each side does,
     # but one mined positive and one mined negative do not.
     embeddings = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]], dtype=torch.float64)
@@ -239,7 +239,7 @@ def test_a_batch_with_one_pair_deviates_it_counts() -> None:
     assert loss == pytest.approx(expected / 3, rel=1e-12)
 
 
-def test_duplicates_deviate_from_the_authors_code_they_are_positives() -> None:
+def test_duplicates_are_positives_unlike_in_the_authors_code() -> None:
     # The authors' code drops positives of a cosine above 1 − 1e-5, which is how it leaves a row
     # out of its own positives. A collapsed batch then holds no pair at all.
     embeddings = torch.ones(8, 3, dtype=torch.float64)

@@ -123,7 +123,7 @@ def test_the_head_predicts_the_class_of_the_nearest_proxy() -> None:
     assert scores.abs().max().item() <= 20 * (1 + 16 * EPS)
 
 
-def test_layer_norm_makes_the_loss_blind_to_the_mean_of_an_embedding() -> None:
+def test_with_layer_norm_the_mean_of_an_embedding_does_not_matter() -> None:
     embeddings, labels = batch()
     shifted = embeddings + torch.arange(14, dtype=torch.float64)[:, None]
     for layer_norm in (True, False):

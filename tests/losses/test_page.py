@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from studies.objectives_page import PAGE, filled, section
+from studies.marks import filled
+from studies.objectives_page import PAGE, section, sections
 from textmetric.errors import UserError
 from textmetric.losses import OBJECTIVES, class_of
 
@@ -15,14 +16,17 @@ NAMES = [name for names in OBJECTIVES.values() for name in names]
 
 
 def test_the_page_is_what_the_code_says() -> None:
-    page = (ROOT / PAGE).read_text(encoding="utf-8")
-    assert filled(page) == page, "run python -m studies.objectives_page"
+    page = ROOT / PAGE
+    text = page.read_text(encoding="utf-8")
+    assert filled(page, sections()) == text, "run python -m studies.objectives_page"
 
 
-def test_a_page_without_an_objective_is_an_error_that_says_what_to_add() -> None:
-    page = (ROOT / PAGE).read_text(encoding="utf-8").replace("<!-- triplet -->\n", "")
-    with pytest.raises(UserError, match=r"has no lines <!-- triplet --> and .*: add a section"):
-        filled(page)
+def test_a_page_without_an_objective_is_an_error_that_says_what_to_add(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    text = (ROOT / PAGE).read_text(encoding="utf-8")
+    page.write_text(text.replace("<!-- triplet -->\n", ""), encoding="utf-8")
+    with pytest.raises(UserError, match=r"has no lines <!-- triplet --> and .*: add them"):
+        filled(page, sections())
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -42,7 +42,7 @@ def original(name: str, seed: int = 0, **params: Any) -> Any:
 def test_most_of_the_package_is_there() -> None:
     assert len(NAMES) >= 30
     assert {"ContrastiveLoss", "ArcFaceLoss", "ProxyAnchorLoss", "CircleLoss"} <= set(NAMES)
-    # These are given losses or functions, which params.yaml cannot hold.
+    # Their arguments are losses or functions, which params.yaml cannot hold.
     assert not {"MultipleLosses", "CrossBatchMemory", "GenericPairLoss"} & set(NAMES)
 
 
@@ -129,7 +129,7 @@ def test_the_registry_knows_it_by_name() -> None:
     }
 
 
-def test_the_estimator_takes_it() -> None:
+def test_the_estimator_trains_with_it() -> None:
     texts = ["apple pie", "apple juice", "red car", "fast car"] * 2
     labels = ["food", "food", "road", "road"] * 2
     embedder = TextEmbedder("pml:MultiSimilarityLoss", objective_params={"beta": 40}, dim=4)
@@ -164,11 +164,11 @@ def test_the_estimator_takes_it() -> None:
         ({"name": "pml:RankedListLoss", "Tn": 10}, "'loss.margin' is missing: add it"),
         (
             {"name": "pml:PNPLoss", "variant": "X"},
-            "loss.name 'pml:PNPLoss' does not run with the parameters {'variant': 'X'} (",
+            "the objective 'pml:PNPLoss' does not run with the parameters {'variant': 'X'} (",
         ),
         (
             {"name": "pml:VICRegLoss"},
-            "loss.name 'pml:VICRegLoss' does not run with the parameters {} (",
+            "the objective 'pml:VICRegLoss' does not run with the parameters {} (",
         ),
         ({"name": "pml:ArcFaceLoss", "num_classes": 4}, "unknown parameter 'loss.num_classes'"),
     ],
@@ -180,7 +180,7 @@ def test_a_mistake_is_one_sentence(params: dict[str, Any], said: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_batch_that_the_package_refuses_is_told() -> None:
+def test_a_batch_that_the_package_refuses_is_one_sentence() -> None:
     embeddings, labels = checks.uneven_batch(0)
     with pytest.raises(UserError, match=r"'pml:SmoothAPLoss' cannot use a batch of 12 rows \("):
         adapted("SmoothAPLoss")(embeddings, labels)

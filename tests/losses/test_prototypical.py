@@ -70,12 +70,12 @@ def test_degenerate_batches_have_a_finite_loss_and_gradient(options: dict[str, A
 
 
 @OPTIONS
-def test_single_precision_is_near_and_nan_is_never_hidden(options: dict[str, Any]) -> None:
+def test_single_precision_is_near_and_nan_is_not_hidden(options: dict[str, Any]) -> None:
     checks.assert_single_precision_is_near("prototypical", **options)
     checks.assert_a_diverged_batch_gives_nan("prototypical", **options)
 
 
-def test_only_the_order_inside_of_a_class_matters() -> None:
+def test_only_the_order_inside_a_class_matters() -> None:
     embeddings, labels = uneven_batch(2)
     plain = objective("prototypical")(embeddings, labels)
     by_class = labels.argsort(stable=True)
@@ -160,7 +160,7 @@ def test_no_row_of_a_small_class_is_both_support_and_query(few: int, support: in
     assert len(met) == few
 
 
-def test_a_class_of_one_row_is_left_out_where_two_others_have_more() -> None:
+def test_a_class_of_one_row_is_left_out_if_two_others_have_more() -> None:
     labels = np.repeat([0, 1, 2], [90, 90, 1])
     found = episodes(labels)
     assert len(found) == 2 * steps_per_epoch(181, 64)

@@ -93,7 +93,7 @@ def test_equal_proxies_lose_the_logarithm_of_the_number_of_other_classes() -> No
 
 
 def test_a_row_nearest_to_its_own_proxy_is_still_pulled() -> None:
-    # With the true class in the denominator the pull is gone when it has won: e⁻¹⁸ here.
+    # With the true class in the denominator almost no pull would be left: e⁻¹⁸ here.
     objective = proxy_nca(dim=3, classes=2)
     objective.proxies.data = torch.eye(3, dtype=torch.float64)[:2]
     row = torch.tensor([[1.0, 0.0, 0.0]], dtype=torch.float64, requires_grad=True)
@@ -180,9 +180,11 @@ def test_the_log_holds_mean_squared_distances_to_the_proxies() -> None:
 
 
 @pytest.mark.parametrize("scale", [1.0, 9.0])
-def test_the_denominator_deviates_the_true_class_is_not_in_it(scale: float) -> None:
+def test_the_true_class_is_not_in_the_denominator_unlike_in_pytorch_metric_learning(
+    scale: float,
+) -> None:
     # pytorch-metric-learning has q = −log(a / (a + b)) with the true class a in the denominator;
-    # the paper's −log(a / b) is log(eᵍ − 1) of it, row by row.
+    # the paper's loss −log(a / b) of a row is log(exp(q) − 1).
     embeddings, labels = batch()
     objective = proxy_nca(scale=scale)
     theirs = pytorch_metric_learning.losses.ProxyNCALoss(
@@ -193,7 +195,7 @@ def test_the_denominator_deviates_the_true_class_is_not_in_it(scale: float) -> N
     ours = objective(embeddings, labels)
     torch.testing.assert_close(ours, q.expm1().log().mean(), rtol=1e-10, atol=1e-10)
     assert ours < q.mean()
-    # What no row can reach there, since a softmax is below 1, is what a good row has here.
+    # A softmax is below 1, so there no row has a negative loss; here good rows have.
     objective.proxies.data = torch.eye(5, dtype=torch.float64)[:4]
     theirs.proxies.data = objective.proxies.detach().clone()
     good = torch.eye(5, dtype=torch.float64)[labels]

@@ -127,14 +127,14 @@ def test_degenerate_batches_have_a_finite_loss_and_gradient(params: dict[str, An
 
 
 @pytest.mark.parametrize("params", OPTIONS)
-def test_holds_in_any_order_in_single_precision_and_never_hides_nan(params: dict[str, Any]) -> None:
+def test_order_and_precision_do_not_matter_and_nan_is_not_hidden(params: dict[str, Any]) -> None:
     checks.assert_the_order_of_rows_does_not_matter("quadruplet", **params)
     checks.assert_single_precision_is_near("quadruplet", **params)
     checks.assert_a_diverged_batch_gives_nan("quadruplet", **params)
 
 
 @pytest.mark.parametrize("params", OPTIONS)
-def test_classes_in_points_farther_apart_than_the_margins_lose_nothing(
+def test_classes_in_points_farther_apart_than_the_margins_have_no_loss(
     params: dict[str, Any],
 ) -> None:
     labels = torch.arange(12) % 3
@@ -148,7 +148,7 @@ def test_classes_in_points_farther_apart_than_the_margins_lose_nothing(
     assert not embeddings.grad.any()
 
 
-def test_a_collapsed_batch_pays_the_margins() -> None:
+def test_a_collapsed_batch_has_the_margins_as_loss() -> None:
     labels = torch.arange(9) % 3
     assert objective("quadruplet")(torch.zeros(9, 4), labels).item() == pytest.approx(1.5)
     law = objective("quadruplet", form="law", margin=0.75)
@@ -167,8 +167,8 @@ def test_k_and_l_are_of_different_classes() -> None:
     labels = torch.tensor([0, 0, 1, 1, 2])
     d = [[math.dist(a, b) for b in embeddings.tolist()] for a in embeddings.tolist()]
     _, second = hinges_of_chen(d, labels.tolist(), 1.0, 0.5, forgetful=True)
-    # A version that forgets this takes the pair inside class 1 for a negative of class 0 and pushes
-    # it apart, and the pair inside class 0 for a negative of class 1.
+    # A version without this rule treats the pair inside class 1 as a negative of class 0 and pushes
+    # it apart, and the pair inside class 0 as a negative of class 1.
     assert sum(second) == pytest.approx(4 * (0.5 - 0.1**2) + 4 * (0.5 + 0.1**2))
     assert objective("quadruplet")(embeddings, labels) == 0
 
@@ -185,7 +185,8 @@ def test_the_log_holds_mean_distances_of_pairs() -> None:
 
 @pytest.mark.parametrize("reduction", ["mean", "active_mean"])
 def test_the_first_hinge_on_even_classes_is_the_triplet_loss(reduction: str) -> None:
-    # Rows 10 apart along one axis a class, so that the second hinge is 0 and margin 200 bites.
+    # Each class is 10 away along its own axis: the second hinge is 0, the first is not with
+    # margin 200.
     embeddings, labels = uneven_batch(0, sizes=(4, 4, 4))
     embeddings = embeddings + 10 * torch.eye(4, dtype=torch.float64)[labels]
     embeddings.requires_grad_()
@@ -216,7 +217,7 @@ def test_the_first_hinge_on_even_classes_is_the_triplet_loss(reduction: str) -> 
 
 
 @pytest.mark.parametrize("form", ["chen", "law"])
-def test_a_batch_of_1024_rows_takes_seconds_not_hours(form: str) -> None:
+def test_a_batch_of_1024_rows_takes_seconds(form: str) -> None:
     labels = torch.arange(1024) % 4
     embeddings = torch.randn(1024, 8, generator=torch.Generator().manual_seed(0)).requires_grad_()
     loss = objective("quadruplet", form=form)

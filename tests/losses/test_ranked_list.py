@@ -64,7 +64,7 @@ def test_equals_the_plain_loops(seed: int, params: dict[str, Any]) -> None:
 
 
 def test_the_gradient_is_right_without_weights() -> None:
-    # With weights it is not that of the loss: they are held constant, see below.
+    # The weights are constant for the gradient, so with them it is not that of the loss.
     checks.assert_the_gradient_is_right("ranked_list", negative_temperature=0)
     checks.assert_the_gradient_is_right("ranked_list", negative_temperature=0, normalize=False)
 
@@ -99,13 +99,13 @@ def test_degenerate_batches_have_a_finite_loss_and_gradient(params: dict[str, An
 
 
 @pytest.mark.parametrize("params", OPTIONS)
-def test_holds_in_any_order_in_single_precision_and_never_hides_nan(params: dict[str, Any]) -> None:
+def test_order_and_precision_do_not_matter_and_nan_is_not_hidden(params: dict[str, Any]) -> None:
     checks.assert_the_order_of_rows_does_not_matter("ranked_list", **params)
     checks.assert_single_precision_is_near("ranked_list", **params)
     checks.assert_a_diverged_batch_gives_nan("ranked_list", **params)
 
 
-def test_classes_inside_their_spheres_and_apart_lose_nothing() -> None:
+def test_classes_inside_their_spheres_and_apart_have_no_loss() -> None:
     labels = torch.arange(12) % 3
     # Within 0.8 of one another, √2 ± 0.4 from the others.
     noise = torch.randn(12, 4, generator=torch.Generator().manual_seed(0)) * 0.03
@@ -152,7 +152,7 @@ def theirs(temperature: float) -> Any:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_value_is_that_of_pytorch_metric_learning_but_for_its_epsilon(seed: int) -> None:
+def test_the_value_equals_pytorch_metric_learning_except_for_its_epsilon(seed: int) -> None:
     # It adds 1e-5 to each of the B weights of a row, whose sum is at least 1.
     embeddings, labels = uneven_batch(seed)
     expected = theirs(3)(embeddings, labels).item()
@@ -161,9 +161,7 @@ def test_the_value_is_that_of_pytorch_metric_learning_but_for_its_epsilon(seed: 
     assert ours == pytest.approx(expected, rel=1e-5 * len(labels))
 
 
-def test_without_weights_the_gradient_is_that_of_pytorch_metric_learning_and_with_them_not() -> (
-    None
-):
+def test_the_gradient_equals_pytorch_metric_learning_only_without_weights() -> None:
     embeddings, labels = uneven_batch(0)
     embeddings.requires_grad_()
     apart = {}
@@ -178,7 +176,7 @@ def test_without_weights_the_gradient_is_that_of_pytorch_metric_learning_and_wit
     assert apart[3] > 0.1  # the gradient it lets through the weights
 
 
-def test_a_collapsed_model_pays_while_pytorch_metric_learning_calls_it_perfect() -> None:
+def test_a_collapsed_model_has_a_loss_but_none_in_pytorch_metric_learning() -> None:
     labels = torch.arange(8) % 2
     rows = torch.ones(8, 4, dtype=torch.float64)
     assert theirs(3)(rows, labels).item() == 0

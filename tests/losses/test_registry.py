@@ -174,7 +174,7 @@ def test_parameters_of_another_objective_of_the_family_are_ignored(
         ),
     ],
 )
-def test_the_stage_tells_what_a_change_of_the_name_alone_does(
+def test_the_stage_prints_what_a_change_of_the_name_alone_does(
     changes: dict[str, object],
     printed: list[str],
     tmp_path: Path,
@@ -193,7 +193,7 @@ def test_the_stage_tells_what_a_change_of_the_name_alone_does(
     )
 
 
-def test_parameters_that_are_shared_or_foreign_are_told_apart() -> None:
+def test_shared_parameters_are_kept_and_foreign_ones_ignored() -> None:
     given = {"name": "contrastive", "margin": 0.2, "distance": "euclidean", "power": 1}
     assert ignored("metric", given) == ["distance"]
     assert carried_over("metric", given) == {"margin": (0.2, 1.0)}

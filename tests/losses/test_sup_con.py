@@ -63,7 +63,7 @@ def test_the_gradient_is_right(temperature: float) -> None:
 
 
 def test_the_smallest_loss_is_the_logarithm_of_the_number_of_positives() -> None:
-    # Two opposite points: all 5 positives alike, negatives e⁻²⁰⁰ as much.
+    # Two opposite points: all 5 positives weigh the same, negatives e⁻²⁰⁰ as much.
     labels = torch.arange(12) % 2
     embeddings = (1.0 - 2 * labels[:, None]) * torch.tensor([[3.0, 4.0]], dtype=torch.float64)
     loss = sup_con(temperature=0.01)(embeddings, labels)
@@ -167,7 +167,7 @@ def test_equals_pytorch_metric_learning(temperature: float) -> None:
     torch.testing.assert_close(a.grad, b.grad, rtol=1e-11, atol=1e-13)
 
 
-def test_a_batch_of_one_class_deviates_the_formula_holds_there_too() -> None:
+def test_a_batch_of_one_class_follows_the_formula_unlike_pytorch_metric_learning() -> None:
     # pytorch-metric-learning gives 0 for a batch without negatives, whatever the rows are; the
     # formula asks that they be equally similar to one another.
     embeddings, labels = batch()
@@ -181,7 +181,7 @@ def test_a_batch_of_one_class_deviates_the_formula_holds_there_too() -> None:
     assert equal == pytest.approx(math.log(13), rel=64 * EPS)
 
 
-def test_an_anchor_that_loses_nothing_deviates_it_counts_in_the_mean() -> None:
+def test_an_anchor_without_loss_counts_in_the_mean_unlike_in_pytorch_metric_learning() -> None:
     # Rows 0 and 1 lose 0 exactly. pytorch-metric-learning averages over the anchors with non-zero
     # loss, so that the others count double.
     embeddings = torch.tensor(

@@ -134,14 +134,14 @@ def test_equals_the_plain_loops(miner: str, distance: str, reduction: str, norma
 
 
 @pytest.mark.parametrize("miner", ALL_MINERS)
-def test_single_precision_is_as_exact_as_it_can_be(miner: str) -> None:
+def test_single_precision_is_within_its_rounding(miner: str) -> None:
     embeddings, labels = batch(rows=64)
     embeddings = embeddings.float()
     loss = triplet(miner=miner, seed=1)(embeddings, labels)
     assert loss.dtype == torch.float32
     expected, _ = twin(embeddings.double(), labels, miner=miner, seed=1)
     # Slopes, distances and their pairwise sum: 4 + log₂ 64² roundings of numbers of this size. A
-    # hinge that is 0 in one precision and not in the other is itself no more than a rounding.
+    # hinge that is 0 in one precision and not in the other is at most a rounding itself.
     size = float(pairwise(embeddings).max()) + 0.2
     assert loss.item() == pytest.approx(expected, rel=0, abs=16 * 2.0**-23 * size)
 
@@ -187,7 +187,7 @@ def test_the_gradient_is_right(miner: str, distance: str, reduction: str) -> Non
 
 
 @pytest.mark.parametrize("miner", ALL_MINERS)
-def test_classes_farther_apart_than_the_margin_lose_nothing(miner: str) -> None:
+def test_classes_farther_apart_than_the_margin_have_no_loss(miner: str) -> None:
     labels = torch.arange(12) % 3
     embeddings = (torch.randn(12, 4) * 0.01 + labels[:, None] * 10).requires_grad_()
     objective = triplet(miner=miner)
@@ -406,7 +406,7 @@ def test_hard_and_easy_mining_equal_pytorch_metric_learning(distance: str, kind:
         assert loss(embeddings, labels, batch_hard(embeddings, labels)) == expected
 
 
-def test_semi_hard_deviates_one_negative_a_pair_and_a_fallback() -> None:
+def test_semi_hard_takes_one_negative_a_pair_unlike_pytorch_metric_learning() -> None:
     # pytorch-metric-learning's "semihard" keeps every semi-hard triplet, drops the pairs that
     # have none, and averages over what is left; ours keeps the hardest of each pair.
     embeddings, labels = batch(rows=24)
@@ -429,7 +429,7 @@ def test_semi_hard_deviates_one_negative_a_pair_and_a_fallback() -> None:
 # --- large batches ---------------------------------------------------------------------------
 
 
-def test_201_million_triplets_are_exact() -> None:
+def test_the_loss_of_201_million_triplets_is_exact() -> None:
     generator = torch.Generator().manual_seed(0)
     embeddings = torch.randn(1024, 8, dtype=torch.float64, generator=generator)
     labels = torch.arange(1024) % 4
@@ -450,8 +450,8 @@ def test_201_million_triplets_are_exact() -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak from /proc")
 def test_memory_stays_within_a_few_matrices_at_1024_rows() -> None:
-    # The triplets' index lists would take 4.6 GiB and one (B, B, B) mask 1 GiB. What is there
-    # are (B, B) matrices of at most 8 MiB; thirty of them are allowed.
+    # The triplets' index lists would take 4.6 GiB and one (B, B, B) mask 1 GiB. A (B, B) matrix
+    # takes at most 8 MiB; thirty of them are allowed.
     code = """
 import re, sys, torch
 from textmetric.losses import build

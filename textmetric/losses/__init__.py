@@ -2,7 +2,7 @@
 
 A new objective is one file in this folder, with a schema of its parameters and a class, and one
 line in ``OBJECTIVES``. A file is only imported when its objective is asked for, so a training
-depends on the code of its own objective alone. Beside these, ``pml:<ClassName>`` is any loss of
+depends on the code of its own objective alone. Next to these, ``pml:<ClassName>`` is any loss of
 the package pytorch-metric-learning.
 """
 

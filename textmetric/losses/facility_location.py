@@ -35,18 +35,21 @@ class FacilityLocation(Objective):
     learning via facility location", CVPR 2017 (arXiv 1612.01213). The NMI divides by the geometric
     mean of the two entropies.
 
-    The maximum is searched as in the paper: medoids are added one by one, each the best one there
-    is; then each in turn is swapped for the best row of its own cluster, ``swaps`` times over
-    (fewer if nothing moves any more: the same result). No gradient goes through the choice of S.
+    The maximum is searched as in the paper. Medoids are added greedily, one by one. Then, in up to
+    ``swaps`` sweeps, each medoid is swapped for the best row of its own cluster; the search stops
+    early if nothing changes. On batches small enough to try every S the search mostly finds the
+    maximum. No gradient flows through the choice of S.
 
-    Deviations: swaps are scored by the whole of ``F(S) + γ(1 − NMI)`` over the clusters of the
-    moment, so that none makes it worse (the version once in TensorFlow's contrib counts the
-    distances inside the cluster as it was before the sweep); γ is constant.
+    Batch: two classes, one of them with two rows; otherwise the loss is 0. Use the ``balanced``
+    sampler.
 
-    Batch: two classes, one of them with two rows; otherwise the loss is 0.
+    Deviations: a swap is scored by all of ``F(S) + γ(1 − NMI)`` over the current clusters, so that
+    no swap makes it worse. The version that was in TensorFlow's contrib package scores the
+    distances inside the cluster as it was before the sweep. γ is constant. The loss sums over
+    rows, as in the paper: with ``optimizer: sgd`` divide the learning rate by the batch size.
 
-    Log: ``active_fraction`` (1 if the batch had a loss, else 0: the batch is one hinge), ``nmi`` of
-    the clustering found, ``positive_distance`` and ``negative_distance``.
+    Log: ``active_fraction`` (1 if the batch had a loss, otherwise 0: the batch is one hinge),
+    ``nmi`` (of the clustering found), ``positive_distance`` and ``negative_distance``.
     """
 
     Params = FacilityLocationParameters

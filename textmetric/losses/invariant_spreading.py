@@ -35,16 +35,18 @@ class InvariantSpreading(Objective):
 
     u_i and û_i are the embeddings of two altered copies ("views") of text i on the unit sphere,
     ``P(i|v) = exp(u_i·v/τ) / Σ_k exp(u_k·v/τ)``: a copy should be recognised as that of its own
-    text and of no other. Ye, Zhang, Yuen & Chang, CVPR 2019 (arXiv 1904.03436).
-    **Unsupervised: the labels are not used**, texts of one class are spread like any others.
+    text and of no other. **Unsupervised: the labels are not used**; texts of one class are spread
+    like any others. Ye, Zhang, Yuen & Chang, "Unsupervised Embedding Learning via Invariant and
+    Spreading Instance Feature", CVPR 2019 (arXiv 1904.03436).
 
-    Deviations: a view of a text is a span of it (at least half of its tokens, ``crop``) without a
-    fifth of the tokens (``drop``), where the paper alters images; the mean over the texts instead
-    of the sum. This is the paper's formula; its published code normalises over the other 2B − 1
-    rows and stops the gradient on one side.
+    Batch: two texts; otherwise the loss is 0. The encoder embeds 2B rows for B texts, first every
+    u, then every û: row i belongs to row i + B, and the last of an odd number of rows to none.
 
-    Batch: two texts; otherwise the loss is 0. B texts come as 2B rows, first every u, then every û:
-    row i belongs to row i + B, and the last of an odd number of rows to none.
+    Deviations: the paper alters images. Here a view is a span of the text (by default at least
+    half of its tokens) without some of its tokens (by default a fifth), drawn again in each step;
+    a view keeps at least one token. We take the mean over the texts instead of the sum. This is
+    the paper's formula; its published code normalises over the other 2B − 1 rows and stops the
+    gradient on one side.
 
     Log: ``active_fraction`` (share of the texts whose copy is not recognised: P(i|û_i) below ½),
     ``positive_distance``, the mean Euclidean distance of u_i and û_i, and ``negative_distance``,
@@ -62,7 +64,7 @@ class InvariantSpreading(Objective):
         self._rng = np.random.default_rng(seed)
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """The loss of ``embeddings`` (2B, d), at least 0; ``labels`` (2B,) are not looked at."""
+        """The loss of ``embeddings`` (2B, d), at least 0; ``labels`` (2B,) are not used."""
         size = len(embeddings) // 2
         rows = unit(embeddings)
         views, copies = rows[:size], rows[size : 2 * size]

@@ -9,15 +9,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from scipy.cluster.vq import kmeans2
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from textmetric.losses.distances import mean_distances
+from textmetric.losses.distances import euclidean, log_sum_exp, mean_distances
 from textmetric.losses.mining import pair_masks
 from textmetric.losses.objective import Objective, parameter
 from textmetric.sampling.batches import ROWS_PER_CLASS, Deck, steps_per_epoch
 from textmetric.schema import Section
 
-ROUNDS = 20  # of k-means, at most
+ROUNDS = 20  # of k-means
 SMALLEST_VARIANCE = 1e-24  # of rows that are one point up to rounding
 
 
@@ -45,21 +46,24 @@ class Magnet(Objective):
     """``[D²(n, μ(n)) / 2σ² + α + log Σ_m exp(−D²(n, μ_m) / 2σ²)]₊``, averaged over the rows n.
 
     μ(n) is the mean of the batch's rows of n's cluster, the μ_m are those of the clusters of other
-    classes, and ``σ² = Σ_n D²(n, μ(n)) / (B − 1)``. Rippel, Paluri, Dollár & Bourdev, ICLR 2016
-    (arXiv 1511.05939). Gradients flow through the means and the variance. Dividing by σ², the
-    loss does not change with the scale of the embeddings.
+    classes, and ``σ² = Σ_n D²(n, μ(n)) / (B − 1)``. Gradients flow through the means and the
+    variance. Because of the division by σ², the loss does not depend on the scale of the
+    embeddings. If all rows equal the means of their clusters, the variance is taken to be 1.
+    Rippel, Paluri, Dollár & Bourdev, "Metric Learning with Adaptive Density Discrimination", ICLR
+    2016 (arXiv 1511.05939).
 
-    The objective brings its own batches, of as many rows and steps as every other's. Before each
-    epoch the train rows of each class are clustered again (k-means++ and at most 20 rounds of
-    Lloyd's). A batch is a seed cluster and its M − 1 nearest impostor clusters, by their means,
-    with B / M rows each (8 × 8 at B = 64); rows are dealt without replacement until the cluster is
-    used up, a cluster with fewer rows than its share is drawn with repetition.
-
-    Deviations: the paper draws seed clusters in proportion to their loss, here all come equally
-    often.
+    The objective makes its own batches, with the same number of rows and steps as a sampler's.
+    Before each epoch the train rows of each class are clustered again by k-means. A batch is a
+    seed cluster and its M − 1 nearest impostor clusters, by their means, with B / M rows each:
+    8 × 8 at B = 64, or 4 × 16 if two classes have 3 clusters each. Rows are drawn without
+    replacement until the cluster is used up; a cluster with fewer rows than its share is drawn
+    with repetition.
 
     Batch: two classes; otherwise the loss is 0. In a batch from another source the classes are the
-    clusters. If all rows equal the means of their clusters, the variance is taken to be 1.
+    clusters.
+
+    Deviations: the paper draws seed clusters in proportion to their loss; here every cluster is
+    the seed equally often.
 
     Log: ``active_fraction`` (share of the rows with non-zero loss), ``variance`` (σ²),
     ``positive_distance`` and ``negative_distance``.
@@ -90,11 +94,8 @@ class Magnet(Objective):
         own = (embeddings - means).square().sum(1)
         variance = own.sum() / max(len(labels) - 1, 1)
         variance = torch.where(variance <= SMALLEST_VARIANCE, 1.0, variance)
-        squares = torch.cdist(embeddings, means, compute_mode="donot_use_mm_for_euclid_dist")
-        exponents = -squares.square() / (2 * variance)
-        # Far below every exponent, yet finite: −inf would give 0 · inf.
-        outside = torch.finfo(exponents.dtype).min / 4
-        reach = exponents.masked_fill(~impostor, outside).logsumexp(1)
+        exponents = -euclidean(embeddings, means).square() / (2 * variance)
+        reach = log_sum_exp(exponents, impostor)
         losses = torch.relu(own / (2 * variance) + self.params.alpha + reach)
         with torch.no_grad():
             count = counted.sum()
@@ -164,11 +165,12 @@ class ClusterIndex:
         self.clusters = np.empty(len(embeddings), dtype=np.int64)
         classes: list[int] = []
         means = []
-        for label, rows in enumerate(self._rows_of_class):
-            found, centres = k_means(embeddings[rows], self._per_class, self._rng)
-            self.clusters[rows] = found + len(classes)
-            classes += [label] * len(centres)
-            means.append(centres)
+        with threadpool_limits(1):  # faster on so few columns, and sums in one order
+            for label, rows in enumerate(self._rows_of_class):
+                found, centres = k_means(embeddings[rows], self._per_class, self._rng)
+                self.clusters[rows] = found + len(classes)
+                classes += [label] * len(centres)
+                means.append(centres)
         self.classes, self.means = np.array(classes), np.concatenate(means)
 
     def epoch(self) -> Iterator[npt.NDArray[np.int64]]:
@@ -197,9 +199,9 @@ class ClusterIndex:
 def k_means(
     rows: npt.NDArray[np.float32], clusters: int, rng: np.random.Generator
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Cluster rows by k-means++ (Arthur & Vassilvitskii 2007) and at most 20 rounds of Lloyd's.
+    """Cluster rows by scipy's k-means: k-means++ (Arthur & Vassilvitskii 2007), then 20 rounds.
 
-    By scipy, whose sums run on one thread, so that the same generator gives the same clusters.
+    The same generator gives the same clusters.
 
     Args:
         rows: (n, d), at least one.
@@ -207,7 +209,8 @@ def k_means(
         rng: draws the first centres.
 
     Returns:
-        ``(found, means)``: (n,) int64 cluster of every row, none of them empty; (k, d) float64.
+        ``(found, means)``: (n,) int64 cluster of every row, none of them empty; (k, d) float64
+        mean of every cluster. Where 20 rounds are enough, every row is nearest to its own mean.
     """
     points = rows.astype(np.float64)
     clusters = min(clusters, len(np.unique(points, axis=0)))

@@ -59,27 +59,26 @@ class PML(Objective):
 
     def __init__(self, params: Section, *, dim: int, classes: int, seed: int = 0) -> None:
         super().__init__(params, dim=dim, classes=classes, seed=seed)
-        self.params = params
         sizes = {"dim": dim, "classes": classes}
         own = {name: sizes[SIZES[name]] for name in _arguments(self.loss_class) if name in SIZES}
         given = params.model_dump(exclude_unset=True)
         try:
             self.loss = self.loss_class(**own, **given)
             self._try(dim, classes)
-        except Exception as error:  # the package raises whatever it comes upon
+        except Exception as error:  # the package raises errors of many types
             problem = " ".join(str(error).split())[:200] or type(error).__name__
             raise UserError(
-                f"loss.name {self.title!r} does not run with the parameters {given} ({problem}): "
-                "change them, or use another loss"
+                f"the objective {self.title!r} does not run with the parameters {given} "
+                f"({problem}): change them, or use another loss"
             ) from None
 
     def _try(self, dim: int, classes: int) -> None:
-        """One call of a copy, to hear now of what would end the training in its first step."""
+        """Call a copy once, so that an error shows now and not in the first training step."""
         with torch.random.fork_rng(devices=[]):
             rows = torch.randn(8, dim, requires_grad=True)
             value = copy.deepcopy(self.loss)(rows, torch.arange(8) % min(classes, 2))
             if not isinstance(value, torch.Tensor) or value.numel() != 1:
-                raise TypeError("it gives no scalar")
+                raise TypeError("it does not return a scalar")
             torch.autograd.grad(value.sum(), rows)
 
     def forward(self, embeddings: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -93,8 +92,8 @@ class PML(Objective):
         except (AssertionError, IndexError, RuntimeError, TypeError, ValueError) as error:
             problem = " ".join(str(error).split())[:200] or type(error).__name__
             raise UserError(
-                f"loss.name {self.title!r} cannot use a batch of {len(labels)} rows ({problem}): "
-                "draw it by another sampler, or use another loss"
+                f"the objective {self.title!r} cannot use a batch of {len(labels)} rows "
+                f"({problem}): use another sampler or another loss"
             ) from None
         self.log = {**mean_distances(embeddings, labels)}
         return value
@@ -108,8 +107,8 @@ def objective_class(name: str) -> type[PML]:
         name: such as ``pml:ContrastiveLoss``.
 
     Raises:
-        UserError: the package is not installed, or has no such loss, or its class cannot be
-            given by numbers and names alone.
+        UserError: the package is not installed, or has no such loss, or numbers and names are
+            not enough to build it.
     """
     known = _losses(name)
     if name not in known:
@@ -132,7 +131,7 @@ def objective_class(name: str) -> type[PML]:
 
 
 def _losses(name: str) -> dict[str, type[torch.nn.Module]]:
-    """The losses that numbers and names alone can build, by name."""
+    """The losses that can be built from numbers and names alone, by name."""
     try:
         package = import_module("pytorch_metric_learning.losses")
     except ModuleNotFoundError:
@@ -157,7 +156,7 @@ def _losses(name: str) -> dict[str, type[torch.nn.Module]]:
 
 
 def _arguments(kind: type) -> dict[str, Any]:
-    """The named arguments of a class and their defaults, as far up as it passes them on."""
+    """The named arguments of a class and their defaults, including those it passes to its bases."""
     arguments: dict[str, Any] = {}
     asked = True  # does a level ask its caller for what it needs, or is it given that from below?
     for level in kind.__mro__:

@@ -1,4 +1,4 @@
-"""The prototypical loss: rows of a class against the mean of a few others of it."""
+"""The prototypical loss: some rows of a class against the mean of other rows of that class."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from textmetric.losses.distances import mean_distances, unit
+from textmetric.losses.distances import euclidean, mean_distances, unit
 from textmetric.losses.mining import pair_masks
 from textmetric.losses.objective import Objective, parameter
 from textmetric.sampling.batches import BatchSampler
@@ -22,16 +22,16 @@ class PrototypicalParameters(Section):
 
     support: int = parameter(
         5,
-        "rows whose mean is a class's prototype; a class with fewer than twice as many rows in the "
-        "batch gives half of them, rounded down",
+        "S, the number of rows whose mean is the prototype of a class; a class with fewer than 2 S "
+        "rows in the batch uses half of them, rounded down",
         paper="1 or 5",
         ge=1,
     )
     normalize: bool = parameter(False, "unit vectors first", paper="``false``")
     scale: float = parameter(
         1.0,
-        "s, which multiplies squared distances; take about 10 with ``normalize``, since unit "
-        "vectors are at most 4 apart",
+        "s, which multiplies squared distances; use about 10 with ``normalize``, because squared "
+        "distances of unit vectors are at most 4",
         paper="1",
         gt=0,
     )
@@ -41,25 +41,26 @@ class Prototypical(Objective):
     """``−log softmax_c(−s · ‖e_q − p_c‖²)[y_q]``, averaged over the queries of an episode.
 
     An episode is a batch of N classes with S support and Q query rows each; ``p_c`` is the mean of
-    the support rows of class c. Snell, Swersky & Zemel, NIPS 2017 (arXiv 1703.05175); s = 1 and
-    embeddings that are not normalised, as in the paper. Gradients flow through the prototypes.
+    the support rows of class c. Gradients flow through the prototypes. Snell, Swersky & Zemel,
+    "Prototypical Networks for Few-shot Learning", NIPS 2017 (arXiv 1703.05175).
 
-    The objective brings its own batches, of as many rows and steps as every other's: those of the
-    ``balanced`` sampler, N = min(C, ⌊B / 4⌋) classes with B / N rows each, of which the first S are
-    the support: 4 × (5 + 11) at B = 64 with 4 classes, 16 × (2 + 2) with 219. A class with fewer
-    rows than its share is drawn with repetition, but no row is both support and query. A class
-    with one row cannot be a query to itself. It is left out, unless fewer than two classes remain.
+    The objective makes its own batches, with the same number of rows and steps as a sampler's:
+    those of the ``balanced`` sampler, N = min(C, ⌊B / 4⌋) classes with B / N rows each. The first S
+    of these are the support: 4 × (5 + 11) at B = 64 with 4 classes, 16 × (2 + 2) with 219. A class
+    with fewer rows than its share is drawn with repetition, but no row is both support and query.
+    A class with one row cannot have a query, so it is left out, unless fewer than two classes
+    remain.
 
     Batch: two classes, one of them with two rows; otherwise the loss is 0. In a batch from another
     source the first S rows of each class are its support, with S at most half of the class's rows;
-    the row of a class that has one is a prototype without queries.
+    the only row of a class is a prototype without queries.
 
-    Deviations: the paper draws an episode's classes independently, here they are dealt so that all
-    come equally often.
+    Deviations: the paper draws the classes of an episode independently; here every class comes
+    equally often.
 
-    Log: ``accuracy`` (share of the queries with their own prototype the nearest),
-    ``active_fraction`` (share whose other prototypes together outweigh their own, that is with a
-    loss above log 2: the loss itself is never quite 0), ``positive_distance`` and
+    Log: ``accuracy`` (share of the queries whose nearest prototype is their own),
+    ``active_fraction`` (share of the queries whose other prototypes together outweigh their own,
+    that is, with a loss above log 2; the loss itself is never quite 0), ``positive_distance`` and
     ``negative_distance``.
     """
 
@@ -86,7 +87,7 @@ class Prototypical(Objective):
             chosen = (positive & support) | torch.diag(support)
             weights = chosen.to(embeddings.dtype) / supports.unsqueeze(1)
         prototypes = weights @ embeddings
-        logits = -self.params.scale * _squared(embeddings, prototypes)
+        logits = -self.params.scale * euclidean(embeddings, prototypes).square()
         # Far below every logit, yet finite: −inf would give 0 · inf.
         outside = torch.finfo(logits.dtype).min / 4
         logits = logits.masked_fill(~first, outside)
@@ -144,10 +145,10 @@ class Episodes:
         different = np.unique(rows)
         if len(different) == len(rows) or len(different) == 1:
             return rows
-        # Few rows: as large a part of them is the support as of the places.
+        # Few rows: the support gets the same share of the rows as of the places.
         places = max(1, min(self.support, len(rows) // 2))
         _, order = np.unique(rows, return_index=True)
-        different = rows[np.sort(order)]  # in the order of the deal
+        different = rows[np.sort(order)]  # in the order in which they were drawn
         cut = min(max(1, round(len(different) * places / len(rows))), len(different) - 1)
         return np.concatenate(
             [
@@ -155,9 +156,3 @@ class Episodes:
                 np.resize(different[cut:], len(rows) - places),
             ]
         )
-
-
-def _squared(rows: Tensor, prototypes: Tensor) -> Tensor:
-    """(B, P) squared distances of ``rows`` (B, d) to ``prototypes`` (P, d)."""
-    lengths = torch.cdist(rows, prototypes, compute_mode="donot_use_mm_for_euclid_dist")
-    return lengths.square()
