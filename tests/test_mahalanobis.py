@@ -4,7 +4,6 @@ import itertools
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from scipy.optimize import minimize
 from sklearn.decomposition import TruncatedSVD
@@ -15,12 +14,12 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from textmetric.errors import UserError
 from textmetric.mahalanobis import Mahalanobis, _pairs
+from textmetric.types import Float64
 
-Floats = npt.NDArray[np.float64]
 BOTH = pytest.mark.parametrize("diagonal", [False, True], ids=["full", "diagonal"])
 
 
-def rows_and_classes(seed: int = 0, rows: int = 24, dim: int = 3) -> tuple[Floats, Any]:
+def rows_and_classes(seed: int = 0, rows: int = 24, dim: int = 3) -> tuple[Float64, Any]:
     """Classes that differ in the first column, noise that is larger in the others."""
     random = np.random.default_rng(seed)
     labels = np.arange(rows) % 3
@@ -29,23 +28,23 @@ def rows_and_classes(seed: int = 0, rows: int = 24, dim: int = 3) -> tuple[Float
     return noise, labels
 
 
-def differences(rows: Floats, labels: Any) -> tuple[Floats, Floats]:
+def differences(rows: Float64, labels: Any) -> tuple[Float64, Float64]:
     near, far = [], []
     for i, j in itertools.combinations(range(len(rows)), 2):
         (near if labels[i] == labels[j] else far).append(rows[i] - rows[j])
     return np.array(near), np.array(far)
 
 
-def mean_distance(matrix: Floats, far: Floats) -> float:
+def mean_distance(matrix: Float64, far: Float64) -> float:
     return float(np.mean([np.sqrt(max(0.0, v @ matrix @ v)) for v in far]))
 
 
-def mean_square(matrix: Floats, near: Floats) -> float:
+def mean_square(matrix: Float64, near: Float64) -> float:
     return float(np.mean([v @ matrix @ v for v in near]))
 
 
-def twin(near: Floats, far: Floats, steps: int = 4000) -> Floats:
-    """The paper's way: a step up the gradient, then both projections in turn until they agree."""
+def twin(near: Float64, far: Float64, steps: int = 4000) -> Float64:
+    """The algorithm of the paper: a gradient step, then alternating projections."""
     scatter = np.mean([np.outer(v, v) for v in near], axis=0)
     matrix = np.eye(len(scatter)) / np.trace(scatter)
     best = matrix
@@ -65,7 +64,7 @@ def twin(near: Floats, far: Floats, steps: int = 4000) -> Floats:
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_reaches_what_alternating_projections_reach(seed: int) -> None:
+def test_it_reaches_the_optimum_of_alternating_projections(seed: int) -> None:
     rows, labels = rows_and_classes(seed)
     near, far = differences(rows, labels)
     learnt = Mahalanobis(tol=1e-5, ridge=1e-12, max_iter=100_000).fit(rows, labels)
@@ -77,7 +76,7 @@ def test_reaches_what_alternating_projections_reach(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_diagonal_is_what_a_general_solver_finds(seed: int) -> None:
+def test_the_diagonal_equals_that_of_a_general_solver(seed: int) -> None:
     rows, labels = rows_and_classes(seed)
     near, far = differences(rows, labels)
     scatter = np.square(near).mean(0)
@@ -94,7 +93,7 @@ def test_the_diagonal_is_what_a_general_solver_finds(seed: int) -> None:
     assert not (learnt.matrix_ - np.diag(np.diag(learnt.matrix_))).any()
 
 
-def test_one_dissimilar_pair_is_stretched_alone() -> None:
+def test_one_dissimilar_pair_gives_the_known_optimum() -> None:
     # The optimum is known: M ∝ A⁻¹ z zᵀ A⁻¹, the distance √(zᵀ A⁻¹ z).
     random = np.random.default_rng(0)
     rows = random.normal(size=(10, 4))
@@ -110,7 +109,7 @@ def test_one_dissimilar_pair_is_stretched_alone() -> None:
 
 @BOTH
 @pytest.mark.parametrize("seed", range(3))
-def test_the_matrix_is_positive_and_keeps_to_the_constraint(seed: int, diagonal: bool) -> None:
+def test_the_matrix_is_positive_and_meets_the_constraint(seed: int, diagonal: bool) -> None:
     rows, labels = rows_and_classes(seed, dim=6)
     near, far = differences(rows, labels)
     learnt = Mahalanobis(diagonal=diagonal).fit(rows, labels)
@@ -120,13 +119,13 @@ def test_the_matrix_is_positive_and_keeps_to_the_constraint(seed: int, diagonal:
     assert 1 - 1e-4 < mean_square(learnt.matrix_, near) <= 1 + 1e-9
     np.testing.assert_allclose(learnt.components_.T @ learnt.components_, learnt.matrix_)
     assert learnt.gap_ <= learnt.tol
-    # Better than the plain distances, at the same scale of the similar pairs.
+    # Better than Euclidean distances scaled to meet the constraint.
     plain = np.eye(6) / mean_square(np.eye(6), near)
     assert mean_distance(learnt.matrix_, far) > 1.1 * mean_distance(plain, far)
 
 
 @BOTH
-def test_no_step_lowers_the_mean_distance_and_the_bound_holds(diagonal: bool) -> None:
+def test_no_step_lowers_the_mean_distance_and_the_gap_is_a_bound(diagonal: bool) -> None:
     rows, labels = rows_and_classes(1, dim=5)
     _, far = differences(rows, labels)
     values, gaps = [], []
@@ -162,7 +161,7 @@ def test_the_transformed_distance_is_the_learnt_one(diagonal: bool) -> None:
 
 
 @BOTH
-def test_it_finds_the_column_that_tells_the_classes_apart(diagonal: bool) -> None:
+def test_the_column_that_separates_the_classes_gets_the_largest_weight(diagonal: bool) -> None:
     random = np.random.default_rng(0)
     labels = np.repeat([0, 1], 100)
     rows = random.normal(size=(200, 8)) * 5
@@ -176,7 +175,7 @@ def test_it_finds_the_column_that_tells_the_classes_apart(diagonal: bool) -> Non
 
 
 @pytest.mark.parametrize(("counts", "most"), [([400, 30, 3, 1], 3000), ([5, 4, 1], 50)])
-def test_pairs_are_of_the_right_kind_and_drawn_evenly(counts: list[int], most: int) -> None:
+def test_pairs_are_of_the_right_kind_and_drawn_uniformly(counts: list[int], most: int) -> None:
     labels = np.random.default_rng(0).permutation(np.repeat(np.arange(len(counts)), counts))
     similar, dissimilar = _pairs(labels, most, np.random.RandomState(0))
     assert (labels[similar[:, 0]] == labels[similar[:, 1]]).all()
@@ -188,7 +187,7 @@ def test_pairs_are_of_the_right_kind_and_drawn_evenly(counts: list[int], most: i
         assert len(both) == len(similar) + len(dissimilar) == rows * (rows - 1) // 2
         return
     assert len(similar) == len(dissimilar) == most
-    # How often a row takes part, against its share of all pairs: 5 standard deviations.
+    # Each class's share of the drawn pairs is within 5 standard deviations of its share of all.
     for pairs, partners in [(similar, counts), (dissimilar, [rows - n for n in counts])]:
         possible = [n * (p - (pairs is similar)) for n, p in zip(counts, partners, strict=True)]
         share = np.array(possible) / sum(possible)
@@ -210,19 +209,19 @@ def test_the_same_state_gives_the_same_bytes(diagonal: bool) -> None:
 
 
 @BOTH
-def test_columns_and_rows_that_do_not_differ_do_no_harm(diagonal: bool) -> None:
+def test_constant_columns_and_equal_rows_give_finite_weights(diagonal: bool) -> None:
     rows, labels = rows_and_classes(0, dim=4)
     rows[:, 2] = 7
     learnt = Mahalanobis(diagonal=diagonal).fit(rows, labels)
     assert np.isfinite(learnt.components_).all()
-    points = np.eye(3)[labels]  # rows of one class are equal: any scale would do
+    points = np.eye(3)[labels]  # rows of a class are equal
     assert np.isfinite(Mahalanobis(diagonal=diagonal).fit(points, labels).matrix_).all()
     equal = Mahalanobis(diagonal=diagonal).fit(np.ones((6, 2)), [0, 0, 0, 1, 1, 1])
     assert np.isfinite(equal.matrix_).all()
 
 
 @pytest.mark.parametrize("labels", [[0, 0, 0], [0, 1, 2]])
-def test_classes_without_both_kinds_of_pairs_are_refused(labels: list[int]) -> None:
+def test_labels_without_both_kinds_of_pairs_are_an_error(labels: list[int]) -> None:
     with pytest.raises(UserError, match="expected some of both: add rows"):
         Mahalanobis().fit(np.eye(3), labels)
     with pytest.raises(UserError, match="expected some of both: add rows"):
@@ -240,13 +239,13 @@ def test_classes_without_both_kinds_of_pairs_are_refused(labels: list[int]) -> N
         ({"diagonal": 3}, "diagonal is 3"),
     ],
 )
-def test_a_bad_parameter_is_told_when_fitting(options: dict[str, Any], said: str) -> None:
+def test_fit_refuses_a_bad_parameter_by_name(options: dict[str, Any], said: str) -> None:
     rows, labels = rows_and_classes()
     with pytest.raises(UserError, match=said):
         Mahalanobis(**options).fit(rows, labels)
 
 
-def test_it_stands_on_tf_idf_in_a_pipeline() -> None:
+def test_it_works_after_tf_idf_in_a_pipeline() -> None:
     texts = ["apple pie", "apple juice", "pie and juice", "red car", "fast car", "red fast bus"]
     labels = ["food"] * 3 + ["road"] * 3
     model = make_pipeline(
@@ -259,4 +258,4 @@ def test_it_stands_on_tf_idf_in_a_pipeline() -> None:
 
 @parametrize_with_checks([Mahalanobis(), Mahalanobis(diagonal=True)])
 def test_it_follows_the_contract_of_scikit_learn(estimator: Any, check: Any) -> None:
-    check(estimator)  # one of scikit-learn's own checks: it holds the assertions, and raises
+    check(estimator)  # one of scikit-learn's checks, which raises if it fails

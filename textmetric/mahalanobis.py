@@ -14,13 +14,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from textmetric.errors import UserError
 from textmetric.schema import Section, validated
-
-Floats = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.int64]
+from textmetric.types import Float64, Floats, Int64
 
 
-class Settings(Section):
-    """What is checked of the parameters of :class:`Mahalanobis`."""
+class _Parameters(Section):
+    """The parameters of :class:`Mahalanobis` that are checked."""
 
     diagonal: bool = False
     pairs: int = Field(default=10_000, ge=1)
@@ -30,37 +28,37 @@ class Settings(Section):
 
 
 class Mahalanobis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Learn a linear map under which rows of one class are near and rows of two classes far.
+    """Learn a linear map that brings rows of a class together and moves rows of two classes apart.
 
     ``max_M mean_D ‖x_i − x_j‖_M`` subject to ``mean_S ‖x_i − x_j‖²_M ≤ 1`` and M positive
     semi-definite, with ``‖v‖²_M = vᵀMv``, S pairs of one class and D pairs of two classes. Xing,
     Ng, Jordan & Russell, "Distance metric learning, with application to clustering with
     side-information", NeurIPS 2002 ("MMC"); this is the full matrix of the paper, or its diagonal.
 
-    Deviations. Means in place of sums: a change of unit, which no neighbour notices. The paper
-    ascends the gradient and alternates projections on the two constraints; here, in coordinates
-    where the similar pairs scatter evenly, both are ``tr N ≤ 1``, and each step is
-    ``N ← G N G / tr(G N G)`` with the gradient G of the mean distance by N: that of the factors of
-    N, in which the mean distance is convex, so no step lowers it and there is no step size. The
-    problem is concave, so ``λ_max(G) − ½ mean_D`` bounds what is missing to the optimum; steps end
-    when that is below ``tol`` of the mean distance.
+    Deviations from the paper. Means replace sums, which changes the scale of the distances and no
+    neighbour. The paper ascends the gradient and alternates projections on the two constraints.
+    Here, in coordinates where the similar pairs scatter evenly, both constraints are
+    ``tr N ≤ 1``, and each step is ``N ← G N G / tr(G N G)`` with G the gradient of the mean
+    distance with respect to N. The mean distance is convex in the factors of N, so no step lowers
+    it, and there is no step size. The problem is concave, so ``λ_max(G) − ½ mean_D`` bounds the
+    distance to the optimum; the ascent stops when that is below ``tol`` times the mean distance.
 
     Args:
-        diagonal: learn a weight a column instead of a whole matrix.
-        pairs: this many pairs of either kind are drawn, uniformly and with replacement. If there
-            are at most ``2 · pairs`` pairs of rows, all of them are taken.
+        diagonal: learn a weight for each column instead of a full matrix.
+        pairs: the number of pairs of either kind, drawn uniformly and with replacement. If there
+            are at most ``2 · pairs`` pairs of rows, all of them are used.
         ridge: added to the similar pairs' scatter, as a share of its mean variance, so that a
-            direction in which they do not differ gets no infinite weight.
+            direction in which they do not differ gets a finite weight.
         tol: relative distance to the optimum at which to stop.
-        max_iter: steps at most.
-        random_state: of the pairs; same state, same result.
+        max_iter: largest number of steps.
+        random_state: of the draw of pairs; same state, same result.
 
     Attributes:
-        matrix_: (d, d) float64, M, symmetric.
-        components_: (d, d) float64, the map W with M = WᵀW; rows by falling weight, in the
-            diagonal case by column.
-        n_iter_: steps taken.
-        gap_: relative distance to the optimum, at most.
+        matrix_: (d, d) float64, the symmetric matrix M.
+        components_: (d, d) float64, the map W with M = WᵀW; rows by falling weight, or in the
+            order of the columns if diagonal.
+        n_iter_: number of steps.
+        gap_: upper bound of the relative distance to the optimum.
         n_features_in_: d.
 
     >>> rows = np.array([[0, 0], [0, 9], [1, 0], [1, 9]])
@@ -91,8 +89,8 @@ class Mahalanobis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """Learn from rows ``X`` (n, d) and their classes ``y`` (n,).
 
         Raises:
-            UserError: a bad parameter, or there are no two rows of one class, or of two.
-            ValueError: ``X`` or ``y`` is no data, as scikit-learn has it.
+            UserError: a parameter is out of range, or there is no pair of one kind.
+            ValueError: scikit-learn refuses ``X`` or ``y``.
         """
         self._check_parameters()
         rows, labels = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2)
@@ -110,19 +108,19 @@ class Mahalanobis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
         Args:
             X: (n, d).
-            similar: (s, 2) row numbers of pairs that belong together.
-            dissimilar: (t, 2) row numbers of pairs that do not.
+            similar: (s, 2) row numbers of pairs that should be close.
+            dissimilar: (t, 2) row numbers of pairs that should be far apart.
 
         Raises:
-            UserError: a bad parameter, or there are none of either.
+            UserError: a parameter is out of range, or there is no pair of one kind.
         """
         self._check_parameters()
         rows = validate_data(self, X, dtype=np.float64)
         near, far = _differences(rows, similar), _differences(rows, dissimilar)
         if not len(near) or not len(far):
             raise UserError(
-                f"there are {len(near)} pairs of one class and {len(far)} of two, expected some "
-                "of both: add rows"
+                f"there are {len(near)} similar and {len(far)} dissimilar pairs, expected some of "
+                "both: add rows"
             )
         if self.diagonal:
             self._learn_diagonal(near, far)
@@ -131,18 +129,17 @@ class Mahalanobis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self._n_features_out = len(self.components_)
         return self
 
-    def transform(self, X: npt.ArrayLike) -> npt.NDArray[np.floating[Any]]:  # noqa: N803
+    def transform(self, X: npt.ArrayLike) -> Floats:  # noqa: N803
         """``X`` (n, d) in coordinates whose Euclidean distance is the learnt one, (n, d)."""
         check_is_fitted(self)
         rows = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        mapped: npt.NDArray[np.floating[Any]] = rows @ self.components_.T.astype(rows.dtype)
+        mapped: Floats = rows @ self.components_.T.astype(rows.dtype)
         return mapped
 
     def _check_parameters(self) -> None:
-        given = self.get_params()
-        validated(Settings, {name: given[name] for name in Settings.model_fields})
+        validated(_Parameters, {name: getattr(self, name) for name in _Parameters.model_fields})
 
-    def _learn_full(self, near: Floats, far: Floats) -> None:
+    def _learn_full(self, near: Float64, far: Float64) -> None:
         scatter = near.T @ near / len(near)
         scatter += self.ridge * _mean_variance(scatter) * np.eye(len(scatter))
         values, vectors = np.linalg.eigh(scatter)
@@ -151,12 +148,12 @@ class Mahalanobis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         factor, self.n_iter_, self.gap_ = _ascend(points, self.tol, self.max_iter)
         mapped = white @ factor
         left, singular, _ = np.linalg.svd(mapped)
-        # Rows by falling weight; of the two signs that of a positive largest entry.
+        # Rows by falling weight; signs such that the largest entry is positive.
         signs = np.sign(left[np.abs(left).argmax(0), np.arange(len(left))])
         self.components_ = (left * signs * singular).T
         self.matrix_ = self.components_.T @ self.components_
 
-    def _learn_diagonal(self, near: Floats, far: Floats) -> None:
+    def _learn_diagonal(self, near: Float64, far: Float64) -> None:
         scatter = np.square(near).mean(0)
         scatter = scatter + self.ridge * _mean_variance(np.diag(scatter))
         points = np.square(far) / scatter
@@ -172,7 +169,7 @@ class Mahalanobis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         return tags
 
 
-def _ascend(points: Floats, tol: float, max_iter: int) -> tuple[Floats, int, float]:
+def _ascend(points: Float64, tol: float, max_iter: int) -> tuple[Float64, int, float]:
     """L, steps and gap of ``max mean_p ‖Lᵀp‖`` over ``‖L‖ ≤ 1`` (Frobenius), ``points`` (t, d)."""
     factor = np.eye(points.shape[1]) / np.sqrt(points.shape[1])
     for step in range(1, max_iter + 1):
@@ -187,8 +184,8 @@ def _ascend(points: Floats, tol: float, max_iter: int) -> tuple[Floats, int, flo
     return factor, step, gap
 
 
-def _ascend_diagonal(squares: Floats, tol: float, max_iter: int) -> tuple[Floats, int, float]:
-    """The same over a diagonal N, whose n (d,) sum to 1; ``squares`` (t, d) of the points."""
+def _ascend_diagonal(squares: Float64, tol: float, max_iter: int) -> tuple[Float64, int, float]:
+    """As :func:`_ascend` for a diagonal N (d,) of sum 1; ``squares`` (t, d) of the points."""
     diagonal = np.full(squares.shape[1], 1 / squares.shape[1])
     for step in range(1, max_iter + 1):
         lengths = np.sqrt(squares @ diagonal)
@@ -203,22 +200,24 @@ def _ascend_diagonal(squares: Floats, tol: float, max_iter: int) -> tuple[Floats
 
 
 def _gap(largest: float, mean: float) -> float:
-    # A concave function lies under its tangent, and that is largest in one direction alone.
+    # A concave function lies below its tangent, which is largest in a single direction.
     return max(0.0, largest / mean - 0.5) if mean else 0.0
 
 
-def _mean_variance(scatter: Floats) -> float:
-    # Similar pairs that are all equal have no scale of their own.
+def _mean_variance(scatter: Float64) -> float:
+    # 1 if all similar pairs are equal and so have no scale.
     return float(np.trace(scatter) / len(scatter)) or 1.0
 
 
-def _differences(rows: Floats, pairs: npt.ArrayLike) -> Floats:
+def _differences(rows: Float64, pairs: npt.ArrayLike) -> Float64:
     places = np.asarray(pairs, dtype=np.int64).reshape(-1, 2)
     return rows[places[:, 0]] - rows[places[:, 1]]
 
 
-def _pairs(labels: npt.NDArray[Any], most: int, random: np.random.RandomState) -> tuple[Rows, Rows]:
-    """Pairs of one class and pairs of two, (s, 2) and (t, 2) row numbers."""
+def _pairs(
+    labels: npt.NDArray[Any], most: int, random: np.random.RandomState
+) -> tuple[Int64, Int64]:
+    """Pairs of rows of one class (s, 2) and of two classes (t, 2), as row numbers."""
     rows = len(labels)
     if rows * (rows - 1) // 2 <= 2 * most:
         every = np.column_stack(np.triu_indices(rows, 1))
@@ -238,7 +237,7 @@ def _pairs(labels: npt.NDArray[Any], most: int, random: np.random.RandomState) -
         pairs_of = counts * (rows - counts.astype(float))
         drawn = random.choice(len(counts), most, p=pairs_of / pairs_of.sum())
         one = starts[drawn] + random.randint(counts[drawn])
-        # Rows of the other classes are before and after those of this one.
+        # Rows of other classes are before and after those of this class.
         other = (starts + counts)[drawn] + random.randint(rows - counts[drawn])
         groups = groups[0], np.column_stack([one, other % rows])
     return order[groups[0]], order[groups[1]]

@@ -43,17 +43,16 @@ def slow_divergence(places: np.ndarray, p: np.ndarray) -> float:
     )
 
 
-def test_attraction_is_symmetric_and_adds_up_to_one() -> None:
+def test_joint_probabilities_are_symmetric_and_sum_to_one() -> None:
     matrix = dense(*joint_probabilities(*neighbours(50, 15), 5))
     np.testing.assert_allclose(matrix, matrix.T, atol=1e-15)
     assert matrix.sum() == pytest.approx(1)
     assert (np.diag(matrix) == 0).all()
 
 
-def test_every_point_has_the_perplexity_that_was_asked() -> None:
+def test_every_point_has_the_given_perplexity() -> None:
     ids, distances = neighbours(40, 12)
-    # A point's own Gaussian is what P would be if all others had no neighbours: so ask for the
-    # precision by a plain search, and compare the sum of both directions.
+    # The precision of each Gaussian by a plain search; P is the mean of both directions.
     conditional = np.zeros((40, 40))
     for row in range(40):
         precision = np.geomspace(1e-3, 1e3, 200_001)
@@ -67,12 +66,12 @@ def test_every_point_has_the_perplexity_that_was_asked() -> None:
 
 @pytest.mark.parametrize("distance", [0.0, 1.0, 1e-9, 1e6])
 def test_equally_far_neighbours_attract_equally(distance: float) -> None:
-    ids = (np.arange(9)[:, None] + np.arange(1, 9)) % 9  # each has all the others
+    ids = (np.arange(9)[:, None] + np.arange(1, 9)) % 9  # all other points
     _, _, values = joint_probabilities(ids, np.full((9, 8), distance), 4)
     np.testing.assert_allclose(values, 1 / 72)
 
 
-def test_a_step_goes_down_the_numerical_gradient_of_the_divergence() -> None:
+def test_a_step_follows_the_numerical_gradient_of_the_divergence() -> None:
     affinities = joint_probabilities(*neighbours(30, 9), 3)
     places = np.random.default_rng(0).normal(size=(30, 2))
     matrix = dense(*affinities)
@@ -86,13 +85,13 @@ def test_a_step_goes_down_the_numerical_gradient_of_the_divergence() -> None:
         gradient[place] = (ends[0] - ends[1]) / 2e-5
     after, update, gains = np.ascontiguousarray(places.T), np.zeros((2, 30)), np.ones((2, 30))
     _descend(after, update, gains, *affinities, 1.0, 1)
-    # The first step has gains of 1.2; the gradient is taken without its factor of 4, as by
-    # those who gave the learning rates; and the points are centred.
+    # The gains of the first step are 1.2. The gradient is without its factor of 4, as in the papers
+    # that give the learning rates. The points are centred.
     expected = places - 1.2 * gradient / 4
     np.testing.assert_allclose(after.T, expected - expected.mean(axis=0), atol=1e-8)
 
 
-def test_steps_are_those_of_a_plain_loop() -> None:
+def test_steps_equal_a_plain_loop() -> None:
     affinities = joint_probabilities(*neighbours(40, 9), 3)
     matrix = dense(*affinities)
     places = np.random.default_rng(1).normal(size=(40, 2))
@@ -115,7 +114,7 @@ def test_steps_are_those_of_a_plain_loop() -> None:
     np.testing.assert_allclose(found.T, expected, atol=1e-7)
 
 
-def test_the_divergence_is_that_of_all_pairs() -> None:
+def test_the_divergence_equals_a_loop_over_all_pairs() -> None:
     affinities = joint_probabilities(*neighbours(30, 9), 3)
     places = np.random.default_rng(0).normal(size=(30, 2))
     assert kl_divergence(places, *affinities) == pytest.approx(
@@ -123,7 +122,7 @@ def test_the_divergence_is_that_of_all_pairs() -> None:
     )
 
 
-def test_a_map_is_as_good_as_one_of_opentsne(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_map_is_as_good_as_that_of_opentsne(monkeypatch: pytest.MonkeyPatch) -> None:
     rows, settings = clusters(400), {"perplexity": 20, "early_iterations": 250, "iterations": 500}
     start = np.random.default_rng(0).normal(0, 1e-4, (400, 2))
     affinities = joint_probabilities(*_neighbours(rows, 60), 20)
@@ -134,7 +133,7 @@ def test_a_map_is_as_good_as_one_of_opentsne(monkeypatch: pytest.MonkeyPatch) ->
     assert kl_divergence(ours, *affinities) < 1.03 * kl_divergence(theirs, *affinities)
 
 
-def test_ticks_come_after_every_so_many_iterations_of_each_phase() -> None:
+def test_ticks_come_after_every_tick_every_iterations_of_each_phase() -> None:
     ids, distances = neighbours(20, 6)
     ticks: list[None] = []
     optimise(

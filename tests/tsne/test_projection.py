@@ -9,7 +9,8 @@ import pytest
 
 from textmetric.errors import UserError
 from textmetric.measures import nearest_neighbours, unit
-from textmetric.tsne.projection import _neighbours, sample_rows, scarce_rows, tsne, tsne_arms
+from textmetric.tsne import sample_rows, scarce_rows, tsne, tsne_each
+from textmetric.tsne.projection import _neighbours
 
 QUICK = {"early_iterations": 50, "iterations": 50}
 
@@ -26,13 +27,13 @@ def digest(coordinates: np.ndarray) -> str:
 
 
 @pytest.mark.parametrize("points", [None, 10, 50])
-def test_all_rows_are_taken_when_there_are_no_more_than_points(points: int | None) -> None:
+def test_all_rows_are_chosen_if_there_are_at_most_points(points: int | None) -> None:
     rows = sample_rows(np.zeros(10, dtype=np.int32), points, seed=0)
     assert rows.dtype == np.int64
     assert rows.tolist() == list(range(10))
 
 
-def test_the_sample_has_as_many_rows_as_asked_each_once_in_order() -> None:
+def test_the_sample_has_points_rows_in_ascending_order() -> None:
     labels = np.random.default_rng(0).integers(0, 7, 1000)
     rows = sample_rows(labels, 123, seed=0)
     assert len(rows) == 123
@@ -45,25 +46,25 @@ def test_classes_keep_their_proportions() -> None:
     assert np.bincount(labels[rows]).tolist() == [60, 30, 10]
 
 
-def test_small_classes_keep_three_rows_and_kept_ones_twelve() -> None:
+def test_small_classes_get_three_rows_and_those_in_keep_twelve() -> None:
     labels = np.repeat([0, 1, 2, 3, 4], [1000, 5, 2, 40, 6])
     rows = sample_rows(labels, 100, seed=0, keep=[3, 4])
     assert np.bincount(labels[rows])[1:].tolist() == [3, 2, 12, 6]
     assert len(rows) == 100
 
 
-def test_a_large_class_is_not_drawn_denser_for_being_kept() -> None:
+def test_a_large_class_in_keep_is_not_sampled_more_densely() -> None:
     labels = np.repeat([0, 1], [500, 500])
     rows = sample_rows(labels, 100, seed=0, keep=[1])
     assert np.bincount(labels[rows]).tolist() == [50, 50]
 
 
-def test_the_least_rows_of_many_classes_win_over_points() -> None:
+def test_the_minima_of_many_classes_may_exceed_points() -> None:
     labels = np.repeat(np.arange(200), 10)
     assert len(sample_rows(labels, 50, seed=0)) == 600
 
 
-def test_classes_may_have_any_numbers_and_keep_may_name_absent_ones() -> None:
+def test_class_ids_may_have_gaps_and_keep_may_name_absent_classes() -> None:
     labels = np.repeat([7, 100], [90, 10])
     rows = sample_rows(labels, 50, seed=0, keep=[3, 100])
     assert (labels[rows] == 100).sum() == 10
@@ -76,7 +77,7 @@ def test_the_seed_chooses_the_rows() -> None:
     assert first.tolist() != other.tolist()
 
 
-def test_every_row_of_a_class_is_as_likely_as_the_others() -> None:
+def test_all_rows_of_a_class_are_equally_likely() -> None:
     labels = np.repeat([0, 1], 20)
     drawn = np.zeros(40)
     for seed in range(400):
@@ -84,16 +85,16 @@ def test_every_row_of_a_class_is_as_likely_as_the_others() -> None:
     assert np.abs(drawn - 100).max() < 45  # five standard deviations
 
 
-def test_no_rows_give_no_sample() -> None:
+def test_no_rows_give_an_empty_sample() -> None:
     assert sample_rows(np.zeros(0, dtype=np.int32), 5, seed=0).shape == (0,)
 
 
-def test_points_below_one_are_a_users_mistake() -> None:
+def test_points_below_one_is_an_error() -> None:
     with pytest.raises(UserError, match="points is 0, expected at least 1"):
         sample_rows(np.zeros(3, dtype=np.int32), 0, seed=0)
 
 
-def test_neighbours_in_the_plane_are_of_the_same_class() -> None:
+def test_nearest_points_of_a_map_are_of_the_same_class() -> None:
     embeddings, labels = clusters(120)
     coordinates = tsne(embeddings, perplexity=10)
     assert coordinates.shape == (120, 2)
@@ -103,14 +104,14 @@ def test_neighbours_in_the_plane_are_of_the_same_class() -> None:
     assert (labels[distances.argmin(axis=1)] == labels).mean() > 0.97
 
 
-def test_only_directions_count() -> None:
+def test_lengths_of_the_rows_do_not_matter() -> None:
     embeddings, _ = clusters()
     # Powers of two scale floats exactly.
     longer = embeddings * 2.0 ** np.random.default_rng(0).integers(0, 4, (len(embeddings), 1))
     assert digest(tsne(longer, **QUICK)) == digest(tsne(embeddings, **QUICK))
 
 
-def test_same_seed_same_bytes_in_another_process() -> None:
+def test_the_same_seed_gives_the_same_bytes_in_another_process() -> None:
     code = (
         "import numpy as np, hashlib\n"
         "from textmetric.tsne.projection import tsne\n"
@@ -129,7 +130,7 @@ def test_same_seed_same_bytes_in_another_process() -> None:
 
 
 @pytest.mark.parametrize("rows", [0, 1, 2, 3, 4, 5, 6, 20])
-def test_few_rows_get_finite_places_of_their_own(rows: int) -> None:
+def test_few_rows_get_finite_and_different_coordinates(rows: int) -> None:
     coordinates = tsne(clusters(20)[0][:rows], perplexity=30)
     assert coordinates.shape == (rows, 2)
     assert np.isfinite(coordinates).all()
@@ -148,7 +149,7 @@ def test_few_rows_get_finite_places_of_their_own(rows: int) -> None:
     ids=["all equal", "all zero", "many duplicates", "half zero", "one dimension"],
 )
 @pytest.mark.parametrize("most_exact", [12_000, 0], ids=["exact", "interpolated"])
-def test_degenerate_embeddings_get_finite_places(
+def test_degenerate_embeddings_get_finite_coordinates(
     embeddings: np.ndarray, most_exact: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("textmetric.tsne.projection._MOST_EXACT_ROWS", most_exact)
@@ -157,7 +158,7 @@ def test_degenerate_embeddings_get_finite_places(
     assert np.isfinite(coordinates).all()
 
 
-def test_a_map_of_many_points_is_the_same_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_seed_gives_the_same_interpolated_map(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("textmetric.tsne.projection._MOST_EXACT_ROWS", 0)
     embeddings, labels = clusters(120)
     first, again = (tsne(embeddings, perplexity=10, seed=1) for _ in range(2))
@@ -167,7 +168,7 @@ def test_a_map_of_many_points_is_the_same_every_time(monkeypatch: pytest.MonkeyP
     assert (labels[distances.argmin(axis=1)] == labels).mean() > 0.97
 
 
-def test_the_embeddings_are_left_alone() -> None:
+def test_embeddings_are_not_changed() -> None:
     embeddings, _ = clusters(10)
     before = embeddings.copy()
     tsne(embeddings, **QUICK)
@@ -182,25 +183,25 @@ def test_the_embeddings_are_left_alone() -> None:
         (np.zeros((9, 2)), 1, "perplexity is 1, expected more than 1"),
     ],
 )
-def test_mistakes_are_told(embeddings: np.ndarray, perplexity: float, message: str) -> None:
+def test_bad_arguments_are_errors(embeddings: np.ndarray, perplexity: float, message: str) -> None:
     with pytest.raises(UserError, match=message):
         tsne(embeddings, perplexity=perplexity)
 
 
-def test_arms_are_those_of_tsne_whatever_the_number_of_processes() -> None:
-    arms = [clusters(60, seed=seed)[0] for seed in range(3)]
-    expected = [digest(tsne(arm, seed=1, **QUICK)) for arm in arms]
+def test_tsne_each_equals_tsne_for_any_number_of_processes() -> None:
+    embeddings = [clusters(60, seed=seed)[0] for seed in range(3)]
+    expected = [digest(tsne(one, seed=1, **QUICK)) for one in embeddings]
     for workers in (1, 2):
-        found = tsne_arms(arms, seed=1, workers=workers, **QUICK)
-        assert [digest(arm) for arm in found] == expected
+        found = tsne_each(embeddings, seed=1, workers=workers, **QUICK)
+        assert [digest(one) for one in found] == expected
 
 
-def test_importing_it_does_not_import_torch() -> None:
-    code = "import sys, textmetric.tsne.projection; sys.exit('torch' in sys.modules)"
+def test_importing_tsne_imports_neither_torch_nor_numba() -> None:
+    code = "import sys, textmetric.tsne; sys.exit(bool({'torch', 'numba'} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_neighbours_are_exact_and_without_the_row_itself() -> None:
+def test_neighbours_are_exact_and_do_not_include_the_row_itself() -> None:
     embeddings, _ = clusters(40)
     rows = unit(embeddings).astype(np.float32)
     found, distances = _neighbours(rows, 5)
@@ -214,11 +215,11 @@ def test_neighbours_are_exact_and_without_the_row_itself() -> None:
 
 
 def test_the_bar_counts_iterations(capsys: pytest.CaptureFixture[str]) -> None:
-    tsne_arms([clusters()[0]] * 3, workers=2, progress=True, **QUICK)
+    tsne_each([clusters()[0]] * 3, workers=2, progress=True, **QUICK)
     assert "6/6" in capsys.readouterr().err
 
 
-def test_several_scarce_labels_have_a_map_of_their_own() -> None:
+def test_scarce_rows_are_those_of_several_scarce_labels() -> None:
     labels = np.array([0, 1, 2, 1, 3, 0])
     assert scarce_rows(labels, [1, 3]).tolist() == [1, 3, 4]
     assert scarce_rows(labels, [1]).tolist() == []

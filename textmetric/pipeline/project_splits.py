@@ -10,7 +10,7 @@ import numpy as np
 from textmetric.files import read_arrays, read_json, replacing_folder, write_arrays
 from textmetric.grid import Arm, Family, Layout, Split, Training, moved
 from textmetric.params import Tsne
-from textmetric.tsne.projection import sample_rows, scarce_rows, tsne_arms
+from textmetric.tsne import sample_rows, scarce_rows, tsne_each
 from textmetric.types import Float32, Int32, Int64
 
 
@@ -50,7 +50,7 @@ def project_splits(
     out = layout.maps(family)
     samples = [_sample(layout, split, arms, shown, settings) for split in splits if arms]
     found = iter(
-        tsne_arms(
+        tsne_each(
             [rows for sample in samples for rows in (*sample.embeddings, *sample.of_scarce)],
             perplexity=settings.perplexity,
             seed=settings.seed,

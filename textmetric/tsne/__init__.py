@@ -1,1 +1,7 @@
 """t-SNE: from embeddings to the plane. No torch."""
+
+from __future__ import annotations
+
+from textmetric.tsne.projection import sample_rows, scarce_rows, tsne, tsne_each
+
+__all__ = ["sample_rows", "scarce_rows", "tsne", "tsne_each"]

@@ -1,9 +1,4 @@
-"""From embeddings to the plane: a stratified sample of rows and their t-SNE. No torch.
-
-Neighbours are exact, found by faiss, and the start is a PCA. Up to some thousand points are moved
-by the exact gradient of ``textmetric.tsne.exact``, more by openTSNE; both in one thread, so that
-the same input gives the same bytes in every process.
-"""
+"""Choose a stratified sample of rows, and project embeddings to the plane by t-SNE. No torch."""
 
 from __future__ import annotations
 
@@ -13,47 +8,46 @@ from typing import Any
 
 import faiss
 import numpy as np
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from textmetric import parallel
 from textmetric.errors import UserError
 from textmetric.sampling.draws import first_of_each
+from textmetric.types import Float32, Float64, Floats, Int64, Integers
 
 _FEWEST_ROWS = 3
-"""Dots that an ordinary class keeps at least."""
+"""Fewest rows of a class in a sample."""
 _FEWEST_KEPT_ROWS = 12
-"""Dots that a scarce class keeps at least: fewer do not show whether it holds together."""
+"""Fewest rows of a scarce class in a sample: fewer do not show whether it is compact."""
 _FEWEST_FOR_TSNE = 5
-"""Below this the neighbours of every point are all other points: PCA says as much."""
+"""With fewer rows, all other points are neighbours of every point, and PCA is enough."""
 _TICK_EVERY = 50
 _MOST_EXACT_ROWS = 12_000
-"""Above, openTSNE's interpolation is quicker than all pairs."""
+"""With more rows, openTSNE's interpolation is faster than the sum over all pairs."""
 
 
 def sample_rows(
-    labels: NDArray[np.integer],
+    labels: Integers,
     points: int | None,
     seed: int,
     keep: Sequence[int] = (),
-) -> NDArray[np.int64]:
-    """Choose rows to draw: seeded, stratified by class.
+) -> Int64:
+    """Draw a sample of rows, stratified by class.
 
-    The sample has ``points`` rows. Every class gets a share in proportion to its rows, but at
-    least 3 rows, or at least 12 if it is in ``keep``, or all that it has. So a class that is
-    large in the test set is not drawn more densely because it is scarce in training, while a rare
-    one is. Where these minima add up to more than ``points`` (200 classes and 500 points), the
-    sample is larger.
+    Every class gets rows in proportion to its size, but at least 3, or at least 12 if it is in
+    ``keep``, or all its rows if it has fewer. So only a small class is sampled more densely than
+    the others, not one that is in ``keep`` but large. If these minima add up to more than
+    ``points`` (200 classes and 500 points), the sample is larger than ``points``.
 
     Args:
         labels: (n,) class ids.
-        points: rows to choose, >= 1; ``None`` (or n and more) chooses all.
-        seed: which rows of a class are chosen, >= 0.
-        keep: class ids that keep more rows, such as the scarce ones; ids that no row has are
+        points: number of rows, >= 1; ``None`` (or n and more) chooses all.
+        seed: of the draw, >= 0.
+        keep: class ids with the larger minimum, such as the scarce ones; ids that no row has are
             ignored.
 
     Returns:
-        (m,) rows, ascending.
+        (m,) row numbers, ascending.
 
     Raises:
         UserError: ``points`` is below 1.
@@ -73,17 +67,17 @@ def sample_rows(
     return first_of_each(np.random.default_rng(seed).permutation(n), members, quota)
 
 
-def scarce_rows(labels: NDArray[np.integer], scarce: Sequence[int]) -> NDArray[np.int64]:
-    """The rows of the scarce labels, which have a map of their own where there are several.
+def scarce_rows(labels: Integers, scarce: Sequence[int]) -> Int64:
+    """The rows of the scarce labels, if there are several: these get a separate map.
 
-    One scarce label among others shows by its colour; thirty drown among two hundred.
+    One scarce label stands out by its colour; thirty labels among two hundred do not.
 
     Args:
         labels: (n,) class ids.
         scarce: ids of the scarce labels.
 
     Returns:
-        (m,) rows, ascending; none for fewer than two labels.
+        (m,) row numbers, ascending; empty for fewer than two labels.
     """
     if len(scarce) < 2:
         return np.zeros(0, dtype=np.int64)
@@ -91,16 +85,15 @@ def scarce_rows(labels: NDArray[np.integer], scarce: Sequence[int]) -> NDArray[n
 
 
 def _quotas(
-    rows: NDArray[np.int64],
-    least: NDArray[np.int64],
+    rows: Int64,
+    least: Int64,
     points: int,
-) -> NDArray[np.int64]:
-    """Rows per class: ``clip(scale * rows, least, rows)``, with the scale at which they add up.
+) -> Int64:
+    """Rows of each class: ``clip(scale * rows, least, rows)``, scaled to add up to ``points``.
 
     All arguments except ``points`` are (C,). Rows left over by rounding down go to the largest
     remainders, ties to the lower class id. Unlike :func:`textmetric.sampling.draws.apportion`,
-    this keeps the proportions between the classes above their minimum, so that the map is equally
-    dense for them.
+    this keeps the proportions between the classes above their minimum.
     """
     low, high = 0.0, 1.0  # at scale 1 every class has all its rows
     for _ in range(60):
@@ -110,7 +103,7 @@ def _quotas(
         else:
             high = scale
     exact = np.clip(low * rows, least, rows)
-    quota: NDArray[np.int64] = np.floor(exact).astype(np.int64)
+    quota: Int64 = np.floor(exact).astype(np.int64)
     left = max(0, points - int(quota.sum()))
     largest = np.argsort(quota - exact, kind="stable")
     largest = largest[quota[largest] < rows[largest]][:left]
@@ -119,45 +112,45 @@ def _quotas(
 
 
 def tsne(
-    embeddings: NDArray[np.floating],
+    embeddings: Floats,
     *,
     perplexity: float = 30,
     early_iterations: int = 250,
     iterations: int = 500,
     seed: int = 0,
     tick: Callable[[], Any] = lambda: None,
-) -> NDArray[np.float32]:
-    """Place embeddings in the plane so that neighbours stay neighbours (van der Maaten 2008).
+) -> Float32:
+    """Project embeddings to the plane so that neighbours stay neighbours (van der Maaten 2008).
 
-    Rows are scaled to unit length first, so that the Euclidean neighbours are the cosine
-    neighbours that the measures use; a zero row stays zero. Neighbours are exact, the start is
-    the first two principal components, and the learning rate is n / 12, then n. The gradient is
-    exact up to 12,000 rows, in O(n²) a step; above, openTSNE interpolates it. One thread, float64
-    inside: the same input and seed give the same bytes.
+    Rows are scaled to unit length first, so that Euclidean neighbours are the cosine neighbours
+    of the measures; a zero row stays zero. Neighbours are exact, the start is the first two
+    principal components, and the learning rate is n / 12, then n. Up to 12,000 rows the gradient
+    is exact, in O(n²) per iteration (:mod:`textmetric.tsne.exact`); with more, openTSNE
+    interpolates it. It runs in one thread and in float64, so the same input and seed give the same
+    bytes in every process.
 
-    With few rows the perplexity is lowered to (n - 1) / 3, since a row cannot have more than
-    n - 1 neighbours and three times the perplexity are looked at. Fewer than 5 rows get their
-    principal components.
+    The perplexity is at most (n - 1) / 3, because each row needs three times that many neighbours.
+    Fewer than 5 rows get their principal components.
 
     Args:
         embeddings: (n, d), finite.
         perplexity: soft number of neighbours, > 1.
         early_iterations: iterations with attraction exaggerated 12 times.
         iterations: iterations after that.
-        seed: seeds the tiny jitter of the start, which sets equal rows apart.
+        seed: of the tiny jitter of the start, which separates equal rows.
         tick: called after every 50 iterations.
 
     Returns:
         (n, 2) coordinates, centred on 0.
 
     Raises:
-        UserError: an embedding is not finite, or the perplexity is not above 1.
+        UserError: embeddings are not a matrix or not finite, or perplexity is not above 1.
     """
     if perplexity <= 1:
         raise UserError(f"perplexity is {perplexity:g}, expected more than 1: raise it")
     rows = np.array(embeddings, dtype=np.float64)
     if rows.ndim != 2:
-        raise UserError(f"embeddings have shape {rows.shape}, expected (rows, dimensions)")
+        raise UserError(f"embeddings have shape {rows.shape}, expected (n, d): pass a matrix")
     bad = ~np.isfinite(rows).all(axis=1)
     if bad.any():
         raise UserError(
@@ -173,8 +166,7 @@ def tsne(
             return start.astype(np.float32)
         random = np.random.default_rng(seed)
         spread = start[:, 0].std()
-        # The sizes are openTSNE's: a start of 1e-4, a hundredth of that as jitter. Where all
-        # rows are equal the jitter is all there is.
+        # As in openTSNE: the start has a spread of 1e-4, and a hundredth of that as jitter.
         start = start * (1e-4 / spread if spread > 1e-12 else 0.0)
         start += random.normal(0, 1e-6, start.shape)
         coordinates = _optimised(
@@ -189,8 +181,8 @@ def tsne(
     return coordinates.astype(np.float32)
 
 
-def tsne_arms(
-    embeddings: Sequence[NDArray[np.floating]],
+def tsne_each(
+    embeddings: Sequence[Floats],
     *,
     perplexity: float = 30,
     early_iterations: int = 250,
@@ -199,21 +191,24 @@ def tsne_arms(
     workers: int | None = None,
     label: str = "t-SNE",
     progress: bool = False,
-) -> list[NDArray[np.float32]]:
-    """:func:`tsne` of several arms, in parallel processes.
+) -> list[Float32]:
+    """Run :func:`tsne` on each of several embeddings, in parallel processes.
 
     Args:
-        embeddings: one (n, d) array an arm; the arms may differ in shape.
+        embeddings: arrays (n, d), which may differ in shape.
         perplexity: see :func:`tsne`, as for the next three.
         early_iterations: see there.
         iterations: see there.
-        seed: the same for every arm.
-        workers: processes; default all cores. The result does not depend on it.
+        seed: the same for all.
+        workers: number of processes; None for one per core. The result does not depend on it.
         label: the title of the progress bar.
         progress: show a progress bar.
 
     Returns:
-        One (n, 2) array an arm, in the order given.
+        An (n, 2) array for each, in their order.
+
+    Raises:
+        UserError: see :func:`tsne`.
     """
     if any(_FEWEST_FOR_TSNE <= len(one) <= _MOST_EXACT_ROWS for one in embeddings):
         from textmetric.tsne.exact import warm_up
@@ -236,12 +231,12 @@ def tsne_arms(
     )
 
 
-def _tsne_job(job: dict[str, Any], tick: Callable[[], None]) -> NDArray[np.float32]:
+def _tsne_job(job: dict[str, Any], tick: Callable[[], None]) -> Float32:
     return tsne(**job, tick=tick)
 
 
-def _principal_components(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(n, 2) scores of the first two components, signs fixed by the largest loading."""
+def _principal_components(rows: Float64) -> Float64:
+    """(n, 2) scores of the first two components; the largest loading of each is positive."""
     n, d = rows.shape
     if n == 0 or d == 0:
         return np.zeros((n, 2))
@@ -253,32 +248,32 @@ def _principal_components(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.pad(scores, ((0, 0), (0, 2 - scores.shape[1])))
 
 
-def _neighbours(rows: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The exact ``k`` nearest other rows and their Euclidean distances, both (n, k)."""
+def _neighbours(rows: Float32, k: int) -> tuple[Int64, Float64]:
+    """The exact ``k`` nearest other rows, found by faiss, and their distances, both (n, k)."""
     index = faiss.IndexFlatL2(rows.shape[1])
     index.add(rows)
     squared, found = index.search(rows, k + 1)
     itself = found == np.arange(len(rows))[:, None]
-    # Among many equal rows a row may not find itself: then the farthest is one too many.
+    # Among many equal rows a row may not find itself; then the farthest is dropped.
     itself[~itself.any(axis=1), -1] = True
     shape = (len(rows), k)
-    neighbours: NDArray[np.int64] = found[~itself].reshape(shape)
+    neighbours: Int64 = found[~itself].reshape(shape)
     distances = np.sqrt(np.maximum(squared[~itself], 0), dtype=np.float64).reshape(shape)
     return neighbours, distances
 
 
 def _optimised(
-    rows: NDArray[np.float32],
-    start: NDArray[np.float64],
+    rows: Float32,
+    start: Float64,
     *,
     perplexity: float,
     early_iterations: int,
     iterations: int,
     tick: Callable[[], Any],
-) -> NDArray[np.float64]:
+) -> Float64:
     neighbours, distances = _neighbours(rows, min(len(rows) - 1, math.ceil(3 * perplexity)))
     if len(rows) <= _MOST_EXACT_ROWS:
-        # Imported here: numba takes half a second, and sampling rows does not need it.
+        # Imported here because numba takes half a second, and sampling rows does not need it.
         from textmetric.tsne.exact import optimise
 
         return optimise(
@@ -291,7 +286,7 @@ def _optimised(
             tick=tick,
             tick_every=_TICK_EVERY,
         )
-    # Imported here: it takes two seconds, and only this many rows need it.
+    # Imported here because it takes two seconds, and only this many rows need it.
     from openTSNE import TSNE
     from openTSNE.affinity import PerplexityBasedNN
     from openTSNE.nearest_neighbors import PrecomputedNeighbors
