@@ -23,6 +23,7 @@ from textmetric.report.blocks import (
     Map,
     Mean,
     Picture,
+    PValue,
     Section,
     Table,
 )
@@ -213,8 +214,8 @@ def test_columns_of_numbers_are_on_the_right(tmp_path: Path) -> None:
     table = Table(
         [Column(str(place)) for place in range(6)],
         [
-            ["1", Count(1200), None, Effect(1.0), "5 %", "no 5"],
-            ["2", None, Mean((0.5, 0.4, 0.6)), Effect(2.0), "**7 %**", None],
+            ["1", Count(1200), None, Effect(1.0), PValue(0.5), "no 5"],
+            ["2", None, Mean((0.5, 0.4, 0.6)), Effect(2.0), PValue(math.nan), None],
         ],
     )
     heads = Reader(page_of(tmp_path, one_section(table))).all("th")[:6]

@@ -27,7 +27,7 @@ from textmetric.report.verdicts import (
 
 MAP, COHESION, BETWEEN = (BY_KEY[key] for key in ("map_at_r", "cohesion", "between_class_cosine"))
 CLS_SHUFFLED, CLS_BALANCED, METRIC_SHUFFLED, METRIC_BALANCED = ARMS
-PAIR = Contrast("shuffled", METRIC_SHUFFLED, CLS_SHUFFLED)
+PAIR = Contrast("shuffled", (METRIC_SHUFFLED, CLS_SHUFFLED))
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_one_seed_or_a_missing_value_allows_no_verdict() -> None:
 
 def test_each_at_its_best_is_chosen_on_validation_and_comes_last(study: Study) -> None:
     # the curves prefer cls_shuffled and metric_balanced, though the test part has no preference
-    assert [(one.first, one.second) for one in contrasts(study, ["target"])] == [
+    assert [one.arms for one in contrasts(study, ["target"])] == [
         (METRIC_SHUFFLED, CLS_SHUFFLED),
         (METRIC_BALANCED, CLS_BALANCED),
         (METRIC_BALANCED, CLS_SHUFFLED),
@@ -97,7 +97,7 @@ def test_a_best_pair_of_one_sampler_is_compared_once(study: Study) -> None:
     }
     found = contrasts(dataclasses.replace(study, curves=curves), ["target"])
     assert [one.name for one in found] == ["balanced", "shuffled, each at its best"]
-    assert (found[-1].first, found[-1].second) == (METRIC_SHUFFLED, CLS_SHUFFLED)
+    assert found[-1].arms == (METRIC_SHUFFLED, CLS_SHUFFLED)
     assert [one.headline for one in found] == [False, True]
 
 

@@ -101,7 +101,7 @@ def _about(study: Study) -> list[Block]:
         f"({train.decay} decay), and the seeds. **No objective is tuned**: each has the "
         "parameters above in every table.",
         Table([Column(title) for title in head], rows),
-        "*leaked*: texts of the test part that also stood in train and were dropped there.",
+        "*leaked*: texts of the test part that also occur in train and were dropped there.",
     ]
 
 
@@ -192,10 +192,8 @@ def _in_words(verdict: Verdict) -> str:
 
 
 def _arms_named(contrast: Contrast) -> str:
-    """Both arms of a contrast in words; its name if it compares starts of fine-tuning."""
-    if isinstance(contrast.first, str) or isinstance(contrast.second, str):
-        return contrast.name
-    return f"{arm_title(contrast.first)} against {arm_title(contrast.second)}"
+    """Both arms of a contrast; its name if it compares starts of fine-tuning."""
+    return " against ".join(map(arm_title, contrast.arms)) if contrast.arms else contrast.name
 
 
 def _sampler_or_objective(study: Study, findings: Sequence[Finding]) -> list[Block]:

@@ -7,7 +7,7 @@ fonts and metadata are fixed: the same data gives the same bytes.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,6 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
-from textmetric import parallel
 from textmetric.files import replacing_file
 from textmetric.grid import SCRATCH, Arm, Family
 from textmetric.measures import mean_interval
@@ -48,22 +47,6 @@ _TRIANGLE: dict[str, Any] = {"s": 22, "linewidths": 0.3, "edgecolors": "white", 
 _DPI = 110
 HEADS = {True: "head with tanh", False: "head without tanh"}
 """Whether the head of a transfer ends in tanh → the words for it."""
-
-
-def draw(pictures: Sequence[tuple[Any, ...]], *, progress: bool = False) -> None:
-    """Draw several pictures in parallel processes.
-
-    Args:
-        pictures: for each a function of this module and its arguments.
-        progress: show a progress bar.
-    """
-    parallel.run(_draw, pictures, label="draw", unit="picture", progress=progress)
-
-
-def _draw(picture: tuple[Any, ...], tick: Callable[[], None]) -> None:
-    function, *arguments = picture
-    function(*arguments)
-    tick()
 
 
 @contextmanager

@@ -20,7 +20,7 @@ PALETTE = (
     "#666666",
     "#44AA99",
 )
-SHAPES = "osD"  # a second sign besides the colour
+SHAPES = "osD"  # shape distinguishes as well as colour
 MANY = len(PALETTE) * len(SHAPES)
 """Above this many classes there are no signs left, nor is a legend by name read."""
 

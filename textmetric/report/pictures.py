@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import partial
 
 import pandas as pd
 
+from textmetric import parallel
 from textmetric.files import replacing_folder
 from textmetric.grid import Layout, Role, Split
 from textmetric.report.figures import (
-    draw,
     finetune_curves,
     label_dots,
     label_efficiency,
@@ -41,19 +42,19 @@ def draw_pictures(layout: Layout, study: Study, *, progress: bool = False) -> No
     }
     shown = side_by_side(arms)
     with replacing_folder(layout.figures) as figures, replacing_folder(layout.maps_drawn) as tsne:
-        pictures: list[tuple[Any, ...]] = [
+        pictures = [
             *(
-                (measure_dots, figures / f"measures-{role}.png", _headlines(study, role))
+                partial(measure_dots, figures / f"measures-{role}.png", _headlines(study, role))
                 for role in study.roles
             ),
-            (finetune_curves, figures / "transfer.png", study.transfers),
-            (label_efficiency, figures / "label-efficiency.png", study.transfers),
+            partial(finetune_curves, figures / "transfer.png", study.transfers),
+            partial(label_efficiency, figures / "label-efficiency.png", study.transfers),
             *(
-                (learning_curves, figures / f"curves-{split}.png", by_arm)
+                partial(learning_curves, figures / f"curves-{split}.png", by_arm)
                 for split, by_arm in study.curves.items()
             ),
             *(
-                (
+                partial(
                     tsne_panels,
                     tsne / f"{name}.png",
                     {arm: of_split.coordinates[arm][0] for arm in shown},
@@ -67,10 +68,11 @@ def draw_pictures(layout: Layout, study: Study, *, progress: bool = False) -> No
         rare = rare_split(study)
         if rare is not None:
             about, of_rare = study.about(rare), maps[rare]
+            histogram = figures / "8-2-histogram.png"
             pictures += [
-                (rows_histogram, figures / "8-2-histogram.png", about.train_rows, about.scarce),
+                partial(rows_histogram, histogram, about.train_rows, about.scarce),
                 *(
-                    (
+                    partial(
                         label_dots,
                         figures / f"{table}.png",
                         label_values(study, rare, key, about.scarce),
@@ -78,7 +80,7 @@ def draw_pictures(layout: Layout, study: Study, *, progress: bool = False) -> No
                     )
                     for table, (key, title) in RARE_PICTURES.items()
                 ),
-                (
+                partial(
                     tsne_panels,
                     figures / "8-2-tsne.png",
                     {arm: of_rare.of_scarce[arm] for arm in shown},
@@ -86,7 +88,12 @@ def draw_pictures(layout: Layout, study: Study, *, progress: bool = False) -> No
                     about.label_names,
                 ),
             ]
-        draw(pictures, progress=progress)
+        parallel.run(_draw, pictures, label="draw", unit="picture", progress=progress)
+
+
+def _draw(picture: Callable[[], None], tick: Callable[[], None]) -> None:
+    picture()
+    tick()
 
 
 def _headlines(study: Study, role: Role) -> pd.DataFrame:

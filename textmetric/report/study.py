@@ -1,4 +1,4 @@
-"""All that the stages left of a run, read once: what the report is made from."""
+"""The results of a run, read once: the input of the report."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from textmetric.errors import UserError
-from textmetric.files import read_arrays, read_json
+from textmetric.files import read_arrays, read_json, reading
 from textmetric.grid import INITS, Arm, Family, Layout, Role, Sampler, Split
 from textmetric.measures.record import ArmRecord
 from textmetric.params import SplitEntry, Train
@@ -93,7 +93,7 @@ def read_study(
     samplers: Sequence[Sampler],
     train: Train,
 ) -> Study:
-    """Read what the stages left.
+    """Read what the stages wrote.
 
     The grid is what the arguments say. No file is found by a pattern, since a smaller grid leaves
     stale files.
@@ -195,9 +195,5 @@ def _records(layout: Layout, split: Split, arms: Sequence[Arm]) -> dict[Arm, Arm
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    try:
+    with reading(path, "a table"):
         return pd.read_csv(path)
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing: run the stage that writes it (dvc repro)") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is damaged ({error}): write it again (dvc repro)") from None

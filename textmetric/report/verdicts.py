@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from textmetric.grid import Arm, Family
+from textmetric.grid import ARMS, Arm, Family
 from textmetric.measures import Outcome, Paired, mean_interval, outcomes, paired_difference
 from textmetric.report.blocks import Cell, Column, Difference, Effect, Judgement, PValue, Table
 from textmetric.report.names import Measure, pairs
@@ -24,19 +24,24 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Contrast:
-    """Two arms, or two starts of fine-tuning, that are compared.
+    """Which two sides are compared.
 
     Attributes:
-        name: what is equal in both, or how they were chosen: ``shuffled``.
-        first: the one whose larger value gives a positive difference.
-        second: the other.
+        name: what both sides share, or how they were chosen: ``shuffled``.
+        arms: (first, second); None if the sides are starts of fine-tuning.
         headline: whether this is the comparison that counts in its table.
     """
 
     name: str
-    first: Arm | str
-    second: Arm | str
+    arms: tuple[Arm, Arm] | None = None
     headline: bool = False
+
+    @property
+    def title(self) -> str:
+        """The name, with both samplers if they differ."""
+        if self.arms and self.arms[0].sampler != self.arms[1].sampler:
+            return f"{self.name} ({self.arms[0].sampler} − {self.arms[1].sampler})"
+        return self.name
 
 
 @dataclass(frozen=True)
@@ -45,10 +50,10 @@ class Verdict:
 
     Attributes:
         measure: what is compared.
-        contrast: who is compared.
+        contrast: which sides are compared.
         paired: first − second over the seeds.
         p: corrected for the number of comparisons in the table.
-        judgement: who is better; unknown if there is one seed, or a value is missing.
+        judgement: which side is better; unknown with one seed or with a missing value.
     """
 
     measure: Measure
@@ -59,7 +64,7 @@ class Verdict:
 
     @property
     def outcome(self) -> Outcome:
-        """Who is better."""
+        """Which side is better."""
         return self.judgement.outcome
 
 
@@ -71,9 +76,9 @@ def judge(
     """The verdicts of one table.
 
     Args:
-        comparisons: measure, contrast, and the values (seeds,) of its first and second.
-        first: what to call the first if it is better, as in ``metric better``.
-        second: the same of the second.
+        comparisons: measure, contrast, and the values (seeds,) of its first and second side.
+        first: the name of the first side, as in ``metric better``.
+        second: the name of the second side.
 
     Returns:
         One a comparison, in order.
@@ -96,20 +101,16 @@ def contrasts(study: Study, splits: Sequence[str]) -> list[Contrast]:
     comparison under one sampler, that one is renamed; otherwise it comes last. Without validation
     rows the last comparison is the headline.
     """
-    same = {(one, other): Contrast(one.sampler, one, other) for one, other in pairs(study.arms)}
-    chosen = _chosen(study, splits)
-    if chosen is None:
-        found = list(same.values())
-        return [
-            Contrast(contrast.name, contrast.first, contrast.second, contrast is found[-1])
-            for contrast in found
-        ]
-    before = same.pop(chosen, None)
-    name = f"{before.name}, each at its best" if before else "each at its best"
-    return [*same.values(), Contrast(name, *chosen, headline=True)]
+    found = [Contrast(arms[0].sampler, arms) for arms in pairs(study.arms)]
+    best = _best(study, splits)
+    if best is None:
+        return [*found[:-1], *(replace(last, headline=True) for last in found[-1:])]
+    same = [contrast.name for contrast in found if contrast.arms == best]
+    others = [contrast for contrast in found if contrast.arms != best]
+    return [*others, Contrast(", ".join([*same, "each at its best"]), best, headline=True)]
 
 
-def _chosen(study: Study, splits: Sequence[str]) -> tuple[Arm, Arm] | None:
+def _best(study: Study, splits: Sequence[str]) -> tuple[Arm, Arm] | None:
     """The best arm of metric learning and of classification on validation, if both are known."""
     best = []
     for family in (Family.METRIC, Family.CLASSIFICATION):
@@ -127,21 +128,25 @@ def judge_splits(study: Study, splits: Sequence[str], measures: Sequence[Measure
     Measures come in order, each under every contrast. A measure that the splits lack (the cosine
     among scarce labels if one is scarce) is left out.
     """
+    compared = contrasts(study, splits)
     known = [
         measure
         for measure in measures
         if all(np.isfinite(study.per_seed(splits, arm, measure.key)).all() for arm in study.arms)
     ]
-    comparisons = []
-    for measure in known:
-        for contrast in contrasts(study, splits):
-            assert isinstance(contrast.first, Arm) and isinstance(contrast.second, Arm)  # noqa: PT018
-            one, other = (
-                study.per_seed(splits, arm, measure.key)
-                for arm in (contrast.first, contrast.second)
+    return judge(
+        [
+            (
+                measure,
+                contrast,
+                study.per_seed(splits, contrast.arms[0], measure.key),
+                study.per_seed(splits, contrast.arms[1], measure.key),
             )
-            comparisons.append((measure, contrast, one, other))
-    return judge(comparisons)
+            for measure in known
+            for contrast in compared
+            if contrast.arms
+        ]
+    )
 
 
 def verdict_table(verdicts: Sequence[Verdict], minus: str = "metric − classification") -> Table:
@@ -150,7 +155,7 @@ def verdict_table(verdicts: Sequence[Verdict], minus: str = "metric − classifi
     rows: list[list[Cell]] = [
         [
             verdict.measure.title,
-            compared(verdict.contrast),
+            verdict.contrast.title,
             Difference([verdict.paired.mean, verdict.paired.low, verdict.paired.high]),
             Effect(verdict.paired.effect),
             PValue(verdict.p),
@@ -161,14 +166,6 @@ def verdict_table(verdicts: Sequence[Verdict], minus: str = "metric − classifi
     return Table([Column(title) for title in columns], rows)
 
 
-def compared(contrast: Contrast) -> str:
-    """A contrast by name, with both samplers if they differ."""
-    first, second = contrast.first, contrast.second
-    if isinstance(first, Arm) and isinstance(second, Arm) and first.sampler != second.sampler:
-        return f"{contrast.name} ({first.sampler} − {second.sampler})"
-    return contrast.name
-
-
 def disagreements(
     verdicts: Sequence[Verdict], cohesion_key: str, retrieval_key: str
 ) -> list[tuple[Verdict, Verdict]]:
@@ -176,15 +173,13 @@ def disagreements(
     by_contrast: dict[Contrast, dict[str, Verdict]] = {}
     for verdict in verdicts:
         by_contrast.setdefault(verdict.contrast, {})[verdict.measure.key] = verdict
-    found = []
-    for by_key in by_contrast.values():
-        if cohesion_key not in by_key or retrieval_key not in by_key:
-            continue
-        both = by_key[cohesion_key], by_key[retrieval_key]
-        outcomes_ = {verdict.outcome for verdict in both}
-        if len(outcomes_) == 2 and Outcome.UNKNOWN not in outcomes_:
-            found.append(both)
-    return found
+    return [
+        (cohesion, retrieval)
+        for by_key in by_contrast.values()
+        if (cohesion := by_key.get(cohesion_key)) and (retrieval := by_key.get(retrieval_key))
+        if cohesion.outcome is not retrieval.outcome
+        and Outcome.UNKNOWN not in (cohesion.outcome, retrieval.outcome)
+    ]
 
 
 def effects_table(study: Study, splits: Sequence[str], measures: Sequence[Measure]) -> Table | None:
@@ -216,16 +211,9 @@ def effects_table(study: Study, splits: Sequence[str], measures: Sequence[Measur
 
 def effects_of(study: Study, splits: Sequence[str], key: str) -> Mapping[str, Float64]:
     """``objective``, ``sampler`` and ``interaction`` by seed; empty if an arm is missing."""
-    classification, metric = Family.CLASSIFICATION, Family.METRIC
-    wanted = (
-        Arm(classification, "shuffled"),
-        Arm(classification, "balanced"),
-        Arm(metric, "shuffled"),
-        Arm(metric, "balanced"),
-    )
-    if not set(wanted) <= set(study.arms):
+    if not set(ARMS) <= set(study.arms):
         return {}
-    cs, cb, ms, mb = (study.per_seed(splits, arm, key) for arm in wanted)
+    cs, cb, ms, mb = (study.per_seed(splits, arm, key) for arm in ARMS)
     return {
         "objective": (ms + mb) / 2 - (cs + cb) / 2,
         "sampler": (cb + mb) / 2 - (cs + ms) / 2,

@@ -18,7 +18,6 @@ from textmetric.report.names import BY_KEY, FAMILIES, Measure, arm_title
 from textmetric.report.study import Study
 from textmetric.report.verdicts import (
     Verdict,
-    compared,
     disagreements,
     effects_table,
     verdict_table,
@@ -237,7 +236,7 @@ def cohesion_against_retrieval(verdicts: Sequence[Verdict]) -> list[str]:
         *disagreements(verdicts, "cohesion", "map_at_r"),
         *disagreements(verdicts, "scarce_cohesion", "scarce_map_at_r"),
     ]:
-        name = compared(cohesion.contrast)
+        name = cohesion.contrast.title
         sentences.append(
             f"{name[0].upper()}{name[1:]}: by cohesion {words(cohesion.judgement)}, "
             f"by MAP@R {words(retrieval.judgement)}"

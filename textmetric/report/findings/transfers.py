@@ -35,7 +35,7 @@ def transfer(study: Study) -> Finding:
         [
             (
                 TEST_ACCURACY,
-                Contrast(f"{INITS[init]}, {name}", init, SCRATCH),
+                Contrast(f"{INITS[init]}, {name}"),
                 _accuracy(study, init, condition, 1.0),
                 _accuracy(study, SCRATCH, condition, 1.0),
             )
@@ -121,7 +121,7 @@ def _metric_against_classification(
         [
             (
                 TEST_ACCURACY,
-                Contrast(prefix + name, METRIC, CLASSIFICATION, (share, condition) == last),
+                Contrast(prefix + name, headline=(share, condition) == last),
                 _accuracy(study, METRIC, condition, share),
                 _accuracy(study, CLASSIFICATION, condition, share),
             )

@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from textmetric.errors import UserError
-from textmetric.files import replacing_file
+from textmetric.files import reading, replacing_file
 from textmetric.grid import Layout, Role, Split
 from textmetric.report.blocks import Document, Map
 from textmetric.report.page.maps import SplitMap, TextPool, packed
@@ -101,12 +100,8 @@ def read_split_maps(layout: Layout, study: Study, splits: Sequence[Split]) -> di
 
     frames: dict[Role, pd.DataFrame] = {}
     for role in {split.role for split in splits}:
-        try:
+        with reading(layout.corpus(role), "a corpus"):
             frames[role] = pd.read_parquet(layout.corpus(role))
-        except FileNotFoundError:
-            raise UserError(
-                f"{layout.corpus(role)} is missing: run stage download first (dvc repro)"
-            ) from None
     found = {}
     for split in splits:
         maps, about = read_maps(layout, split, study.arms), study.about(split.name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
@@ -18,6 +17,7 @@ from textmetric.report.blocks import (
     Block,
     Cell,
     Document,
+    Judgement,
     Map,
     Picture,
     Section,
@@ -33,7 +33,6 @@ _PROSE = 40
 """A column with a longer text than this many characters is given the width to read it."""
 _MANY_CLASSES = 20
 """A legend with more classes can be filtered by typing."""
-_NUMBER = re.compile(r"[+\-−]?[\d,.]+( ?%| ?[±\[].*)?|[–—-]?")
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 # A string of a report is a paragraph or a list: nothing else may come out of it. Images would
@@ -181,14 +180,9 @@ def _tags(cells: int) -> Iterator[str]:
         yield "td" if place else 'th scope="row"'
 
 
-def _is_number(cell: Cell) -> bool:
-    text = cell_text(cell).strip(" *")
-    return cell_value(cell) is not None or _NUMBER.fullmatch(text) is not None
-
-
 def _kind(cells: Sequence[Cell], place: int) -> str:
     """How a column is set: names to the left, numbers to the right, long texts with room."""
-    if place > 0 and all(map(_is_number, cells)):
+    if place > 0 and not any(isinstance(cell, str | Judgement) for cell in cells):
         return ' class="number"'
     return ' class="prose"' * (place > 0 and any(len(cell_text(cell)) > _PROSE for cell in cells))
 

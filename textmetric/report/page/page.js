@@ -724,7 +724,7 @@
 
     draw() { this.panels.forEach((panel) => panel.draw()); }
 
-    /** Mark a row in all panels, with its text beside the one it was found in. */
+    /** Mark a row in all panels, with its text next to the dot that was pointed at. */
     point(row, panel) {
       if (!this.data || (row === null && this.row === null)) return;
       this.row = row;
