@@ -14,17 +14,17 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks import rounds
 from benchmarks.rounds import Options
-from textmetric.errors import UserError
+from textmetric import command
+from textmetric.errors import UserError, unknown_name
 from textmetric.files import write_json
 
-# Before a library starts its threads. A case with more than one asks for them.
+# Before a part loads its libraries, and for the processes it starts. A case with more than one
+# thread asks for them.
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
@@ -41,11 +41,7 @@ PARTS = {
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    made = argparse.ArgumentParser(
-        prog="python -m benchmarks",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    made = command.parser("benchmarks", __doc__)
     cases = "; ".join(f"{name}: {what}" for name, what in PARTS.items())
     made.add_argument("parts", nargs="*", metavar="PART", help=f"which, default all. {cases}")
     made.add_argument("--only", metavar="WORDS", help="cases whose name has these words alone")
@@ -58,20 +54,16 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def main(words: Sequence[str] | None = None) -> list[dict[str, Any]]:
-    """Run the parts that the command line names and print a line a case.
-
-    Returns:
-        The records that the JSON has.
+def main(arguments: argparse.Namespace) -> None:
+    """Run the parts that the command line names, print a line a case and write the records.
 
     Raises:
         UserError: an unknown part, a package that is not installed, or two sides that did not do
             the same work.
     """
-    arguments = parser().parse_args(words)
     for part in arguments.parts:
         if part not in PARTS:
-            raise UserError(f"there is no part {part!r}: choose from {', '.join(PARTS)}")
+            raise unknown_name("part", part, PARTS)
     if arguments.rounds is not None and arguments.rounds < 1:
         raise UserError(f"--rounds is {arguments.rounds}, expected at least 1")
     options = Options(
@@ -95,14 +87,7 @@ def main(words: Sequence[str] | None = None) -> list[dict[str, Any]]:
                 f"the benchmarks of {part} need the package {error.name}, which is not installed: "
                 "pip install '.[benchmark]'"
             ) from error
-    return found
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    command.run(main, parser(), after_interrupt="the file of --json has what was timed before")

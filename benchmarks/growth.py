@@ -11,7 +11,6 @@ trained a second time with the vocabulary of the smallest.
 from __future__ import annotations
 
 import json
-import math
 import subprocess
 import sys
 import tempfile
@@ -24,7 +23,7 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from benchmarks.corpora import texts
-from benchmarks.rounds import Case, Options
+from benchmarks.rounds import Case, Options, status
 
 ROOT = Path(__file__).parents[1]
 ROWS = (30_000, 120_000, 560_000, 2_000_000)
@@ -143,7 +142,8 @@ def steps(folder: Path, tokens: int | None) -> Result:
         started = time.process_time()
         made = run()
         seconds[name] = time.process_time() - started
-        peaks[name] = peak_mib()
+        # Not ru_maxrss: a process inherits the peak of the one that started it.
+        peaks[name] = status("VmHWM")
         return made
 
     corpus = step("read", lambda: load(str(folder), validation=0.0, progress=False))
@@ -179,16 +179,6 @@ def steps(folder: Path, tokens: int | None) -> Result:
         "peaks_mb": peaks,
         "peak_mb": max(peaks.values()),
     }
-
-
-def peak_mib() -> float:
-    """The most memory that this process has had resident, NaN where the system does not tell."""
-    # Not ru_maxrss: a process inherits the peak of the one that started it.
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-    except OSError:
-        return math.nan
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
 
 
 def main(folder: Path, tokens: int | None = None) -> None:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -24,9 +23,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.rounds import machine
-from benchmarks.table import fill
+from studies.marks import fill_in, filled
+from textmetric import command
 from textmetric.errors import UserError
-from textmetric.files import replacing_file
 from textmetric.report.formats import table
 
 ROOT = Path(__file__).parents[1]
@@ -132,31 +131,24 @@ def _starts(found: Run, stage: str) -> float:
     return found.starts.get(stage, 0.0) * len(found.stages.get(stage, []))
 
 
-def main() -> None:
+def main(arguments: argparse.Namespace) -> None:
     """Run, print, and write into a page."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.pipeline",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--page", type=Path, metavar="FILE", help="a page with the two marks")
-    page = parser.parse_args().page
-    try:
-        if page is not None:
-            fill(page, "", MARK)  # report it now, not after some minutes
-        folder = Path(tempfile.mkdtemp(prefix="textmetric-"))
-        try:
-            text = markdown(run(folder))
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-        print(f"{machine()}\n\n{text}")
-        if page is not None:
-            with replacing_file(page) as path:
-                path.write_text(fill(page, f"{text}\n", MARK), encoding="utf-8")
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    page = arguments.page
+    if page is not None:
+        filled(page, {MARK: ""})  # report a mistake now, not after some minutes
+    with tempfile.TemporaryDirectory(prefix="textmetric-", ignore_cleanup_errors=True) as folder:
+        text = markdown(run(Path(folder)))
+    print(f"{machine()}\n\n{text}")
+    if page is not None:
+        fill_in(page, {MARK: text})
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = command.parser("benchmarks.pipeline", __doc__)
+    made.add_argument("--page", type=Path, metavar="FILE", help="a page with the two marks")
+    return made
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main, parser())

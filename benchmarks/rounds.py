@@ -22,7 +22,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import psutil
@@ -128,28 +127,18 @@ def measure(case: Case, rounds: int) -> Timing:
     """
     sides = [case.ours] if case.theirs is None else [case.ours, case.theirs]
     seconds: list[list[float]] = [[] for _ in sides]
+    results: list[object] = []
+    memory: list[float | None] = []
     with threads(case.threads):
-        warm: list[tuple[object, float | None]] = []
         for side, spent in zip(sides, seconds, strict=True):
+            started = time.perf_counter()
+            result, peak = peak_memory(side) if case.long else (side(), None)
             if case.long:
-                started = time.perf_counter()
-                warm.append(peak_memory(side))
                 spent.append(time.perf_counter() - started)
-            else:
-                warm.append((side(), None))
-    checked = ""
-    results: list[object] = [result for result, _ in warm]
-    if case.check is not None:
-        try:
-            checked = case.check(*results, *[None] * (2 - len(results)))
-        except AssertionError as error:
-            reason = " ".join(str(error).split())
-            raise UserError(
-                f"{case.part}, {case.case}: the two sides did not do the same work ({reason}): "
-                "their times would say nothing, so fix one of them"
-            ) from error
-    memory = [found for _, found in warm]
-    del results, warm  # or their memory would count as resident before
+            results.append(result)
+            memory.append(peak)
+    checked = "" if case.check is None else _checked(case, *results)
+    del result, results  # or their memory would count as resident before
     # Again: the warm-up may have loaded libraries.
     with threads(case.threads), _small_heap():
         for _ in range(0 if case.long else rounds):
@@ -162,6 +151,18 @@ def measure(case: Case, rounds: int) -> Timing:
     ours, theirs = [*seconds, []][:2]
     ours_mb, peer_mb = [*memory, None][:2]
     return Timing(ours, theirs, ours_mb, peer_mb, checked)
+
+
+def _checked(case: Case, ours: object, theirs: object = None) -> str:
+    assert case.check is not None
+    try:
+        return case.check(ours, theirs)
+    except AssertionError as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{case.part}, {case.case}: the two sides did not do the same work ({reason}): "
+            "their times would say nothing, so fix one of them"
+        ) from error
 
 
 def _seconds(side: Side, calls: int) -> float:
@@ -201,23 +202,22 @@ def threads(count: int) -> Iterator[None]:
 
 
 def peak_memory(side: Side) -> tuple[object, float | None]:
-    """Call a side and see how much memory it takes at once.
+    """Call a side and measure how much memory it takes at once.
 
-    Processes that it starts count too, with shared pages counted once. Theirs is looked at every
-    few hundredths of a second, so a short peak of theirs can be missed; its own cannot.
+    Processes that it starts count too, with shared pages counted once. They are sampled every few
+    hundredths of a second, so a short peak of theirs can be missed; this process's cannot.
 
     Returns:
         What the side returned; the peak of resident memory above what was resident before, in
-        MiB, None where the system does not tell (it does on Linux).
+        MiB, None where the system does not report it (Linux does).
     """
     gc.collect()
     if not _forget_peak():
         return side(), None
-    before = _status("VmRSS")
-    with _Children() as children:
+    before = status("VmRSS")
+    with _processes_watched() as growth:
         result = side()
-    own = _status("VmHWM") - before
-    return result, max(own, children.growth)
+    return result, max(status("VmHWM") - before, *growth)
 
 
 def _forget_peak() -> bool:
@@ -233,58 +233,48 @@ def _forget_peak() -> bool:
     return True
 
 
-def _status(key: str) -> float:
-    """MiB of a line of /proc/self/status."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{key}:"):
-            return int(line.split()[1]) / 1024
-    raise KeyError(key)
+def status(key: str) -> float:
+    """MiB of a line of /proc/self/status, NaN where there is no such file."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return math.nan
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{key}:"))
 
 
-class _Children:
-    """Watches the memory of this process and of those it starts, while there are any.
+@contextmanager
+def _processes_watched() -> Iterator[list[float]]:
+    """Sample the memory of this process with those it starts, while there are any.
 
-    Attributes:
-        growth: MiB above what they had at the beginning; 0 if there never was one.
+    Yields:
+        MiB above the memory at the beginning: 0, then one value a sample.
     """
+    this = psutil.Process()
+    # Some wait for work since long ago, such as joblib's: they count on both sides.
+    before = _mib([this, *this.children(recursive=True)])
+    growth, stop = [0.0], threading.Event()
 
-    def __init__(self) -> None:
-        self.growth = 0.0
-        self._process = psutil.Process()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
+    def watch() -> None:
+        while not stop.wait(_SAMPLED_EVERY):
+            if children := this.children(recursive=True):
+                growth.append(_mib([this, *children]) - before)
 
-    def __enter__(self) -> _Children:
-        # Some wait for work since long ago, such as joblib's: they count on both sides.
-        self._before = self._mib([self._process, *self._process.children(recursive=True)])
-        self._thread.start()
-        return self
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield growth
+    finally:
+        stop.set()
+        thread.join()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
 
-    def _watch(self) -> None:
-        while not self._stop.wait(_SAMPLED_EVERY):
-            if children := self._process.children(recursive=True):
-                found = self._mib([self._process, *children])
-                self.growth = max(self.growth, found - self._before)
-
-    @staticmethod
-    def _mib(processes: list[psutil.Process]) -> float:
-        # A page that n processes share counts 1/n in each of them: PSS.
-        total = 0.0
-        for process in processes:
-            try:
-                total += process.memory_full_info().pss / 2**20
-            except psutil.Error:
-                continue  # it has ended
-        return total
+def _mib(processes: list[psutil.Process]) -> float:
+    """MiB of processes; a page that n of them share counts 1/n in each (PSS)."""
+    total = 0.0
+    for process in processes:
+        with suppress(psutil.Error):  # it has ended
+            total += process.memory_full_info().pss / 2**20
+    return total
 
 
 def record(case: Case, timing: Timing) -> dict[str, Any]:
@@ -327,7 +317,7 @@ def line(found: dict[str, Any]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as one reads them.
+    """Seconds in a unit that suits them.
 
     >>> [duration(value) for value in (75.2, 1.234, 0.0123, 0.0000456)]
     ['75.2 s', '1.23 s', '12.3 ms', '45.6 µs']
@@ -339,7 +329,7 @@ def duration(seconds: float) -> str:
 
 
 def mebibytes(value: float) -> str:
-    """Memory as one reads it.
+    """Memory in a unit that suits it.
 
     >>> [mebibytes(value) for value in (1234.5, 12.34, math.inf)]
     ['1,234 MiB', '12.3 MiB', 'too much']

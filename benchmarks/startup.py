@@ -18,21 +18,18 @@ import yaml
 
 from benchmarks.rounds import Case, Options, duration
 from textmetric.errors import UserError
+from textmetric.pipeline.stage_code import commands_of
 
 ROOT = Path(__file__).parents[1]
-STAGES = (
-    "fingerprint", "objectives", "download", "tokenize", "split", "train", "embed", "evaluate",
-    "tsne", "finetune", "report", "page", "costs",
-)  # fmt: skip
-QUICK_STAGES = ("costs", "train")
+QUICK_STAGES = ("stages.costs", "stages.train")
 DVC = (sys.executable, "-m", "dvc")
 NAMED = 3  # packages that a note names
 
 
 def cases(options: Options) -> Iterator[Case]:
     """A stage each, then the pipeline."""
-    for stage in QUICK_STAGES if options.quick else STAGES:
-        module = f"stages.{stage}"
+    stages = dict.fromkeys(module for module, *_ in commands_of(ROOT / "dvc.yaml").values())
+    for module in QUICK_STAGES if options.quick else stages:
         imports = import_times(module)
         slowest = sorted(imports, key=lambda name: -imports[name])[:NAMED]
         printed = ", ".join(f"{name} {duration(imports[name])}" for name in slowest)

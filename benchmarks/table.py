@@ -11,7 +11,6 @@ Examples:
 from __future__ import annotations
 
 import argparse
-import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,13 +20,15 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from benchmarks.rounds import duration, mebibytes
+from studies.marks import fill_in
+from textmetric import command
 from textmetric.errors import UserError
-from textmetric.files import read_json, replacing_file
+from textmetric.files import read_json
 from textmetric.report.figures import new_figure
 from textmetric.report.looks import PALETTE, SCARCE
 
 MARK = "figures"
-"""What is between <!-- figures --> and <!-- end of figures --> in a page is written here."""
+"""The tables go between <!-- figures --> and <!-- end of figures -->."""
 HEAD = (
     "| what | ours | peer | its time | ratio (least–most) | goal | memory, ours, peer's | notes |\n"
     "|:--|--:|:--|--:|--:|--:|--:|:--|"
@@ -61,7 +62,7 @@ def markdown(records: Sequence[Record]) -> str:
     for part in parts:
         rows = [_row(record) for record in records if record["part"] == part]
         tables.append(f"### {part}\n\n{HEAD}\n" + "\n".join(rows))
-    return "\n\n".join(tables) + "\n"
+    return "\n\n".join(tables)
 
 
 def _row(record: Record) -> str:
@@ -159,53 +160,29 @@ def _label(record: Record) -> str:
     return "\n".join(textwrap.fill(text, _NAME, break_on_hyphens=False) for text in texts)
 
 
-def fill(page: Path, tables: str, mark: str = MARK) -> str:
-    """The text of a page with other tables between its marks ``mark`` and ``end of mark``.
-
-    Raises:
-        UserError: the page cannot be read or lacks a mark.
-    """
-    begin, end = f"<!-- {mark} -->", f"<!-- end of {mark} -->"
-    try:
-        before, found, rest = page.read_text(encoding="utf-8").partition(begin)
-    except OSError as error:
-        raise UserError(f"{page} cannot be read ({error}): name a page") from None
-    _, last, after = rest.partition(end)
-    if not found or not last:
-        raise UserError(f"{page} has no lines {begin} and {end}: put them where the tables go")
-    return f"{before}{begin}\n\n{tables}\n{end}{after}"
-
-
-def main(words: Sequence[str] | None = None) -> None:
+def main(arguments: argparse.Namespace) -> None:
     """Print the tables, or write them into a page with the picture next to it.
 
     Raises:
         UserError: a file cannot be read, or the page has no place for the tables.
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.table",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("figures", nargs="+", type=Path, metavar="FILE", help="JSON of a run")
-    parser.add_argument(
-        "--page", type=Path, metavar="FILE", help="write there, and its .png, instead of printing"
-    )
-    arguments = parser.parse_args(words)
     records = read(arguments.figures)
-    tables = markdown(records)
     if arguments.page is None:
-        print(tables, end="")
+        print(markdown(records))
         return
-    filled = fill(arguments.page, tables)
-    with replacing_file(arguments.page) as temporary:
-        temporary.write_text(filled, encoding="utf-8")
+    fill_in(arguments.page, {MARK: markdown(records)})
     picture(arguments.page.with_suffix(".png"), records)
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = command.parser("benchmarks.table", __doc__)
+    made.add_argument("figures", nargs="+", type=Path, metavar="FILE", help="JSON of a run")
+    made.add_argument(
+        "--page", type=Path, metavar="FILE", help="write there, and its .png, instead of printing"
+    )
+    return made
+
+
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    command.run(main, parser())

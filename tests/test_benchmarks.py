@@ -21,10 +21,10 @@ import torch
 from benchmarks import __main__ as program
 from benchmarks import corpora, pipeline, rounds, table
 from benchmarks.rounds import Case, Options, Timing, measure, peak_memory, record
+from studies.marks import filled
 from textmetric.errors import UserError
 
 ROOT = Path(__file__).parents[1]
-PARTS = [part for part in program.PARTS if (ROOT / "benchmarks" / f"{part}.py").exists()]
 KEYS = [
     "part", "case", "ours_s", "peer", "peer_s", "ratio", "ratio_min", "ratio_max", "ours_mb",
     "peer_mb", "goal", "note",
@@ -169,16 +169,20 @@ def tiny_part(monkeypatch: pytest.MonkeyPatch, calls: list[str]) -> ModuleType:
     return module  # type: ignore[no-any-return]
 
 
+def timed(file: Path, *words: str) -> list[dict[str, Any]]:
+    """The records that the program writes to ``file``."""
+    program.main(program.parser().parse_args([*words, "--json", str(file)]))
+    return json.loads(file.read_text())  # type: ignore[no-any-return]
+
+
 def test_a_line_and_a_record_a_case(
     tiny_part: Any, calls: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tiny_part.given = [case(calls, goal=1e9), case(calls, peer="", theirs=None)]
     file = tmp_path / "figures.json"
-    found = program.main(["tiny", "--rounds", "3", "--json", str(file), "--texts", "some.csv"])
+    found = timed(file, "tiny", "--rounds", "3", "--texts", "some.csv")
     assert tiny_part.asked == [Options(quick=False, rounds=3, texts="some.csv")]
-    written = json.loads(file.read_text())
-    assert [list(one) for one in written] == [KEYS, KEYS]
-    assert written == found
+    assert [list(one) for one in found] == [KEYS, KEYS]
     printed = capsys.readouterr().out.splitlines()
     assert printed[-2].startswith("tiny: a case: ")
     assert "goal 1e+09 kept" in printed[-2]
@@ -195,13 +199,16 @@ def test_what_was_timed_before_a_failure_is_written(
     tiny_part.given = [case(calls), Case("tiny", "another", broken)]
     file = tmp_path / "figures.json"
     with pytest.raises(RuntimeError, match="out of order"):
-        program.main(["--json", str(file), "--quick"])
+        timed(file, "--quick")
     assert [one["case"] for one in json.loads(file.read_text())] == ["a case"]
 
 
-def test_only_the_cases_that_are_asked_for(tiny_part: Any, calls: list[str]) -> None:
+def test_only_the_cases_that_are_asked_for(
+    tiny_part: Any, calls: list[str], tmp_path: Path
+) -> None:
     tiny_part.given = [case(calls), Case("tiny", "another", noted(calls, "another"))]
-    assert [one["case"] for one in program.main(["--only", "other", "--quick"])] == ["another"]
+    found = timed(tmp_path / "figures.json", "--only", "other", "--quick")
+    assert [one["case"] for one in found] == ["another"]
     assert set(calls) == {"another"}
 
 
@@ -212,20 +219,20 @@ def test_a_peer_that_is_not_installed_is_one_sentence_that_names_the_extra(
     monkeypatch.delitem(sys.modules, "benchmarks.training", raising=False)
     message = r"training need the package fasttext, .* pip install '\.\[benchmark\]'"
     with pytest.raises(UserError, match=message):
-        program.main(["training", "--quick"])
+        program.main(program.parser().parse_args(["training", "--quick"]))
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["speed"], "there is no part 'speed': choose from text, training,"),
+        (["starting"], "unknown part 'starting'; did you mean 'startup'"),
         (["--rounds", "0"], "--rounds is 0, expected at least 1"),
         (["training", "--texts", "no.csv"], "--texts no.csv cannot be read as csv"),
     ],
 )
 def test_a_mistake_on_the_command_line_is_one_sentence(words: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        program.main(words)
+        program.main(program.parser().parse_args(words))
 
 
 def test_a_table_without_a_column_is_one_sentence(tmp_path: Path) -> None:
@@ -301,7 +308,7 @@ def test_the_tables_go_between_the_marks_and_the_picture_beside_the_page(tmp_pat
     page.write_text("before\n<!-- figures -->\nold\n<!-- end of figures -->\nafter\n")
     pictures = []
     for _ in range(2):
-        table.main([str(figures), "--page", str(page)])
+        table.main(table.parser().parse_args([str(figures), "--page", str(page)]))
         pictures.append((tmp_path / "page.png").read_bytes())
     text = page.read_text()
     assert text.startswith("before\n")
@@ -323,14 +330,15 @@ def test_a_wrong_file_is_one_sentence(
 ) -> None:
     (tmp_path / "figures.json").write_text(figures)
     (tmp_path / "page.md").write_text(page)
+    words = [str(tmp_path / "figures.json"), "--page", str(tmp_path / "page.md")]
     with pytest.raises(UserError, match=message):
-        table.main([str(tmp_path / "figures.json"), "--page", str(tmp_path / "page.md")])
+        table.main(table.parser().parse_args(words))
 
 
 def test_the_page_on_performance_shows_the_figures_beside_it() -> None:
     page = ROOT / "docs" / "performance.md"
     tables = table.markdown(table.read([ROOT / "docs" / "performance.json"]))
-    assert table.fill(page, tables) == page.read_text(encoding="utf-8")
+    assert filled(page, {table.MARK: tables}) == page.read_text(encoding="utf-8")
 
 
 def test_the_time_of_a_pipeline_is_split_by_stage_and_its_overhead_told() -> None:
@@ -352,7 +360,7 @@ def test_the_time_of_a_pipeline_is_split_by_stage_and_its_overhead_told() -> Non
     assert "remaining 50 %" in text
 
 
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("part", program.PARTS)
 def test_every_part_runs(part: str, tmp_path: Path) -> None:
     file = tmp_path / "figures.json"
     done = subprocess.run(
