@@ -10,7 +10,7 @@ asked this of images; here it is text and the small encoder of this project. Fou
 
 Each finished training is a small file, named by a hash of all it depends on: the job can be
 interrupted, and a second run does only what is missing. Writes ablations.md, which ends
-with the paper's conclusions held against what was found, and a picture a part.
+with the paper's conclusions next to what was found, and a picture a part.
 By default a dozen objectives at widths of 16, 64, 256 and 512 on the docstrings by module, trained
 on half of the labels and measured on the others, as the paper does.
 
@@ -121,15 +121,15 @@ class Study:
                 objective=objective,
                 sampler=self.arguments.sampler,
                 model=self.params.model.model_copy(
-                    update={"dim": options.get("dim", self.params.model.dim)}
+                    update={"dim": changes.get("dim", self.params.model.dim)}
                 ),
                 settings=self.params.train,
                 seed=seed,
                 neighbours=self.params.evaluate.neighbours,
-                losses=options.get("losses", False),
-                classes_per_batch=options.get("classes_per_batch"),
+                losses=changes.get("losses", False),
+                classes_per_batch=changes.get("classes_per_batch"),
             )
-            for _, (family, objective), options in arms
+            for _, (family, objective), changes in arms
             for seed in seeds
         ]
         results = run_trials(

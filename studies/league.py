@@ -212,7 +212,7 @@ def about(
         f"{params.model.dim} dimensions, {train.epochs} epochs of {train.optimizer} with {rates}, "
         f"batches of {train.batch_size} {arguments.sampler} (objectives that are defined by their "
         "batches draw their own, as many and as large), each objective with its default "
-        "parameters unless others stand behind its name. One learning rate suits some losses "
+        "parameters unless others are given with its name. One learning rate suits some losses "
         "better than others; `--lr` with several gives each the one that is best on validation.\n\n"
         f"Mean ± half of the 95 % interval over {len(arguments.seeds)} seeds, on the "
         f"test part, sorted by MAP@R; k is {params.evaluate.neighbours}. For the scarce class the "

@@ -145,6 +145,8 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
 
     def _checked_parameters(self) -> tuple[Family, dict[str, Any], Model, Train]:
         family = family_of(self.objective)
+        if "name" in (self.objective_params or {}):
+            raise UserError("objective_params has 'name': give the name as objective")
         objective = {"name": self.objective, **(self.objective_params or {})}
         # params.yaml may keep the keys of another objective; these were given for this one.
         for key in ignored(family, objective, "objective_params"):

@@ -99,7 +99,9 @@ class Vocabulary:
         if min_freq < 1:
             raise UserError(f"min_freq is {min_freq}, expected 1 or more: 1 keeps all tokens")
         if max_size is not None and max_size < 1:
-            raise UserError(f"max_size is {max_size}, expected 1 or more: null keeps all tokens")
+            raise UserError(
+                f"max_size is {max_size}, expected 1 or more: leave it out to keep all tokens"
+            )
         alphabet = np.array(sorted(range(len(tokens)), key=tokens.__getitem__), np.int64)
         known = alphabet[counts[alphabet] >= min_freq]
         known = known[np.argsort(-counts[known], kind="stable")]
