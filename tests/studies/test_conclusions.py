@@ -99,7 +99,7 @@ def test_one_seed_and_failed_trainings_give_no_verdict() -> None:
     single = Comparison("a", [0.9], [0.1])
     failed = Comparison("b", [math.nan] * 3, [0.1, 0.2, 0.3])
     assert verdict(Claim("A.", "better", "a", [single, failed])) == (
-        "One seed cannot tell.",
+        "Fewer than three seeds cannot tell.",
         ["–", "–"],
     )
 
