@@ -9,6 +9,7 @@ from typing import Any
 
 from textmetric.grid import ROLES, Family
 from textmetric.measures import Outcome
+from textmetric.measures.paired import FEWEST_SEEDS
 from textmetric.report import original
 from textmetric.report.blocks import (
     Block,
@@ -92,6 +93,7 @@ def _about(study: Study) -> list[Block]:
         if len(study.seeds) == 1
         else f"Every number is the mean over {len(study.seeds)} seeds, ± half of its 95 % "
         "interval (Student t)."
+        + " **Fewer than three seeds allow no verdict.**" * (len(study.seeds) < FEWEST_SEEDS)
     )
     return [
         "Two objectives train the same encoder: "
