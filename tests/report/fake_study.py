@@ -78,9 +78,17 @@ def record(split: str, arm: Arm, seeds: Sequence[int]) -> ArmRecord:
         label_names=[f"label|{number}" for number in range(classes)],
         train_rows=[100 + number for number in range(classes)],
         scarce=scarce,
+        held_out=[12, 13, 14] if unseen else [],
         unseen=unseen,
-        counts={"train_rows": 1234, "test_rows": 567, "empty_rows": 8, "leaked_rows": 9},
+        counts={
+            "train_rows": 1234,
+            "validation_rows": 123,
+            "test_rows": 567,
+            "empty_rows": 8,
+            "leaked_rows": 9,
+        },
         per_seed={key: [one[key] for one in flat] for key in keys},
+        validation={},
         interval=summarise(flat),
         per_class=per_class,
     )

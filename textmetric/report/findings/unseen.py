@@ -29,8 +29,8 @@ def unseen_labels(study: Study) -> Finding | None:
     for split in splits:
         about = study.about(split)
         blocks += [
-            f"Split {plain(split)}: trained on {len(about.label_names) - len(about.unseen)} labels "
-            f"({about.counts['train_rows']:,} texts), measured on the {len(about.unseen)} others "
+            f"Split {plain(split)}: trained on {len(about.trained_labels)} labels "
+            f"({about.counts['train_rows']:,} texts), measured on {len(about.unseen)} others "
             f"({about.counts['test_rows']:,} texts), which no model has seen. Read a row from left "
             "to right: a measure, arm by arm.",
             arms_table(study, "measure", measure_rows(study, [split], shown)),
