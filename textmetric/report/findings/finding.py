@@ -139,9 +139,7 @@ def label_rows(study: Study, split: str, key: str, originals: Originals | None) 
     about = study.about(split)
     by_arm = [study.records[split][arm].classes_of(key) for arm in study.arms]
     rows: list[list[Cell]] = []
-    for label, name in enumerate(about.label_names):
-        if label in about.unseen:
-            continue
+    for label, name in enumerate(about.trained_labels):
         rows.append(
             [
                 f"{plain(name)} ({about.train_rows[label]:,} train rows)",

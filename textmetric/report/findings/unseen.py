@@ -31,13 +31,12 @@ def unseen_labels(study: Study) -> Finding | None:
         blocks: list[Block] = []
         for split in splits:
             about = study.about(split)
-            trained = sum(rows > 0 for rows in about.train_rows)
             blocks += [
-                f"Split {plain(split)}: trained on {trained} labels "
+                f"Split {plain(split)}: trained on {len(about.trained_labels)} labels "
                 f"({about.counts['train_rows']:,} texts), measured on the {len(about.unseen)} "
                 f"others ({about.counts['test_rows']:,} texts), which no model has seen. What is "
-                "best is chosen on labels of the validation part, which were not trained on "
-                "either. Read a row from left to right: a measure, arm by arm.",
+                f"best is chosen on {len(about.held_out)} labels of the validation part, which "
+                "were not trained on either. Read a row from left to right: a measure, arm by arm.",
                 arms_table(study, "measure", measure_rows(study, [split], shown)),
             ]
         blocks += verdict_blocks(
