@@ -150,7 +150,7 @@ def row(text: str, name: str) -> list[str]:
 def test_every_picture_that_the_page_shows_is_there(study: Path) -> None:
     shown = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text_of(study))
     drawn = [path for path in shown if path.startswith("figures/")]
-    # the answer, measures of each role, the curves of each split, 8-2 and its parts, the transfer twice
+    # the answer, measures of each role, curves of each split, 8-2 and its parts, transfer twice
     assert len(drawn) == 1 + 2 + len(SPLITS) + 5 + 2
     assert len(set(shown)) == len(drawn) + len(SPLITS)  # and a t-SNE picture a split
     for path in drawn:

@@ -93,7 +93,8 @@ def _about(study: Study) -> list[Block]:
         if len(study.seeds) == 1
         else f"Every number is the mean over {len(study.seeds)} seeds, ± half of its 95 % "
         "interval (Student t)."
-        + " **Fewer than three seeds allow no verdict.**" * (len(study.seeds) < FEWEST_SEEDS)
+        + " **Fewer than three seeds allow no verdict.**"
+        * (len(study.seeds) < FEWEST_SEEDS)
     )
     return [
         "Two objectives train the same encoder: "

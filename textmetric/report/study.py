@@ -16,7 +16,7 @@ from textmetric.files import read_arrays, read_json, reading
 from textmetric.grid import INITS, Arm, Family, Layout, Role, Sampler, Split
 from textmetric.measures.record import ArmRecord
 from textmetric.params import SplitEntry, Train
-from textmetric.types import Float32, Float64, Int64, Integers
+from textmetric.types import Float32, Float64, Int64, Integers, Measured
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,9 @@ class Study:
         """A record of a split, for what is the same in every arm: names, rows, scarce labels."""
         return self.records[split][self.arms[0]]
 
-    def per_seed(self, splits: Iterable[str], arm: Arm, key: str, part: str = "test") -> Float64:
+    def per_seed(
+        self, splits: Iterable[str], arm: Arm, key: str, part: Measured = "test"
+    ) -> Float64:
         """(seeds,) a measure, averaged over ``splits``; NaN where one of them lacks it."""
         values = [self.records[split][arm].seeds_of(key, part) for split in splits]
         return np.asarray(np.array(values).mean(axis=0))
