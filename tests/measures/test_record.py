@@ -16,6 +16,7 @@ RECORD = ArmRecord(
     seeds=[0, 1],
     label_names=["a", "b", "c", "d"],
     train_rows=[5, 4, 0, 0],
+    test_rows=[3, 0, 1, 6],
     scarce=[],
     held_out=[2],
     unseen=[3],
@@ -50,3 +51,20 @@ def test_a_record_that_lacks_a_key_is_named(tmp_path: Path) -> None:
     write_json(tmp_path / "balanced.json", {"split": "open"})
     with pytest.raises(UserError, match=r"balanced\.json lacks 'arm': run stage evaluate again"):
         ArmRecord.read(tmp_path / "balanced.json")
+
+
+def test_a_measure_averages_over_all_rows_or_over_those_of_scarce_labels() -> None:
+    record = replace(RECORD, scarce=[0, 2])
+    assert record.queries("map_at_r") == 10
+    assert record.queries("scarce_map_at_r") == 4
+
+
+def test_chance_is_a_random_ranking_or_the_largest_class() -> None:
+    record = replace(RECORD, scarce=[0, 2])
+    assert record.chance("knn_accuracy") == 0.6
+    # a query of label 0 has 2 rows to find among 9, one of label 3 has 5; label 2 has none
+    two = (1 + (1 + 1 / 8) / 2) / 9
+    five = sum((1 + (rank - 1) * 4 / 8) / rank for rank in range(1, 6)) / 9
+    assert record.chance("map_at_r") == pytest.approx((3 * two + 6 * five) / 9)
+    assert record.chance("scarce_map_at_r") == pytest.approx(two)
+    assert np.isnan(record.chance("cohesion"))
