@@ -112,6 +112,25 @@ def test_every_stage_leaves_what_the_next_needs_and_nothing_half_written(project
     assert not list(project.rglob(".writing-*"))
 
 
+def test_download_lets_no_text_cross_the_roles(tmp_path: Path) -> None:
+    write_params(tmp_path, corpora={"target": "few.csv", "source": "few.csv"})
+    write_table(tmp_path / "few.csv", "label", 120, seed=0)
+    finished = run(tmp_path, "download")
+    assert finished.returncode == 0, finished.stderr
+    raw = tmp_path / "data" / "raw"
+    target, source = (
+        pd.read_parquet(raw / role / "corpus.parquet").groupby("split")["text"].agg(set)
+        for role in ("target", "source")
+    )
+    assert target["test"] == source["test"]
+    for part in ("train", "validation"):
+        assert not (target["validation"] | target["test"]) & source[part]
+        assert not (source["validation"] | source["test"]) & target[part]
+    summary = json.loads((raw / "source" / "summary.json").read_text())
+    assert summary["crossing_rows"] == len(target["validation"])
+    assert f"crossing_rows {summary['crossing_rows']}" in finished.stdout
+
+
 def test_metrics_are_flat_have_the_same_keys_and_lie_in_their_ranges(project: Path) -> None:
     found = {
         path.relative_to(project / "metrics").as_posix(): json.loads(path.read_text())

@@ -108,7 +108,9 @@ def write_study(
     """Write ``data/`` of a study; ``corpora`` adds to the summaries of the roles."""
     layout = Layout(root)
     for role in ("target", "source"):
-        rows = {f"{part}_rows": 10 for part in ("train", "validation", "test", "leaked")}
+        rows = {
+            f"{part}_rows": 10 for part in ("train", "validation", "test", "leaked", "crossing")
+        }
         summary = {"name": f"my {role}", "sample_of": None, "classes": 3, **rows}
         write_json(layout.summary(role), summary | dict((corpora or {}).get(role, {})))
     for family, name in ((Family.CLASSIFICATION, "cross_entropy"), (Family.METRIC, "triplet")):

@@ -76,7 +76,14 @@ def build_document(study: Study, *, folder: str = "reports") -> Document:
 
 
 def _about(study: Study) -> list[Block]:
-    counted = ("classes", "train_rows", "validation_rows", "test_rows", "leaked_rows")
+    counted = (
+        "classes",
+        "train_rows",
+        "validation_rows",
+        "test_rows",
+        "leaked_rows",
+        "crossing_rows",
+    )
     rows: list[list[Cell]] = [
         [
             role,
@@ -85,7 +92,7 @@ def _about(study: Study) -> list[Block]:
         ]
         for role, summary in study.corpora.items()
     ]
-    head = ["role", "corpus", "classes", "train", "validation", "test", "leaked"]
+    head = ["role", "corpus", "classes", "train", "validation", "test", "leaked", "crossing"]
     train = study.train
     seeds = (
         "**One seed only: no intervals can be given, there is no verdict, and no difference "
@@ -105,7 +112,9 @@ def _about(study: Study) -> list[Block]:
         f"({train.decay} decay), and the seeds. **No objective is tuned**: each has the "
         "parameters above in every table.",
         Table([Column(title) for title in head], rows),
-        "*leaked*: texts of the test part that also occur in train and were dropped there.",
+        "*leaked*: texts of the test part that also occur in train and were dropped there. "
+        "*crossing*: texts that were dropped because the other role has them in another part, so "
+        "that neither trains or validates on what the other validates or tests on.",
     ]
 
 
