@@ -157,8 +157,8 @@ def test_a_changed_loss_runs_no_classification_again() -> None:
     for name, stage in stages().items():
         if name.endswith(("@cls", "cls@target", "cls@source")):
             assert not any(key.split(".")[0] == "loss" for key in params_declared(stage))
-            assert not any("objectives" in dep.fs_path for dep in stage.deps)
-            assert not any("metric" in dep.fs_path for dep in stage.deps)
+            assert not any("objectives" in dep.def_path for dep in stage.deps)
+            assert not any("metric" in dep.def_path for dep in stage.deps)
 
 
 def test_nothing_but_the_cost_table_depends_on_costs() -> None:
