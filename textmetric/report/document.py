@@ -128,11 +128,10 @@ def _summary(study: Study, findings: Sequence[Finding]) -> list[Block]:
     used = [finding for finding in findings if finding.use and finding.verdict]
     primaries = sum(finding.primary is not None for finding in findings)
     rows: list[list[Cell]] = [
-        _answer(study, finding, verdict) for finding in used if (verdict := finding.verdict)
+        _answer(finding, verdict) for finding in used if (verdict := finding.verdict)
     ]
     columns = [
         "embeddings for",
-        "measured by",
         "verdict",
         "metric − classification",
         "classification",
@@ -142,6 +141,10 @@ def _summary(study: Study, findings: Sequence[Finding]) -> list[Block]:
     ]
     if not rows:
         return [f"**{NO_VERDICT}**: no two arms differ in the objective alone."]
+    by: dict[str, dict[str, None]] = {}
+    for finding in used:
+        by.setdefault(finding.subject.name, {})[finding.use.split(",")[0]] = None
+    measured = "; ".join(f"{name} for {', '.join(uses)}" for name, uses in by.items())
     return [
         f"Which embeddings are better: those of {_name(study, Family.METRIC)} (metric learning), "
         f"or of {_name(study, Family.CLASSIFICATION)} (classification)? A row for each use; each "
@@ -151,28 +154,29 @@ def _summary(study: Study, findings: Sequence[Finding]) -> list[Block]:
             f"reports/figures/{ANSWER}",
             "the difference of metric learning and classification for each use, with its interval",
         ),
-        f"The intervals are simultaneous at 95 % for the primary comparisons of all {primaries} "
-        "tables (paired t, Bonferroni), so any number of these verdicts can be read together. "
-        "They cover what the last column says, not other corpora. *Depends on the sampler*: under "
-        "the same sampler the verdict is another one, see the table. *Untrained*: a random "
-        "ranking, the largest class, or fine-tuning from scratch.",
+        f"Measured by: {measured}. Large is good in all of them. *Untrained*: a random ranking, "
+        "the largest class, or fine-tuning from scratch. *Depends on the sampler*: under one "
+        "sampler the verdict is another, see the table.",
+        f"Means over {len(study.seeds)} seeds. The intervals of the differences are simultaneous "
+        f"at 95 % for the primary comparisons of all {primaries} tables (paired t, Bonferroni), so "
+        "these verdicts can be read together. *Covers* is what differs between the repeats: seeds "
+        "are of weights, batches and mining, rows are those with labels. No interval covers other "
+        "corpora. The rows that stay of a scarce label and the unseen labels are drawn once.",
         *_sampler_or_objective(study, findings),
     ]
 
 
-def _answer(study: Study, finding: Finding, verdict: Verdict) -> list[Cell]:
+def _answer(finding: Finding, verdict: Verdict) -> list[Cell]:
     """A row of the summary."""
     paired, compared = verdict.paired, verdict.comparison
-    covers = f"{len(study.seeds)} seed{'s' * (len(study.seeds) > 1)}"
     return [
         f"[{finding.use}](#{finding.anchor})",
-        verdict.measure.title,
         verdict.judgement,
         Difference([paired.mean, paired.low, paired.high]),
         mean_of(compared.second),
         mean_of(compared.first),
         None if finding.baseline is None else Mean((finding.baseline, None, None)),
-        f"{covers}, {finding.covers}" if finding.covers else covers,
+        finding.covers,
     ]
 
 

@@ -51,7 +51,7 @@ class Finding:
         comparisons: of every measure and contrast.
         write: makes what is under its heading from the verdicts.
         use: what a reader wants embeddings for, if the table answers that: a row of the summary.
-        covers: what the intervals cover in addition to the seeds, or leave out.
+        covers: what differs between the repeats, and so what the intervals cover.
         baseline: of ``subject``, without any training; None if there is none.
         verdicts: on ``comparisons``; empty until they are judged.
     """
@@ -62,7 +62,7 @@ class Finding:
     comparisons: Sequence[Comparison]
     write: Callable[[Sequence[Verdict]], list[Block]]
     use: str = ""
-    covers: str = ""
+    covers: str = "seeds"
     baseline: float | None = None
     verdicts: Sequence[Verdict] = ()
 

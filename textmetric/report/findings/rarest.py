@@ -99,7 +99,7 @@ def _retrieval(study: Study, split: str, count: int) -> Finding:
         RETRIEVAL[0],
         comparisons(study, [split], RETRIEVAL),
         write,
-        use=f"finding texts of the {count} rarest labels",
+        use=f"retrieval of {count} rare labels",
         baseline=study.chance([split], RETRIEVAL[0].key),
     )
 

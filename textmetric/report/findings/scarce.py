@@ -61,7 +61,6 @@ def each_label_scarce(study: Study) -> Finding | None:
         subject,
         comparisons(study, splits, measures),
         write,
-        use="finding texts of a scarce label",
-        covers="one draw of the rows that stay",
+        use="retrieval of a scarce label",
         baseline=study.chance(splits, subject.key),
     )

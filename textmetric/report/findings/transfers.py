@@ -60,7 +60,7 @@ def transfer(study: Study) -> Finding:
         TEST_ACCURACY,
         [*against, *helps],
         write,
-        use="transfer to another corpus",
+        use="transfer, all labels",
         baseline=float(_accuracy(study, SCRATCH, _headline(conditions), 1.0).mean()),
     )
 
@@ -103,8 +103,8 @@ def label_efficiency(study: Study) -> Finding | None:
         TEST_ACCURACY,
         found,
         write,
-        use=f"transfer with {small[0] * 100:g} % of the labels",
-        covers="each its own draw of the rows",
+        use=f"transfer, {small[0] * 100:g} % of the labels",
+        covers="seeds, rows",
         baseline=float(_accuracy(study, SCRATCH, _headline(conditions), small[0]).mean()),
     )
 

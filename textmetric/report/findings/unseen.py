@@ -50,7 +50,6 @@ def unseen_labels(study: Study) -> Finding | None:
         headline,
         comparisons(study, splits, measures),
         write,
-        use="retrieval of labels never seen",
-        covers="one draw of the labels",
+        use="retrieval of unseen labels",
         baseline=study.chance(splits, headline.key),
     )

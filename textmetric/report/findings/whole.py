@@ -123,7 +123,7 @@ def _cohesion(study: Study, role: Role, split: str) -> Finding:
         BY_KEY["gap"],
         comparisons(study, [split], COHESION_NEVER_ALONE),
         write,
-        use=f"compact, separate clusters, {len(about.label_names)} classes",
+        use=f"compact clusters, {len(about.label_names)} classes",
         baseline=0.0,
     )
 
