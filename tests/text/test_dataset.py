@@ -271,7 +271,7 @@ def test_errors_of_a_table_name_what_is_wrong(
         ),
         (
             "labels.json",
-            {"names": ["money", "pets"], "scarce": [], "held_out": [1], "unseen": [0]},
+            {"names": ["money", "pets"], "scarce": [], "held_out": [0], "unseen": []},
             "expected the last of the 2 in this order",
         ),
         ("labels.json", {"names": ["money", "pets"]}, "lists names, scarce, held_out and unseen"),
