@@ -337,10 +337,13 @@ def test_no_text_crosses_the_roles_and_no_row_is_dropped_without_need(
         gone = [row for row in rows_of(old) if row[0] not in kept[place]]
         of_small_class = [row for row in gone if row[1] not in train]
         assert min(train.values()) >= 2
-        assert (
-            new.counts["crossing_rows"] + new.counts["small_class_rows"]
-            == len(gone) + (old.counts["small_class_rows"])
-        )
+        left_out = {
+            key: new.counts[key] - old.counts[key]
+            for key in ("crossing_rows", "small_class_rows", "small_classes")
+        }
+        assert left_out["crossing_rows"] + left_out["small_class_rows"] == len(gone)
+        old_train = {label for _, label, part in rows_of(old) if part == "train"}
+        assert left_out["small_classes"] == len(old_train - set(train))
         for text, _, part in (row for row in gone if row not in of_small_class):
             assert text in crossed
             if text not in kept[1 - place]:  # the other role lost its class
