@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -247,6 +248,14 @@ def test_a_class_with_one_row_is_an_error_and_min_rows_is_the_remedy() -> None:
     assert summary["classes"] == 2
 
 
+def test_a_class_whose_texts_all_have_another_label_too_is_an_error() -> None:
+    frame = pd.concat([classes(5, 5), table([("both", "c", "train"), ("both", "a", "train")])])
+    with pytest.raises(UserError, match="class 'c' of corpus toy has no train row once repeated"):
+        clean_and_cut(frame)
+    _, summary = clean_and_cut(frame, min_rows=2)
+    assert (summary["small_classes"], summary["conflicting_rows"]) == (1, 2)
+
+
 def test_a_class_that_only_the_test_part_has_is_an_error() -> None:
     frame = pd.concat([classes(5, 5), table([("t", "a", "test"), ("u", "z", "test")])])
     with pytest.raises(UserError, match="class 'z' of corpus toy has no train row"):
@@ -294,22 +303,24 @@ def crossing_texts(target: parts.Parted, source: parts.Parted) -> set[str]:
 
 
 @st.composite
-def overlapping(draw: st.DrawFn) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Two tables with texts in common, each in parts of its own or in none."""
+def overlapping(draw: st.DrawFn, *given_parts: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Two tables with texts in common, each with the parts of one of ``given_parts``."""
     frames = []
     for _ in range(2):
         texts = draw(st.lists(st.integers(0, 24), min_size=6, max_size=25, unique=True))
         classes_ = draw(st.integers(2, 3))
-        cuts = draw(st.sampled_from([PARTS[:1], PARTS[::2], PARTS]))
+        own = draw(st.sampled_from(given_parts))
         rows = [
-            (f"Text {text}", f"c{text % classes_}", draw(st.sampled_from(cuts))) for text in texts
+            (f"Text {text}", f"c{text % classes_}", draw(st.sampled_from(own))) for text in texts
         ]
         frames.append(table(rows))
     return frames[0], frames[1]
 
 
 @settings(max_examples=300, deadline=None)
-@given(overlapping(), st.sampled_from([0.1, 0.3, 0.6]), st.integers(0, 3))
+@given(
+    overlapping(PARTS[:1], PARTS[::2], PARTS), st.sampled_from([0.1, 0.3, 0.6]), st.integers(0, 3)
+)
 def test_no_text_crosses_the_roles_and_no_row_is_dropped_without_need(
     frames: tuple[pd.DataFrame, pd.DataFrame], validation: float, seed: int
 ) -> None:
@@ -326,10 +337,13 @@ def test_no_text_crosses_the_roles_and_no_row_is_dropped_without_need(
         gone = [row for row in rows_of(old) if row[0] not in kept[place]]
         of_small_class = [row for row in gone if row[1] not in train]
         assert min(train.values()) >= 2
-        assert (
-            new.counts["crossing_rows"] + new.counts["small_class_rows"]
-            == len(gone) + (old.counts["small_class_rows"])
-        )
+        left_out = {
+            key: new.counts[key] - old.counts[key]
+            for key in ("crossing_rows", "small_class_rows", "small_classes")
+        }
+        assert left_out["crossing_rows"] + left_out["small_class_rows"] == len(gone)
+        old_train = {label for _, label, part in rows_of(old) if part == "train"}
+        assert left_out["small_classes"] == len(old_train - set(train))
         for text, _, part in (row for row in gone if row not in of_small_class):
             assert text in crossed
             if text not in kept[1 - place]:  # the other role lost its class
@@ -343,6 +357,24 @@ def test_no_text_crosses_the_roles_and_no_row_is_dropped_without_need(
             assert [row for row in rows_of(old) if row[2] == "test" and row[1] in train] == [
                 row for row in rows_of(new) if row[2] == "test"
             ]
+
+
+@settings(max_examples=200, deadline=None)
+@given(overlapping(PARTS[:1]), st.integers(0, 3))
+def test_classes_keep_two_train_rows_where_no_corpus_brings_a_test_part(
+    frames: tuple[pd.DataFrame, pd.DataFrame], seed: int
+) -> None:
+    frames_ = [frame[frame.groupby("label")["text"].transform("size") > 1] for frame in frames]
+    if min(frame["label"].nunique() for frame in frames_) > 1:
+        parts.uncrossed(*roles(*frames_, seed=seed, test=0.4, validation=0.4))  # no UserError
+
+
+def test_a_cut_test_part_leaves_most_of_the_other_roles_validation_part() -> None:
+    rows = classes(1000, 1000)
+    brings_test = pd.concat([rows, classes(9, 9, part="test")])
+    target, _ = parts.uncrossed(*roles(brings_test, rows))
+    found = sizes(parts.finished(target, None, 0)[0])["validation"]
+    assert 140 < sum(found.values()) < 180  # of 200, a fifth is in the test part of the source
 
 
 def test_the_earlier_part_gives_way_and_validation_rows_are_shared_out() -> None:
@@ -380,7 +412,7 @@ def test_the_earlier_part_gives_way_and_validation_rows_are_shared_out() -> None
 @pytest.mark.parametrize("size", [2, 3, 4, 5, 30, 300])
 def test_both_roles_may_be_the_same_table(size: int) -> None:
     frame = classes(size, size)
-    target, source = parts.uncrossed(*roles(frame, frame))
+    target, source = parts.uncrossed(*roles(frame, frame, min_rows=size))  # before the cuts
     assert crossing_texts(target, source) == set()
     for role in (target, source):
         found = sizes(parts.finished(role, None, 0)[0])

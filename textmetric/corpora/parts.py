@@ -209,7 +209,6 @@ def _needed_in_train(role: Parted, drop: Bools, there: Int64, test_is_fixed: boo
     train = role.part == TRAIN
     left = np.bincount(role.labels[train & ~drop], minlength=len(role.names))
     rows = np.flatnonzero(train & drop & ((there == VALIDATION) | (not test_is_fixed)))
-    rows = rows[np.argsort(there[rows], kind="stable")]  # at the cost of validation before test
     return first_of_each(rows, role.labels, np.maximum(2 - left, 0))
 
 
