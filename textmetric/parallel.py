@@ -37,13 +37,18 @@ def compiled(function: _Function) -> _Function:
     its own file changes, but not when it calls a compiled function of *another file* that changed:
     compiled functions must only call compiled functions of their own file.
     """
+    return _njit(function, fastmath={"reassoc", "contract"})
+
+
+def compiled_as_written(function: _Function) -> _Function:
+    """Like :func:`compiled`, but every operation is rounded as in plain Python."""
+    return _njit(function, fastmath=False)
+
+
+def _njit(function: _Function, **options: Any) -> _Function:
     import numba  # imported here because it takes half a second
 
-    options: dict[str, Any] = {
-        "fastmath": {"reassoc", "contract"},
-        "error_model": "numpy",
-        "nogil": True,
-    }
+    options |= {"error_model": "numpy", "nogil": True}
     try:
         return cast(_Function, numba.njit(cache=True, **options)(function))
     except RuntimeError:  # numba found no folder for the cache
