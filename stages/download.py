@@ -1,6 +1,6 @@
 """Get the corpus of every role: download it, read it from a file, or gather it from docstrings.
 
-No text is in a part that one role is validated or tested on and in what the other trains on.
+No text of the validation or test part of one role is in what the other trains or validates on.
 
 Reads corpora and data of params.yaml; writes data/raw/<role>/corpus.parquet (columns text, label,
 split) and summary.json.
