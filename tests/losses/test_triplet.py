@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from textmetric.losses import build
 from textmetric.losses.distances import Distance, pairwise
 from textmetric.losses.mining import MINERS, Miner, _random_negatives, pair_masks
+from textmetric.sampling.streams import Stream, seed_of
 
 ALL_MINERS = get_args(Miner)
 FIXED_MINERS = ["all", "easy", "hard"]  # those that draw nothing
@@ -94,7 +95,8 @@ def twin(
     rows = embeddings.tolist()
     d = [[plain_distance(a, b, distance, normalize) for b in rows] for a in rows]
     _, negative = pair_masks(labels)
-    drawn = _random_negatives(negative, torch.Generator().manual_seed(seed)).tolist()
+    generator = torch.Generator().manual_seed(seed_of(seed, Stream.OBJECTIVE))
+    drawn = _random_negatives(negative, generator).tolist()
     triplets = mined(d, labels.tolist(), margin, miner, drawn)
     hinges = [max(0.0, d[a][p] - d[a][n] + margin) for a, p, n in triplets]
     active = sum(h > 0 for h in hinges)
