@@ -42,9 +42,9 @@ Record = dict[str, dict[str, tuple[float, frozenset[str]]]]
 
 
 def record(modules: list[str]) -> Record:
-    """Trace the tests that changed since the last call, all of them if ``textmetric`` changed."""
+    """Trace the tests that changed since the last call, or whose modules did."""
     FOLDER.mkdir(exist_ok=True)
-    code = _hash([ROOT / "textmetric" / module for module in modules])
+    now = {module: _hash([ROOT / "textmetric" / module]) for module in modules}
     others = {file for file in ROOT.glob("tests/**/*.py") if file.parent.name != "mutants"}
     helpers = _hash(sorted(others - set(ROOT.glob("tests/**/test_*.py"))))
     found: Record = {}
@@ -52,16 +52,29 @@ def record(modules: list[str]) -> Record:
         below = file.relative_to(ROOT / "tests")
         if any(below.match(pattern) for pattern in LEFT_OUT):
             continue
-        kept = FOLDER / f"{_hash([file])}-{code}-{helpers}-{str(below).replace('/', '.')}.json"
-        if not kept.exists():
+        kept = FOLDER / f"{str(below).replace('/', '.')}-{_hash([file])}-{helpers}.json"
+        tests = _read(kept, now)
+        if tests is None:
             print(f"trace {below}", file=sys.stderr, flush=True)
-            if in_a_fork(partial(_trace, file, kept, modules)) != 0:
+            if in_a_fork(partial(_trace, file, kept, now)) != 0:
                 raise SystemExit(f"{below} fails, or takes too long, without a mutant")
-        found[str(below)] = {
-            test: (seconds, frozenset(lines))
-            for test, (seconds, lines) in json.loads(kept.read_text()).items()
-        }
+            tests = _read(kept, now)
+        found[str(below)] = tests or {}
     return found
+
+
+def _read(kept: Path, now: dict[str, str]) -> dict[str, tuple[float, frozenset[str]]] | None:
+    """What :func:`_trace` wrote; None if there is none, or a module has changed since."""
+    if not kept.exists():
+        return None
+    content = json.loads(kept.read_text())
+    tests = {
+        test: (seconds, frozenset(lines)) for test, (seconds, lines) in content["tests"].items()
+    }
+    executed = {line.rpartition(":")[0] for _, lines in tests.values() for line in lines}
+    if any(now.get(module) != content["modules"][module] for module in executed):
+        return None
+    return tests
 
 
 def _hash(files: list[Path]) -> str:
@@ -71,7 +84,7 @@ def _hash(files: list[Path]) -> str:
     return digest.hexdigest()[:12]
 
 
-def _trace(file: Path, kept: Path, modules: list[str]) -> int:
+def _trace(file: Path, kept: Path, modules: dict[str, str]) -> int:
     plugin = Trace()
     sys.addaudithook(plugin.audit)
     builtins.executed = plugin.executed  # type: ignore[attr-defined]
@@ -79,7 +92,7 @@ def _trace(file: Path, kept: Path, modules: list[str]) -> int:
         sys.meta_path.insert(0, imported_from(module, _with_notes(module)))
     code = run_pytest([str(file)], plugin)
     if code in (0, 5):
-        kept.write_text(json.dumps(plugin.result()))
+        kept.write_text(json.dumps({"modules": modules, "tests": plugin.result()}))
         return 0
     return code
 
@@ -92,6 +105,9 @@ def _with_notes(module: str) -> CodeType:
     def note(body: list[ast.stmt]) -> list[ast.stmt]:
         noted: list[ast.stmt] = []
         for statement in body:
+            if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
+                noted.append(statement)  # a docstring must come first
+                continue
             call = f"executed({module + ':' + str(statement.lineno)!r})"
             noted += ast.parse(call).body
             noted.append(statement)
