@@ -213,6 +213,7 @@ def test_make_split_takes_the_values_of_an_entry(corpus: TokenizedCorpus, tmp_pa
             "choose among 0 = a, 1 = b, 2 = c, 3 = d",
         ),
         ({"scarce": [-1], "keep": 0.1}, "scarce label -1 does not exist"),
+        ({"scarce": [0, 9], "keep": 0.1}, "scarce label 9 does not exist"),
         ({"scarce": [0], "keep": 0}, "keep is 0, expected a share above 0 and at most 1"),
         ({"scarce": [0], "keep": 1.5}, "keep is 1.5"),
         ({"scarce": [0], "keep": float("nan")}, "keep is nan"),
@@ -223,6 +224,8 @@ def test_make_split_takes_the_values_of_an_entry(corpus: TokenizedCorpus, tmp_pa
         ({"open_share": 1.0}, "open is 1.0, expected a share of the labels"),
         ({"open_share": 0.5, "seed": -1}, "seed is -1"),
         ({"open_share": 0.1}, "so 0 of the 4 labels of the corpus are trained on"),
+        ({"open_share": 0.25}, "so 1 of the 4 labels of the corpus are trained on"),
+        ({"open_share": 0.75}, "so 3 of the 4 labels of the corpus are trained on"),
         ({"open_share": 0.9}, "so 4 of the 4 labels of the corpus are trained on"),
         ({"keep": 0.1}, "keep is 0.1 but scarce names no label"),
         ({"rare": 4}, "rare is 4, expected 0 to 3, since the corpus has 4 labels"),
@@ -290,6 +293,20 @@ def test_the_labels_of_an_open_split_are_drawn_by_seed(
         make_split(corpus, open_share=0.5, seed=3).save(tmp_path / name)
     assert files(tmp_path / "one") == files(tmp_path / "two")
     assert TokenizedCorpus.load(tmp_path / "one").unseen == [2, 3]
+
+
+def test_an_open_split_without_a_train_row_is_an_error() -> None:
+    # Seed 0 draws two labels; the train rows are all of the other two.
+    names = open_classes(tokenize_corpus(four_labels("abcd"), progress=False), 0.5, 0).label_names
+    frame = four_labels("".join(names[2:]))
+    with pytest.raises(UserError, match="no train row is left for the open split"):
+        open_classes(tokenize_corpus(frame, progress=False), 0.5, seed=0)
+
+
+def four_labels(trained: str) -> pd.DataFrame:
+    rows = [("some text", label, part) for label in "abcd" for part in PARTS]
+    frame = pd.DataFrame(rows, columns=["text", "label", "split"])
+    return frame[(frame["split"] != "train") | frame["label"].isin(list(trained))]
 
 
 def test_rows_of_test_are_the_texts_of_the_test_part() -> None:
