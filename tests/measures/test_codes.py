@@ -83,3 +83,9 @@ def test_nan_is_refused() -> None:
     embeddings[2, 1] = np.nan
     with pytest.raises(UserError, match="row 2 of the embeddings holds NaN"):
         hamming_retrieval(embeddings, labels)
+
+
+def test_recall_is_at_1_10_and_100_unless_asked_otherwise() -> None:
+    embeddings, labels = rows(20, 6)
+    for found in (retrieval(embeddings, labels), hamming_retrieval(embeddings, labels)):
+        assert list(found.recall) == [1, 10, 100]

@@ -47,10 +47,17 @@ def test_without_validation_rows_every_measure_on_them_is_nan(tmp_path: Path) ->
     np.testing.assert_array_equal(found.seeds_of("map_at_r", "validation"), [np.nan] * 2)
 
 
-def test_a_record_that_lacks_a_key_is_named(tmp_path: Path) -> None:
-    write_json(tmp_path / "balanced.json", {"split": "open"})
-    with pytest.raises(UserError, match=r"balanced\.json lacks 'arm': run stage evaluate again"):
+@pytest.mark.parametrize(
+    ("content", "key"), [({"split": "open"}, "arm"), ([{"split": "open"}], "split")]
+)
+def test_a_record_that_lacks_a_key_is_named(content: object, key: str, tmp_path: Path) -> None:
+    write_json(tmp_path / "balanced.json", content)
+    with pytest.raises(UserError, match=rf"balanced\.json lacks '{key}': run stage evaluate again"):
         ArmRecord.read(tmp_path / "balanced.json")
+
+
+def test_a_value_that_a_class_lacks_is_nan() -> None:
+    np.testing.assert_array_equal(RECORD.classes_of("cohesion")[1], [0.5, np.nan, 0.25, 0.0])
 
 
 def test_a_measure_averages_over_all_rows_or_over_those_of_scarce_labels() -> None:
