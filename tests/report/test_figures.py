@@ -242,6 +242,19 @@ def test_the_curves_of_the_transfer_are_those_of_the_whole_train_part(tmp_path: 
     assert (tmp_path / "every.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
 
 
+def test_the_seventh_digit_of_a_loss_does_not_change_the_picture(tmp_path: Path) -> None:
+    frames = transfers()
+    finetune_curves(tmp_path / "one.png", frames)
+    for digit in (6e-7, 2e-3):
+        other = {
+            init: frame.assign(validation_loss=frame["validation_loss"] + digit)
+            for init, frame in frames.items()
+        }
+        finetune_curves(tmp_path / "other.png", other)
+        same = (tmp_path / "one.png").read_bytes() == (tmp_path / "other.png").read_bytes()
+        assert same == (digit < 1e-6)
+
+
 def test_one_epoch_is_a_dot_and_classification_alone_has_no_triplets(tmp_path: Path) -> None:
     frames = curves(epochs=1)
     learning_curves(tmp_path / "all.png", frames)

@@ -199,7 +199,11 @@ def finetune_curves(path: str | os.PathLike[str], frames: Mapping[str, pd.DataFr
         frames: initialisation → table with the columns tuning, tanh (bool), share, seed, epoch,
             validation_accuracy and validation_loss.
     """
-    whole = {init: frame[frame["share"] == 1] for init, frame in frames.items()}
+    whole = {
+        # The seventh digit of a loss depends on the processor, so only three are drawn.
+        init: frame[frame["share"] == 1].round({"validation_loss": 3})
+        for init, frame in frames.items()
+    }
     looks, columns = _init_looks(frames), _tunings_and_heads(whole)
     with new_figure(path, max(4.4, 2.9 * len(columns)), 6.1) as figure:
         axes = figure.subplots(2, max(1, len(columns)), squeeze=False, sharex=True)

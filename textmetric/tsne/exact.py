@@ -1,7 +1,7 @@
 """t-SNE by its exact gradient, the fastest method for up to some thousands of points. No torch.
 
-The loop over all n² pairs of 1,000 points takes 0.2 ms because the processor runs eight pairs at a
-time; building and walking a Barnes-Hut tree takes ten times as long. The descent is that of
+The loop over all n² pairs of 1,000 points takes 0.4 ms because the processor runs several pairs at
+a time; building and walking a Barnes-Hut tree takes ten times as long. The descent is that of
 openTSNE, so that maps of few and of many points are alike.
 
 The descent amplifies a difference in the last bit until the map looks different. So everything here
@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
 from textmetric.parallel import compiled, compiled_in_order
 from textmetric.types import Float64, Int64
@@ -83,15 +84,12 @@ def joint_probabilities(
     n, k = neighbours.shape
     conditional = np.empty((n, k))
     _gaussians(distances * distances, perplexity, conditional)
-    one, other = np.repeat(np.arange(n), k), neighbours.ravel()
-    places = np.concatenate([one * n + other, other * n + one])
-    cells, inverse = np.unique(places, return_inverse=True)
-    values: Float64 = np.bincount(inverse, weights=np.tile(conditional.ravel(), 2)).astype(
-        np.float64
-    )
-    values /= values.sum()
-    starts = np.searchsorted(cells, np.arange(n + 1) * n).astype(np.int64)
-    return starts, cells % n, values
+    starts = np.arange(0, n * k + 1, k)
+    one_way = csr_matrix((conditional.ravel(), neighbours.ravel(), starts), shape=(n, n))
+    joint = one_way + one_way.T
+    joint.sort_indices()
+    joint.data /= joint.data.sum()
+    return joint.indptr.astype(np.int64), joint.indices.astype(np.int64), joint.data
 
 
 def warm_up() -> None:
