@@ -21,6 +21,8 @@ from textmetric.measures.neighbours.screening import Screening, _collect
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Screen few rows as if they were many."""
+    monkeypatch.setattr(screening, "_SAMPLE", 64)
+    monkeypatch.setattr(screening, "_ALL", 100)
     monkeypatch.setattr(screening, "_TILE", 100)
     monkeypatch.setattr(search, "_SCREENED_PAIRS", 0)
     monkeypatch.setattr(search, "_THREADED_PAIRS", 10**9)

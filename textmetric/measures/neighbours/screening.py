@@ -6,13 +6,16 @@ need it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from textmetric.measures.neighbours.keys import order
 from textmetric.parallel import compiled, compiled_in_order
 from textmetric.types import Bools, Float32, Float64, Int32, Int64
 
-_LARGEST_SAMPLE = 4096
+_SAMPLE = 4096  # rows
+_ALL = 8192  # up to this many rows, the sample is all rows: their products are needed anyway
 _TILE = 512  # rows: their parts and their products with a block of queries fit in a cache
 _STEP = 16  # similarities compared together
 
@@ -32,9 +35,10 @@ class Screening:
         self._reference = reference
         self._width = reference.shape[1] // 2
         self._columns = np.ascontiguousarray(reference[:, : self._width].T, dtype=np.float32)
-        size = min(_LARGEST_SAMPLE, len(reference) // 4)
-        chosen = np.random.default_rng(0).choice(len(reference), size, replace=False)
-        self._sample = np.ascontiguousarray(self._columns[:, chosen])
+        self._sample = self._columns
+        if len(reference) > _ALL:
+            chosen = np.random.default_rng(0).choice(len(reference), _SAMPLE, replace=False)
+            self._sample = np.ascontiguousarray(self._columns[:, chosen])
 
     def space(self, depth: int) -> int:
         """The number of rows to expect above the threshold, with a margin; 12 bytes each."""
@@ -59,39 +63,18 @@ class Screening:
             Ids that are not proven have no meaning.
         """
         rounded = queries[:, : self._width].astype(np.float32)
+        sampled = rounded @ self._sample
         space = len(self._reference) if all_rows else self.space(depth)
         least = np.full(len(queries), -np.inf, dtype=np.float32)
         if space < len(self._reference):
-            # The share p of the sample above the threshold could be read off the sorted sample. The
-            # maxima of groups of h similarities are fewer, and (1 − p)ʰ of them are below it.
-            share = self._rank(depth) / self._sample.shape[1]
-            together = max(1, int(0.25 / share))
-            groups = self._sample.shape[1] // together
-            sampled = rounded @ self._sample[:, : groups * together]
-            maxima = sampled.reshape(len(queries), together, groups).max(axis=1)
-            place = int(groups * (1 - share) ** together)
-            maxima.partition(place, axis=1)
-            least[:] = maxima[:, place]
+            least[:] = _thresholds(sampled, self._rank(depth))
 
         ids = np.empty((len(queries), space + _STEP), dtype=np.int32)
         distances = np.full((len(queries), space), np.inf)
         counts = np.zeros(len(queries), dtype=np.int64)
-        tile = np.empty(len(queries) * _TILE, dtype=np.float32)
-        for first in range(0, len(self._reference), _TILE):
-            columns = self._columns[:, first : first + _TILE]
-            similarities = tile[: len(queries) * columns.shape[1]].reshape(len(queries), -1)
-            np.matmul(rounded, columns, out=similarities)
-            _collect(
-                similarities,
-                least,
-                first,
-                queries,
-                self._reference,
-                left_out,
-                ids,
-                distances,
-                counts,
-            )
+        rows = (queries, self._reference, left_out)
+        for first, similarities in self._tiles(rounded, sampled):
+            _collect(similarities, least, first, *rows, ids, distances, counts)
         most = max(depth, min(space, int(counts.max(initial=0))))
         distances = np.ascontiguousarray(distances[:, :most])
         places = order(distances, depth)
@@ -103,10 +86,39 @@ class Screening:
         right = (counts <= space) & (1.0 - last > least + error)
         return np.take_along_axis(ids, places, axis=1).astype(np.int64), right
 
+    def _tiles(self, rounded: Float32, sampled: Float32) -> Iterator[tuple[int, Float32]]:
+        """The id of a first row, and the similarities of the queries to it and those after it."""
+        if self._sample is self._columns:
+            yield 0, sampled
+            return
+        tile = np.empty(len(rounded) * _TILE, dtype=np.float32)
+        for first in range(0, len(self._reference), _TILE):
+            columns = self._columns[:, first : first + _TILE]
+            out = tile[: len(rounded) * columns.shape[1]].reshape(len(rounded), -1)
+            yield first, np.matmul(rounded, columns, out=out)
+
     def _rank(self, depth: int) -> int:
         """The rank in the sample whose similarity at least ``depth`` rows almost always reach."""
-        expected = (depth + 1) * self._sample.shape[1] / len(self._reference)  # + 1: left out
-        return int(expected + 3 * np.sqrt(expected) + 2)
+        share = self._sample.shape[1] / len(self._reference)
+        expected = (depth + 1) * share  # + 1: the row left out
+        # Three standard deviations: of a draw without replacement, and of the groups' maxima.
+        return int(expected + 3 * np.sqrt(expected * (1 - share + 0.14)) + 2)
+
+
+def _thresholds(sampled: Float32, rank: int) -> Float32:
+    """A similarity that about ``rank`` of each row reach: (q,) of (q, s).
+
+    The maxima of groups of h are fewer than the similarities, so they are selected from faster. If
+    a share p of all is above a similarity, a share (1 − p)ʰ of the maxima is below it.
+    """
+    share = rank / sampled.shape[1]
+    together = max(1, int(0.25 / share))
+    groups = sampled.shape[1] // together
+    maxima = sampled[:, : groups * together].reshape(len(sampled), together, groups).max(axis=1)
+    place = int(groups * (1 - share) ** together)
+    maxima.partition(place, axis=1)
+    least: Float32 = maxima[:, place]
+    return least
 
 
 @compiled

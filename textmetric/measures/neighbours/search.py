@@ -23,7 +23,7 @@ from textmetric.types import Float64, Floats, Int64, Integers
 
 _BLOCK_BYTES = 32 * 2**20  # the largest array of one block of queries
 _SCREENED_PAIRS = 2**19  # of a query and a row; below this, importing numba takes too long
-_SCREENED_QUERIES = 256  # in a block
+_SCREENED_QUERIES = 512  # in a block
 _THREADED_PAIRS = 2**26  # below this, starting threads takes longer
 
 
