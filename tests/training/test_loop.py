@@ -148,9 +148,12 @@ def test_a_training_keeps_the_loss_of_every_step() -> None:
 
 
 @FAMILIES
-def test_without_validation_rows_the_curve_says_nan(family: str) -> None:
-    _, curve, _ = trained(family, data=corpus(validation=0))
-    assert all(np.isnan(row["validation_map_at_r"]) for row in curve)
+@pytest.mark.parametrize(("rows", "pairs"), [(0, False), (1, False), (3, False), (4, True)])
+def test_without_two_validation_rows_of_a_class_the_curve_says_nan(
+    family: str, rows: int, pairs: bool
+) -> None:
+    _, curve, _ = trained(family, data=corpus(validation=rows), epochs=2)
+    assert all(np.isnan(row["validation_map_at_r"]) != pairs for row in curve)
 
 
 @FAMILIES
@@ -227,14 +230,16 @@ def test_an_objective_is_told_of_every_epoch_before_its_batches(plain: bool) -> 
     assert kinds == ["batches", *["epoch", *["loss"] * 5] * 3]
 
 
-def test_modules_are_in_training_mode_during_a_training_and_no_longer() -> None:
+def test_a_training_runs_on_one_thread_with_modules_in_training_mode() -> None:
     encoder, objective = BagEncoder(27, 8).eval(), Listening().eval()
     modes: list[bool] = []
     fit(
         encoder, objective, corpus().train, Train(epochs=1, batch_size=12), sampler="shuffled",
-        seed=0, on_epoch=lambda epoch: modes.extend([encoder.training, objective.training]),
+        seed=0, on_epoch=lambda epoch: modes.extend(
+            [encoder.training, objective.training, torch.get_num_threads() == 1]
+        ),
     )  # fmt: skip
-    assert modes == [True, True]
+    assert modes == [True, True, True]
     assert not encoder.training
     assert not objective.training
 
