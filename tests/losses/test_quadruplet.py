@@ -169,6 +169,13 @@ def test_classes_in_points_farther_apart_than_the_margins_have_no_loss(
     assert not embeddings.grad.any()
 
 
+def test_the_mean_over_one_active_hinge_is_that_hinge() -> None:
+    embeddings = torch.tensor([[0.0], [1.0], [-1.0], [100.0]], dtype=torch.float64)
+    loss = objective("quadruplet", margin=1, reduction="active_mean")
+    assert loss(embeddings, torch.tensor([0, 0, 1, 2])).item() == 1
+    assert loss.log["active_fraction"] == 1 / 8  # of the first hinge alone: 0, 1 against −1
+
+
 def test_a_collapsed_batch_has_the_margins_as_loss() -> None:
     labels = torch.arange(9) % 3
     assert objective("quadruplet")(torch.zeros(9, 4), labels).item() == pytest.approx(1.5)

@@ -267,6 +267,19 @@ def test_a_number_of_classes_out_of_range_is_an_error(classes: int) -> None:
         BatchSampler("balanced", FIVE, 16, seed=0, classes_per_batch=classes)
 
 
+def test_a_batch_holds_no_more_classes_than_rows() -> None:
+    with pytest.raises(UserError, match="classes_per_batch is 9, expected 1 to 8 for 20 classes"):
+        BatchSampler("balanced", even(20, 4), 8, seed=0, classes_per_batch=9)
+
+
+def test_rows_and_classes_are_shuffled_from_the_first_round_on() -> None:
+    labels = even(20, 64)
+    sampler = BatchSampler("balanced", labels, 64, seed=0)
+    batch = next(sampler.epoch())
+    assert np.unique(labels[batch]).tolist() != list(range(16))
+    assert (np.diff(batch[labels[batch] == labels[batch[0]]]) < 0).any()
+
+
 @pytest.mark.parametrize("given", [{"steps": 3}, {"classes_per_batch": 2}])
 def test_arguments_of_balanced_batches_are_an_error_for_shuffled(given: dict[str, int]) -> None:
     with pytest.raises(UserError, match="is given for shuffled batches"):

@@ -317,8 +317,7 @@ def _guard_loss(record: Epoch, embeddings: torch.Tensor, seed: int) -> None:
 def _guard_distances(
     record: Epoch, embeddings: torch.Tensor, labels: npt.NDArray[np.int32], seed: int
 ) -> None:
-    rows = len(embeddings)
-    if rows > 1 and bool((labels != labels[0]).any()):
+    if bool((labels != labels[0]).any()):  # rows of one class may well be equal
         distance = float(torch.pdist(embeddings.float()).mean())
         if distance < COLLAPSE_DISTANCE:
             raise UserError(
