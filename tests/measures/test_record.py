@@ -21,7 +21,7 @@ def record() -> ArmRecord:
         unseen=[],
         counts={"train_rows": 11, "test_rows": 6, "empty_rows": 0, "leaked_rows": 2},
         per_seed={"map_at_r": [0.1, 0.2, float("nan")]},
-        interval={"map_at_r": [0.15, 0.1, 0.2]},
+        interval={"map_at_r": [0.15, 0.1, 0.2], "gap": [0.4, 0.3, 0.5]},
         per_class={"cohesion": [[0.5, 0.25], [0.75, float("nan")], [0.0, 1.0]]},
     )
 
@@ -37,7 +37,7 @@ def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
     found = ArmRecord.read(tmp_path / "record.json")
     assert found.per_seed == {"map_at_r": [0.1, 0.2, None]}
     assert (found.seeds, found.counts, found.scarce) == ([3, 5, 8], dict(record().counts), [1])
-    assert found.metrics() == {"map_at_r": 0.15, **record().counts}
+    assert found.metrics() == {"map_at_r": 0.15, "gap": 0.4, **record().counts}
 
 
 def test_a_record_that_lacks_a_key_is_an_error(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_a_record_that_lacks_a_key_is_an_error(tmp_path: Path) -> None:
     record().write(path)
     content = json.loads(path.read_text())
     del content["per_class"]
-    for damaged in (content, [content]):
+    for damaged in (content, [content], 3):
         path.write_text(json.dumps(damaged))
         with pytest.raises(UserError, match=r"record\.json lacks '(per_class|split)': run stage"):
             ArmRecord.read(path)

@@ -20,9 +20,7 @@ from textmetric.sampling.draws import apportion, first_of_each, share_of_label, 
 def test_apportioned_shares_are_bounded_and_add_up(
     rows: list[tuple[int, int, int]], total: int
 ) -> None:
-    counts = np.array([max(row) for row in rows])
-    least = np.array([min(row) for row in rows])
-    most = counts
+    least, most, counts = np.sort(rows, axis=1).T
     share = apportion(counts, total, least, most)
     assert (least <= share).all()
     assert (share <= most).all()
@@ -38,6 +36,8 @@ def test_unbounded_shares_differ_from_the_quota_by_less_than_one() -> None:
 def test_equal_remainders_go_to_the_lower_class() -> None:
     counts = np.array([5, 5, 5])
     assert apportion(counts, 4, np.zeros(3, dtype=np.int64), counts).tolist() == [2, 1, 1]
+    many = np.full(40, 5)
+    assert apportion(many, 60, np.zeros_like(many), many).tolist() == [2] * 20 + [1] * 20
 
 
 @given(st.lists(st.integers(0, 4), max_size=40), st.integers(0, 9))
