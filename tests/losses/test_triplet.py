@@ -310,6 +310,20 @@ def test_random_negatives_are_uniform() -> None:
         assert (found - trials / negatives).abs().max() <= 5 * deviation
 
 
+@pytest.mark.parametrize("draw", [0.0, 1 - 2**-24])
+def test_a_draw_that_is_rounded_up_is_still_a_negative(
+    draw: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # (1 − 2⁻²⁴) · n is n in single precision.
+    monkeypatch.setattr(torch, "rand", lambda *shape, **_: torch.full(shape, draw))
+    labels = torch.arange(24) % 3
+    _, negative = pair_masks(labels)
+    drawn = _random_negatives(negative, torch.Generator())
+    assert negative.gather(1, drawn).all()
+    expected = negative.int().argmax(1) if draw == 0 else 23 - negative.flip(1).int().argmax(1)
+    assert (drawn == expected[:, None]).all()
+
+
 def test_a_semi_hard_batch_reports_the_share_that_fell_back() -> None:
     # Anchor 0.0: its positive at 1.0 has a semi-hard negative at 1.1. Anchor 1.0: its positive is
     # at 1, its negative at 0.1 only, so it falls back.

@@ -48,7 +48,7 @@ def test_without_validation_rows_every_measure_on_them_is_nan(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("content", "key"), [({"split": "open"}, "arm"), ([{"split": "open"}], "split")]
+    ("content", "key"), [({"split": "open"}, "arm"), ([{"split": "open"}], "split"), (3, "split")]
 )
 def test_a_record_that_lacks_a_key_is_named(content: object, key: str, tmp_path: Path) -> None:
     write_json(tmp_path / "balanced.json", content)

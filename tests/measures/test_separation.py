@@ -79,3 +79,10 @@ def test_orthogonal_classes_have_cosine_zero_and_collapsed_ones_one() -> None:
     assert between_class_cosine(centroid_cosines(apart)) == 0
     together = class_centroids(np.full((6, 3), 0.3), labels, 3)
     assert between_class_cosine(centroid_cosines(together)) == pytest.approx(1)
+
+
+def test_rounding_never_leaves_the_range() -> None:
+    rows = np.random.default_rng(0).normal(size=(200, 7))
+    cosines = centroid_cosines(np.concatenate([rows, 3 * rows, -rows]))
+    assert cosines.max() == 1
+    assert cosines.min() == -1

@@ -221,6 +221,8 @@ def _changes(tree: ast.Module) -> list[_Change]:
             for number, child in enumerate(value if isinstance(value, list) else [value]):
                 if not isinstance(child, ast.AST) or _no_place(child):
                     continue
+                if isinstance(child, ast.keyword) and child.arg in PLAIN_KEYWORDS:
+                    continue
                 place = number if isinstance(value, list) else None
                 simple = isinstance(child, ast.stmt) and not hasattr(child, "body")
                 first = child.lineno if isinstance(child, ast.stmt) else start
@@ -251,7 +253,7 @@ def _replacements(
     elif isinstance(node, ast.expr):
         yield from _of_expression(node, parent, field)
     elif isinstance(node, ast.keyword) and isinstance(parent, ast.Call):
-        plain = node.arg in PLAIN_KEYWORDS or node.arg is None or _is_a_field(parent)
+        plain = node.arg is None or _is_a_field(parent)
         if not plain and not ast.unparse(parent).startswith("super()"):
             yield "argument left out", None
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests import tiny
 from textmetric.files import read_arrays, read_json, write_json
-from textmetric.grid import Arm, Family, Layout, Split, Training
+from textmetric.grid import Arm, Family, Layout, Split, Training, trainings
 from textmetric.measures import evaluate, knn_predict
 from textmetric.measures.record import ArmRecord
 from textmetric.model import TrainedModel
@@ -164,3 +164,61 @@ def test_unseen_labels_are_embedded_and_measured_but_never_predicted(
     # the learning curve, too, is over the held-out labels
     of_validation = record.seeds_of("map_at_r", "validation")[0]
     assert curve[-1]["validation_map_at_r"] == pytest.approx(of_validation)
+
+
+@pytest.mark.parametrize("family", Family)
+def test_every_cell_is_embedded_predicted_and_measured_by_its_own_model(
+    family: Family, tmp_path: Path
+) -> None:
+    layout, seeds = Layout(tmp_path), [3, 4]
+    splits = [Split("target", "one"), Split("source", "two")]
+    arms = [Arm(family, "balanced"), Arm(family, "shuffled")]
+    cells = trainings(arms, splits, seeds)
+    parts = {
+        split: replace(tiny.corpus(20 + 10 * place, seed=place), scarce=[place])
+        for place, split in enumerate(splits)
+    }
+    for place, (split, data) in enumerate(parts.items()):
+        data.save(layout.split(split))
+        write_json(layout.split(split) / "corpus.json", {"leaked_rows": place})
+    for cell in cells:
+        model, _, _ = tiny.trained(
+            family, data=parts[cell.split], sampler=cell.arm.sampler, seed=cell.seed, epochs=1
+        )
+        model.save(layout.model(cell))
+    grid = {"splits": splits, "arms": arms, "seeds": seeds, "progress": False}
+    embed_models(layout, family, neighbours=3, **grid)
+    measure_arms(layout, family, **grid)
+    for cell in cells:
+        data, model = parts[cell.split], TrainedModel.load(layout.model(cell))
+        embeddings = model.embed(data.test.tokens)
+        predictions = {
+            "knn": knn_predict(model.embed(data.train.tokens), data.train.labels, embeddings, k=3),
+            "centroid": model.predict_centroid(embeddings),
+        }
+        if family == Family.CLASSIFICATION:
+            predictions["head"] = model.predict_head(embeddings)
+        arrays = read_arrays(layout.embedding(cell))
+        assert {"embeddings", "labels", *predictions} <= set(arrays)
+        stored = {"embeddings": embeddings, "labels": data.test.labels, **predictions}
+        for key, values in stored.items():
+            np.testing.assert_array_equal(arrays[key], values)
+        record = ArmRecord.read(layout.record(cell.arm, cell.split))
+        expected = evaluate(
+            embeddings, data.test.labels, classes=3, scarce=data.scarce, predictions=predictions
+        )
+        place = seeds.index(cell.seed)
+        assert set(record.per_seed) == set(expected.flat)
+        for key, value in expected.flat.items():
+            np.testing.assert_array_equal(record.seeds_of(key)[place], value)
+        assert set(record.per_class) == set(expected.per_class)
+        for key, by_class in expected.per_class.items():
+            np.testing.assert_array_equal(record.classes_of(key)[place], by_class)
+        assert (record.seeds, record.scarce) == (seeds, data.scarce)
+        assert record.counts == {
+            "train_rows": len(data.train),
+            "validation_rows": len(data.validation),
+            "test_rows": len(data.test),
+            "empty_rows": 0,
+            "leaked_rows": splits.index(cell.split),
+        }

@@ -8,7 +8,7 @@ import pytest
 
 from textmetric.errors import UserError
 from textmetric.grid import SAMPLERS
-from textmetric.sampling.batches import BatchSampler, steps_per_epoch
+from textmetric.sampling.batches import BatchSampler, Deck, steps_per_epoch
 from textmetric.types import Int64
 
 
@@ -165,6 +165,30 @@ def test_balanced_shuffles_a_class_again_when_it_is_used_up() -> None:
         [r for batch in sampler.epoch() for r in batch.tolist() if labels[r] == 0] for _ in range(3)
     ]
     assert all(sorted(a) == sorted(b) and a != b for a, b in pairwise(rounds))
+
+
+def test_every_round_of_a_deck_is_in_random_order() -> None:
+    deck = Deck(np.arange(60), np.random.default_rng(0))
+    rounds = np.concatenate([deck.deal(7) for _ in range(60)]).reshape(7, 60)
+    for dealt in rounds:
+        assert sorted(dealt.tolist()) == list(range(60))
+        # of 59 steps half go up: 15 and 44 are four standard deviations from it
+        assert 15 < (np.diff(dealt) > 0).sum() < 44
+    # Two orders share one of 60 places; sharing 8 is less likely than 1 in 10⁵.
+    assert max((one == other).sum() for one, other in pairwise(rounds)) < 8
+
+
+@pytest.mark.parametrize(("dealt", "next_hand"), [(7, 7), (1, 12)])
+def test_a_deck_draws_each_round_from_its_generator(dealt: int, next_hand: int) -> None:
+    found = set()
+    for seed in range(20):
+        rng = np.random.default_rng(0)
+        deck = Deck(np.arange(12), rng)
+        deck.deal(dealt)
+        rng.bit_generator.state = np.random.default_rng(seed).bit_generator.state
+        hand = deck.deal(next_hand)
+        found.add(tuple((deck.deal(4) if dealt == 1 else hand).tolist()))
+    assert len(found) > 10
 
 
 def test_balanced_leaves_out_each_class_at_times() -> None:
