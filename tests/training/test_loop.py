@@ -490,3 +490,9 @@ def test_centroids_by_blocks_are_the_means_of_unit_embeddings() -> None:
     expected = class_centroids(encoder.embed(tokens), data.labels, 4)
     np.testing.assert_array_equal(train_centroids(encoder, data, 4), expected.astype(np.float32))
     np.testing.assert_allclose(train_centroids(encoder, data, 4, rows_at_once=7), expected, 1e-6)
+
+
+def test_cuda_is_used_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for name, device in (("auto", "cuda"), ("cuda", "cuda"), ("cuda:1", "cuda:1"), ("cpu", "cpu")):
+        assert choose_device(name, "device") == torch.device(device)
