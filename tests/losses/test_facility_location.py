@@ -88,7 +88,7 @@ def twin(
 
 
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("gamma", [0.0, 1.0, 8.0])
+@pytest.mark.parametrize("gamma", [0.0, 1.0, 8.0, 100.0])
 @pytest.mark.parametrize("swaps", [0, 1, 5])
 def test_equals_the_plain_search(seed: int, gamma: float, swaps: int) -> None:
     embeddings, labels = uneven_batch(seed)

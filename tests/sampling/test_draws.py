@@ -34,9 +34,11 @@ def test_unbounded_shares_differ_from_the_quota_by_less_than_one() -> None:
 
 
 def test_equal_remainders_go_to_the_lower_class() -> None:
-    counts = np.full(40, 5)  # enough for a sort that is not stable
-    share = apportion(counts, 60, np.zeros(40, dtype=np.int64), counts)
-    assert share.tolist() == [2] * 20 + [1] * 20
+    # 2.2 and 3.3 rows: ten of the twenty larger classes get a row more. A sort of this many equal
+    # values alone would keep their order even if it were not stable.
+    counts = np.tile([4, 6], 20)
+    share = apportion(counts, 110, np.zeros(40, dtype=np.int64), counts)
+    assert share.tolist() == [2, 4] * 10 + [2, 3] * 10
 
 
 def test_what_a_bound_adds_to_one_class_is_taken_from_the_class_nearest_above_its_quota() -> None:
