@@ -311,10 +311,9 @@ def test_random_negatives_are_uniform() -> None:
 
 
 @pytest.mark.parametrize("draw", [0.0, 1 - 2**-24])
-def test_a_draw_that_is_rounded_up_is_still_a_negative(
+def test_the_smallest_and_the_largest_draw_take_the_first_and_the_last_negative(
     draw: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # (1 − 2⁻²⁴) · n is n in single precision.
     monkeypatch.setattr(torch, "rand", lambda *shape, **_: torch.full(shape, draw))
     labels = torch.arange(24) % 3
     _, negative = pair_masks(labels)

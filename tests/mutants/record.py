@@ -35,6 +35,7 @@ LEFT_OUT = (
     "text/*",
     "tsne/*",
 )
+COMPILERS = ("compiled", "compiled_in_order")  # decorators of textmetric.parallel
 FOLDER = Path(tempfile.gettempdir()) / f"textmetric-mutants-{os.getuid()}"
 
 # test file → test → (seconds, "module:line" of all lines that it executes)
@@ -174,10 +175,10 @@ class Trace:
 
 
 def compiled_functions(tree: ast.Module) -> dict[str, ast.FunctionDef]:
-    """The functions with the decorator ``compiled``, by name."""
+    """The functions that numba compiles, by name."""
     return {
         node.name: node
         for node in tree.body
         if isinstance(node, ast.FunctionDef)
-        and any(isinstance(d, ast.Name) and d.id == "compiled" for d in node.decorator_list)
+        and any(ast.unparse(decorator) in COMPILERS for decorator in node.decorator_list)
     }

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import statistics
 from pathlib import Path
 
 import numpy as np
@@ -198,6 +199,38 @@ def test_few_labels_have_a_row_each_and_many_their_statistics(study: Path) -> No
     )
     median = float(np.mean(np.nanmedian(cohesion, axis=1)))
     assert row(many, "median")[0].startswith(f"{median:.3f} ±")
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "labels"),
+    [
+        ("7-2 The whole source: cohesion by label", "cohesion", 30),
+        ("8-2-1 The 10 rarest labels: cohesion", "cohesion", 10),
+        ("8-2-2 The 10 rarest labels against the sufficient ones", "sufficient_cosine", 10),
+        ("8-2-3 The 10 rarest labels among one another", "among_scarce_cosine", 10),
+    ],
+)
+def test_every_statistic_is_over_the_labels_of_its_table(
+    study: Path, table: str, key: str, labels: int
+) -> None:
+    text = section(text_of(study), table)
+    for name, statistic in {
+        "mean": statistics.mean,
+        "standard deviation": statistics.stdev,
+        "least": min,
+        "first quartile": lambda values: np.percentile(values, 25),
+        "median": statistics.median,
+        "third quartile": lambda values: np.percentile(values, 75),
+        "largest": max,
+    }.items():
+        for arm, cell in zip(ARMS, row(text, name), strict=True):
+            record = read_json(Layout(study).record(arm, KEYS["source"]))
+            by_seed = [
+                [value for value in values[:labels] if value is not None]
+                for values in record["per_class"][key]
+            ]
+            mean = statistics.mean(map(statistic, by_seed))
+            assert cell.startswith(f"{mean:.3f} ±"), (name, arm)
 
 
 def test_a_table_about_scarce_labels_names_them_and_has_all_four_arms(study: Path) -> None:
