@@ -5,6 +5,7 @@ import statistics
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tests.report.fake_study import ARMS, KEYS, SPLITS, change, read, write_study
@@ -254,6 +255,36 @@ def test_the_transfer_table_reads_the_last_epoch(study: Path) -> None:
     assert "**metric better**" in text
     few = section(text_of(study), "9-labels Transfer with few labels")
     assert row(few, "10 %, from scratch") == [f"{0.6 * 0.1**0.1:.3f} ± 0.000"] * 4
+
+
+@pytest.mark.parametrize("tunings", [["frozen", "finetuned"], ["finetuned"]])
+def test_every_accuracy_of_the_transfer_is_that_of_its_column(
+    tmp_path: Path, tunings: list[str]
+) -> None:
+    write_study(tmp_path, [0, 1])
+    for place, init in enumerate(["cls", "metric", "scratch"]):
+        path = Layout(tmp_path).transfer(init)
+        frame = pd.read_csv(path)
+        frame = frame[frame["tuning"].isin(tunings)]
+        last = frame["epoch"] == 2
+        frame.loc[last, "test_accuracy"] = (
+            0.1 * place
+            + 0.4 * (frame["tuning"] == "finetuned")
+            + 0.04 * frame["tanh"]
+            + 0.02 * frame["share"]
+        )
+        frame.to_csv(path, index=False)
+    write_results(tmp_path, read(tmp_path))
+    whole = section(text_of(tmp_path), "9 Transfer to the target")
+    few = section(text_of(tmp_path), "9-labels Transfer with few labels")
+    for place, title in enumerate(["classification", "metric learning", "from scratch"]):
+        for text, name, share in ((whole, title, 1.0), (few, f"10 %, {title}", 0.1)):
+            expected = [
+                0.1 * place + 0.4 * (tuning == "finetuned") + 0.04 * tanh + 0.02 * share
+                for tuning in tunings
+                for tanh in (True, False)
+            ]
+            assert row(text, name) == [f"{value:.3f} ± 0.000" for value in expected]
 
 
 def test_one_arm_alone_has_no_verdict(tmp_path: Path) -> None:

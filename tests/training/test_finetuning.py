@@ -257,6 +257,22 @@ def test_the_heads_own_gradient_is_that_of_autograd(tanh: bool, rows: int) -> No
             )
 
 
+def test_scores_that_are_large_alike_do_not_overflow() -> None:
+    values, labels = np.random.default_rng(0).normal(size=(9, 5)), np.arange(9) % 3
+    losses = []
+    for shift in (0, 1000):
+        torch.manual_seed(0)
+        head = TransferHead(5, 3, tanh=False).double()
+        with torch.no_grad():
+            head.out.bias += shift
+        found = head.loss_and_gradient(
+            values, labels, [one.detach().numpy() for one in head.parameters()]
+        )
+        assert found is not None
+        losses.append(found.loss)
+    assert losses[1] == pytest.approx(losses[0], rel=1e-10)
+
+
 def test_the_compiled_step_trains_the_head_as_torch_does() -> None:
     # not Adagrad, whose first steps are the signs of gradients that may be all rounding
     settings = Train(epochs=3, batch_size=12, optimizer="sgd")
