@@ -72,7 +72,7 @@ def test_every_curve_and_cost_is_that_of_its_own_arm(layout: Layout) -> None:
         assert [cost["seed"] for cost in costs["seeds"]] == SEEDS
         assert all(len(cost["epoch_seconds"]) == 2 for cost in costs["seeds"])
         assert all(cost["peak_mib"] > 1 for cost in costs["seeds"])
-        assert costs["stage_seconds"] > 0
+        assert 0 < costs["stage_seconds"] < 600
 
 
 def test_texts_that_were_rewritten_are_read_again(tmp_path: Path) -> None:
