@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := install
-.PHONY: help install browser run plots league ablations bench test lint format lock clean
+.PHONY: help install browser run plots league ablations bench test mutants lint format lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,6 +37,9 @@ bench: install  ## time everything against its peers (half an hour; make bench B
 
 test: install browser  ## run the tests
 	python -m pytest
+
+mutants: install  ## change the code in 400 places, one at a time: does a test fail? (25 minutes)
+	python -m tests.mutants $(MUTANTS)
 
 # The tests of the pages need a browser. Elsewhere than on Debian they skip without one.
 browser:  ## install Chromium and its driver for the tests (Debian)

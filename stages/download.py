@@ -1,5 +1,7 @@
 """Get the corpus of every role: download it, read it from a file, or gather it from docstrings.
 
+No text of the validation or test part of one role is in what the other trains or validates on.
+
 Reads corpora and data of params.yaml; writes data/raw/<role>/corpus.parquet (columns text, label,
 split) and summary.json.
 
@@ -11,8 +13,8 @@ from __future__ import annotations
 import argparse
 
 from stages import stage
-from textmetric import corpora
 from textmetric.command import INTERACTIVE
+from textmetric.corpora import load_roles
 from textmetric.files import replacing_folder, write_json
 from textmetric.grid import ROLES, Layout, moved
 from textmetric.params import Params
@@ -21,17 +23,17 @@ from textmetric.params import Params
 def main(arguments: argparse.Namespace, params: Params) -> None:
     """Write the corpus of each role."""
     layout = Layout()
+    corpora = load_roles(
+        *(params.corpora.of(role) for role in ROLES),
+        limit=params.data.limit,
+        validation=params.data.validation,
+        test=params.data.test,
+        seed=params.data.seed,
+        mirror=params.data.mirror,
+        progress=INTERACTIVE,
+    )
     with replacing_folder(layout.raws) as folder:
-        for role in ROLES:
-            corpus = corpora.load(
-                params.corpora.of(role),
-                limit=params.data.limit,
-                validation=params.data.validation,
-                test=params.data.test,
-                seed=params.data.seed,
-                mirror=params.data.mirror,
-                progress=INTERACTIVE,
-            )
+        for role, corpus in zip(ROLES, corpora, strict=True):
             path = moved(layout.corpus(role), layout.raws, folder)
             path.parent.mkdir()
             # Row groups are what stages.tokenize has in memory at once.

@@ -1,4 +1,4 @@
-"""Embed and classify the test part of every split with every model of a family.
+"""Embed and classify the test and validation parts of every split with every model of a family.
 
 Reads data/splits/, models/<family>/ and arms, seeds, evaluate of params.yaml; writes
 data/embeddings/<family>/<role>/<split>/<sampler>/seed-<seed>.npz.

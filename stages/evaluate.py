@@ -1,8 +1,9 @@
 """Measure the embeddings of a family: accuracy, cohesion, separation, retrieval.
 
 Reads data/embeddings/<family>/, data/splits/ and arms, seeds of params.yaml; writes the means over
-seeds to metrics/<family>/<role>/<split>/<sampler>.json, and the values of every seed and class with
-intervals to data/measures/<family>/<role>/<split>/<sampler>.json.
+seeds on the test part to metrics/<family>/<role>/<split>/<sampler>.json, and the values of every
+seed and class, with intervals, and of every seed on the validation part to
+data/measures/<family>/<role>/<split>/<sampler>.json.
 
 Example: python -m stages.evaluate --family metric
 """

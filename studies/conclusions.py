@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from studies.trials import Result
-from textmetric.measures import Outcome, Paired, outcomes, paired_difference
+from textmetric.measures import Outcome, Paired, simultaneous_differences
 from textmetric.report.formats import difference, number, plain, table
 
 Found = Sequence[tuple[dict[str, Any], list[Result]]]
@@ -19,6 +19,7 @@ SAID = {
     Outcome.FIRST: "agrees",
     Outcome.SECOND: "disagrees",
     Outcome.NO_DIFFERENCE: "no difference",
+    Outcome.DEPENDS: "depends",
     Outcome.UNKNOWN: "–",
 }
 HEADS_AND_PROXIES = ("cross_entropy", "norm_softmax", "proxy_nca")
@@ -107,8 +108,9 @@ def page(found: Sequence[Claim]) -> str:
     return "\n\n".join(
         [
             "## The paper's conclusions, on text",
-            "Differences are paired by seed and count where p stays below 0.05 after Holm's "
-            "correction for all comparisons under one conclusion. With a conclusion that says no "
+            "Differences are paired by seed and count where p stays below 0.05 after Bonferroni's "
+            "correction for all comparisons under one conclusion; the intervals are those of "
+            "this test. With a conclusion that says no "
             "more than *as good as*, no difference agrees; few seeds show large differences only. "
             "The paper trained deep networks on images; its "
             "conclusions are given in our words.",
@@ -124,15 +126,15 @@ def verdict(claim: Claim) -> tuple[str, list[str]]:
     >>> verdict(Claim("A is better.", "better", "", [few]))
     ('Text agrees.', ['agrees'])
     """
-    found = outcomes(
-        [_paired(comparison) for comparison in claim.comparisons],
-        [comparison.large_is_good for comparison in claim.comparisons],
-    )
-    lines = [SAID[outcome] for outcome, _ in found]
-    known = [outcome for outcome, _ in found if outcome is not Outcome.UNKNOWN]
+    found = [
+        paired.outcome(large_is_good=comparison.large_is_good)
+        for paired, comparison in zip(_paired(claim), claim.comparisons, strict=True)
+    ]
+    lines = [SAID[outcome] for outcome in found]
+    known = [outcome for outcome in found if outcome is not Outcome.UNKNOWN]
     agree, against = known.count(Outcome.FIRST), known.count(Outcome.SECOND)
     if not known:
-        return "One seed cannot tell.", lines
+        return "Fewer than three seeds cannot tell.", lines
     if agree == len(known) or (claim.kind == "not worse" and not against):
         return "Text agrees.", lines
     if against == len(known):
@@ -151,8 +153,7 @@ def verdict(claim: Claim) -> tuple[str, list[str]]:
 def _section(claim: Claim) -> str:
     sentence, said = verdict(claim)
     lines = []
-    for comparison, outcome in zip(claim.comparisons, said, strict=True):
-        paired = _paired(comparison)
+    for comparison, paired, outcome in zip(claim.comparisons, _paired(claim), said, strict=True):
         lines.append(
             [
                 comparison.line,
@@ -270,5 +271,7 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else math.nan
 
 
-def _paired(comparison: Comparison) -> Paired:
-    return paired_difference(comparison.first, comparison.second)
+def _paired(claim: Claim) -> list[Paired]:
+    return simultaneous_differences(
+        [(comparison.first, comparison.second) for comparison in claim.comparisons]
+    )

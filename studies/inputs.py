@@ -57,7 +57,7 @@ def _digest(corpus: TokenizedCorpus) -> str:
     state = hashlib.sha256()
     for words in (corpus.vocabulary.tokens, corpus.label_names):
         state.update("\n".join(words).encode())
-    state.update(repr((corpus.scarce, corpus.unseen)).encode())
+    state.update(repr((corpus.scarce, corpus.held_out, corpus.unseen)).encode())
     for name in PARTS:
         part = getattr(corpus, name)
         for array in (part.tokens.ids, part.tokens.offsets, part.labels):

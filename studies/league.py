@@ -3,7 +3,8 @@
 All are trained on one corpus with the same encoder, number of steps, batches and optimiser, once
 on the whole train part and once with one label cut to a tenth of its rows. Objectives have their
 own default parameters. With several learning rates, each objective gets the one with the best mean
-MAP@R on the validation part; everything that is shown is measured on the test part.
+MAP@R on the validation part, for the label that was cut over its own rows; everything that is shown
+is measured on the test part.
 
 Each finished training is a small file, named by a hash of all it depends on: the job can be
 interrupted, and a second run does only what is missing. Writes league.md and league.png.
@@ -49,6 +50,8 @@ COLUMNS = {
     "seconds": ("full", "seconds"),
     "peak_mib": ("full", "peak memory (MiB)"),
 }
+CHOOSE_BY = {"full": "validation_map_at_r", "scarce": "validation_scarce_map_at_r"}
+"""The trainings → the measure on validation that their learning rate is chosen by."""
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -117,7 +120,7 @@ def rank(
         [
             place | {"error": result.error}
             | {name: result.measures.get(name, math.nan)
-               for name in [*COLUMNS, "validation_map_at_r"]}
+               for name in [*COLUMNS, *CHOOSE_BY.values()]}
             for place, result in zip(coordinates, results, strict=True)
         ]
     )  # fmt: skip
@@ -129,7 +132,7 @@ def rank(
     ranked = []
     for (name, family), of_objective in rows.groupby(["objective", "family"], sort=False):
         for split in ("full", "scarce"):
-            chosen = _best_rate(of_objective[of_objective["split"] == split])
+            chosen = _best_rate(of_objective[of_objective["split"] == split], CHOOSE_BY[split])
             ranked += [
                 {"objective": name, "family": family, "measure": measure}
                 | {"lr": chosen["lr"].iloc[0]}
@@ -144,14 +147,14 @@ def rank(
     return table_.iloc[order.argsort(kind="stable")].reset_index(drop=True), failures
 
 
-def _best_rate(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the learning rate with the best mean MAP@R on validation, all seeds counted."""
+def _best_rate(rows: pd.DataFrame, measure: str) -> pd.DataFrame:
+    """The rows of the learning rate with the best mean of ``measure``, all seeds counted."""
     by_rate = dict(list(rows.groupby("lr")))
     if len(by_rate) == 1:
         return rows
 
     def on_validation(lr: Any) -> float:
-        mean, _, _ = mean_interval(by_rate[lr]["validation_map_at_r"])
+        mean, _, _ = mean_interval(by_rate[lr][measure])
         return -math.inf if math.isnan(mean) else mean
 
     return by_rate[max(by_rate, key=on_validation)]

@@ -23,6 +23,7 @@ from textmetric.files import read_json, write_json
 from textmetric.grid import Family
 from textmetric.losses import build, describe, module_of
 from textmetric.measures import evaluate, hamming_retrieval, knn_predict, retrieval
+from textmetric.measures.rows import mean
 from textmetric.params import Model, Train
 from textmetric.pipeline.stage_code import code_of
 from textmetric.sampling.batches import BatchSampler
@@ -203,15 +204,21 @@ def _measured(trial: Trial, corpus: TokenizedCorpus, encoder: BagEncoder) -> dic
             scarce=corpus.scarce,
             predictions=predictions,
         ).flat
-        found["validation_map_at_r"] = _map_at_r(validation, corpus.validation)
+        on_validation = _retrieval(validation, corpus.validation, corpus)
         codes = hamming_retrieval(test, labels, ks=KS).means()
-    return found | {f"hamming_{name}": value for name, value in codes.items()}
+    return found | on_validation | {f"hamming_{name}": value for name, value in codes.items()}
 
 
-def _map_at_r(embeddings: Any, part: LabelledTokens) -> float:
+def _retrieval(embeddings: Any, part: LabelledTokens, corpus: TokenizedCorpus) -> dict[str, float]:
+    """MAP@R on the validation part, and over its rows of the scarce labels alone."""
     if not len(part):
-        return math.nan
-    return retrieval(embeddings, np.asarray(part.labels), ks=(1,)).means()["map_at_r"]
+        return {"validation_map_at_r": math.nan}
+    labels = np.asarray(part.labels)
+    by_query = retrieval(embeddings, labels, ks=(1,)).map_at_r
+    found = {"validation_map_at_r": mean(by_query)}
+    if corpus.scarce:
+        found["validation_scarce_map_at_r"] = mean(by_query[np.isin(labels, corpus.scarce)])
+    return found
 
 
 def _read(file: Path) -> Result:

@@ -34,3 +34,15 @@ def test_links_inside_the_repository_lead_somewhere(page: Path) -> None:
 def test_every_page_is_reached_from_the_readme() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert [page.name for page in PAGES[1:] if f"docs/{page.name}" not in readme] == []
+
+
+def test_the_results_in_the_readme_are_those_of_the_report() -> None:
+    report = (ROOT / "reports" / "results.md").read_text(encoding="utf-8")
+    summary = report.partition("## What was run")[0]
+    rows = re.findall(r"^\| \[(.*?)\]\(#table-.*?\) \| (.*) \| [a-z, ]+ \|$", summary, re.MULTILINE)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8").partition("### On docstrings")[2]
+    shown = readme.partition("###")[0]
+    assert [f"| {use} | {cells} |" for use, cells in rows] == re.findall(
+        r"^\| .*(?:better|%|sampler|verdict).* \|$", shown, re.MULTILINE
+    )[1:]
+    assert len(rows) == 11

@@ -213,6 +213,7 @@ def test_make_split_takes_the_values_of_an_entry(corpus: TokenizedCorpus, tmp_pa
             "choose among 0 = a, 1 = b, 2 = c, 3 = d",
         ),
         ({"scarce": [-1], "keep": 0.1}, "scarce label -1 does not exist"),
+        ({"scarce": [0, 9], "keep": 0.1}, "scarce label 9 does not exist"),
         ({"scarce": [0], "keep": 0}, "keep is 0, expected a share above 0 and at most 1"),
         ({"scarce": [0], "keep": 1.5}, "keep is 1.5"),
         ({"scarce": [0], "keep": float("nan")}, "keep is nan"),
@@ -222,8 +223,10 @@ def test_make_split_takes_the_values_of_an_entry(corpus: TokenizedCorpus, tmp_pa
         ({"open_share": 0.5, "keep": 0.1}, "keep is 0.1 but scarce names no label"),
         ({"open_share": 1.0}, "open is 1.0, expected a share of the labels"),
         ({"open_share": 0.5, "seed": -1}, "seed is -1"),
-        ({"open_share": 0.1}, "so 0 of the 4 labels of the corpus are trained on"),
-        ({"open_share": 0.9}, "so 4 of the 4 labels of the corpus are trained on"),
+        ({"open_share": 0.1}, "so of the 4 labels of the corpus 0 are for training and 4 for test"),
+        ({"open_share": 0.25}, "of the 4 labels of the corpus 1 are for training and 3 for test"),
+        ({"open_share": 0.75}, "of the 4 labels of the corpus 3 are for training and 1 for test"),
+        ({"open_share": 0.9}, "so of the 4 labels of the corpus 4 are for training and 0 for test"),
         ({"keep": 0.1}, "keep is 0.1 but scarce names no label"),
         ({"rare": 4}, "rare is 4, expected 0 to 3, since the corpus has 4 labels"),
         ({"rare": -1}, "rare is -1"),
@@ -248,69 +251,105 @@ def test_a_corpus_of_one_label_can_be_cut() -> None:
     assert split.train_counts.tolist() == [2]
 
 
-def test_open_classes_are_tested_on_labels_that_training_never_sees(
-    corpus: TokenizedCorpus,
+@pytest.fixture(scope="module")
+def many() -> pd.DataFrame:
+    """Ten labels; every text has a token of its own, and words that texts of all labels share."""
+    rng = np.random.default_rng(5)
+    rows = [
+        (" ".join([f"{label}{part}{row}", *rng.choice(list("uvwxyz"), 3)]), label, part)
+        for label in "qwertasdfg"
+        for part, size in (("train", 6), ("validation", 2), ("test", 3))
+        for row in range(size)
+    ]
+    return pd.DataFrame(rows, columns=["text", "label", "split"]).sample(frac=1, random_state=3)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_an_open_split_equals_tokenizing_its_texts_again(many: pd.DataFrame, seed: int) -> None:
+    split = open_classes(tokenize_corpus(many, progress=False), 0.6, seed)
+    names = split.label_names
+    assert sorted(names) == sorted(set(many["label"]))
+    assert split.trained_labels == names[:4]
+    assert (split.held_out, split.unseen, split.scarce) == ([4, 5], [6, 7, 8, 9], [])
+    train = many[(many["split"] == "train") & many["label"].isin(names[:4])]
+    texts = [train.assign(split="train")]
+    for part, labels in (("validation", names[4:6]), ("test", names[6:])):
+        for origin in PARTS:
+            rows = many[(many["split"] == origin) & many["label"].isin(labels)]
+            texts.append(rows.assign(split=part))
+    again = tokenize_corpus(pd.concat(texts), progress=False)
+    assert split.vocabulary == again.vocabulary
+    for part, size in (("train", 4 * 6), ("validation", 2 * 11), ("test", 4 * 11)):
+        one: LabelledTokens = getattr(split, part)
+        other: LabelledTokens = getattr(again, part)
+        assert len(one) == size
+        np.testing.assert_array_equal(one.tokens.ids, other.tokens.ids)
+        np.testing.assert_array_equal(one.tokens.offsets, other.tokens.offsets)
+        assert [names[i] for i in one.labels] == [again.label_names[i] for i in other.labels]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_label_of_an_open_split_is_in_two_parts(many: pd.DataFrame, seed: int) -> None:
+    split = open_classes(tokenize_corpus(many, progress=False), 0.5, seed)
+    labels = [{split.label_names[label] for label in getattr(split, part).labels} for part in PARTS]
+    assert sum(map(len, labels)) == len(set.union(*labels)) == 10
+
+
+@pytest.mark.parametrize(
+    ("labels", "share", "trained", "held_out"),
+    [
+        (4, 0.5, 2, 0),  # two labels must remain to train on
+        (10, 0.3, 3, 0),
+        (8, 0.5, 2, 2),
+        (10, 0.5, 3, 2),
+        (24, 0.5, 10, 2),
+        (26, 0.5, 10, 3),
+        (40, 0.5, 16, 4),
+        (10, 0.8, 6, 2),
+    ],
+)
+def test_a_fifth_of_the_labels_that_are_not_tested_is_held_out_but_at_least_two(
+    labels: int, share: float, trained: int, held_out: int
 ) -> None:
-    split = open_classes(corpus, 0.5, seed=0)
-    assert sorted(split.label_names) == corpus.label_names
-    assert split.unseen == [2, 3]
-    assert split.trained_labels == split.label_names[:2]
-    for part in ("train", "validation"):
-        assert set(getattr(split, part).labels.tolist()) <= {0, 1}
-    assert set(split.test.labels.tolist()) <= {2, 3}
+    names = [f"label{number}" for number in range(labels)]
+    frame = pd.DataFrame({"text": names, "label": names, "split": "train"})
+    split = open_classes(tokenize_corpus(frame, progress=False), share, seed=0)
+    assert [len(split.trained_labels), len(split.held_out)] == [trained, held_out]
+    sizes = [len(getattr(split, part)) for part in PARTS]
+    assert sizes == [trained, held_out, labels - trained - held_out]
 
 
-def test_every_row_of_an_unseen_label_is_tested_and_other_rows_stay_in_their_part(
-    corpus: TokenizedCorpus,
-) -> None:
-    split = open_classes(corpus, 0.5, seed=1)
-    old_of = [corpus.label_names.index(name) for name in split.label_names]
-    counts = {
-        part: np.bincount(getattr(corpus, part).labels, minlength=4)[old_of] for part in PARTS
-    }
-    for part in ("train", "validation"):
-        found = np.bincount(getattr(split, part).labels, minlength=4)
-        assert found.tolist() == [*counts[part][:2], 0, 0]
-    everything = sum(counts.values())
-    assert np.bincount(split.test.labels, minlength=4).tolist() == [0, 0, *everything[2:]]
-
-
-def test_an_open_split_has_the_vocabulary_of_its_own_train_rows(corpus: TokenizedCorpus) -> None:
-    split = open_classes(corpus, 0.5, seed=0)
-    counts = Counter(word for row in words(split, "train") for word in row)
-    assert split.vocabulary == vocabulary_of(counts)
-
-
-def test_the_labels_of_an_open_split_are_drawn_by_seed(
-    corpus: TokenizedCorpus, tmp_path: Path
-) -> None:
-    drawn = {tuple(open_classes(corpus, 0.5, seed).label_names) for seed in range(8)}
-    assert len(drawn) > 1
+def test_the_labels_of_an_open_split_are_drawn_by_seed(many: pd.DataFrame, tmp_path: Path) -> None:
+    corpus = tokenize_corpus(many, progress=False)
+    splits = [open_classes(corpus, 0.5, seed) for seed in range(40)]
+    for ids in ([0, 1, 2], [3, 4], [5, 6, 7, 8, 9]):
+        drawn = [{split.label_names[label] for label in ids} for split in splits]
+        assert set.union(*drawn) == set(corpus.label_names)  # each label has each place
     for name in ("one", "two"):
         make_split(corpus, open_share=0.5, seed=3).save(tmp_path / name)
     assert files(tmp_path / "one") == files(tmp_path / "two")
-    assert TokenizedCorpus.load(tmp_path / "one").unseen == [2, 3]
+    loaded = TokenizedCorpus.load(tmp_path / "one")
+    assert (loaded.held_out, loaded.unseen) == ([3, 4], [5, 6, 7, 8, 9])
+    assert loaded.trained_labels == splits[3].label_names[:3]
 
 
-def test_rows_of_test_are_the_texts_of_the_test_part() -> None:
-    rows = [
-        (f"{label}{number}", label, part)
-        for part, several in (("train", 6), ("validation", 2), ("test", 3))
-        for number in range(several)
-        for label in "badc"
-    ]
-    frame = pd.DataFrame(rows, columns=["text", "label", "split"])
-    frame["text"] += frame["split"]
-    corpus = tokenize_corpus(frame, progress=False)
-    # every text is one token that no other text has, so that it can be found in the corpus
-    assert len(corpus.vocabulary) == 1 + 24
+def test_an_open_split_without_train_rows_is_refused(many: pd.DataFrame) -> None:
+    corpus = tokenize_corpus(many, progress=False)
+    names = open_classes(corpus, 0.5, seed=0).trained_labels
+    left = many[(many["split"] != "train") | ~many["label"].isin(names)]
+    with pytest.raises(UserError, match="no train row is left for the open split"):
+        open_classes(tokenize_corpus(left, progress=False), 0.5, seed=0)
+
+
+def test_rows_of_test_are_the_texts_of_the_test_part(many: pd.DataFrame) -> None:
+    corpus = tokenize_corpus(many, progress=False)
     split = open_classes(corpus, 0.5, seed=0)
-    found = frame.iloc[rows_of_test(frame, split.label_names[2:])]
-    assert len(found) == len(split.test) == 22
+    found = many.iloc[rows_of_test(many, [split.label_names[label] for label in split.unseen])]
+    assert len(found) == len(split.test) == 5 * 11
     assert found["label"].tolist() == [split.label_names[i] for i in split.test.labels]
     # the train rows come first, then validation and test
-    assert found["split"].tolist() == ["train"] * 12 + ["validation"] * 4 + ["test"] * 6
-    closed = frame.iloc[rows_of_test(frame, [])]
+    assert found["split"].tolist() == ["train"] * 30 + ["validation"] * 10 + ["test"] * 15
+    closed = many.iloc[rows_of_test(many, [])]
     assert closed["label"].tolist() == [corpus.label_names[i] for i in corpus.test.labels]
 
 

@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 from textmetric.embedder import TextEmbedder, checked_labels, checked_texts
 from textmetric.errors import UserError
 from textmetric.measures import centroid_predict, class_centroids, unit
+from textmetric.sampling.streams import Stream, generator_of
 from textmetric.schema import Section, validated
 from textmetric.text import LabelledTokens, tokenize_train
 from textmetric.types import Int32
@@ -104,7 +105,7 @@ class TextEnsemble(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         )
         self.members_ = []
         # Far apart, or the members of one seed would be those of the next but one.
-        seeds = np.random.SeedSequence(settings.seed).generate_state(settings.members)
+        seeds = generator_of(settings.seed, Stream.MEMBERS).integers(1 << 32, size=settings.members)
         for grouping, seed in tqdm(
             list(zip(self.groupings_, seeds, strict=True)), unit="member", disable=not self.progress
         ):
@@ -145,12 +146,12 @@ def balanced_groupings(classes: int, meta_classes: int, members: int, seed: int)
         classes: C.
         meta_classes: M, at most C.
         members: how many groupings.
-        seed: of the draws.
+        seed: of the ensemble.
 
     Returns:
         (members, C) int32 in 0 … M − 1; the groups are numbered by their first class.
     """
-    random = np.random.default_rng(seed)
+    random = generator_of(seed, Stream.GROUPINGS)
     dealt = np.arange(classes) % meta_classes
     possible = number_of_groupings(classes, meta_classes)
     met: set[tuple[int, ...]] = set()

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from textmetric.errors import UserError, unknown_name
+from textmetric.types import Measured
 
 Role = Literal["target", "source"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -232,11 +233,11 @@ class Layout:
         return self._arm("data/costs", arm, split, ".json")
 
     def embeddings(self, family: Family) -> Path:
-        """The folder of the embedded test parts of a family."""
+        """The folder of the embedded test and validation parts of a family."""
         return self.root / "data" / "embeddings" / family.short
 
     def embedding(self, training: Training) -> Path:
-        """The test part of a split, embedded by one model."""
+        """The test and validation parts of a split, embedded by one model."""
         return self._training("data/embeddings", training, ".npz")
 
     def measures(self, family: Family) -> Path:
@@ -277,6 +278,15 @@ class Layout:
     def _training(self, top: str, training: Training, suffix: str = "") -> Path:
         folder = self._arm(top, training.arm, training.split)
         return folder / f"seed-{training.seed}{suffix}"
+
+
+def array_of(part: Measured, name: str) -> str:
+    """The name of an array of a part in the file of an embedding.
+
+    >>> array_of("test", "labels"), array_of("validation", "labels")
+    ('labels', 'validation_labels')
+    """
+    return name if part == "test" else f"{part}_{name}"
 
 
 def moved(path: Path, folder: Path, to: Path) -> Path:

@@ -37,13 +37,22 @@ def compiled(function: _Function) -> _Function:
     its own file changes, but not when it calls a compiled function of *another file* that changed:
     compiled functions must only call compiled functions of their own file.
     """
+    return _compiled(function, fastmath={"reassoc", "contract"})
+
+
+def compiled_in_order(function: _Function) -> _Function:
+    """Like :func:`compiled`, but sums keep their order and are not fused with products.
+
+    The last bits are then the same on every processor, if ``function`` calls nothing but
+    arithmetic and square roots: exp and log of the C library depend on the processor.
+    """
+    return _compiled(function, fastmath=False)
+
+
+def _compiled(function: _Function, **options: Any) -> _Function:
     import numba  # imported here because it takes half a second
 
-    options: dict[str, Any] = {
-        "fastmath": {"reassoc", "contract"},
-        "error_model": "numpy",
-        "nogil": True,
-    }
+    options |= {"error_model": "numpy", "nogil": True}
     try:
         return cast(_Function, numba.njit(cache=True, **options)(function))
     except RuntimeError:  # numba found no folder for the cache

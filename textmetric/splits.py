@@ -21,6 +21,9 @@ from textmetric.types import PARTS, Int64, PathLike
 if TYPE_CHECKING:
     import pandas as pd
 
+HELD_OUT = 0.2
+"""Of the labels that an open split does not test, the share held out for validation."""
+
 
 def write_entries(folder: PathLike, splits: Mapping[Split, SplitEntry]) -> None:
     """Write the entries of the splits of each role to ``<role>/splits.json``.
@@ -71,8 +74,8 @@ def make_split(
         scarce: ids of the labels to cut, see :func:`cut_labels`; empty to cut none.
         keep: the share of their train rows that the scarce labels keep, in (0, 1].
         rare: mark this many labels with the fewest train rows, see :func:`full`.
-        open_share: train on this share of the labels and test on the others, see
-            :func:`open_classes`; None for the same labels in both.
+        open_share: train and validate on this share of the labels and test on the others, see
+            :func:`open_classes`; None for the same labels in all parts.
         seed: chooses the rows that stay, or the labels to train on, >= 0.
 
     Raises:
@@ -166,61 +169,76 @@ def cut_labels(
 
 
 def open_classes(corpus: TokenizedCorpus, share: float, seed: int) -> TokenizedCorpus:
-    """Train on some of the labels, and test on the others, which training never sees.
+    """Train on some of the labels, validate on others, and test on the rest.
 
-    ``round(share * C)`` labels, drawn at random, are trained on: train and validation keep only
-    their rows. **Test holds every row of the other labels**, from the train, validation and test
-    parts in this order, as is usual for open classes (CUB-200: Wah et al. 2011; Song et al. 2016).
-    The labels that are trained on come first in ``label_names``, so that a classifier has an
-    output for each of them and no other. The vocabulary is built again as in :func:`cut_labels`.
+    The labels are drawn at random. Of the C labels, ``n = round(share * C)`` are not tested. Of
+    these, ``round(HELD_OUT * n)``, but at least 2, are held out for validation, and the other
+    ones are trained on. If fewer than 2 would be trained on (n below 4), none is held out and the
+    validation part is empty.
+
+    Train keeps its rows of the labels that are trained on. **Validation and test hold every row
+    of their labels**, from the train, validation and test parts in this order, as is usual for
+    open classes (CUB-200: Wah et al. 2011; Song et al. 2016). The labels that are trained on come
+    first in ``label_names``, so that a classifier has an output for each of them and no other;
+    then those held out, then those of test. The vocabulary is built again as in
+    :func:`cut_labels`.
 
     Args:
         corpus: the whole corpus.
-        share: the share of the labels to train on, in (0, 1).
+        share: the share of the labels for training and validation, in (0, 1).
         seed: chooses the labels, >= 0.
 
     Raises:
-        UserError: ``share`` or ``seed`` is out of range, or fewer than two labels are trained on
-            or tested on.
+        UserError: ``share`` or ``seed`` is out of range, fewer than two labels are left for
+            training or for test, or no train row is left.
     """
     labels = len(corpus.label_names)
     if not 0 < share < 1:
         raise UserError(
             f"open is {share}, expected a share of the labels above 0 and below 1: 0.5 trains on "
-            "half of them"
+            "one half and tests on the other"
         )
     _check_seed(seed)
     seen = round(share * labels)
     if not 2 <= seen <= labels - 2:
         raise UserError(
-            f"open is {share}, so {seen} of the {labels} labels of the corpus are trained on, "
-            "expected at least 2 on either side: choose another share, or a corpus with more "
-            "labels"
+            f"open is {share}, so of the {labels} labels of the corpus {seen} are for training and "
+            f"{labels - seen} for test, expected at least 2 each: choose another share, or a "
+            "corpus with more labels"
         )
-    order = np.random.default_rng(seed).permutation(labels)
-    order = np.concatenate([np.sort(order[:seen]), np.sort(order[seen:])])
+    held_out = max(2, round(HELD_OUT * seen))
+    trained = seen - held_out if seen - held_out >= 2 else seen
+    drawn = np.random.default_rng(seed).permutation(labels)
+    order = np.concatenate([np.sort(few) for few in np.split(drawn, [trained, seen])])
     new_label = np.argsort(order).astype(np.int32)
-    known, unseen = {}, []
+    parts = []
     for part in PARTS:
         rows: LabelledTokens = getattr(corpus, part)
-        rows = LabelledTokens(rows.tokens, new_label[rows.labels])
-        known[part] = rows.take(np.flatnonzero(rows.labels < seen))
-        unseen.append(rows.take(np.flatnonzero(rows.labels >= seen)))
-    if not len(known["train"]):
+        parts.append(LabelledTokens(rows.tokens, new_label[rows.labels]))
+    train = _rows_of_labels(parts[:1], 0, trained)
+    if not len(train):
         raise UserError("no train row is left for the open split: raise data.limit or open")
-    test = LabelledTokens(
-        RaggedTokens.joined((rows.tokens.ids, rows.tokens.offsets) for rows in unseen),
-        np.concatenate([rows.labels for rows in unseen]),
-    )
     return _with_own_vocabulary(
         TokenizedCorpus(
             corpus.vocabulary,
             [corpus.label_names[label] for label in order],
-            train=known["train"],
-            validation=known["validation"],
-            test=test,
+            train=train,
+            validation=_rows_of_labels(parts, trained, seen),
+            test=_rows_of_labels(parts, seen, labels),
+            held_out=list(range(trained, seen)),
             unseen=list(range(seen, labels)),
         )
+    )
+
+
+def _rows_of_labels(parts: Sequence[LabelledTokens], first: int, end: int) -> LabelledTokens:
+    """The rows of the labels ``first`` to ``end - 1``, part by part."""
+    found = [
+        rows.take(np.flatnonzero((first <= rows.labels) & (rows.labels < end))) for rows in parts
+    ]
+    return LabelledTokens(
+        RaggedTokens.joined((rows.tokens.ids, rows.tokens.offsets) for rows in found),
+        np.concatenate([rows.labels for rows in found]),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -23,3 +23,7 @@ Bools = npt.NDArray[np.bool_]
 
 PARTS = ("train", "validation", "test")
 """The parts of a corpus, in this order wherever they are numbered or concatenated."""
+
+Measured = Literal["test", "validation"]
+MEASURED: tuple[Measured, ...] = get_args(Measured)
+"""The parts that models are measured on: test for results, validation for choices."""

@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+from torchtext.data import get_tokenizer
 
 from textmetric import corpora
 from textmetric.corpora import ag_news, dbpedia14, dbpedia_classes, docstrings
@@ -40,6 +42,7 @@ def test_a_table_is_loaded_by_its_path(tmp_path: Path) -> None:
         "short_rows": 0,
         "small_classes": 0,
         "small_class_rows": 0,
+        "crossing_rows": 0,
         "limit": None,
     }
 
@@ -197,3 +200,51 @@ def test_a_table_may_say_which_published_corpus_it_is_a_sample_of(tmp_path: Path
     assert corpora.load(spec, progress=False).summary["sample_of"] == "ag_news"
     with pytest.raises(UserError, match="unknown sample_of of a corpus 'ag-news'; did you mean"):
         corpora.load({**spec, "sample_of": "ag-news"}, progress=False)
+
+
+def crossing(target: pd.DataFrame, source: pd.DataFrame) -> set[str]:
+    """Texts that are in other parts of the roles than train and train, test and test."""
+    tokens = get_tokenizer("basic_english")
+    found = [
+        {
+            part: {" ".join(tokens(text)) for text in rows}
+            for part, rows in frame.groupby("split")["text"]
+        }
+        for frame in (target, source)
+    ]
+    return {
+        text
+        for part, texts in found[0].items()
+        for there, others in found[1].items()
+        if (part, there) not in {("train", "train"), ("test", "test")}
+        for text in texts & others
+    }
+
+
+def test_no_text_crosses_the_roles_of_the_docstring_corpora(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(docstrings, "PACKAGES", {"numpy": "numpy", "pandas": "pandas"})
+    names = ("docstrings", "docstring_modules")
+    alone = [corpora.load(name, progress=False) for name in names]
+    assert crossing(*(corpus.frame for corpus in alone))
+    for limit in (None, 300):
+        both = corpora.load_roles(*names, limit=limit, progress=False)
+        assert not crossing(*(corpus.frame for corpus in both))
+        for corpus, before in zip(both, alone, strict=True):
+            lost = corpus.summary["crossing_rows"]
+            assert isinstance(lost, int)
+            assert 0 < lost < 0.13 * len(before.frame)
+            if limit is None:
+                assert len(corpus.frame) == len(before.frame) - lost
+                assert corpus.summary["test_rows"] == before.summary["test_rows"]
+
+
+def test_a_corpus_may_play_both_roles(tmp_path: Path) -> None:
+    path = str(reviews(tmp_path / "reviews.csv", rows=200))
+    target, source = corpora.load_roles(path, {"path": path}, limit=100)
+    assert not crossing(target.frame, source.frame)
+    for corpus in (target, source):
+        assert corpus.summary["train_rows"] == 100
+        assert corpus.summary["crossing_rows"] == 16
+        assert set(corpus.frame["split"]) == {"train", "validation", "test"}

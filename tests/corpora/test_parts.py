@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,10 +10,13 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torchtext.data import get_tokenizer
 
 from textmetric.corpora import parts
 from textmetric.errors import UserError
 from textmetric.types import PARTS
+
+TOKENS = get_tokenizer("basic_english")
 
 
 def table(rows: list[tuple[str, str, str]]) -> pd.DataFrame:
@@ -29,9 +34,15 @@ def classes(*sizes: int, part: str = "train") -> pd.DataFrame:
     )
 
 
-def clean_and_cut(frame: pd.DataFrame, **changes: Any) -> tuple[pd.DataFrame, dict[str, Any]]:
-    options = {"name": "toy", "test": 0.2, "validation": 0.1, "limit": None, "min_rows": None}
-    return parts.clean_and_cut(frame, **{**options, "seed": 0, **changes})  # type: ignore[arg-type]
+def clean_and_cut(
+    frame: pd.DataFrame, *, limit: int | None = None, seed: int = 0, **changes: Any
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    return parts.finished(cut_corpus(frame, seed=seed, **changes), limit, seed)
+
+
+def cut_corpus(frame: pd.DataFrame, **changes: Any) -> parts.Parted:
+    options = {"name": "toy", "test": 0.2, "validation": 0.1, "min_rows": None, "seed": 0}
+    return parts.clean_and_cut(frame, **{**options, **changes})  # type: ignore[arg-type]
 
 
 def sizes(frame: pd.DataFrame) -> dict[str, dict[str, int]]:
@@ -42,7 +53,7 @@ def sizes(frame: pd.DataFrame) -> dict[str, dict[str, int]]:
 
 def obvious_clean(rows: list[tuple[str, str, str]]) -> tuple[list[int], Counter[str]]:
     """The rule of the module, row by row."""
-    same = [" ".join(text.lower().split()) for text, _, _ in rows]
+    same = [" ".join(TOKENS(text)) for text, _, _ in rows]
     reasons = Counter[str]()
     tested = {same[i] for i, row in enumerate(rows) if row[2] == "test"}
     pool = [i for i, row in enumerate(rows) if row[2] != "test" and same[i] not in tested]
@@ -83,6 +94,12 @@ def obvious_clean(rows: list[tuple[str, str, str]]) -> tuple[list[int], Counter[
                     "x\u2003",
                     "K",
                     "\u212a",
+                    "a<br />cat",
+                    'a "c"at;',
+                    "a c at",
+                    "a\x1ccat",
+                    ":",
+                    '"',
                 ]
             ),
             st.sampled_from("pq"),
@@ -95,7 +112,8 @@ def test_cleaning_equals_the_rule_row_by_row(rows: list[tuple[str, str, str]]) -
     frame = table(rows)
     labels = np.array([ord(label) for _, label, _ in rows], dtype=np.int64)
     part = np.array([PARTS.index(row[2]) for row in rows], dtype=np.int64)
-    keep, counts = parts.clean(parts.same_text(frame["text"].astype(str)), labels, part)
+    texts = parts.text_hashes(frame["text"].astype(str), seed=0)[:, 0]
+    keep, counts = parts.clean(parts.numbered(texts), labels, part)
     kept, reasons = obvious_clean(rows)
     assert np.flatnonzero(keep).tolist() == kept
     assert counts == {
@@ -167,6 +185,24 @@ def test_another_seed_draws_other_rows() -> None:
     )
 
 
+def test_a_text_is_in_the_same_part_of_any_table_of_the_same_class_sizes() -> None:
+    first, _ = clean_and_cut(classes(50, 50))
+    longer = classes(50, 50).assign(text=lambda frame: '"' + frame["text"].str.upper() + ' :"')
+    second, _ = clean_and_cut(longer.sample(frac=1, random_state=0))
+    plain = second["text"].str.strip(':" ').str.lower()
+    assert dict(zip(plain, second["split"], strict=True)) == dict(
+        zip(first["text"], first["split"], strict=True)
+    )
+
+
+def test_the_hash_of_a_text_is_the_same_on_every_machine() -> None:
+    hashes = parts.text_hashes(["Don't panic!"], seed=7)
+    digest = hashlib.blake2b(b"7 don ' t panic !", digest_size=16).digest()
+    assert hashes.tolist() == [
+        [int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little")]
+    ]
+
+
 def test_parts_come_in_order_and_rows_keep_theirs() -> None:
     frame = classes(30, 30).sample(frac=1, random_state=0).reset_index(drop=True)
     result, _ = clean_and_cut(frame)
@@ -212,6 +248,14 @@ def test_a_class_with_one_row_is_an_error_and_min_rows_is_the_remedy() -> None:
     assert summary["classes"] == 2
 
 
+def test_a_class_whose_texts_all_have_another_label_too_is_an_error() -> None:
+    frame = pd.concat([classes(5, 5), table([("both", "c", "train"), ("both", "a", "train")])])
+    with pytest.raises(UserError, match="class 'c' of corpus toy has no train row once repeated"):
+        clean_and_cut(frame)
+    _, summary = clean_and_cut(frame, min_rows=2)
+    assert (summary["small_classes"], summary["conflicting_rows"]) == (1, 2)
+
+
 def test_a_class_that_only_the_test_part_has_is_an_error() -> None:
     frame = pd.concat([classes(5, 5), table([("t", "a", "test"), ("u", "z", "test")])])
     with pytest.raises(UserError, match="class 'z' of corpus toy has no train row"):
@@ -233,3 +277,160 @@ def test_a_class_that_only_the_test_part_has_is_an_error() -> None:
 def test_numbers_out_of_range_are_named(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         clean_and_cut(classes(9, 9), **changes)
+
+
+def roles(
+    target: pd.DataFrame, source: pd.DataFrame, **changes: Any
+) -> tuple[parts.Parted, parts.Parted]:
+    return cut_corpus(target, **changes), cut_corpus(source, reverse=True, **changes)
+
+
+def rows_of(corpus: parts.Parted) -> list[tuple[str, str, str]]:
+    """Text, class and part of each row; texts in the eyes of the tokenizer."""
+    kept = corpus.frame.iloc[corpus.rows]
+    texts = [" ".join(TOKENS(text)) for text in kept["text"]]
+    return list(zip(texts, kept["label"], [PARTS[part] for part in corpus.part], strict=True))
+
+
+def crossing_texts(target: parts.Parted, source: parts.Parted) -> set[str]:
+    """The texts that are in other parts of the two roles than train and train, test and test."""
+    return {
+        text
+        for text, _, part in rows_of(target)
+        for other, _, there in rows_of(source)
+        if text == other and (part, there) not in {("train", "train"), ("test", "test")}
+    }
+
+
+@st.composite
+def overlapping(draw: st.DrawFn, *given_parts: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Two tables with texts in common, each with the parts of one of ``given_parts``."""
+    frames = []
+    for _ in range(2):
+        texts = draw(st.lists(st.integers(0, 24), min_size=6, max_size=25, unique=True))
+        classes_ = draw(st.integers(2, 3))
+        own = draw(st.sampled_from(given_parts))
+        rows = [
+            (f"Text {text}", f"c{text % classes_}", draw(st.sampled_from(own))) for text in texts
+        ]
+        frames.append(table(rows))
+    return frames[0], frames[1]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    overlapping(PARTS[:1], PARTS[::2], PARTS), st.sampled_from([0.1, 0.3, 0.6]), st.integers(0, 3)
+)
+def test_no_text_crosses_the_roles_and_no_row_is_dropped_without_need(
+    frames: tuple[pd.DataFrame, pd.DataFrame], validation: float, seed: int
+) -> None:
+    try:
+        before = roles(*frames, min_rows=2, validation=validation, seed=seed)
+        after = parts.uncrossed(*before)
+    except UserError:  # fewer than two classes are large enough
+        return
+    assert crossing_texts(*after) == set()
+    crossed = crossing_texts(*before)
+    kept = [{text: (label, part) for text, label, part in rows_of(role)} for role in after]
+    for place, (old, new) in enumerate(zip(before, after, strict=True)):
+        train = Counter(label for label, part in kept[place].values() if part == "train")
+        gone = [row for row in rows_of(old) if row[0] not in kept[place]]
+        of_small_class = [row for row in gone if row[1] not in train]
+        assert min(train.values()) >= 2
+        left_out = {
+            key: new.counts[key] - old.counts[key]
+            for key in ("crossing_rows", "small_class_rows", "small_classes")
+        }
+        assert left_out["crossing_rows"] + left_out["small_class_rows"] == len(gone)
+        old_train = {label for _, label, part in rows_of(old) if part == "train"}
+        assert left_out["small_classes"] == len(old_train - set(train))
+        for text, _, part in (row for row in gone if row not in of_small_class):
+            assert text in crossed
+            if text not in kept[1 - place]:  # the other role lost its class
+                continue
+            label, there = kept[1 - place][text]
+            if PARTS.index(part) > PARTS.index(there):  # it saved a class of the other role
+                assert there == "train"
+                assert sum(row == (label, "train") for row in kept[1 - place].values()) == 2
+                assert not (part == "test" and old.brings_test)
+        if old.brings_test:
+            assert [row for row in rows_of(old) if row[2] == "test" and row[1] in train] == [
+                row for row in rows_of(new) if row[2] == "test"
+            ]
+
+
+@settings(max_examples=200, deadline=None)
+@given(overlapping(PARTS[:1]), st.integers(0, 3))
+def test_classes_keep_two_train_rows_where_no_corpus_brings_a_test_part(
+    frames: tuple[pd.DataFrame, pd.DataFrame], seed: int
+) -> None:
+    frames_ = [frame[frame.groupby("label")["text"].transform("size") > 1] for frame in frames]
+    if min(frame["label"].nunique() for frame in frames_) > 1:
+        parts.uncrossed(*roles(*frames_, seed=seed, test=0.4, validation=0.4))  # no UserError
+
+
+def test_a_cut_test_part_leaves_most_of_the_other_roles_validation_part() -> None:
+    rows = classes(1000, 1000)
+    brings_test = pd.concat([rows, classes(9, 9, part="test")])
+    target, _ = parts.uncrossed(*roles(brings_test, rows))
+    found = sizes(parts.finished(target, None, 0)[0])["validation"]
+    assert 140 < sum(found.values()) < 180  # of 200, a fifth is in the test part of the source
+
+
+def test_the_earlier_part_gives_way_and_validation_rows_are_shared_out() -> None:
+    """Every pair of parts that a text can have in two corpora that bring all parts, 40 times."""
+    pairs = [(part, there) for part in PARTS for there in PARTS]
+    target, source = (
+        pd.concat(
+            [classes(9, 9, part=f"{role} {part}").assign(split=part) for part in PARTS]
+            + [
+                table([(f"{pair[0]} {pair[1]} {n}", "a", pair[place])])
+                for pair in pairs
+                for n in range(40)
+            ]
+        )
+        for place, role in enumerate(("target", "source"))
+    )
+    kept = [
+        {tuple(text.split()) for text, _, _ in rows_of(role)}
+        for role in parts.uncrossed(*roles(target, source))
+    ]
+    for part, there in pairs:
+        texts = {(part, there, str(n)) for n in range(40)}
+        in_target, in_source = (texts & found for found in kept)
+        assert in_target | in_source == texts
+        if part == there != "validation":
+            assert in_target == in_source
+        elif part == there:
+            assert not in_target & in_source
+            assert 10 < len(in_target) < 30
+        else:
+            later = in_target if PARTS.index(part) > PARTS.index(there) else in_source
+            assert (later, in_target & in_source) == (texts, set())
+
+
+@pytest.mark.parametrize("size", [2, 3, 4, 5, 30, 300])
+def test_both_roles_may_be_the_same_table(size: int) -> None:
+    frame = classes(size, size)
+    target, source = parts.uncrossed(*roles(frame, frame, min_rows=size))  # before the cuts
+    assert crossing_texts(target, source) == set()
+    for role in (target, source):
+        found = sizes(parts.finished(role, None, 0)[0])
+        assert min(found["train"].values()) >= 2
+        assert set(found.get("test", {})) == ({"a", "b"} if size > 2 else set())
+    if size == 300:  # each role loses the other's validation part, 48 rows, and nothing else
+        lost = [role.counts["crossing_rows"] for role in (target, source)]
+        assert lost == [48, 48]
+
+
+def test_a_class_that_the_other_roles_test_part_holds_is_an_error_or_left_out() -> None:
+    few = table([("x one", "c", "train"), ("x two", "c", "train")])
+    target = pd.concat([classes(9, 9), few])
+    source = pd.concat([classes(9, 9, part="test"), classes(5, 5), few.assign(split="test")])
+    source["label"] = source["label"].replace("c", "a")
+    message = "class 'c' of corpus toy has no train row once texts that are validated or tested"
+    with pytest.raises(UserError, match=rf"{message} on in the other role.*min_rows: 2"):
+        parts.uncrossed(*roles(target, source))
+    left, _ = parts.uncrossed(*roles(target, source, min_rows=2))
+    assert left.counts["small_classes"] == 1
+    assert set(parts.finished(left, None, 0)[0]["label"]) == {"a", "b"}

@@ -35,6 +35,17 @@ def test_equals_the_formula() -> None:
     assert objective(rows, labels).item() == pytest.approx(expected, rel=0, abs=55 * 2.3e-16)
 
 
+def test_the_head_starts_as_in_the_study() -> None:
+    torch.manual_seed(0)
+    weight, bias = cross_entropy(32, 1000).parameters()
+    assert weight.shape == (1000, 32)
+    assert -0.5 <= weight.min() < -0.499
+    assert 0.499 < weight.max() <= 0.5
+    assert weight.mean().item() == pytest.approx(0, abs=5 * 12**-0.5 / 32_000**0.5)
+    assert weight.std().item() == pytest.approx(12**-0.5, rel=0.01)
+    assert not bias.any()
+
+
 def test_the_gradient_is_right() -> None:
     torch.manual_seed(0)
     objective = cross_entropy(4, 3).double()

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import torch
+from annotated_types import Ge, Gt, Le, Lt
 
-from textmetric.losses import OBJECTIVES, ClassificationObjective, Objective, build
+from textmetric.losses import OBJECTIVES, ClassificationObjective, Objective, build, class_of
 from textmetric.schema import Section
 
 NAMES = [(family, name) for family, names in OBJECTIVES.items() for name in names]
@@ -147,6 +148,40 @@ def test_an_ordinary_batch_has_a_scalar_loss_and_gradients(
         assert parameter.grad is not None, key
         assert parameter.grad.any(), key
         assert parameter.dtype == dtype, key
+
+
+LIMITS = [
+    (family, name, key, limit)
+    for family, name in NAMES
+    for key, field in class_of(name).Params.model_fields.items()
+    for limit in field.metadata
+    if isinstance(limit, (Ge, Gt, Le, Lt))
+]
+
+
+@pytest.mark.parametrize(
+    ("family", "name", "key", "limit"),
+    LIMITS,
+    ids=["-".join(map(str, case[1:])) for case in LIMITS],
+)
+def test_every_parameter_works_at_its_limits(
+    family: str, name: str, key: str, limit: Ge | Gt | Le | Lt
+) -> None:
+    value: Any
+    match limit:
+        case Ge():
+            value = limit.ge
+        case Gt():
+            value = limit.gt + 0.01  # type: ignore[operator]
+        case Le():
+            value = limit.le
+        case Lt():
+            value = limit.lt - 0.01  # type: ignore[operator]
+    torch.manual_seed(0)
+    module = build(family, {"name": name, key: value}, dim=DIM, classes=CLASSES)  # type: ignore[arg-type]
+    loss, gradient = step(module.double(), *batch())
+    assert torch.isfinite(loss)
+    assert torch.isfinite(gradient).all()
 
 
 @EVERY

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import itertools
 import math
+import random
+from collections import Counter
+from collections.abc import Hashable, Iterable
 
 import pytest
 import torch
@@ -22,8 +25,31 @@ def score(
 ) -> float:
     clusters = assigned(distances, chosen)
     facility = -sum(distances[i][chosen[k]] for i, k in enumerate(clusters))
-    nmi = normalized_mutual_info_score(labels, clusters, average_method="geometric")
-    return float(facility + gamma * (1 - nmi))
+    return facility + gamma * (1 - mutual_information(labels, clusters))
+
+
+def mutual_information(labels: list[int], clusters: list[int]) -> float:
+    """Normalised by the geometric mean of the entropies; scikit-learn takes 30 times as long."""
+
+    def entropy(values: Iterable[Hashable]) -> float:
+        counts = Counter(values)
+        total = counts.total()
+        return -sum(count / total * math.log(count / total) for count in counts.values())
+
+    of_labels, of_clusters = entropy(labels), entropy(clusters)
+    if not of_labels or not of_clusters:
+        return 0.0
+    shared = of_labels + of_clusters - entropy(zip(labels, clusters, strict=True))
+    return max(0.0, shared) / math.sqrt(of_labels * of_clusters)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_mutual_information_of_these_tests_equals_scikit_learn(seed: int) -> None:
+    generator = random.Random(seed)
+    labels, clusters = ([generator.randrange(4) for _ in range(12)] for _ in range(2))
+    expected = normalized_mutual_info_score(labels, clusters, average_method="geometric")
+    assert mutual_information(labels, clusters) == pytest.approx(expected, rel=1e-12)
+    assert mutual_information(labels, [0] * 12) == 0
 
 
 def twin(
@@ -62,7 +88,7 @@ def twin(
 
 
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("gamma", [0.0, 1.0, 8.0])
+@pytest.mark.parametrize("gamma", [0.0, 1.0, 8.0, 100.0])
 @pytest.mark.parametrize("swaps", [0, 1, 5])
 def test_equals_the_plain_search(seed: int, gamma: float, swaps: int) -> None:
     embeddings, labels = uneven_batch(seed)

@@ -177,6 +177,20 @@ def test_without_drop_a_view_is_a_span_of_at_least_its_share() -> None:
     assert lengths == {6, 7, 8, 9, 10} or lengths == {5, 6, 7, 8, 9, 10}
 
 
+def test_a_span_begins_anywhere_in_its_text() -> None:
+    loss = objective("invariant_spreading", drop=0, crop=0.5)
+    views = texts_of(*loss.views(*ragged([10] * 2000)))
+    for length in (6, 7, 8, 9):
+        first = [view[0] % 10 for view in views if len(view) == length]
+        counts = np.bincount(first, minlength=11 - length)
+        assert len(counts) == 11 - length
+        # a fair draw of this many places: five standard deviations
+        share = 1 / len(counts)
+        assert np.abs(counts - len(first) * share).max() < 5 * math.sqrt(
+            len(first) * share * (1 - share)
+        )
+
+
 def test_without_crop_a_share_of_the_tokens_is_dropped() -> None:
     loss = objective("invariant_spreading", drop=0.2, crop=0)
     ids, _ = loss.views(*ragged([50] * 400))

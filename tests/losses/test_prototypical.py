@@ -47,7 +47,7 @@ OPTIONS = pytest.mark.parametrize(
 
 @pytest.mark.parametrize("seed", range(4))
 @OPTIONS
-@pytest.mark.parametrize("sizes", [(5, 4, 2, 1), (12, 11, 1), (2, 2)])
+@pytest.mark.parametrize("sizes", [(5, 4, 2, 1), (12, 11, 1), (2, 2), (2, 1)])
 def test_equals_the_plain_loops(seed: int, options: dict[str, Any], sizes: tuple[int, ...]) -> None:
     embeddings, labels = uneven_batch(seed, sizes)
     loss = objective("prototypical", **options)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -22,6 +23,18 @@ OPTIONS: list[dict[str, Any]] = [
     for reduction in ("mean", "active_mean")
     for normalize in (False, True)
 ]
+OPTIONS += [
+    {"form": form, "distance": distance}
+    for form in ("chen", "law")
+    for distance in ("euclidean", "cosine")
+]
+
+
+DISTANCES: dict[str, Callable[[list[float], list[float]], float]] = {
+    "euclidean": math.dist,
+    "squared_euclidean": lambda a, b: sum((x - y) ** 2 for x, y in zip(a, b, strict=True)),
+    "cosine": lambda a, b: 1 - checks.dot(a, b) / math.hypot(*a) / math.hypot(*b),
+}
 
 
 def hinges_of_chen(
@@ -34,8 +47,8 @@ def hinges_of_chen(
             continue
         if (k == l) if forgetful else (labels[l] == labels[k]):
             continue
-        first.append(max(0.0, d[i][j] ** 2 - d[i][k] ** 2 + a1))
-        second.append(max(0.0, d[i][j] ** 2 - d[l][k] ** 2 + a2))
+        first.append(max(0.0, d[i][j] - d[i][k] + a1))
+        second.append(max(0.0, d[i][j] - d[l][k] + a2))
     return first, second
 
 
@@ -51,6 +64,7 @@ def twin(
     labels: list[int],
     *,
     form: str = "chen",
+    distance: str = "squared_euclidean",
     margin: float = 1.0,
     second_margin: float = 0.5,
     reduction: str = "mean",
@@ -59,7 +73,7 @@ def twin(
     """The loss, the share of active hinges and the number of quadruplets, by plain loops."""
     if normalize:
         rows = [checks.on_the_sphere(row) for row in rows]
-    d = [[math.dist(a, b) for b in rows] for a in rows]
+    d = [[DISTANCES[distance](a, b) for b in rows] for a in rows]
     if form == "chen":
         lists = list(hinges_of_chen(d, labels, margin, second_margin))
     else:
@@ -99,16 +113,23 @@ def test_equals_the_plain_loops(
     margin=st.integers(0, 3),
     second_margin=st.integers(0, 3),
     form=st.sampled_from(["chen", "law"]),
+    distance=st.sampled_from(["euclidean", "squared_euclidean"]),
     reduction=st.sampled_from(["mean", "active_mean"]),
 )
 def test_hinges_of_exactly_zero_do_not_count(
-    points: list[tuple[int, int]], margin: int, second_margin: int, form: str, reduction: str
+    points: list[tuple[int, int]],
+    margin: int,
+    second_margin: int,
+    form: str,
+    distance: str,
+    reduction: str,
 ) -> None:
     # Whole numbers on a line: equal distances and hinges of exactly 0 are everywhere.
     embeddings = torch.tensor([[float(x)] for x, _ in points], dtype=torch.float64)
     labels = torch.tensor([y for _, y in points])
     params: dict[str, Any] = {
-        "form": form, "reduction": reduction, "margin": margin, "second_margin": second_margin
+        "form": form, "distance": distance, "reduction": reduction,
+        "margin": margin, "second_margin": second_margin,
     }  # fmt: skip
     loss = objective("quadruplet", **params)
     expected, active, _ = twin(embeddings.tolist(), labels.tolist(), **params)
@@ -139,13 +160,20 @@ def test_classes_in_points_farther_apart_than_the_margins_have_no_loss(
 ) -> None:
     labels = torch.arange(12) % 3
     embeddings = (torch.eye(4)[labels] * 3).requires_grad_()
-    loss = objective("quadruplet", **params)
+    loss = objective("quadruplet", margin=0.9, **params)  # orthogonal: a cosine distance of 1
     value = loss(embeddings, labels)
     value.backward()
     assert value.item() == 0
     assert loss.log["active_fraction"] == 0
     assert embeddings.grad is not None
     assert not embeddings.grad.any()
+
+
+def test_the_mean_over_one_active_hinge_is_that_hinge() -> None:
+    embeddings = torch.tensor([[0.0], [1.0], [-1.0], [100.0]], dtype=torch.float64)
+    loss = objective("quadruplet", margin=1, reduction="active_mean")
+    assert loss(embeddings, torch.tensor([0, 0, 1, 2])).item() == 1
+    assert loss.log["active_fraction"] == 1 / 8  # of the first hinge alone: 0, 1 against −1
 
 
 def test_a_collapsed_batch_has_the_margins_as_loss() -> None:
@@ -165,7 +193,7 @@ def test_k_and_l_are_of_different_classes() -> None:
     # Anchor and positive in one point; the rows of class 1 a little apart, class 2 far away.
     embeddings = torch.tensor([[0.0], [0.0], [5.0], [5.1], [20.0]], dtype=torch.float64)
     labels = torch.tensor([0, 0, 1, 1, 2])
-    d = [[math.dist(a, b) for b in embeddings.tolist()] for a in embeddings.tolist()]
+    d = [[math.dist(a, b) ** 2 for b in embeddings.tolist()] for a in embeddings.tolist()]
     _, second = hinges_of_chen(d, labels.tolist(), 1.0, 0.5, forgetful=True)
     # A version without this rule treats the pair inside class 1 as a negative of class 0 and pushes
     # it apart, and the pair inside class 0 as a negative of class 1.
@@ -175,7 +203,7 @@ def test_k_and_l_are_of_different_classes() -> None:
 
 def test_the_log_holds_mean_distances_of_pairs() -> None:
     embeddings, labels = uneven_batch(0)
-    loss = objective("quadruplet", form="law")
+    loss = objective("quadruplet", form="law", distance="euclidean")
     loss(embeddings, labels)
     checks.assert_distances_are_logged(loss, embeddings.tolist(), labels.tolist())
 

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from textmetric.losses import build
 from textmetric.losses.distances import Distance, pairwise
 from textmetric.losses.mining import MINERS, Miner, _random_negatives, pair_masks
+from textmetric.sampling.streams import Stream, seed_of
 
 ALL_MINERS = get_args(Miner)
 FIXED_MINERS = ["all", "easy", "hard"]  # those that draw nothing
@@ -94,7 +95,8 @@ def twin(
     rows = embeddings.tolist()
     d = [[plain_distance(a, b, distance, normalize) for b in rows] for a in rows]
     _, negative = pair_masks(labels)
-    drawn = _random_negatives(negative, torch.Generator().manual_seed(seed)).tolist()
+    generator = torch.Generator().manual_seed(seed_of(seed, Stream.OBJECTIVE))
+    drawn = _random_negatives(negative, generator).tolist()
     triplets = mined(d, labels.tolist(), margin, miner, drawn)
     hinges = [max(0.0, d[a][p] - d[a][n] + margin) for a, p, n in triplets]
     active = sum(h > 0 for h in hinges)
@@ -306,6 +308,19 @@ def test_random_negatives_are_uniform() -> None:
         assert found.sum() == trials
         # Five standard deviations of a binomial count: 1 in 10⁶.
         assert (found - trials / negatives).abs().max() <= 5 * deviation
+
+
+@pytest.mark.parametrize("draw", [0.0, 1 - 2**-24])
+def test_the_smallest_and_the_largest_draw_take_the_first_and_the_last_negative(
+    draw: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "rand", lambda *shape, **_: torch.full(shape, draw))
+    labels = torch.arange(24) % 3
+    _, negative = pair_masks(labels)
+    drawn = _random_negatives(negative, torch.Generator())
+    assert negative.gather(1, drawn).all()
+    expected = negative.int().argmax(1) if draw == 0 else 23 - negative.flip(1).int().argmax(1)
+    assert (drawn == expected[:, None]).all()
 
 
 def test_a_semi_hard_batch_reports_the_share_that_fell_back() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -83,3 +85,18 @@ def test_nan_is_refused() -> None:
     embeddings[2, 1] = np.nan
     with pytest.raises(UserError, match="row 2 of the embeddings holds NaN"):
         hamming_retrieval(embeddings, labels)
+
+
+def test_recall_is_at_1_10_and_100_unless_asked_otherwise() -> None:
+    embeddings, labels = rows(20, 6)
+    for found in (retrieval(embeddings, labels), hamming_retrieval(embeddings, labels)):
+        assert list(found.recall) == [1, 10, 100]
+
+
+@pytest.mark.parametrize("measure", [retrieval, hamming_retrieval])
+def test_labels_that_are_not_one_class_id_a_row_are_refused(measure: Any) -> None:
+    embeddings, labels = rows(20, 6)
+    with pytest.raises(UserError, match=r"labels have shape \(21,\), expected \(20,\)"):
+        measure(embeddings, np.append(labels, 0))
+    with pytest.raises(UserError, match="has the label -1, expected a class id from 0"):
+        measure(embeddings, np.where(np.arange(20) == 3, -1, labels))

@@ -104,3 +104,12 @@ def test_blocks_of_rows_give_the_same_sums(monkeypatch: pytest.MonkeyPatch) -> N
     embeddings[30, 1] = np.nan
     with pytest.raises(UserError, match="row 30 of the embeddings holds NaN"):
         cohesion(embeddings, labels, 5)
+
+
+def test_rounding_never_leaves_the_range() -> None:
+    rows = np.random.default_rng(0).normal(size=(500, 1, 7))
+    labels = np.repeat(np.arange(500), 2)
+    opposite = cohesion(np.concatenate([rows, -rows], axis=1).reshape(1000, 7), labels, 500)
+    equal = cohesion(np.concatenate([rows, rows], axis=1).reshape(1000, 7), labels, 500)
+    assert opposite.min() == -1
+    assert equal.max() == 1

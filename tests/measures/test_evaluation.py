@@ -74,6 +74,7 @@ def test_scarce_measures_search_for_the_scarce_rows_among_all_rows() -> None:
     assert flat["scarce_map_at_r"] == pytest.approx(np.mean(found.map_at_r[rows]))
     assert flat["scarce_recall_at_1"] == pytest.approx(np.mean(found.recall[1][rows]))
     assert flat["scarce_cohesion"] == pytest.approx((within[1] + within[4]) / 2)
+    assert flat["scarce_gap"] == flat["scarce_cohesion"] - flat["scarce_between_class_cosine"]
     assert flat["scarce_among_cosine"] == pytest.approx(cosines[1, 4])
     assert flat["scarce_between_class_cosine"] == pytest.approx(
         np.mean([cosines[a, b] for a in (1, 4) for b in (0, 2, 5)])
@@ -124,6 +125,22 @@ def test_cosines_of_a_scarce_class_are_means_over_each_group() -> None:
         assert np.nanmean(per_class[name]) == pytest.approx(evaluation.flat[key])
 
 
+def test_scarce_classes_count_once_in_any_order() -> None:
+    embeddings, labels, predictions = example()
+    once, twice = (
+        evaluate(embeddings, labels, classes=6, scarce=scarce, predictions=predictions)
+        for scarce in ([1, 4], [4, 1, 4])
+    )
+    assert str(once) == str(twice)
+
+
+def test_without_predictions_there_is_no_accuracy() -> None:
+    embeddings, labels, _ = example()
+    found = evaluate(embeddings, labels, classes=6)
+    assert list(found.flat) == PLAIN[2:]
+    assert str(found) == str(evaluate(embeddings, labels, classes=6, predictions={}))
+
+
 def test_a_single_scarce_class_has_no_cosine_among_the_scarce() -> None:
     embeddings, labels, predictions = example()
     flat = evaluate(embeddings, labels, classes=6, scarce=[1], predictions=predictions).flat
@@ -172,4 +189,4 @@ def test_bad_predictions_and_scarce_ids_are_errors() -> None:
     with pytest.raises(UserError, match=r"predictions of 'knn' have shape \(3,\)"):
         evaluate(embeddings, labels, classes=6, scarce=[], predictions={"knn": np.zeros(3, int)})
     with pytest.raises(UserError, match="scarce class 6 does not exist, expected 0 to 5"):
-        evaluate(embeddings, labels, classes=6, scarce=[6], predictions={})
+        evaluate(embeddings, labels, classes=6, scarce=[2, 6], predictions={})

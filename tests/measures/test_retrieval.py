@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
-from sklearn.metrics.pairwise import cosine_similarity
 
+from tests.measures.neighbours import slowly
 from textmetric.errors import UserError
 from textmetric.measures import Retrieval, retrieval
 from textmetric.measures.neighbours import search
@@ -20,15 +20,12 @@ from textmetric.measures.neighbours import search
 
 def slow_retrieval(embeddings: np.ndarray, labels: np.ndarray, ks: list[int]) -> Retrieval:
     rows = len(labels)
-    # Rounded because equal cosines may differ in the last bit here.
-    cosines = cosine_similarity(embeddings.astype(np.float64)).round(9)
+    apart = slowly.distances(embeddings, embeddings)
     recall: dict[int, list[float]] = {k: [] for k in ks}
     r_precision: list[float] = []
     map_at_r: list[float] = []
     for query in range(rows):
-        others = sorted(
-            (i for i in range(rows) if i != query), key=lambda i: (-cosines[query, i], i)
-        )
+        others = sorted((i for i in range(rows) if i != query), key=lambda i: (apart[query, i], i))
         related = [bool(labels[i] == labels[query]) for i in others]
         total = sum(related)
         if total == 0:
@@ -76,14 +73,24 @@ def test_retrieval_equals_a_loop_over_sorted_rows(seed: int, rows: int, classes:
 
 @given(st.integers(0, 10_000), st.integers(2, 40), st.integers(1, 8))
 def test_ties_and_zero_vectors_are_ordered_by_row_id(seed: int, rows: int, classes: int) -> None:
-    random = np.random.default_rng(seed)
-    corners = random.choice([-1.0, 1.0], size=(rows, 4))
-    embeddings = (corners * random.choice([0, 1, 2, 5], size=(rows, 1))).astype(np.float32)
-    labels = random.integers(0, classes, rows)
+    embeddings = slowly.signs(seed, rows)
+    labels = np.random.default_rng(seed).integers(0, classes, rows)
     assert_same(
         retrieval(embeddings, labels, ks=[1, 3, 100]),
         slow_retrieval(embeddings, labels, ks=[1, 3, 100]),
     )
+
+
+@pytest.mark.parametrize("rows", [120, 800])
+@pytest.mark.parametrize("spread", [1e-3, 3e-5, 1e-6, 1e-7])
+def test_a_collapsed_model_is_measured_exactly(rows: int, spread: float) -> None:
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 4, rows)
+    noise = random.normal(size=(4, 16))[labels] + random.normal(size=(rows, 16))
+    embeddings = (random.normal(size=16) + spread * noise).astype(np.float32)
+    found = retrieval(embeddings, labels, ks=[1])
+    assert_same(found, slow_retrieval(embeddings, labels, ks=[1]))
+    assert 0.3 < found.means()["map_at_r"] < 0.9
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -63,6 +63,11 @@ def test_bad_labels_are_errors(labels: np.ndarray, message: str) -> None:
         checked_labels(labels, 3, 2)
 
 
+def test_the_first_bad_label_is_named_also_if_the_number_of_classes_is_not_known() -> None:
+    with pytest.raises(UserError, match="row 2 has the label -1, expected a class id from 0:"):
+        checked_labels(np.array([3, 1, -1, -5]), 4)
+
+
 def test_class_sums_and_means_equal_a_loop() -> None:
     random = np.random.default_rng(1)
     labels = random.choice([0, 2, 3], size=50)  # class 1 and class 4 are absent

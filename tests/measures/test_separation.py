@@ -57,6 +57,13 @@ def test_the_mean_equals_a_loop_over_pairs_of_different_classes(
     assert between_class_cosine(cosines, rows, columns) == pytest.approx(sum(pairs) / len(pairs))
 
 
+def test_a_class_that_is_named_twice_counts_once() -> None:
+    cosines = centroid_cosines(class_centroids(*example(), 5))
+    once = between_class_cosine(cosines, [0, 3], [1, 4])
+    assert between_class_cosine(cosines, [3, 0, 0], [1, 4]) == once
+    assert between_class_cosine(cosines, [0, 3], [4, 1, 4]) == once
+
+
 def test_without_a_pair_of_present_classes_the_mean_is_nan() -> None:
     cosines = centroid_cosines(class_centroids(*example(), 5))
     assert np.isnan(between_class_cosine(cosines, [1]))
@@ -72,3 +79,10 @@ def test_orthogonal_classes_have_cosine_zero_and_collapsed_ones_one() -> None:
     assert between_class_cosine(centroid_cosines(apart)) == 0
     together = class_centroids(np.full((6, 3), 0.3), labels, 3)
     assert between_class_cosine(centroid_cosines(together)) == pytest.approx(1)
+
+
+def test_rounding_never_leaves_the_range() -> None:
+    rows = np.random.default_rng(0).normal(size=(200, 7))
+    cosines = centroid_cosines(np.concatenate([rows, 3 * rows, -rows]))
+    assert cosines.max() == 1
+    assert cosines.min() == -1

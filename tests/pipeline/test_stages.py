@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -14,12 +15,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 from selenium.webdriver.common.keys import Keys
 
 from tests.browser import Page, chromium
 from tests.tiny import WORDS
 from textmetric import TextEmbedder
+from textmetric.grid import Family
+from textmetric.model import TrainedModel
+from textmetric.params import read
+from textmetric.text import TokenizedCorpus
+from textmetric.training.loop import train
 
 ROOT = Path(__file__).parents[2]
 SPLITS = ("target", "target-scarce-0", "source", "source-open")
@@ -51,7 +58,7 @@ def write_params(folder: Path, **sections: Any) -> None:
             "source": {"role": "source", "rare": 2},
             "source-open": {"role": "source", "open": 0.5},
         },
-        "samplers": ["balanced"],
+        "samplers": ["balanced", "shuffled"],
         "arms": ["cls_balanced", "metric_balanced"],
         "seeds": [0, 1],
     }
@@ -103,6 +110,25 @@ def test_every_stage_leaves_what_the_next_needs_and_nothing_half_written(project
     assert curves["arm"].tolist() == ["cls_balanced"] * 2 + ["metric_balanced"] * 2
     assert curves["epoch"].tolist() == [1, 2, 1, 2]
     assert not list(project.rglob(".writing-*"))
+
+
+def test_download_lets_no_text_cross_the_roles(tmp_path: Path) -> None:
+    write_params(tmp_path, corpora={"target": "few.csv", "source": "few.csv"})
+    write_table(tmp_path / "few.csv", "label", 120, seed=0)
+    finished = run(tmp_path, "download")
+    assert finished.returncode == 0, finished.stderr
+    raw = tmp_path / "data" / "raw"
+    target, source = (
+        pd.read_parquet(raw / role / "corpus.parquet").groupby("split")["text"].agg(set)
+        for role in ("target", "source")
+    )
+    assert target["test"] == source["test"]
+    for part in ("train", "validation"):
+        assert not (target["validation"] | target["test"]) & source[part]
+        assert not (source["validation"] | source["test"]) & target[part]
+    summary = json.loads((raw / "source" / "summary.json").read_text())
+    assert summary["crossing_rows"] == len(target["validation"])
+    assert f"crossing_rows {summary['crossing_rows']}" in finished.stdout
 
 
 def test_metrics_are_flat_have_the_same_keys_and_lie_in_their_ranges(project: Path) -> None:
@@ -167,10 +193,24 @@ def test_a_trained_model_loads_as_an_estimator(project: Path) -> None:
         assert embedder.predict(["apple bread the", "car bus the"]).tolist() == ["food", "road"]
 
 
+def test_each_arm_is_trained_with_its_own_sampler_and_seed(project: Path) -> None:
+    params, data = read(project / "params.yaml"), project / "data/splits/target/target"
+    for sampler, seed in itertools.product(params.samplers, params.seeds):
+        alone = train(
+            TokenizedCorpus.load(data), family=Family.METRIC, sampler=sampler, seed=seed,
+            objective=params.objective(Family.METRIC), model=params.model, settings=params.train,
+            device=torch.device("cpu"),
+        )  # fmt: skip
+        folder = project / f"models/metric/target/target/{sampler}/seed-{seed}"
+        assert torch.equal(TrainedModel.load(folder).encoder.weight, alone.model.encoder.weight), (
+            folder
+        )
+
+
 def test_a_stage_that_runs_again_writes_the_same_bytes(project: Path) -> None:
     step = ("train", "--family", "metric", "--role", "target")
     watched = [
-        *(project / "models/metric/target/target").rglob("*.*"),
+        *(project / "models/metric/target/target/balanced").rglob("*.*"),
         project / "data/curves/metric/target/target/balanced.csv",
     ]
     before = {path: path.read_bytes() for path in watched}

@@ -14,6 +14,7 @@ from textmetric.grid import ARMS, Arm, Family, Layout, Split
 from textmetric.measures import summarise
 from textmetric.measures.record import ArmRecord
 from textmetric.params import SplitEntry, Train
+from textmetric.report.names import BY_KEY
 from textmetric.report.study import Study, read_study
 
 SAMPLERS = ["shuffled", "balanced"]
@@ -76,14 +77,29 @@ def record(split: str, arm: Arm, seeds: Sequence[int]) -> ArmRecord:
         arm=arm.name,
         seeds=list(seeds),
         label_names=[f"label|{number}" for number in range(classes)],
-        train_rows=[100 + number for number in range(classes)],
+        train_rows=[0 if number in unseen else 100 + number for number in range(classes)],
+        test_rows=[0 if unseen and number not in unseen else 20 for number in range(classes)],
         scarce=scarce,
+        held_out=[12, 13, 14] if unseen else [],
         unseen=unseen,
-        counts={"train_rows": 1234, "test_rows": 567, "empty_rows": 8, "leaked_rows": 9},
+        counts={
+            "train_rows": 1234,
+            "validation_rows": 123,
+            "test_rows": 567,
+            "empty_rows": 8,
+            "leaked_rows": 9,
+        },
         per_seed={key: [one[key] for one in flat] for key in keys},
+        validation={key: _validation(arm, key, len(seeds)) for key in keys},
         interval=summarise(flat),
         per_class=per_class,
     )
+
+
+def _validation(arm: Arm, key: str, seeds: int) -> list[float]:
+    """On validation, only metric learning gains from the balanced sampler."""
+    best = arm.name in ("cls_shuffled", "metric_balanced")
+    return [0.7 if best is BY_KEY[key].large_is_good else 0.6] * seeds
 
 
 def write_study(
@@ -92,7 +108,9 @@ def write_study(
     """Write ``data/`` of a study; ``corpora`` adds to the summaries of the roles."""
     layout = Layout(root)
     for role in ("target", "source"):
-        rows = {f"{part}_rows": 10 for part in ("train", "validation", "test", "leaked")}
+        rows = {
+            f"{part}_rows": 10 for part in ("train", "validation", "test", "leaked", "crossing")
+        }
         summary = {"name": f"my {role}", "sample_of": None, "classes": 3, **rows}
         write_json(layout.summary(role), summary | dict((corpora or {}).get(role, {})))
     for family, name in ((Family.CLASSIFICATION, "cross_entropy"), (Family.METRIC, "triplet")):

@@ -10,7 +10,10 @@ import pytest
 from PIL import Image
 
 from textmetric.grid import ARMS, Arm, Family
+from textmetric.measures import Outcome
 from textmetric.report.figures import (
+    Answer,
+    answers,
     finetune_curves,
     label_dots,
     label_efficiency,
@@ -85,12 +88,22 @@ def draw_tsne(path: Path) -> None:
     tsne_panels(path, coordinates, labels, names, scarce=[2])
 
 
+def uses(*outcomes: Outcome, width: float = 0.02) -> list[Answer]:
+    """Each use with its difference to the right of the one before."""
+    return [
+        (f"use {place}", (middle, middle - width, middle + width), outcome)
+        for place, outcome in enumerate(outcomes)
+        for middle in [0.1 * (place - 1)]
+    ]
+
+
 FIGURES: dict[str, Callable[[Path], None]] = {
     "tsne": draw_tsne,
     "curves": lambda path: learning_curves(path, curves()),
     "finetune": lambda path: finetune_curves(path, transfers()),
     "label efficiency": lambda path: label_efficiency(path, transfers()),
     "dots": lambda path: measure_dots(path, values()),
+    "answers": lambda path: answers(path, uses(Outcome.FIRST, Outcome.SECOND), "difference"),
 }
 
 
@@ -128,7 +141,7 @@ def test_same_data_same_bytes_of_a_sensible_size(
     assert b"matplotlib" not in data.lower()
     height, width, _ = pixels(tmp_path / "one.png").shape
     assert 800 <= width <= 1300
-    assert 400 <= height <= 1300
+    assert 150 <= height <= 1300
 
 
 def test_the_users_style_does_not_change_the_bytes(tmp_path: Path) -> None:
@@ -229,6 +242,19 @@ def test_the_curves_of_the_transfer_are_those_of_the_whole_train_part(tmp_path: 
     assert (tmp_path / "every.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
 
 
+def test_the_seventh_digit_of_a_loss_does_not_change_the_picture(tmp_path: Path) -> None:
+    frames = transfers()
+    finetune_curves(tmp_path / "one.png", frames)
+    for digit in (6e-7, 2e-3):
+        other = {
+            init: frame.assign(validation_loss=frame["validation_loss"] + digit)
+            for init, frame in frames.items()
+        }
+        finetune_curves(tmp_path / "other.png", other)
+        same = (tmp_path / "one.png").read_bytes() == (tmp_path / "other.png").read_bytes()
+        assert same == (digit < 1e-6)
+
+
 def test_one_epoch_is_a_dot_and_classification_alone_has_no_triplets(tmp_path: Path) -> None:
     frames = curves(epochs=1)
     learning_curves(tmp_path / "all.png", frames)
@@ -244,6 +270,28 @@ def test_measures_without_interval_are_dots(tmp_path: Path) -> None:
         (pixels(tmp_path / name).min(axis=2) < 200).sum() for name in ("with.png", "without.png")
     )
     assert 0 < dots < with_bars
+
+
+@pytest.mark.parametrize("outcome", [Outcome.NO_DIFFERENCE, Outcome.DEPENDS, Outcome.UNKNOWN])
+def test_only_a_winner_has_a_filled_dot_in_its_colour(outcome: Outcome, tmp_path: Path) -> None:
+    counts = {}
+    for name, found in {"none": outcome, "first": Outcome.FIRST, "second": Outcome.SECOND}.items():
+        answers(tmp_path / "one.png", uses(outcome, found), "difference")
+        picture = pixels(tmp_path / "one.png").reshape(-1, 3)
+        counts[name] = {
+            key: int((picture == PALETTE[key]).all(1).sum()) for key in ("blue", "orange")
+        }
+    assert counts["first"]["orange"] > counts["none"]["orange"] + 50
+    assert counts["first"]["blue"] == counts["none"]["blue"]
+    assert counts["second"]["blue"] > counts["none"]["blue"] + 50
+    assert counts["second"]["orange"] == counts["none"]["orange"]
+
+
+def test_an_answer_without_an_interval_is_a_dot(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        answers(tmp_path / "one.png", uses(Outcome.UNKNOWN, width=np.nan), "difference")
+    assert pixels(tmp_path / "one.png").shape[0] > 100
 
 
 def test_the_histogram_counts_every_label_once(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import re
+import statistics
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tests.report.fake_study import ARMS, KEYS, SPLITS, change, read, write_study
@@ -150,8 +152,8 @@ def row(text: str, name: str) -> list[str]:
 def test_every_picture_that_the_page_shows_is_there(study: Path) -> None:
     shown = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text_of(study))
     drawn = [path for path in shown if path.startswith("figures/")]
-    # measures of each role, the curves of each split, 8-2 and its parts, the transfer twice
-    assert len(drawn) == 2 + len(SPLITS) + 5 + 2
+    # the answer, measures of each role, curves of each split, 8-2 and its parts, transfer twice
+    assert len(drawn) == 1 + 2 + len(SPLITS) + 5 + 2
     assert len(set(shown)) == len(drawn) + len(SPLITS)  # and a t-SNE picture a split
     for path in drawn:
         assert (study / "reports" / path).read_bytes().startswith(b"\x89PNG")
@@ -200,6 +202,38 @@ def test_few_labels_have_a_row_each_and_many_their_statistics(study: Path) -> No
     assert row(many, "median")[0].startswith(f"{median:.3f} ±")
 
 
+@pytest.mark.parametrize(
+    ("table", "key", "labels"),
+    [
+        ("7-2 The whole source: cohesion by label", "cohesion", 30),
+        ("8-2-1 The 10 rarest labels: cohesion", "cohesion", 10),
+        ("8-2-2 The 10 rarest labels against the sufficient ones", "sufficient_cosine", 10),
+        ("8-2-3 The 10 rarest labels among one another", "among_scarce_cosine", 10),
+    ],
+)
+def test_every_statistic_is_over_the_labels_of_its_table(
+    study: Path, table: str, key: str, labels: int
+) -> None:
+    text = section(text_of(study), table)
+    for name, statistic in {
+        "mean": statistics.mean,
+        "standard deviation": statistics.stdev,
+        "least": min,
+        "first quartile": lambda values: np.percentile(values, 25),
+        "median": statistics.median,
+        "third quartile": lambda values: np.percentile(values, 75),
+        "largest": max,
+    }.items():
+        for arm, cell in zip(ARMS, row(text, name), strict=True):
+            record = read_json(Layout(study).record(arm, KEYS["source"]))
+            by_seed = [
+                [value for value in values[:labels] if value is not None]
+                for values in record["per_class"][key]
+            ]
+            mean = statistics.mean(map(statistic, by_seed))
+            assert cell.startswith(f"{mean:.3f} ±"), (name, arm)
+
+
 def test_a_table_about_scarce_labels_names_them_and_has_all_four_arms(study: Path) -> None:
     text = section(text_of(study), "8-1 Target with a scarce label")
     assert "**label|1** scarce (101 train rows), in red:" in text
@@ -210,7 +244,7 @@ def test_a_table_about_scarce_labels_names_them_and_has_all_four_arms(study: Pat
 
 def test_labels_never_seen_are_measured_without_accuracies(study: Path) -> None:
     text = section(text_of(study), "open Labels never seen")
-    assert "trained on 15 labels" in text
+    assert "trained on 12 labels" in text
     assert "measured on the 15 others" in text
     assert "accuracy" not in text
 
@@ -221,6 +255,36 @@ def test_the_transfer_table_reads_the_last_epoch(study: Path) -> None:
     assert "**metric better**" in text
     few = section(text_of(study), "9-labels Transfer with few labels")
     assert row(few, "10 %, from scratch") == [f"{0.6 * 0.1**0.1:.3f} ± 0.000"] * 4
+
+
+@pytest.mark.parametrize("tunings", [["frozen", "finetuned"], ["finetuned"]])
+def test_every_accuracy_of_the_transfer_is_that_of_its_column(
+    tmp_path: Path, tunings: list[str]
+) -> None:
+    write_study(tmp_path, [0, 1])
+    for place, init in enumerate(["cls", "metric", "scratch"]):
+        path = Layout(tmp_path).transfer(init)
+        frame = pd.read_csv(path)
+        frame = frame[frame["tuning"].isin(tunings)]
+        last = frame["epoch"] == 2
+        frame.loc[last, "test_accuracy"] = (
+            0.1 * place
+            + 0.4 * (frame["tuning"] == "finetuned")
+            + 0.04 * frame["tanh"]
+            + 0.02 * frame["share"]
+        )
+        frame.to_csv(path, index=False)
+    write_results(tmp_path, read(tmp_path))
+    whole = section(text_of(tmp_path), "9 Transfer to the target")
+    few = section(text_of(tmp_path), "9-labels Transfer with few labels")
+    for place, title in enumerate(["classification", "metric learning", "from scratch"]):
+        for text, name, share in ((whole, title, 1.0), (few, f"10 %, {title}", 0.1)):
+            expected = [
+                0.1 * place + 0.4 * (tuning == "finetuned") + 0.04 * tanh + 0.02 * share
+                for tuning in tunings
+                for tanh in (True, False)
+            ]
+            assert row(text, name) == [f"{value:.3f} ± 0.000" for value in expected]
 
 
 def test_one_arm_alone_has_no_verdict(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from textmetric.errors import UserError
 from textmetric.grid import SAMPLERS
-from textmetric.sampling.batches import BatchSampler, steps_per_epoch
+from textmetric.sampling.batches import BatchSampler, Deck, steps_per_epoch
 from textmetric.types import Int64
 
 
@@ -167,6 +167,30 @@ def test_balanced_shuffles_a_class_again_when_it_is_used_up() -> None:
     assert all(sorted(a) == sorted(b) and a != b for a, b in pairwise(rounds))
 
 
+def test_every_round_of_a_deck_is_in_random_order() -> None:
+    deck = Deck(np.arange(60), np.random.default_rng(0))
+    rounds = np.concatenate([deck.deal(7) for _ in range(60)]).reshape(7, 60)
+    for dealt in rounds:
+        assert sorted(dealt.tolist()) == list(range(60))
+        # of 59 steps half go up: 15 and 44 are four standard deviations from it
+        assert 15 < (np.diff(dealt) > 0).sum() < 44
+    # Two orders share one of 60 places; sharing 8 is less likely than 1 in 10⁵.
+    assert max((one == other).sum() for one, other in pairwise(rounds)) < 8
+
+
+@pytest.mark.parametrize(("dealt", "next_hand"), [(7, 7), (1, 12)])
+def test_a_deck_draws_each_round_from_its_generator(dealt: int, next_hand: int) -> None:
+    found = set()
+    for seed in range(20):
+        rng = np.random.default_rng(0)
+        deck = Deck(np.arange(12), rng)
+        deck.deal(dealt)
+        rng.bit_generator.state = np.random.default_rng(seed).bit_generator.state
+        hand = deck.deal(next_hand)
+        found.add(tuple((deck.deal(4) if dealt == 1 else hand).tolist()))
+    assert len(found) > 10
+
+
 def test_balanced_leaves_out_each_class_at_times() -> None:
     # With 17 classes and 16 a batch, one class is left out each time: never always the same.
     labels = even(17, 40)
@@ -265,6 +289,19 @@ def test_the_usual_number_of_classes_gives_the_usual_batches() -> None:
 def test_a_number_of_classes_out_of_range_is_an_error(classes: int) -> None:
     with pytest.raises(UserError, match=f"classes_per_batch is {classes}, expected 1 to 5"):
         BatchSampler("balanced", FIVE, 16, seed=0, classes_per_batch=classes)
+
+
+def test_a_batch_holds_no_more_classes_than_rows() -> None:
+    with pytest.raises(UserError, match="classes_per_batch is 9, expected 1 to 8 for 20 classes"):
+        BatchSampler("balanced", even(20, 4), 8, seed=0, classes_per_batch=9)
+
+
+def test_rows_and_classes_are_shuffled_from_the_first_round_on() -> None:
+    labels = even(20, 64)
+    sampler = BatchSampler("balanced", labels, 64, seed=0)
+    batch = next(sampler.epoch())
+    assert np.unique(labels[batch]).tolist() != list(range(16))
+    assert (np.diff(batch[labels[batch] == labels[batch[0]]]) < 0).any()
 
 
 @pytest.mark.parametrize("given", [{"steps": 3}, {"classes_per_batch": 2}])

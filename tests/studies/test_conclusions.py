@@ -1,4 +1,4 @@
-"""The paper's conclusions held against results that are known."""
+"""The paper's conclusions next to results that are known."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ Line = tuple[dict[str, Any], list[Result]]
 
 
 def results(losses: list[float] | None = None, **measures: float) -> list[Result]:
-    """Three seeds whose values differ by a little."""
+    """Three seeds whose values differ by some thousandths of themselves."""
     return [
-        Result({name: value + 0.001 * seed for name, value in measures.items()}, losses or [], None)
+        Result(
+            {name: value * (1 + 0.001 * seed) for name, value in measures.items()},
+            [loss * (1 + 0.001 * seed) for loss in losses or []],
+            None,
+        )
         for seed in range(3)
     ]
 
@@ -44,8 +48,8 @@ def test_the_rival_is_the_tuple_loss_that_validation_prefers() -> None:
     claim = named(claims(widths, [], []), "Classification is as good")
     (comparison,) = claim.comparisons
     assert comparison.line == "cross\\_entropy and lifted, width 16"
-    assert comparison.first == [0.7, 0.701, 0.702]
-    assert comparison.second == [0.6, 0.601, 0.602]
+    assert comparison.first == pytest.approx([0.7, 0.7007, 0.7014])
+    assert comparison.second == pytest.approx([0.6, 0.6006, 0.6012])
 
 
 def test_a_rival_that_failed_is_none() -> None:
@@ -99,7 +103,7 @@ def test_one_seed_and_failed_trainings_give_no_verdict() -> None:
     single = Comparison("a", [0.9], [0.1])
     failed = Comparison("b", [math.nan] * 3, [0.1, 0.2, 0.3])
     assert verdict(Claim("A.", "better", "a", [single, failed])) == (
-        "One seed cannot tell.",
+        "Fewer than three seeds cannot tell.",
         ["–", "–"],
     )
 
@@ -113,4 +117,4 @@ def test_a_lost_comparison_does_not_count_among_the_others() -> None:
 def test_the_page_has_a_table_a_conclusion() -> None:
     text = page(claims([of_width("triplet", width, width / 100) for width in (16, 32)], [], []))
     assert "**Wider embeddings are better.** Text agrees." in text
-    assert "| triplet: width 32 and 16 | 0.321 | 0.161 | +0.160 [+0.160, +0.160] | agrees |" in text
+    assert "| triplet: width 32 and 16 | 0.320 | 0.160 | +0.160 [+0.160, +0.161] | agrees |" in text

@@ -137,8 +137,11 @@ def test_another_corpus_or_other_code_changes_the_name(
 ) -> None:
     before = tiny.key()
     more = store(corpus(rows=21), tmp_path / "corpora")
-    marked = store(replace(corpus(), scarce=[1]), tmp_path / "corpora")
-    assert len({replace(tiny, corpus=folder).key() for folder in (tiny.corpus, more, marked)}) == 3
+    folders = [tiny.corpus, more] + [
+        store(replace(corpus(), **{which: [2]}), tmp_path / "corpora")
+        for which in ("scarce", "held_out", "unseen")
+    ]
+    assert len({replace(tiny, corpus=folder).key() for folder in folders}) == 5
     monkeypatch.setattr(trials, "_code", lambda module: {module: "edited"})
     assert tiny.key() != before
 

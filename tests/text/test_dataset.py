@@ -191,6 +191,7 @@ def test_a_saved_corpus_reads_back_the_same(tmp_path: Path) -> None:
         "names": ["money", "pets"],
         "train_rows": [2, 1],
         "scarce": [],
+        "held_out": [],
         "unseen": [],
         "empty_rows": {"train": 1, "validation": 0, "test": 1},
     }
@@ -260,16 +261,21 @@ def test_errors_of_a_table_name_what_is_wrong(
         ("train.labels.npy", np.array([0, 1, 1]), "holds int64"),
         (
             "labels.json",
-            {"names": ["money", "pets"], "scarce": [2], "unseen": []},
+            {"names": ["money", "pets"], "scarce": [2], "held_out": [], "unseen": []},
             "outside 0 to 1",
         ),
         (
             "labels.json",
-            {"names": ["money", "pets"], "scarce": [], "unseen": [0]},
+            {"names": ["money", "pets"], "scarce": [], "held_out": [], "unseen": [0]},
             "expected the last of the 2",
         ),
-        ("labels.json", {"names": ["money", "pets"]}, "the lists names, scarce and unseen"),
-        ("labels.json", [], "the lists names, scarce and unseen"),
+        (
+            "labels.json",
+            {"names": ["money", "pets"], "scarce": [], "held_out": [0], "unseen": []},
+            "expected the last of the 2 in this order",
+        ),
+        ("labels.json", {"names": ["money", "pets"]}, "lists names, scarce, held_out and unseen"),
+        ("labels.json", [], "lists names, scarce, held_out and unseen"),
     ],
 )
 def test_files_that_do_not_match_are_named(

@@ -337,6 +337,14 @@ def test_a_token_that_the_encoder_does_not_know_is_an_error() -> None:
         )
 
 
+@pytest.mark.parametrize("name", ["triplet", "invariant_spreading"])
+def test_the_first_and_the_last_token_are_known(name: str) -> None:
+    texts = RaggedTokens(np.array([0, 4] * 4, dtype=np.int32), np.arange(0, 9, 2))
+    data = LabelledTokens(texts, np.array([0, 0, 1, 1], dtype=np.int32))
+    step = CompiledStep(BagEncoder(5, 8), objective({"name": name}), data, "sgd", batch_size=4)
+    assert np.isfinite(step(np.arange(4), 0.1))
+
+
 def test_a_batch_larger_than_announced_is_an_error() -> None:
     step = pair({"name": "triplet"}, "bag", "sgd", torch.float64)[1]
     with pytest.raises(ValueError, match="at most 12"):

@@ -9,7 +9,9 @@ import torch
 
 from tests.tiny import CPU, corpus, trained
 from textmetric.params import Finetune, Model, Train
+from textmetric.sampling.batches import BatchSampler
 from textmetric.sampling.draws import share_of_rows
+from textmetric.sampling.streams import Stream, generator_of, seed_of
 from textmetric.text import LabelledTokens, TokenizedCorpus, Vocabulary
 from textmetric.training.finetuning import (
     TransferHead,
@@ -120,7 +122,8 @@ def test_an_epoch_of_every_share_has_as_many_rows_and_repeats_them_evenly(share:
     rows = epoch_rows(LABELS, share, seed=0)
     assert len(rows) == len(LABELS)
     chosen, times = np.unique(rows, return_counts=True)
-    assert chosen.tolist() == share_of_rows(LABELS, share, seed=0).tolist()
+    seed = seed_of(0, Stream.TRANSFER_ROWS)
+    assert chosen.tolist() == share_of_rows(LABELS, share, seed).tolist()
     assert times.max() - times.min() <= 1
     # Rows stand sorted by label here: the odd repetitions must not all go to the first.
     by_label = np.bincount(LABELS[rows]) / len(rows)
@@ -163,9 +166,11 @@ def test_a_frozen_encoder_gives_the_head_what_it_gives_a_reader() -> None:
     encoder, head = start(data, source, tanh=True, model=Model(), seed=0)
     losses: list[float] = []
     encoder.requires_grad_(False)
+    batches = BatchSampler("shuffled", data.train.labels, 12, 0, stream=Stream.TRANSFER_BATCHES)
     fit(
         encoder, head, data.train, train.model_copy(update={"epochs": 2, "lr": settings.lr}),
-        sampler="shuffled", seed=0, frozen=True, on_epoch=lambda epoch: losses.append(epoch.loss),
+        sampler="shuffled", seed=0, batches=batches, frozen=True,
+        on_epoch=lambda epoch: losses.append(epoch.loss),
     )  # fmt: skip
     curve = finetune(
         data, source, tuning="frozen", tanh=True, share=1.0, settings=settings,
@@ -196,7 +201,7 @@ class Dropped(torch.nn.Module):
 
 def layers_of(head: TransferHead, dim: int, classes: int, seed: int) -> torch.nn.Sequential:
     """The head of the study, layer by layer, with the weights and the dropout of ``head``."""
-    rng = np.random.default_rng(seed)
+    rng = generator_of(seed, Stream.DROPOUT)
     twin = torch.nn.Sequential(
         Dropped(rng), torch.nn.BatchNorm1d(dim), torch.nn.Linear(dim, 64),
         Dropped(rng), torch.nn.BatchNorm1d(64), torch.nn.Linear(64, classes),
@@ -250,6 +255,22 @@ def test_the_heads_own_gradient_is_that_of_autograd(tanh: bool, rows: int) -> No
             torch.testing.assert_close(
                 getattr(getattr(head, name), moment), getattr(twin[place], moment)
             )
+
+
+def test_scores_that_are_large_alike_do_not_overflow() -> None:
+    values, labels = np.random.default_rng(0).normal(size=(9, 5)), np.arange(9) % 3
+    losses = []
+    for shift in (0, 1000):
+        torch.manual_seed(0)
+        head = TransferHead(5, 3, tanh=False).double()
+        with torch.no_grad():
+            head.out.bias += shift
+        found = head.loss_and_gradient(
+            values, labels, [one.detach().numpy() for one in head.parameters()]
+        )
+        assert found is not None
+        losses.append(found.loss)
+    assert losses[1] == pytest.approx(losses[0], rel=1e-10)
 
 
 def test_the_compiled_step_trains_the_head_as_torch_does() -> None:

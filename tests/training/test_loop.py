@@ -14,17 +14,18 @@ from torch import nn
 from tests.tiny import CPU, corpus, trained
 from textmetric.encoders import BagEncoder
 from textmetric.errors import UserError
+from textmetric.grid import Family
 from textmetric.losses import ClassificationObjective, Objective, family_of
 from textmetric.losses.cross_entropy import CrossEntropy, CrossEntropyParameters
 from textmetric.losses.objective import Batches
 from textmetric.measures import class_centroids
 from textmetric.model import TrainedModel
-from textmetric.params import Train
+from textmetric.params import Model, Train
 from textmetric.sampling.batches import BatchSampler
 from textmetric.text import LabelledTokens, RaggedTokens, TokenizedCorpus
 from textmetric.training.compiled_step import CompiledStep
 from textmetric.training.device import choose_device
-from textmetric.training.loop import Epoch, fit, train_centroids
+from textmetric.training.loop import Epoch, fit, train, train_centroids
 from textmetric.training.step import TorchStep
 
 FAMILIES = pytest.mark.parametrize("family", ["classification", "metric"])
@@ -133,12 +134,26 @@ def test_the_curve_has_a_row_an_epoch_with_what_the_objective_logs(family: str) 
     for name in ("active_fraction", "positive_distance", "negative_distance"):
         assert all(np.isnan(row[name]) == (family == "classification") for row in curve)
     assert all(0 <= row["validation_map_at_r"] <= 1 for row in curve)
+    if family == "metric":
+        assert curve[-1]["positive_distance"] < curve[-1]["negative_distance"]
+
+
+def test_a_training_keeps_the_loss_of_every_step() -> None:
+    found = train(
+        corpus(), family=Family.METRIC, objective={"name": "triplet"}, sampler="balanced",
+        model=Model(dim=8), settings=Train(epochs=3, batch_size=12), seed=0, device=CPU,
+    )  # fmt: skip
+    by_epoch = np.reshape(found.losses, (3, 5)).mean(axis=1)
+    assert [row["loss"] for row in found.curve] == pytest.approx(by_epoch.tolist())
 
 
 @FAMILIES
-def test_without_validation_rows_the_curve_says_nan(family: str) -> None:
-    _, curve, _ = trained(family, data=corpus(validation=0))
-    assert all(np.isnan(row["validation_map_at_r"]) for row in curve)
+@pytest.mark.parametrize(("rows", "pairs"), [(0, False), (1, False), (3, False), (4, True)])
+def test_without_two_validation_rows_of_a_class_the_curve_says_nan(
+    family: str, rows: int, pairs: bool
+) -> None:
+    _, curve, _ = trained(family, data=corpus(validation=rows), epochs=2)
+    assert all(np.isnan(row["validation_map_at_r"]) != pairs for row in curve)
 
 
 @FAMILIES
@@ -162,7 +177,7 @@ class Broken(Objective):
         self.value = value
 
     def forward(self, embeddings: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        return embeddings.sum() * self.value
+        return embeddings.nan_to_num().sum() * self.value
 
 
 class Listening(CrossEntropy):
@@ -213,6 +228,39 @@ def test_an_objective_is_told_of_every_epoch_before_its_batches(plain: bool) -> 
         np.testing.assert_array_equal(entry[3], embeddings)
     kinds = [entry[0] for entry in objective.heard]
     assert kinds == ["batches", *["epoch", *["loss"] * 5] * 3]
+
+
+def test_a_training_runs_on_one_thread_with_modules_in_training_mode() -> None:
+    encoder, objective = BagEncoder(27, 8).eval(), Listening().eval()
+    modes: list[bool] = []
+    fit(
+        encoder, objective, corpus().train, Train(epochs=1, batch_size=12), sampler="shuffled",
+        seed=0, on_epoch=lambda epoch: modes.extend(
+            [encoder.training, objective.training, torch.get_num_threads() == 1]
+        ),
+    )  # fmt: skip
+    assert modes == [True, True, True]
+    assert not encoder.training
+    assert not objective.training
+
+
+class Logging(Listening):
+    """Logs the number of the batch, and nothing in every third."""
+
+    def forward(self, embeddings: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        number = sum(entry[0] == "loss" for entry in self.heard)  # type: ignore[index]
+        self.log = {"number": torch.tensor(float("nan") if number % 3 == 0 else float(number))}
+        return super().forward(embeddings, labels)
+
+
+@PLAIN
+def test_what_an_objective_logs_is_averaged_over_the_batches_that_have_it(plain: bool) -> None:
+    epochs: list[Epoch] = []
+    fit(
+        BagEncoder(27, 8), Logging(), corpus().train, Train(epochs=2, batch_size=12),
+        sampler="shuffled", seed=0, plain=plain, on_epoch=epochs.append,
+    )  # fmt: skip
+    assert [epoch.log["number"] for epoch in epochs] == [(1 + 2 + 4) / 3, (5 + 7 + 8) / 3]
 
 
 @PLAIN
@@ -303,6 +351,37 @@ def test_a_loss_that_is_not_a_number_stops_with_the_epoch_and_a_remedy() -> None
             BagEncoder(27, 8), Broken(float("nan")), corpus().train,
             Train(batch_size=12), sampler="shuffled", seed=7,
         )  # fmt: skip
+
+
+def test_a_loss_or_an_embedding_that_is_not_a_number_is_enough() -> None:
+    one_step = Train(epochs=1, batch_size=64)
+    for value, broken in ((float("nan"), False), (0.0, True)):
+        encoder = BagEncoder(27, 8)
+        if broken:
+            encoder.weight.data[1:] = float("nan")
+        with pytest.raises(UserError, match="diverged in epoch 1"):
+            fit(
+                encoder, Broken(value), corpus().train, one_step, sampler="shuffled", seed=0
+            )  # fmt: skip
+
+
+def test_a_collapse_is_a_mean_distance_below_a_thousandth_between_classes() -> None:
+    data, one_step = corpus().train, Train(epochs=1, batch_size=64)
+
+    def train_once(mean_distance: float, rows: list[int]) -> None:
+        encoder = BagEncoder(27, 8)
+        apart = float(torch.pdist(torch.from_numpy(encoder.embed(data.tokens))).mean())
+        encoder.weight.data *= mean_distance / apart
+        batches = Listening([rows])
+        fit(
+            encoder, Broken(0.0), data, one_step, sampler="shuffled", seed=0, batches=batches
+        )  # fmt: skip
+
+    every = list(range(60))
+    train_once(1.01e-3, every)
+    with pytest.raises(UserError, match=r"mean distance is 9\.9e-04"):
+        train_once(0.99e-3, every)
+    train_once(0.0, [0, 3, 6])  # of one class
 
 
 def test_collapsed_embeddings_stop_instead_of_reporting_a_perfect_cohesion() -> None:
@@ -411,3 +490,9 @@ def test_centroids_by_blocks_are_the_means_of_unit_embeddings() -> None:
     expected = class_centroids(encoder.embed(tokens), data.labels, 4)
     np.testing.assert_array_equal(train_centroids(encoder, data, 4), expected.astype(np.float32))
     np.testing.assert_allclose(train_centroids(encoder, data, 4, rows_at_once=7), expected, 1e-6)
+
+
+def test_cuda_is_used_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for name, device in (("auto", "cuda"), ("cuda", "cuda"), ("cuda:1", "cuda:1"), ("cpu", "cpu")):
+        assert choose_device(name, "device") == torch.device(device)

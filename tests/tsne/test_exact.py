@@ -3,14 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from textmetric.tsne.exact import _descend, joint_probabilities, kl_divergence, optimise
+from textmetric.measures import unit
+from textmetric.tsne.exact import _descend, _exp, joint_probabilities, kl_divergence, optimise
 from textmetric.tsne.projection import _neighbours, _optimised
 
 
 def clusters(rows: int, seed: int = 0) -> np.ndarray:
     random = np.random.default_rng(seed)
-    found = 3 * random.normal(size=(4, 8))[np.arange(rows) % 4] + random.normal(size=(rows, 8))
-    return found.astype(np.float32)
+    return unit(3 * random.normal(size=(4, 8))[np.arange(rows) % 4] + random.normal(size=(rows, 8)))
 
 
 def neighbours(rows: int, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -41,6 +41,13 @@ def slow_divergence(places: np.ndarray, p: np.ndarray) -> float:
         for j in range(len(p))
         if p[i, j] > 0
     )
+
+
+def test_the_exponential_has_twelve_digits() -> None:
+    x = np.linspace(-700, 700, 1001)
+    np.testing.assert_allclose([_exp(one) for one in x], np.exp(x), rtol=1e-12)
+    assert _exp(0.0) == 1
+    assert [_exp(x) for x in (-746.0, -1e300, -np.inf)] == [0, 0, 0]
 
 
 def test_joint_probabilities_are_symmetric_and_sum_to_one() -> None:

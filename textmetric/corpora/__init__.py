@@ -2,6 +2,8 @@
 
 Reading goes one way: a corpus file gives the rows as published, :mod:`.parts` cleans them, cuts
 what is missing and applies a limit, and :func:`load` returns one frame with its counts.
+:func:`load_roles` does so for two corpora, and no text crosses from what one of them trains or
+validates on to what the other is validated or tested on.
 """
 
 from __future__ import annotations
@@ -19,12 +21,17 @@ from textmetric.errors import UserError, unknown_name
 if TYPE_CHECKING:
     import pandas as pd
 
+    from textmetric.corpora.parts import Parted
+
+Spec = str | Mapping[str, Any]
+"""A corpus as the user names it, see docs/corpora.md."""
+
 BUILT_IN = ("ag_news", "dbpedia14", "dbpedia_classes", "docstring_modules", "docstrings")
 """The names of the built-in corpora. Each is a module of this package with ``read(...)``."""
 PUBLISHED = ("ag_news", "dbpedia14", "dbpedia_classes")
 """The published ones. A table may be a sample of one of them."""
 
-__all__ = ["BUILT_IN", "Corpus", "load"]
+__all__ = ["BUILT_IN", "Corpus", "load", "load_roles"]
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +48,8 @@ class Corpus:
         summary: ``name``, ``sample_of`` (the published corpus that the rows are from, as the user
             says, or None), ``classes``, the rows of each part (``train_rows``, ...), the rows that
             were left out by reason (``leaked_rows``, ``conflicting_rows``, ``duplicate_rows``,
-            ``short_rows``, ``small_class_rows``), ``small_classes``, and ``limit``.
+            ``short_rows``, ``small_class_rows``, ``crossing_rows``), ``small_classes``, and
+            ``limit``.
     """
 
     frame: pd.DataFrame
@@ -49,7 +57,7 @@ class Corpus:
 
 
 def load(
-    spec: str | Mapping[str, Any],
+    spec: Spec,
     *,
     limit: int | None = None,
     validation: float = 0.1,
@@ -75,6 +83,88 @@ def load(
 
     Raises:
         UserError: any mistake in the spec or in the data; a download that fails.
+    """
+    corpus, about = _cut(
+        spec,
+        validation=validation,
+        test=test,
+        seed=seed,
+        mirror=mirror,
+        cache=cache,
+        progress=progress,
+    )
+    return _limited(corpus, about, limit, seed)
+
+
+def load_roles(
+    target: Spec,
+    source: Spec,
+    *,
+    limit: int | None = None,
+    validation: float = 0.1,
+    test: float = 0.2,
+    seed: int = 0,
+    mirror: str | None = None,
+    cache: Path | None = None,
+    progress: bool = True,
+) -> tuple[Corpus, Corpus]:
+    """Load two corpora of which one is a test of the other: no text crosses between their parts.
+
+    A text that both have is in the train part of both or in the test part of both. Other rows of
+    shared texts are left out (``crossing_rows`` of each summary). A test part that a corpus brings
+    is never changed.
+
+    Args:
+        target: the corpus of the target, as in :func:`load`.
+        source: the corpus of the source. It may be the same.
+        limit: of the train rows of each role; applied last.
+        validation: see :func:`load`.
+        test: see :func:`load`.
+        seed: see :func:`load`.
+        mirror: see :func:`load`.
+        cache: see :func:`load`.
+        progress: show progress bars.
+
+    Returns:
+        The target and the source.
+
+    Raises:
+        UserError: as :func:`load`; a class that has fewer than two train rows then.
+    """
+    from textmetric.corpora.parts import uncrossed
+
+    (first, about_first), (second, about_second) = (
+        _cut(
+            spec,
+            validation=validation,
+            test=test,
+            seed=seed,
+            mirror=mirror,
+            cache=cache,
+            progress=progress,
+            reverse=reverse,
+        )
+        for spec, reverse in ((target, False), (source, True))
+    )
+    first, second = uncrossed(first, second)
+    return _limited(first, about_first, limit, seed), _limited(second, about_second, limit, seed)
+
+
+def _cut(
+    spec: Spec,
+    *,
+    validation: float,
+    test: float,
+    seed: int,
+    mirror: str | None,
+    cache: Path | None,
+    progress: bool,
+    reverse: bool = False,
+) -> tuple[Parted, dict[str, int | str | None]]:
+    """Read, clean and cut a corpus; see :func:`load` and :func:`.parts.clean_and_cut`.
+
+    Returns:
+        The corpus, and what reading adds to the summary.
     """
     from textmetric.corpora import parts, readers
 
@@ -102,22 +192,30 @@ def load(
             text=options.get("text", "text"),
             label=options.get("label", "label"),
         )
-    frame, cut = parts.clean_and_cut(
+    corpus = parts.clean_and_cut(
         frame,
         name=name,
         test=test,
         validation=validation,
-        limit=limit,
         min_rows=min_rows,
         seed=seed,
+        reverse=reverse,
     )
-    about = {"name": name, "sample_of": options.get("sample_of"), "short_rows": 0}
-    summary = {**about, **cut, **counts}
-    _log.info("%s: %s", name, ", ".join(f"{key} {value}" for key, value in summary.items()))
+    return corpus, {"name": name, "sample_of": options.get("sample_of"), "short_rows": 0, **counts}
+
+
+def _limited(
+    corpus: Parted, about: Mapping[str, int | str | None], limit: int | None, seed: int
+) -> Corpus:
+    from textmetric.corpora.parts import finished
+
+    frame, counts = finished(corpus, limit, seed)
+    summary = {**about, **counts}
+    _log.info("%s: %s", corpus.name, ", ".join(f"{key} {value}" for key, value in summary.items()))
     return Corpus(frame, summary)
 
 
-def _checked(spec: str | Mapping[str, Any]) -> dict[str, Any]:
+def _checked(spec: Spec) -> dict[str, Any]:
     """A corpus as a mapping with either ``name`` or ``path``, and other keys that belong to it.
 
     Raises:

@@ -1,26 +1,79 @@
-"""Train, validation and test: cleaning, seeded stratified cuts, and the limit.
+"""Train, validation and test: cleaning, seeded stratified cuts, two roles, and the limit.
 
 One rule for every corpus: the test part that a corpus brings is never changed. Of all other rows,
 those whose text is also in the test part are left out (leaked), then those whose text has two
-labels (conflicting), then repeats (duplicates). Two texts are the same when they are equal except
-for case and white space, since the tokenizer sees neither.
+labels (conflicting), then repeats (duplicates). Two texts are the same when their tokens are equal.
+
+One rule for two corpora, target and source: a text that both have is in the train part of both or
+in the test part of both. So nothing that one role is validated or tested on is in what the other
+trains or validates on. Parts are cut by a hash of the text, which puts most shared texts into the
+same part of both; :func:`uncrossed` drops the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from textmetric.errors import UserError
 from textmetric.sampling.draws import apportion, first_of_each
+from textmetric.text.tokenizer import BASIC_ENGLISH, chunks
 from textmetric.types import PARTS, Bools, Int64
 
 if TYPE_CHECKING:
     import pandas as pd
 
 TRAIN, VALIDATION, TEST = range(len(PARTS))
+
+Hashes = npt.NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class Parted:
+    """The rows of a corpus that are kept, each in its part; a text is in one part only.
+
+    Attributes:
+        name: of the corpus, for messages.
+        frame: every row of the corpus: ``text``, ``label``.
+        names: (C,) the class names.
+        min_rows: classes with fewer train rows were left out; None if that was an error.
+        brings_test: the test part is the corpus's own.
+        rows: (n,) which rows of the frame are kept, rising.
+        texts: (n,) the first hash of each text, equal for the same text.
+        labels: (n,) class numbers.
+        part: (n,) numbers of ``PARTS``.
+        counts: the rows that were left out by reason.
+    """
+
+    name: str
+    frame: pd.DataFrame
+    names: Sequence[str]
+    min_rows: int | None
+    brings_test: bool
+    rows: Int64
+    texts: Hashes
+    labels: Int64
+    part: Int64
+    counts: dict[str, int]
+
+    def take(self, chosen: Bools | Int64) -> Parted:
+        """The corpus with some of its rows, as a mask or as rising places."""
+        return replace(
+            self,
+            rows=self.rows[chosen],
+            texts=self.texts[chosen],
+            labels=self.labels[chosen],
+            part=self.part[chosen],
+        )
+
+    def train_counts(self) -> Int64:
+        """(C,) train rows of each class."""
+        return np.bincount(self.labels[self.part == TRAIN], minlength=len(self.names))
 
 
 def clean_and_cut(
@@ -29,11 +82,11 @@ def clean_and_cut(
     name: str,
     test: float,
     validation: float,
-    limit: int | None,
     min_rows: int | None,
     seed: int,
-) -> tuple[pd.DataFrame, dict[str, int | str | None]]:
-    """Clean the rows of a corpus, cut the parts that are missing, apply the limit.
+    reverse: bool = False,
+) -> Parted:
+    """Clean the rows of a corpus and cut the parts that are missing.
 
     Args:
         frame: columns ``text``, ``label``, and ``split``, which holds the part. A corpus without
@@ -41,16 +94,14 @@ def clean_and_cut(
         name: of the corpus, for messages.
         test: fraction of a class's rows to cut for test, in (0, 1).
         validation: fraction of a class's train rows to cut for validation, in [0, 1).
-        limit: at most this many train rows; None for all.
         min_rows: drop classes with fewer train rows than this, counted before the cuts.
-        seed: of every draw.
-
-    Returns:
-        The frame (train, validation, test, each in the given order) and the counts.
+        seed: of the hash that decides the cuts.
+        reverse: take the validation part from the other end of the hash. Two roles that take it
+            from different ends hardly ever validate on the same text.
 
     Raises:
-        UserError: a fraction or the limit out of range, one class only, a class with one row, or
-            a class that only test or validation has.
+        UserError: a fraction out of range, one class only, or a class with fewer than two train
+            rows.
     """
     if not 0 < test < 1:
         raise UserError(f"the test fraction must lie between 0 and 1, not {test}")
@@ -58,47 +109,168 @@ def clean_and_cut(
         raise UserError(f"data.validation must be at least 0 and below 1, not {validation}")
     import pandas as pd
 
-    texts = same_text(frame["text"])
+    hashes = text_hashes(frame["text"], seed)
     codes, index = pd.factorize(frame["label"], sort=True)
     labels, names = codes.astype(np.int64), [str(name) for name in index]
     given = frame["split"].to_numpy(dtype=object)
     part = np.select([given == name for name in PARTS], range(len(PARTS))).astype(np.int64)
 
-    keep, summary = clean(texts, labels, part)
-    keep = _large_enough(keep, labels, part, names, min_rows, name, summary)
-
-    rows = np.flatnonzero(keep)
-    labels, part = labels[rows], part[rows]
-    if not (part == TEST).any():
-        drawn = cut(labels, np.flatnonzero(part == TRAIN), test, 1, [seed, 1])
+    keep, counts = clean(numbered(hashes[:, 0]), labels, part)
+    counts |= {"small_classes": 0, "small_class_rows": 0, "crossing_rows": 0}
+    everything = Parted(
+        name=name,
+        frame=frame,
+        names=names,
+        min_rows=min_rows,
+        brings_test=bool((part == TEST).any()),
+        rows=np.arange(len(frame)),
+        texts=hashes[:, 0],
+        labels=labels,
+        part=part,
+        counts=counts,
+    )
+    corpus = _large_enough(
+        everything.take(keep),
+        np.ones(len(names), dtype=bool),
+        min_rows,
+        "repeated and leaked texts are left out",
+    )
+    labels, part = corpus.labels, corpus.part.copy()
+    if not corpus.brings_test:
+        drawn = cut(labels, np.flatnonzero(part == TRAIN), test, 1, corpus.texts)
         part[drawn] = TEST
     if not (part == VALIDATION).any() and validation > 0:
-        drawn = cut(labels, np.flatnonzero(part == TRAIN), validation, 0, [seed, 2])
+        order = hashes[corpus.rows, 1]
+        order = ~order if reverse else order
+        drawn = cut(labels, np.flatnonzero(part == TRAIN), validation, 0, order)
         part[drawn] = VALIDATION
+    return replace(corpus, part=part)
+
+
+def uncrossed(target: Parted, source: Parted) -> tuple[Parted, Parted]:
+    """Leave out the rows whose text is in another part of the other role.
+
+    A text of both roles may stay in train and train, or in test and test. Otherwise the row in the
+    earlier part (train, validation, test) goes; of two validation rows, either with a chance of
+    one half, so that corpora that bring the same validation part keep half of it each. A class
+    keeps two train rows if it can: then the other role's row goes instead, unless it is in a test
+    part that its corpus brings.
+
+    Raises:
+        UserError: a class has fewer than two train rows then, and its corpus has no ``min_rows``.
+    """
+    roles = (target, source)
+    hashes = np.concatenate([target.texts, source.texts])
+    numbers = numbered(hashes)
+    codes = np.split(numbers, [len(target.texts)])
+    count = int(numbers.max(initial=-1)) + 1
+    # (2, texts): the part of each text in each role, -1 where the role does not have it
+    parts = np.full((2, count), -1)
+    for place, role in enumerate(roles):
+        parts[place, codes[place]] = role.part
+    of_target, of_source = parts
+    crossing = (parts >= 0).all(axis=0) & ((of_target != of_source) | (of_target == VALIDATION))
+    even = np.empty(count, dtype=bool)
+    even[numbers] = hashes % 2 == 0
+    target_keeps = np.where(of_target == of_source, even, of_target > of_source)
+    drop = np.stack([crossing & ~target_keeps, crossing & target_keeps])
+
+    for place, role in enumerate(roles):
+        there, other = parts[1 - place, codes[place]], roles[1 - place]
+        stay = _needed_in_train(role, drop[place, codes[place]], there, other.brings_test)
+        drop[:, codes[place][stay]] = ~drop[:, codes[place][stay]]
+
+    def remaining(place: int) -> Parted:
+        role = roles[place]
+        gone = drop[place, codes[place]]
+        counts = role.counts | {"crossing_rows": int(gone.sum())}
+        return _large_enough(
+            replace(role.take(~gone), counts=counts),
+            role.train_counts() > 0,
+            None if role.min_rows is None else 2,
+            "texts that are validated or tested on in the other role are left out",
+        )
+
+    return remaining(0), remaining(1)
+
+
+def _needed_in_train(role: Parted, drop: Bools, there: Int64, test_is_fixed: bool) -> Int64:
+    """Choose the train rows that stay, so that each class has two if it can.
+
+    Args:
+        role: the rows.
+        drop: (n,) the rows to leave out.
+        there: (n,) the part of each row's text in the other role.
+        test_is_fixed: the other role's test part may not be changed.
+
+    Returns:
+        The rows of ``drop`` that stay after all, rising; the other role leaves them out.
+    """
+    train = role.part == TRAIN
+    left = np.bincount(role.labels[train & ~drop], minlength=len(role.names))
+    rows = np.flatnonzero(train & drop & ((there == VALIDATION) | (not test_is_fixed)))
+    return first_of_each(rows, role.labels, np.maximum(2 - left, 0))
+
+
+def finished(
+    corpus: Parted, limit: int | None, seed: int
+) -> tuple[pd.DataFrame, dict[str, int | str | None]]:
+    """Apply the limit.
+
+    Args:
+        corpus: the rows and their parts.
+        limit: at most this many train rows; None for all.
+        seed: of the draw.
+
+    Returns:
+        The columns ``text``, ``label`` and ``split`` (train, validation, test, each in the given
+        order), and the counts.
+
+    Raises:
+        UserError: the limit is too low.
+    """
     if limit is not None:
-        chosen = limited(labels, part, limit, seed, name)
-        rows, labels, part = rows[chosen], labels[chosen], part[chosen]
-
-    order = np.argsort(part, kind="stable")
-    result = frame[["text", "label"]].iloc[rows[order]].reset_index(drop=True)
-    result["split"] = np.array(PARTS, dtype=object)[part[order]]
-    for number, kind in enumerate(PARTS):
-        summary[f"{kind}_rows"] = int((part == number).sum())
-    summary["classes"] = int(np.unique(labels[part == TRAIN]).size)
-    summary["limit"] = limit
-    return result, summary
+        corpus = corpus.take(limited(corpus.labels, corpus.part, limit, seed, corpus.name))
+    order = np.argsort(corpus.part, kind="stable")
+    result = corpus.frame[["text", "label"]].iloc[corpus.rows[order]].reset_index(drop=True)
+    result["split"] = np.array(PARTS, dtype=object)[corpus.part[order]]
+    sizes = {
+        f"{name}_rows": int((corpus.part == number).sum()) for number, name in enumerate(PARTS)
+    }
+    classes = int((corpus.train_counts() > 0).sum())
+    return result, {**corpus.counts, **sizes, "classes": classes, "limit": limit}
 
 
-def same_text(texts: pd.Series[str]) -> Int64:
-    """Number the texts (n,), equal where they are equal except for case and white space."""
-    numbers: dict[str, int] = {}
-    return np.array(
-        [numbers.setdefault(" ".join(text.lower().split()), len(numbers)) for text in texts],
-        dtype=np.int64,
+def text_hashes(texts: Iterable[str], seed: int) -> Hashes:
+    """Hash the tokens of n texts (BLAKE2b), the same on every machine.
+
+    Args:
+        texts: n strings.
+        seed: another seed gives unrelated hashes.
+
+    Returns:
+        (n, 2) two independent numbers of 64 bits. Each is equal for texts whose tokens are equal.
+        Among a million other texts one number repeats with a chance of one in 30 million.
+    """
+    salt = f"{seed} "
+    digests = b"".join(
+        hashlib.blake2b(
+            (salt + " ".join(tokens)).encode("utf-8", "surrogatepass"), digest_size=16
+        ).digest()
+        for chunk in chunks(texts)
+        for tokens in BASIC_ENGLISH.split(chunk)
     )
+    return np.frombuffer(digests, dtype="<u8").astype(np.uint64).reshape(-1, 2)
 
 
-def clean(texts: Int64, labels: Int64, part: Int64) -> tuple[Bools, dict[str, int | str | None]]:
+def numbered(texts: Hashes) -> Int64:
+    """Number the texts (n,) from 0 in the order in which they first occur."""
+    import pandas as pd
+
+    return pd.factorize(texts)[0].astype(np.int64)
+
+
+def clean(texts: Int64, labels: Int64, part: Int64) -> tuple[Bools, dict[str, int]]:
     """Find the rows to keep by the rule of this module.
 
     Args:
@@ -142,64 +314,66 @@ def clean(texts: Int64, labels: Int64, part: Int64) -> tuple[Bools, dict[str, in
     }
 
 
-def _large_enough(
-    keep: Bools,
-    labels: Int64,
-    part: Int64,
-    names: Sequence[str],
-    min_rows: int | None,
-    name: str,
-    summary: dict[str, int | str | None],
-) -> Bools:
-    """Drop classes below ``min_rows``, add their counts to ``summary``, refuse too few rows."""
-    train = np.bincount(labels[keep & (part == TRAIN)], minlength=len(names))
-    summary["small_classes"] = summary["small_class_rows"] = 0
-    if min_rows is not None:
-        small = train < min_rows
-        summary["small_classes"] = int(small.sum())
-        summary["small_class_rows"] = int((keep & small[labels]).sum())
-        keep = keep & ~small[labels]
-        train = np.where(small, 0, train)
-    present = np.bincount(labels[keep], minlength=len(names)) > 0
-    if present.sum() < 2:
-        only = f"only the class {names[int(present.argmax())]!r}" if present.any() else "no class"
-        after = "" if min_rows is None else f" with {min_rows} train rows or more (min_rows)"
+def _large_enough(corpus: Parted, known: Bools, least: int | None, after: str) -> Parted:
+    """Leave out and count classes with fewer than ``least`` train rows; refuse what is too few.
+
+    Args:
+        corpus: the rows.
+        known: (C,) the classes to look at.
+        least: train rows of a class; None to leave no class out.
+        after: what happened, for messages.
+
+    Raises:
+        UserError: fewer than two classes, or a class with fewer than two train rows.
+    """
+    train = corpus.train_counts()
+    small = known & (train < (least or 0))
+    keep = ~small[corpus.labels]
+    known = known & ~small
+    filled = np.flatnonzero(known & (train > 0))
+    if len(filled) < 2:
+        only = f"only the class {corpus.names[int(filled[0])]!r}" if len(filled) else "no class"
+        enough = "" if least is None else f" with {least} train rows or more (min_rows)"
         raise UserError(
-            f"corpus {name} has {only}{after} once repeated and leaked texts are left out:"
-            " give a table with at least two classes"
+            f"corpus {corpus.name} has {only}{enough} once {after}: give a table with at least two"
+            " classes"
         )
     for count, found in ((0, "no train row"), (1, "only one train row")):
-        scarce = np.flatnonzero(present & (train == count))
+        scarce = np.flatnonzero(known & (train == count))
         if scarce.size:
             others = f" (and {scarce.size - 1} other classes)" if scarce.size > 1 else ""
             raise UserError(
-                f"class {names[int(scarce[0])]!r}{others} of corpus {name} has {found}, where at"
-                " least 2 are needed: add rows, or give the corpus as a mapping with min_rows: 2"
-                " to leave such classes out"
+                f"class {corpus.names[int(scarce[0])]!r}{others} of corpus {corpus.name} has"
+                f" {found} once {after}, where at least 2 are needed: add rows, or give the corpus"
+                " as a mapping with min_rows: 2 to leave such classes out"
             )
-    return keep
+    counts = corpus.counts | {
+        "small_classes": corpus.counts["small_classes"] + int(small.sum()),
+        "small_class_rows": corpus.counts["small_class_rows"] + int((~keep).sum()),
+    }
+    return replace(corpus.take(keep), counts=counts)
 
 
-def cut(labels: Int64, rows: Int64, fraction: float, least: int, seed: Sequence[int]) -> Int64:
-    """Draw about ``fraction`` of ``rows`` for another part, stratified.
+def cut(labels: Int64, rows: Int64, fraction: float, least: int, order: Hashes) -> Int64:
+    """Take about ``fraction`` of ``rows`` for another part, stratified.
 
-    Two rows of each class always stay: none of a class of two is drawn, and at most one of a
+    Two rows of each class always stay: none of a class of two is taken, and at most one of a
     class of three.
 
     Args:
         labels: (n,) class numbers of all rows.
-        rows: the row numbers to draw from.
-        fraction: of the rows to draw.
-        least: rows to draw of each class that keeps two rows then.
-        seed: of the draw.
+        rows: the row numbers to take from.
+        fraction: of the rows to take.
+        least: rows to take of each class that keeps two rows then.
+        order: (n,) the rows of a class with the lowest numbers are taken.
 
     Returns:
-        The drawn row numbers, rising.
+        The row numbers that are taken, rising.
     """
     counts = np.bincount(labels[rows])
     spare = np.maximum(counts - 2, 0)
     share = apportion(counts, _rounded(fraction * len(rows)), np.minimum(spare, least), spare)
-    return first_of_each(_shuffled(rows, seed), labels, share)
+    return first_of_each(rows[np.argsort(order[rows], kind="stable")], labels, share)
 
 
 def limited(labels: Int64, part: Int64, limit: int, seed: int, name: str) -> Int64:

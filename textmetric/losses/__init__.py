@@ -81,7 +81,7 @@ def build(
             :func:`carried_over` tell what that does.
         dim: Width of the embeddings.
         classes: Number of classes.
-        seed: Seed of the objective's own random draws. Weights of heads and proxies are drawn
+        seed: Of the training, see :class:`.Objective`. Weights of heads and proxies are drawn
             from torch's global generator.
 
     Raises:

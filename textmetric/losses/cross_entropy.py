@@ -23,8 +23,8 @@ class CrossEntropyParameters(Section):
 class CrossEntropy(ClassificationObjective):
     """``−log softmax(W e + b)[y]``, averaged over the batch.
 
-    W and b are the head, e is the embedding, y the class. The head ``fc`` starts as
-    ``torch.nn.Linear`` does: weights and bias uniform in ±1/√d.
+    W and b are the head, e is the embedding, y the class. The head ``fc`` starts as in the
+    original study: W uniform in ±0.5, b zero.
 
     Batch: any; a class that is absent only serves as a wrong answer.
 
@@ -37,6 +37,8 @@ class CrossEntropy(ClassificationObjective):
     def __init__(self, params: Any, *, dim: int, classes: int, seed: int = 0) -> None:
         super().__init__(params, dim=dim, classes=classes, seed=seed)
         self.fc = torch.nn.Linear(dim, classes)
+        torch.nn.init.uniform_(self.fc.weight, -0.5, 0.5)
+        torch.nn.init.zeros_(self.fc.bias)
 
     def logits(self, embeddings: torch.Tensor) -> torch.Tensor:
         """(B, C) unnormalised log-probabilities of ``embeddings`` (B, d)."""

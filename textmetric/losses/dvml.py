@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from textmetric.losses.n_pair import NPair, NPairParameters
 from textmetric.losses.objective import Objective, parameter
 from textmetric.losses.triplet import Triplet, TripletParameters
+from textmetric.sampling.streams import Stream, seed_of
 from textmetric.schema import Section
 
 
@@ -79,7 +80,7 @@ class DVML(Objective):
 
     def __init__(self, params: DVMLParameters, *, dim: int, classes: int, seed: int = 0) -> None:
         super().__init__(params, dim=dim, classes=classes, seed=seed)
-        self.generator = torch.Generator().manual_seed(seed)
+        self.generator = torch.Generator().manual_seed(seed_of(seed, Stream.OBJECTIVE))
         self.base: Triplet | NPair
         if params.base == "triplet":
             self.base = Triplet(TripletParameters(), dim=dim, classes=classes)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from textmetric.losses.distances import unit
 from textmetric.losses.objective import Objective, parameter
+from textmetric.sampling.streams import Stream, generator_of
 from textmetric.schema import Section
 
 
@@ -61,7 +62,7 @@ class InvariantSpreading(Objective):
         self, params: InvariantSpreadingParameters, *, dim: int, classes: int, seed: int = 0
     ) -> None:
         super().__init__(params, dim=dim, classes=classes, seed=seed)
-        self._rng = np.random.default_rng(seed)
+        self._rng = generator_of(seed, Stream.OBJECTIVE)
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """The loss of ``embeddings`` (2B, d), at least 0; ``labels`` (2B,) are not used."""

@@ -16,6 +16,7 @@ from textmetric.losses.distances import euclidean, log_sum_exp, mean_distances
 from textmetric.losses.mining import pair_masks
 from textmetric.losses.objective import Objective, parameter
 from textmetric.sampling.batches import ROWS_PER_CLASS, Deck, steps_per_epoch
+from textmetric.sampling.streams import Stream, generator_of
 from textmetric.schema import Section
 
 ROUNDS = 20  # of k-means
@@ -127,7 +128,7 @@ class ClusterIndex:
     Args:
         labels: (n,) class of every row.
         batch_size: B.
-        seed: of the clusters and the batches.
+        seed: of the training.
         clusters: K, as in ``MagnetParameters``.
         neighbours: M.
 
@@ -153,7 +154,7 @@ class ClusterIndex:
         self._batch_size = batch_size
         self._per_class = clusters
         self._neighbours = min(neighbours, max(2, batch_size // ROWS_PER_CLASS))
-        self._rng = np.random.default_rng(seed)
+        self._rng = generator_of(seed, Stream.BATCHES)
         self._rows_of_class = [np.flatnonzero(labels == label) for label in np.unique(labels)]
 
     def refresh(self, embeddings: npt.NDArray[np.float32]) -> None:

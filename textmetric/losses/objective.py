@@ -69,8 +69,9 @@ class Objective(torch.nn.Module):
         params: A validated instance of ``Params``.
         dim: Width of the embeddings.
         classes: Number of classes; labels are 0 … classes − 1.
-        seed: Seed of the objective's own random draws (mining). Weights are drawn from
-            torch's global generator, which the caller seeds.
+        seed: Of the training; the objective's own draws (mining) are its stream
+            ``OBJECTIVE``, see :mod:`textmetric.sampling.streams`. Weights are drawn from torch's
+            global generator, which the caller seeds.
 
     Attributes:
         Params: The schema of the objective's parameters.
@@ -126,13 +127,13 @@ class Objective(torch.nn.Module):
         """Give the batches that replace the sampler's, whichever sampler it is; optional.
 
         They must follow the same protocol: ⌈n / batch_size⌉ batches an epoch, of at most
-        ``batch_size`` rows, drawn by a generator of their own that starts from the seed. Each
-        batch is requested after the step on the previous one.
+        ``batch_size`` rows, drawn from the stream ``BATCHES`` of the seed. Each batch is
+        requested after the step on the previous one.
 
         Args:
             labels: (n,) of the train part.
             batch_size: B.
-            seed: of the batches.
+            seed: of the training.
 
         Returns:
             None to keep the sampler's batches.

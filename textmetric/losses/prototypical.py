@@ -112,7 +112,7 @@ class Episodes:
     Args:
         labels: (n,) class of every row.
         batch_size: B.
-        seed: of the batches.
+        seed: of the training.
         support: as in ``PrototypicalParameters``.
     """
 

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 
-from textmetric.losses.distances import mean_of_pairs, pairwise, unit
+from textmetric.losses.distances import Distance, mean_of_pairs, pairwise, unit
 from textmetric.losses.mining import Matrix, pair_masks, sort_keys, sum_of_hinges
 from textmetric.losses.objective import Objective, parameter
 from textmetric.schema import Section
@@ -17,9 +17,14 @@ class QuadrupletParameters(Section):
     """Parameters of the quadruplet losses."""
 
     form: Literal["chen", "law"] = parameter("chen", "which of the two losses")
+    distance: Distance = parameter(
+        "squared_euclidean",
+        "``euclidean``, ``squared_euclidean``, or ``cosine``: 1 − cos",
+        paper="``squared_euclidean``",
+    )
     margin: float = parameter(
         1.0,
-        "a1 of ``chen`` (squared distances), δ of ``law`` (distances)",
+        "a1 of ``chen``, δ of ``law``, in units of ``distance``",
         paper="fixed or adapted to the batch (``chen``)",
         ge=0,
     )
@@ -52,17 +57,19 @@ class Hinges(NamedTuple):
 class Quadruplet(Objective):
     """A same-class distance against that of two other rows, over all quadruplets of the batch.
 
-    ``form: chen`` is ``[D²(i,j) − D²(i,k) + a1]₊ + [D²(i,j) − D²(l,k) + a2]₊`` with i ≠ j of one
-    class and i, k, l of three different classes. The second hinge compares with a pair that does
-    not contain the anchor, and is the weaker one. Chen, Chen, Zhang & Huang, "Beyond triplet
-    loss: a deep quadruplet network for person re-identification", CVPR 2017 (arXiv 1704.01719). A
-    version that lets k and l be of one class pushes rows of one class apart.
+    ``form: chen`` is ``[D(i,j) − D(i,k) + a1]₊ + [D(i,j) − D(l,k) + a2]₊`` with i ≠ j of one
+    class and i, k, l of three different classes; D is ``distance``. The second hinge compares
+    with a pair that does not contain the anchor, and is the weaker one. Chen, Chen, Zhang &
+    Huang, "Beyond triplet loss: a deep quadruplet network for person re-identification", CVPR
+    2017 (arXiv 1704.01719). A version that lets k and l be of one class pushes rows of one class
+    apart.
 
     ``form: law`` is ``[D(i,j) − D(k,l) + δ]₊`` with i ≠ j of one class and k, l of two classes,
-    whether or not they share a row or a class with i and j; D is the Euclidean distance. Law,
-    Thome & Cord, "Quadruplet-wise Image Similarity Learning", ICCV 2013. Their quadruplets come
-    from relations between classes; the relation that plain labels give is that same-class pairs
-    should be nearer than others.
+    whether or not they share a row or a class with i and j. Law, Thome & Cord, "Learning a
+    distance metric from relative comparisons between quadruplets of images", IJCV 121, 2017 (doi
+    10.1007/s11263-016-0923-4), which extends their "Quadruplet-wise image similarity learning",
+    ICCV 2013. Their quadruplets come from relations between classes; the relation that plain
+    labels give is that same-class pairs should be nearer than others.
 
     Batch: three classes for ``chen`` and two for ``law``, one of them with two rows; otherwise
     the loss is 0.
@@ -73,7 +80,7 @@ class Quadruplet(Objective):
     in O(B² log B) time and O(B²) memory; the result is exact.
 
     Log: ``active_fraction`` (share of the hinges that are not zero), ``quadruplets`` (their
-    number), ``positive_distance`` and ``negative_distance``, squared for ``chen``.
+    number), ``positive_distance`` and ``negative_distance``, in units of ``distance``.
     """
 
     Params = QuadrupletParameters
@@ -84,12 +91,11 @@ class Quadruplet(Objective):
         params = self.params
         if params.normalize:
             embeddings = unit(embeddings)
-        chen = params.form == "chen"
-        distances = pairwise(embeddings, "squared_euclidean" if chen else "euclidean")
+        distances = pairwise(embeddings, params.distance)
         masks = pair_masks(labels)
         # numpy: a dozen small operations and sorts that take several times as long in torch.
         d, y, positive, negative = (x.numpy(force=True) for x in (distances, labels, *masks))
-        if chen:
+        if params.form == "chen":
             terms = [
                 (params.margin, _against_own_negatives(d, y, positive, negative, params.margin)),
                 (

@@ -13,6 +13,7 @@ import torch
 from textmetric.losses.distances import Distance, mean_of_pairs, pairwise, unit
 from textmetric.losses.mining import MINERS, Miner, pair_masks
 from textmetric.losses.objective import Floats, Gradients, Objective, parameter
+from textmetric.sampling.streams import Stream, seed_of
 from textmetric.schema import Section
 
 
@@ -66,7 +67,7 @@ class Triplet(Objective):
 
     def __init__(self, params: TripletParameters, *, dim: int, classes: int, seed: int = 0) -> None:
         super().__init__(params, dim=dim, classes=classes, seed=seed)
-        self.generator = torch.Generator().manual_seed(seed)
+        self.generator = torch.Generator().manual_seed(seed_of(seed, Stream.OBJECTIVE))
 
     def forward(self, embeddings: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """The loss of ``embeddings`` (B, d) under ``labels`` (B,), at least 0."""

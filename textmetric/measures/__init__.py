@@ -1,7 +1,7 @@
 """Measures of an embedding space: numpy functions of (embeddings, labels).
 
 ``evaluate`` computes every measure of one test set, ``mean_interval`` and ``summarise`` means and
-intervals over seeds, ``paired_difference`` and ``outcomes`` which of two is better.
+intervals over seeds, ``paired_difference`` and ``simultaneous_differences`` which of two is better.
 ``docs/measures.md`` explains how to read them.
 """
 
@@ -12,7 +12,12 @@ from textmetric.measures.cohesion import cohesion
 from textmetric.measures.evaluation import Evaluation, evaluate
 from textmetric.measures.intervals import mean_interval, summarise
 from textmetric.measures.neighbours import centroid_predict, knn_predict, nearest_neighbours
-from textmetric.measures.paired import Outcome, Paired, holm, outcomes, paired_difference
+from textmetric.measures.paired import (
+    Outcome,
+    Paired,
+    paired_difference,
+    simultaneous_differences,
+)
 from textmetric.measures.retrieval import Retrieval, retrieval
 from textmetric.measures.rows import unit
 from textmetric.measures.separation import (
@@ -36,13 +41,12 @@ __all__ = [
     "cosines_to_others",
     "evaluate",
     "hamming_retrieval",
-    "holm",
     "knn_predict",
     "mean_interval",
     "nearest_neighbours",
-    "outcomes",
     "paired_difference",
     "retrieval",
+    "simultaneous_differences",
     "summarise",
     "unit",
 ]

@@ -25,10 +25,12 @@ class Evaluation:
     """The measures of one model on one test set.
 
     Attributes:
+        rows: the number of rows of each class, in the order of the class ids.
         flat: one number for each measure; NaN where it is undefined.
         per_class: one number for each class, in the order of the class ids; NaN where undefined.
     """
 
+    rows: list[int]
     flat: dict[str, float]
     per_class: dict[str, list[float]]
 
@@ -117,7 +119,8 @@ def evaluate(
         per_class["sufficient_cosine"] = cosines_to_others(cosines, rare, others)
         per_class["among_scarce_cosine"] = cosines_to_others(cosines, rare, rare)
 
-    return Evaluation(flat, {name: values.tolist() for name, values in per_class.items()})
+    by_class = {name: values.tolist() for name, values in per_class.items()}
+    return Evaluation(np.bincount(labels, minlength=classes).tolist(), flat, by_class)
 
 
 def _checked_prediction(name: str, predicted: Integers, rows: int) -> Integers:

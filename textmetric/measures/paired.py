@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from textmetric.errors import UserError
-from textmetric.measures.intervals import mean_interval
-from textmetric.types import Float64
+
+FEWEST_SEEDS = 3
+"""With two, equal differences are too common for a test."""
 
 
 class Outcome(Enum):
@@ -21,6 +22,8 @@ class Outcome(Enum):
     FIRST = "first"
     SECOND = "second"
     NO_DIFFERENCE = "no difference"
+    DEPENDS = "depends"
+    """On the sampler: the comparisons under one sampler say otherwise."""
     UNKNOWN = "unknown"
 
 
@@ -30,11 +33,11 @@ class Paired:
 
     Attributes:
         mean: mean of first − second.
-        low: lower end of its Student t interval; NaN with fewer than two seeds.
+        low: lower end of its Student t interval; NaN with fewer than three seeds.
         high: upper end.
         effect: Cohen's d_z (Cohen 1988, section 2.3.5), the mean divided by the standard
-            deviation of the differences; infinite where they are all equal and not zero.
-        p: two-sided, of the paired t test that the mean is zero; NaN with fewer than two seeds.
+            deviation of the differences.
+        p: two-sided, of the paired t test that the mean is zero; NaN if there is no test.
     """
 
     mean: float
@@ -43,21 +46,38 @@ class Paired:
     effect: float
     p: float
 
+    def outcome(self, *, large_is_good: bool, level: float = 0.95) -> Outcome:
+        """Which side is better: ``UNKNOWN`` without a test, no difference if p ≥ 1 − level."""
+        if math.isnan(self.p):
+            return Outcome.UNKNOWN
+        if self.p >= 1 - level:
+            return Outcome.NO_DIFFERENCE
+        return Outcome.FIRST if (self.mean > 0) == large_is_good else Outcome.SECOND
 
-def paired_difference(first: npt.ArrayLike, second: npt.ArrayLike, level: float = 0.95) -> Paired:
+
+def paired_difference(
+    first: npt.ArrayLike, second: npt.ArrayLike, *, level: float = 0.95, grain: float = 0.0
+) -> Paired:
     """Compare two series seed by seed.
 
     With differences d_1 … d_s of mean m and standard deviation σ (s − 1 in the denominator),
-    t = m / (σ / √s) and p = 2 · P(T_{s−1} > |t|). If all differences are equal, p is 1 where they
-    are zero and 0 otherwise.
+    t = m / (σ / √s) and p = 2 · P(T_{s−1} > |t|). The interval is m ± t · σ / √s with the quantile
+    of ``level``, so it excludes zero exactly if p < 1 − level.
+
+    Values that are multiples of a step g, such as an accuracy over 1 / g rows, can have equal
+    differences by chance, and then σ says nothing. So σ is at least g / √6, the standard deviation
+    of the difference of two values that were rounded to multiples of g.
 
     Args:
         first: (s,) one value for each seed.
         second: (s,) the values of the same seeds.
         level: coverage of the interval, between 0 and 1.
+        grain: g, the step of the values, at least 0.
 
     Returns:
-        The difference; all NaN if a value is NaN or there are no values.
+        The difference. All is NaN if a value is NaN or there are none; all except the mean with
+        fewer than three seeds. If all differences are equal, not zero, and ``grain`` is 0, there is
+        no test either.
 
     Raises:
         UserError: the series differ in length, or the level is out of range.
@@ -66,79 +86,75 @@ def paired_difference(first: npt.ArrayLike, second: npt.ArrayLike, level: float 
     >>> round(found.mean, 3), round(found.effect, 3), round(found.p, 3)
     (0.2, 2.0, 0.074)
     """
-    from scipy.special import stdtr  # slow to import; scipy.stats is three times slower
+    from scipy.special import stdtr, stdtrit  # slow to import; scipy.stats is three times slower
 
+    if not 0 < level < 1:
+        raise UserError(f"level is {level}, expected a number between 0 and 1: 0.95 is usual")
     one, other = (np.asarray(values, dtype=np.float64).ravel() for values in (first, second))
     if one.shape != other.shape:
         raise UserError(
             f"{len(one)} values cannot be paired with {len(other)}: pass the same seeds"
         )
     differences = one - other
-    centre, low, high = mean_interval(differences, level)
     seeds = len(differences)
-    if math.isnan(low):
-        return Paired(centre, low, high, math.nan, math.nan)
-    spread = math.sqrt(float(((differences - centre) ** 2).sum()) / (seeds - 1))
-    # Equal differences may differ by rounding: that is no spread.
-    if spread <= 1e-12 * max(1.0, abs(centre)):
-        if abs(centre) <= 1e-12:
-            return Paired(centre, low, high, 0.0, 1.0)
-        return Paired(centre, low, high, math.copysign(math.inf, centre), 0.0)
-    effect = centre / spread
+    mean = float(differences.mean()) if seeds else math.nan
+    if seeds < FEWEST_SEEDS or math.isnan(mean):
+        return Paired(mean, math.nan, math.nan, math.nan, math.nan)
+    spread = float(differences.std(ddof=1))
+    if spread <= 1e-12 * max(1.0, abs(mean)):  # equal, except for rounding
+        spread = 0.0
+    spread = max(spread, grain / math.sqrt(6))
+    if spread == 0:
+        if abs(mean) <= 1e-12:
+            return Paired(mean, mean, mean, 0.0, 1.0)
+        return Paired(mean, math.nan, math.nan, math.nan, math.nan)
+    half = float(stdtrit(seeds - 1, (1 + level) / 2)) * spread / math.sqrt(seeds)
+    effect = mean / spread
     p = 2 * float(stdtr(seeds - 1, -abs(effect) * math.sqrt(seeds)))
-    return Paired(centre, low, high, effect, p)
+    return Paired(mean, mean - half, mean + half, effect, p)
 
 
-def holm(p: npt.ArrayLike) -> Float64:
-    """Correct p values for their number (Holm 1979).
+def simultaneous_differences(
+    comparisons: Sequence[tuple[npt.ArrayLike, npt.ArrayLike]],
+    *,
+    level: float = 0.95,
+    grains: Sequence[float] | None = None,
+) -> list[Paired]:
+    """Compare the pairs of a family, corrected for their number (Bonferroni; Dunn 1961).
 
-    The i-th smallest of m is multiplied by m − i + 1; a corrected value is at least the one
-    before it, and at most 1. Rejecting the hypotheses whose corrected p is below α makes any false
-    rejection in the family with probability at most α, whatever the dependence.
-
-    Args:
-        p: (m,) values in [0, 1]; NaN (no test was possible) stays NaN and does not count.
-
-    Returns:
-        (m,) in the same order.
-
-    >>> holm([0.01, 0.04, 0.03]).round(3)
-    array([0.03, 0.06, 0.06])
-    """
-    values = np.asarray(p, dtype=np.float64).ravel()
-    corrected = np.full(len(values), np.nan)
-    known = np.flatnonzero(~np.isnan(values))
-    order = known[np.argsort(values[known], kind="stable")]
-    scaled = values[order] * np.arange(len(order), 0, -1)
-    corrected[order] = np.minimum(np.maximum.accumulate(scaled), 1.0)
-    return corrected
-
-
-def outcomes(
-    comparisons: Sequence[Paired], large_is_good: Sequence[bool], level: float = 0.95
-) -> list[tuple[Outcome, float]]:
-    """Decide a family of comparisons, with p corrected by :func:`holm`.
+    Of m comparisons that have a test, each p is multiplied by m (at most 1), and each interval has
+    the level 1 − (1 − level) / m. With probability ``level`` all intervals cover their
+    true differences at once, whatever the dependence; an interval excludes zero exactly if the
+    corrected p is below 1 − level.
 
     Args:
-        comparisons: first − second, all of one table.
-        large_is_good: for each comparison, whether the larger value is better.
-        level: 1 − the probability of any false "better" in the family.
+        comparisons: (first, second), each (s,), of every comparison.
+        level: coverage of all intervals together.
+        grains: the step of the values of each comparison; None for 0.
 
     Returns:
-        (outcome, corrected p) for each comparison; ``UNKNOWN`` if p is NaN.
+        One a comparison, in order.
 
-    >>> clear = paired_difference([0.7, 0.71, 0.72], [0.6, 0.6, 0.61])
-    >>> outcomes([clear], [True])[0][0].name, outcomes([clear], [False])[0][0].name
-    ('FIRST', 'SECOND')
+    Raises:
+        UserError: see :func:`paired_difference`.
+
+    >>> clear, weak = ([0.7, 0.71, 0.72], [0.6, 0.6, 0.61]), ([0.7, 0.72, 0.75], [0.68, 0.69, 0.7])
+    >>> both = simultaneous_differences([clear, weak])
+    >>> [found.outcome(large_is_good=True).name for found in both]
+    ['FIRST', 'NO_DIFFERENCE']
     """
-    found: list[tuple[Outcome, float]] = []
-    corrected = holm([comparison.p for comparison in comparisons]).tolist()
-    for comparison, larger, p in zip(comparisons, large_is_good, corrected, strict=True):
-        if math.isnan(p):
-            outcome = Outcome.UNKNOWN
-        elif p >= 1 - level:
-            outcome = Outcome.NO_DIFFERENCE
-        else:
-            outcome = Outcome.FIRST if (comparison.mean > 0) == larger else Outcome.SECOND
-        found.append((outcome, p))
-    return found
+    steps = [0.0] * len(comparisons) if grains is None else grains
+    tested = sum(
+        not math.isnan(paired_difference(*pair, level=level, grain=grain).p)
+        for pair, grain in zip(comparisons, steps, strict=True)
+    )
+    found = [
+        paired_difference(*pair, level=1 - (1 - level) / max(tested, 1), grain=grain)
+        for pair, grain in zip(comparisons, steps, strict=True)
+    ]
+    return [
+        Paired(one.mean, one.low, one.high, one.effect, min(1.0, one.p * tested))
+        if not math.isnan(one.p)
+        else one
+        for one in found
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -11,7 +12,8 @@ import numpy as np
 
 from textmetric.errors import UserError
 from textmetric.files import read_json, write_json
-from textmetric.types import Float64
+from textmetric.measures.chance import random_map_at_r
+from textmetric.types import Float64, Measured
 
 
 @dataclass(frozen=True)
@@ -24,13 +26,18 @@ class ArmRecord:
         seeds: of the trainings, in order.
         label_names: the C class names, by id.
         train_rows: number of rows of each class in the train part, by id.
+        test_rows: number of rows of each class in the test part, by id.
         scarce: ids of the classes that were cut or are rare.
+        held_out: ids of the classes that only the validation part has.
         unseen: ids of the classes that only the test part has.
-        counts: ``train_rows``, ``test_rows``, ``empty_rows`` (test rows without a known token) and
-            ``leaked_rows`` (dropped from train because their text is in test).
-        per_seed: measure → its value for each seed.
-        interval: measure → mean, low, high over seeds.
-        per_class: measure → for each seed its value for each class.
+        counts: ``train_rows``, ``validation_rows``, ``test_rows``, ``empty_rows`` (test rows
+            without a known token) and ``leaked_rows`` (dropped from train because their text is in
+            test).
+        per_seed: measure → its value for each seed on the test part.
+        validation: the same measures on the validation part, by which an arm is chosen; empty if
+            the split has no validation row.
+        interval: measure → mean, low, high of ``per_seed``.
+        per_class: measure → for each seed its value for each class on the test part.
 
     NaN is null in JSON. Reading gives None for it.
     """
@@ -40,10 +47,13 @@ class ArmRecord:
     seeds: list[int]
     label_names: list[str]
     train_rows: list[int]
+    test_rows: list[int]
     scarce: list[int]
+    held_out: list[int]
     unseen: list[int]
     counts: Mapping[str, int]
     per_seed: Mapping[str, Sequence[float | None]]
+    validation: Mapping[str, Sequence[float | None]]
     interval: Mapping[str, Sequence[float | None]]
     per_class: Mapping[str, Sequence[Sequence[float | None]]]
 
@@ -67,15 +77,42 @@ class ArmRecord:
         return cls(**{field.name: found[field.name] for field in fields(cls)})
 
     def metrics(self) -> dict[str, float | int | None]:
-        """The mean over seeds of every measure, and the counts: what ``dvc metrics`` shows."""
+        """The mean over seeds of every measure on the test part, and the counts.
+
+        It is what ``dvc metrics`` shows.
+        """
         means = {key: interval[0] for key, interval in self.interval.items()}
         return {**means, **self.counts}
 
-    def seeds_of(self, measure: str) -> Float64:
-        """(seeds,) the values of a measure, NaN where it is missing."""
-        missing = [None] * len(self.seeds)
-        return np.array(self.per_seed.get(measure, missing), dtype=np.float64)
+    @property
+    def trained_labels(self) -> list[str]:
+        """The names of the classes that training saw; their ids are the same."""
+        return self.label_names[: len(self.label_names) - len(self.held_out + self.unseen)]
+
+    def queries(self, measure: str) -> int:
+        """Number of test rows that a measure averages over: of the scarce classes, or all."""
+        of = self.scarce if measure.startswith("scarce_") else range(len(self.test_rows))
+        return sum(self.test_rows[label] for label in of)
+
+    def chance(self, measure: str) -> float:
+        """What no training gives: a random ranking for MAP@R, the largest class for an accuracy.
+
+        NaN for other measures.
+        """
+        rows = np.array(self.test_rows)
+        if measure == "knn_accuracy":
+            return float(rows.max() / rows.sum())
+        if measure in ("map_at_r", "scarce_map_at_r"):
+            of = np.isin(np.arange(len(rows)), self.scarce) | (measure == "map_at_r")
+            known = of & (rows >= 2)
+            return float(np.average(random_map_at_r(rows)[known], weights=rows[known]))
+        return math.nan
+
+    def seeds_of(self, measure: str, part: Measured = "test") -> Float64:
+        """(seeds,) the values of a measure on a part, NaN where it is missing."""
+        values = self.per_seed if part == "test" else self.validation
+        return np.array(values.get(measure, [None] * len(self.seeds)), dtype=np.float64)
 
     def classes_of(self, measure: str) -> Float64:
-        """(seeds, C) the values of a measure by class, NaN where it is undefined."""
+        """(seeds, C) the values of a measure by class on test, NaN where it is undefined."""
         return np.array(self.per_class[measure], dtype=np.float64)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from textmetric.errors import UserError
-from textmetric.measures.neighbours import on_grid, ranked_blocks
+from textmetric.measures.neighbours import exact_rows, ranked_blocks
 from textmetric.measures.rows import checked_labels, mean
 from textmetric.types import Float64, Floats, Integers
 
@@ -76,7 +76,7 @@ def retrieval(embeddings: Floats, labels: Integers, ks: Sequence[int] = (1, 10, 
     >>> found.means()["recall_at_1"].__round__(3)
     0.667
     """
-    rows = on_grid(embeddings)
+    rows = exact_rows(embeddings)
     labels = checked_labels(labels, len(rows))
     if not ks or min(ks) < 1:
         raise UserError(f"ks is {list(ks)}, expected whole numbers from 1: name at least one")

@@ -31,13 +31,25 @@ def unit(embeddings: Floats, *, first: int = 0) -> Float64:
     array([[0.6, 0.8],
            [0. , 0. ]])
     """
+    rows = scaled(embeddings, first=first)
+    norms = np.sqrt((rows * rows).sum(axis=1, keepdims=True))
+    rows /= np.where(norms > 0, norms, 1.0)
+    return rows
+
+
+def scaled(embeddings: Floats, *, first: int = 0) -> Float64:
+    """Every row divided by its largest coordinate; zero rows stay zero.
+
+    The squares of tiny and of huge rows are then in the range of floats.
+
+    Args, errors: see :func:`unit`.
+    """
     rows = np.asarray(embeddings, dtype=np.float64)
     if rows.ndim != 2:
         raise UserError(
             f"embeddings have shape {rows.shape}, expected (rows, width): pass a matrix"
         )
-    # Divided by the largest coordinate first, so that the squares of tiny and of huge rows stay
-    # in the range of floats. The maximum keeps NaN and infinity.
+    # The maximum keeps NaN and infinity.
     largest = np.abs(rows).max(axis=1, keepdims=True, initial=0.0)
     broken = np.flatnonzero(~np.isfinite(largest[:, 0]))
     if len(broken):
@@ -45,10 +57,7 @@ def unit(embeddings: Floats, *, first: int = 0) -> Float64:
             f"row {first + broken[0]} of the embeddings holds NaN or infinity, expected finite "
             "numbers: train with a lower learning rate"
         )
-    scaled = rows / np.where(largest > 0, largest, 1.0)
-    norms = np.sqrt((scaled * scaled).sum(axis=1, keepdims=True))
-    scaled /= np.where(norms > 0, norms, 1.0)
-    return scaled
+    return rows / np.where(largest > 0, largest, 1.0)
 
 
 def checked_labels(labels: Integers, rows: int, classes: int | None = None) -> Integers:

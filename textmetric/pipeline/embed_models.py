@@ -1,4 +1,4 @@
-"""Embed the test part of every split with every model of a family."""
+"""Embed the test and validation parts of every split with every model of a family."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import numpy as np
 
 from textmetric import parallel
 from textmetric.files import replacing_folder, write_arrays
-from textmetric.grid import Arm, Family, Layout, Split, moved, trainings
+from textmetric.grid import Arm, Family, Layout, Split, array_of, moved, trainings
 from textmetric.measures import knn_predict
 from textmetric.model import TrainedModel
-from textmetric.text import TokenizedCorpus
+from textmetric.text import LabelledTokens, TokenizedCorpus
 from textmetric.training.loop import one_thread
+from textmetric.types import MEASURED, Floats, Integers
 
 # A process embeds the same texts with many models. Callers must clear this cache before new work:
 # the folder may have been rewritten.
@@ -31,11 +32,13 @@ def embed_models(
     neighbours: int,
     progress: bool = True,
 ) -> None:
-    """Embed and classify the test part of every split with every model of a family.
+    """Embed and classify the test and validation parts of every split with every model.
 
-    A file holds ``embeddings`` (n, dim) float32, ``labels`` (n,) int32, and predictions (n,)
-    int32: ``knn`` (from the train rows), ``centroid``, and ``head`` if the model has one. A split
-    whose test labels were never trained on has no predictions, since none could be right.
+    A file holds of the test part ``embeddings`` (n, dim) float32, ``labels`` (n,) int32, and
+    predictions (n,) int32: ``knn`` (from the train rows), ``centroid``, and ``head`` if the model
+    has one. It holds the same of the validation part, ``validation_embeddings`` and so on, unless
+    that part is empty. A split whose test and validation labels were never trained on has no
+    predictions, since none could be right.
 
     Args:
         layout: where everything is.
@@ -73,14 +76,22 @@ def _embed(job: tuple[Path, Path, Path, int], tick: Callable[[], None]) -> None:
     split, folder, out, neighbours = job
     corpus, model = _corpus(split), TrainedModel.load(folder)
     with one_thread():
-        embeddings = model.embed(corpus.test.tokens)
-        arrays = {"embeddings": embeddings, "labels": np.array(corpus.test.labels)}
-        if not corpus.unseen:
-            arrays["knn"] = knn_predict(
-                model.embed(corpus.train.tokens), corpus.train.labels, embeddings, k=neighbours
-            )
-            arrays["centroid"] = model.predict_centroid(embeddings)
-            if model.head is not None:
-                arrays["head"] = model.predict_head(embeddings)
+        train = None if corpus.unseen else model.embed(corpus.train.tokens)
+        arrays: dict[str, Floats | Integers] = {}
+        for part in MEASURED:
+            rows: LabelledTokens = getattr(corpus, part)
+            if part == "validation" and not len(rows):
+                continue
+            embeddings = model.embed(rows.tokens)
+            found: dict[str, Floats | Integers] = {
+                "embeddings": embeddings,
+                "labels": np.array(rows.labels),
+            }
+            if train is not None:
+                found["knn"] = knn_predict(train, corpus.train.labels, embeddings, k=neighbours)
+                found["centroid"] = model.predict_centroid(embeddings)
+                if model.head is not None:
+                    found["head"] = model.predict_head(embeddings)
+            arrays |= {array_of(part, name): array for name, array in found.items()}
     write_arrays(out, **arrays)
     tick()

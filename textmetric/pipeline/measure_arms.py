@@ -1,18 +1,22 @@
-"""Measure every split and arm of a family on the test part."""
+"""Measure every split and arm of a family on the test and validation parts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from textmetric import parallel
 from textmetric.files import read_arrays, read_json, replacing_folder, write_json
-from textmetric.grid import Arm, Family, Layout, Split, moved, trainings
+from textmetric.grid import Arm, Family, Layout, Split, array_of, moved, trainings
 from textmetric.measures import Evaluation, evaluate, summarise
 from textmetric.measures.record import ArmRecord
+from textmetric.types import MEASURED, Measured
 
 PREDICTIONS = ("head", "knn", "centroid")
+
+_Value = TypeVar("_Value")
 
 
 def measure_arms(
@@ -26,7 +30,8 @@ def measure_arms(
 ) -> None:
     """Measure every split, arm and seed of a family; write records and metrics.
 
-    A record, :class:`.ArmRecord`, has the values of every seed and class; metrics are their means.
+    A record, :class:`.ArmRecord`, has the values of every seed on both parts, and of every class
+    on the test part. Metrics are the means of the test part.
 
     Args:
         layout: where everything is.
@@ -73,40 +78,55 @@ def _record(
     arm: Arm,
     seeds: Sequence[int],
     about: Sequence[dict[str, Any]],
-    found: Sequence[tuple[int, Evaluation]],
+    found: Sequence[dict[Measured, Evaluation]],
 ) -> ArmRecord:
     labels, corpus = about
-    rows, evaluations = found[0][0], [evaluation for _, evaluation in found]
-    first = evaluations[0]
+    of_test, of_validation = ([one[part] for one in found if part in one] for part in MEASURED)
     return ArmRecord(
         split=split.name,
         arm=arm.name,
         seeds=list(seeds),
         label_names=labels["names"],
         train_rows=labels["train_rows"],
+        test_rows=of_test[0].rows,
         scarce=labels["scarce"],
+        held_out=labels["held_out"],
         unseen=labels["unseen"],
         counts={
             "train_rows": sum(labels["train_rows"]),
-            "test_rows": rows,
+            "validation_rows": sum(of_validation[0].rows) if of_validation else 0,
+            "test_rows": sum(of_test[0].rows),
             "empty_rows": labels["empty_rows"]["test"],
             "leaked_rows": corpus["leaked_rows"],
         },
-        per_seed={key: [one.flat[key] for one in evaluations] for key in first.flat},
-        interval=summarise([one.flat for one in evaluations]),
-        per_class={key: [one.per_class[key] for one in evaluations] for key in first.per_class},
+        per_seed=_by_seed([one.flat for one in of_test]),
+        validation=_by_seed([one.flat for one in of_validation]),
+        interval=summarise([one.flat for one in of_test]),
+        per_class=_by_seed([one.per_class for one in of_test]),
     )
 
 
-def _measure(job: tuple[Path, int, list[int]], tick: Callable[[], None]) -> tuple[int, Evaluation]:
+def _by_seed(found: Sequence[Mapping[str, _Value]]) -> dict[str, list[_Value]]:
+    return {key: [one[key] for one in found] for key in found[0]} if found else {}
+
+
+def _measure(
+    job: tuple[Path, int, list[int]], tick: Callable[[], None]
+) -> dict[Measured, Evaluation]:
     path, classes, scarce = job
     arrays = read_arrays(path)
-    evaluation = evaluate(
-        arrays["embeddings"],
-        arrays["labels"],
-        classes=classes,
-        scarce=scarce,
-        predictions={key: arrays[key] for key in PREDICTIONS if key in arrays},
-    )
+    found: dict[Measured, Evaluation] = {}
+    for part in MEASURED:
+        name_of = partial(array_of, part)
+        if name_of("labels") in arrays:
+            found[part] = evaluate(
+                arrays[name_of("embeddings")],
+                arrays[name_of("labels")],
+                classes=classes,
+                scarce=scarce,
+                predictions={
+                    name: arrays[name_of(name)] for name in PREDICTIONS if name_of(name) in arrays
+                },
+            )
     tick()
-    return len(arrays["labels"]), evaluation
+    return found

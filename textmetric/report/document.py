@@ -9,15 +9,18 @@ from typing import Any
 
 from textmetric.grid import ROLES, Family
 from textmetric.measures import Outcome
+from textmetric.measures.paired import FEWEST_SEEDS
 from textmetric.report import original
 from textmetric.report.blocks import (
     Block,
     Cell,
     Column,
     Count,
+    Difference,
     Document,
     Judgement,
     Map,
+    Mean,
     Picture,
     Section,
     Table,
@@ -25,7 +28,6 @@ from textmetric.report.blocks import (
 from textmetric.report.findings import Finding, find_all
 from textmetric.report.findings.finding import (
     arms_table,
-    cohesion_against_retrieval,
     mean_of,
     measure_rows,
     rows_in_words,
@@ -33,10 +35,10 @@ from textmetric.report.findings.finding import (
     scarce_rows,
     tsne_map,
 )
-from textmetric.report.formats import NO_VERDICT, difference, effect, plain, words
-from textmetric.report.names import HEADLINES, MEASURES, SCARCE_MEASURES, arm_title
+from textmetric.report.formats import NO_VERDICT, plain, words
+from textmetric.report.names import ANSWER, HEADLINES, MEASURES, SCARCE_MEASURES
 from textmetric.report.study import Study
-from textmetric.report.verdicts import Contrast, Verdict, effects_of
+from textmetric.report.verdicts import DECIDED, Verdict, effects_of
 
 
 def build_document(study: Study, *, folder: str = "reports") -> Document:
@@ -74,7 +76,14 @@ def build_document(study: Study, *, folder: str = "reports") -> Document:
 
 
 def _about(study: Study) -> list[Block]:
-    counted = ("classes", "train_rows", "validation_rows", "test_rows", "leaked_rows")
+    counted = (
+        "classes",
+        "train_rows",
+        "validation_rows",
+        "test_rows",
+        "leaked_rows",
+        "crossing_rows",
+    )
     rows: list[list[Cell]] = [
         [
             role,
@@ -83,7 +92,7 @@ def _about(study: Study) -> list[Block]:
         ]
         for role, summary in study.corpora.items()
     ]
-    head = ["role", "corpus", "classes", "train", "validation", "test", "leaked"]
+    head = ["role", "corpus", "classes", "train", "validation", "test", "leaked", "crossing"]
     train = study.train
     seeds = (
         "**One seed only: no intervals can be given, there is no verdict, and no difference "
@@ -91,6 +100,8 @@ def _about(study: Study) -> list[Block]:
         if len(study.seeds) == 1
         else f"Every number is the mean over {len(study.seeds)} seeds, ± half of its 95 % "
         "interval (Student t)."
+        + " **Fewer than three seeds allow no verdict.**"
+        * (len(study.seeds) < FEWEST_SEEDS)
     )
     return [
         "Two objectives train the same encoder: "
@@ -101,7 +112,9 @@ def _about(study: Study) -> list[Block]:
         f"({train.decay} decay), and the seeds. **No objective is tuned**: each has the "
         "parameters above in every table.",
         Table([Column(title) for title in head], rows),
-        "*leaked*: texts of the test part that also occur in train and were dropped there.",
+        "*leaked*: texts of the test part that also occur in train and were dropped there. "
+        "*crossing*: texts that were dropped because the other role has them in another part, so "
+        "that neither trains or validates on what the other validates or tests on.",
     ]
 
 
@@ -111,98 +124,73 @@ def _objective(description: Mapping[str, Any]) -> str:
 
 
 def _summary(study: Study, findings: Sequence[Finding]) -> list[Block]:
-    """The verdicts, in sentences that are made of nothing else."""
-    asked = _different_questions(findings)
-    decided: dict[Outcome, list[str]] = {}
-    for finding in asked:
-        verdict = finding.of(finding.headline)
-        outcome = verdict.outcome if verdict else Outcome.UNKNOWN
-        decided.setdefault(outcome, []).append(finding.link)
-    blocks: list[Block] = [
-        "**In short.** By MAP@R (in the transfer by test accuracy), each objective with the "
-        "sampler that its MAP@R on validation prefers: "
-        + "; ".join(
-            f"**{words(Judgement(outcome))}** in {len(decided[outcome])} of {len(asked)} "
-            f"({', '.join(decided[outcome])})"
-            for outcome in Outcome
-            if outcome in decided
-        )
-        + ".",
-        "\n".join(
-            f"- {finding.link} {finding.title}. {_what_it_says(study, finding)}"
-            for finding in findings
-            if finding.subject
+    """The answer: a row and a dot for each use, then what the intervals are."""
+    used = [finding for finding in findings if finding.use and finding.verdict]
+    primaries = sum(finding.primary is not None for finding in findings)
+    rows: list[list[Cell]] = [
+        _answer(finding, verdict) for finding in used if (verdict := finding.verdict)
+    ]
+    columns = [
+        "embeddings for",
+        "verdict",
+        "metric − classification",
+        "classification",
+        "metric",
+        "untrained",
+        "covers",
+    ]
+    if not rows:
+        return [f"**{NO_VERDICT}**: no two arms differ in the objective alone."]
+    by: dict[str, dict[str, None]] = {}
+    for finding in used:
+        by.setdefault(finding.subject.name, {})[finding.use.split(",")[0]] = None
+    measured = "; ".join(f"{name} for {', '.join(uses)}" for name, uses in by.items())
+    return [
+        f"Which embeddings are better: those of {_name(study, Family.METRIC)} (metric learning), "
+        f"or of {_name(study, Family.CLASSIFICATION)} (classification)? A row for each use; each "
+        "family with the sampler that is best on validation for this use.",
+        Table([Column(title) for title in columns], rows),
+        Picture(
+            f"reports/figures/{ANSWER}",
+            "the difference of metric learning and classification for each use, with its interval",
         ),
+        f"Measured by: {measured}. Large is good in all of them. *Untrained*: a random ranking, "
+        "the largest class, or fine-tuning from scratch. *Depends on the sampler*: under one "
+        "sampler the verdict is another, see the table.",
+        f"Means over {len(study.seeds)} seeds. The intervals of the differences are simultaneous "
+        f"at 95 % for the primary comparisons of all {primaries} tables (paired t, Bonferroni), so "
+        "these verdicts can be read together. *Covers* is what differs between the repeats: seeds "
+        "are of weights, batches and mining, rows are those with labels. No interval covers other "
+        "corpora. The rows that stay of a scarce label and the unseen labels are drawn once.",
+        *_sampler_or_objective(study, findings),
     ]
-    blocks += _sampler_or_objective(study, findings)
-    apart = [
-        f"- {finding.link} {sentence}."
-        for finding in findings
-        for sentence in cohesion_against_retrieval(finding.verdicts)
+
+
+def _answer(finding: Finding, verdict: Verdict) -> list[Cell]:
+    """A row of the summary."""
+    paired, compared = verdict.paired, verdict.comparison
+    return [
+        f"[{finding.use}](#{finding.anchor})",
+        verdict.judgement,
+        Difference([paired.mean, paired.low, paired.high]),
+        mean_of(compared.second),
+        mean_of(compared.first),
+        None if finding.baseline is None else Mean((finding.baseline, None, None)),
+        finding.covers,
     ]
-    if apart:
-        blocks += [
-            "**Cohesion and MAP@R do not agree** in these comparisons, so cohesion alone would "
-            "tell another story:",
-            "\n".join(apart),
-        ]
-    blocks.append(
-        "A verdict is a paired t test over the seeds, corrected for all comparisons of its table "
-        "(Holm 1979) at 95 %; d is Cohen's effect size, the mean difference in standard "
-        "deviations of the differences between seeds. It covers variation across seeds, not across "
-        "corpora."
-    )
-    return blocks
 
 
-def _different_questions(findings: Sequence[Finding]) -> list[Finding]:
-    """The findings, one for each headline: the tables 8-2-1 to 8-2-3 have one retrieval."""
-    first: dict[tuple[str, ...], Finding] = {}
-    for finding in findings:
-        if finding.headline:
-            key = (*finding.splits, finding.headline.key) if finding.splits else (finding.table,)
-            first.setdefault(key, finding)
-    return list(first.values())
-
-
-def _what_it_says(study: Study, finding: Finding) -> str:
-    """The verdicts on its subject and its headline, and on whom."""
-    sentences, whom = [], ""
-    for measure in dict.fromkeys([finding.subject, finding.headline]):
-        verdict = finding.of(measure)
-        if verdict:
-            sentences.append(_in_words(verdict))
-            whom = f" ({_arms_named(verdict.contrast)})"
-        elif measure:
-            why = "one arm" if len(study.arms) == 1 else "too few test rows to measure it"
-            sentences.append(f"{measure.name}: **{NO_VERDICT}** ({why})")
-    text = "; ".join(sentences)
-    return f"{text[0].upper()}{text[1:]}{whom}."
-
-
-def _in_words(verdict: Verdict) -> str:
-    """Outcome, difference, effect size; only differences with an interval."""
-    if verdict.outcome is Outcome.UNKNOWN:
-        return f"{verdict.measure.name}: **{NO_VERDICT}** (one seed, or a value is missing)"
-    paired = verdict.paired
-    return (
-        f"{verdict.measure.name}: **{words(verdict.judgement)}** "
-        f"({difference([paired.mean, paired.low, paired.high])}, d {effect(paired.effect)})"
-    )
-
-
-def _arms_named(contrast: Contrast) -> str:
-    """Both arms of a contrast; its name if it compares starts of fine-tuning."""
-    return " against ".join(map(arm_title, contrast.arms)) if contrast.arms else contrast.name
+def _name(study: Study, family: Family) -> str:
+    return f"`{study.objectives[family]['name']}`"
 
 
 def _sampler_or_objective(study: Study, findings: Sequence[Finding]) -> list[Block]:
     """Which of the two moves MAP@R more, table by table."""
     larger, total = [], 0
-    for finding in _different_questions(findings):
-        if not finding.splits or finding.headline is None:
+    for finding in findings:
+        if not finding.use or finding.primary is None or "map_at_r" not in finding.subject.key:
             continue
-        effects = effects_of(study, finding.splits, finding.headline.key)
+        effects = effects_of(study, finding.primary.splits, finding.subject.key)
         moved = {name: abs(float(values.mean())) for name, values in effects.items()}
         if moved and not any(map(math.isnan, moved.values())):
             total += 1
@@ -213,7 +201,7 @@ def _sampler_or_objective(study: Study, findings: Sequence[Finding]) -> list[Blo
     which = f" ({', '.join(larger)})" if larger else ""
     return [
         f"The sampler moves the mean MAP@R more than the objective does in {len(larger)} of "
-        f"{total}{which}."
+        f"{total} tables{which}."
     ]
 
 
@@ -229,17 +217,17 @@ def _originals(study: Study, findings: Sequence[Finding]) -> list[Section]:
         finding = by_table.get(claim.table)
         if finding is None or any(used[role] != corpus for role, corpus in claim.corpora.items()):
             continue
-        for measure in dict.fromkeys([finding.subject, finding.headline]):
-            rows += [
-                [
-                    f"[{claim.table}](#{finding.anchor}) {claim.sentence}",
-                    f"{measure.name}, {verdict.contrast.name}",
-                    words(verdict.judgement),
-                    _holds(verdict.outcome, claim.better),
-                ]
-                for verdict in finding.verdicts
-                if measure and verdict.measure.key == measure.key
+        rows += [
+            [
+                f"[{claim.table}](#{finding.anchor}) {claim.sentence}",
+                f"{verdict.measure.name}, {verdict.contrast.name}",
+                words(verdict.judgement),
+                _holds(verdict.outcome, claim.better),
             ]
+            for key in claim.measures
+            for verdict in finding.verdicts
+            if verdict.measure.key == key and verdict.comparison.sides[0] == "metric"
+        ]
     if not rows:
         return []
     samples = [
@@ -265,8 +253,9 @@ def _originals(study: Study, findings: Sequence[Finding]) -> list[Section]:
 def _holds(outcome: Outcome, better: Outcome) -> str:
     if outcome is better:
         return "yes"
-    opposite = outcome in (Outcome.FIRST, Outcome.SECOND)
-    return "**no, the opposite**" if opposite else "not at 95 %"
+    if outcome in DECIDED:
+        return "**no, the opposite**"
+    return words(Judgement(outcome)) if outcome is Outcome.DEPENDS else "not at 95 %"
 
 
 # ---------------------------------------------------------------- every split

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from textmetric.files import replacing_file
 from textmetric.grid import SCRATCH, Arm, Family
-from textmetric.measures import mean_interval
+from textmetric.measures import Outcome, mean_interval
 from textmetric.report.looks import MANY, PALETTE, SCARCE, SHAPES, class_looks
 from textmetric.report.names import (
     FAMILIES,
@@ -199,7 +199,11 @@ def finetune_curves(path: str | os.PathLike[str], frames: Mapping[str, pd.DataFr
         frames: initialisation → table with the columns tuning, tanh (bool), share, seed, epoch,
             validation_accuracy and validation_loss.
     """
-    whole = {init: frame[frame["share"] == 1] for init, frame in frames.items()}
+    whole = {
+        # The seventh digit of a loss depends on the processor, so only three are drawn.
+        init: frame[frame["share"] == 1].round({"validation_loss": 3})
+        for init, frame in frames.items()
+    }
     looks, columns = _init_looks(frames), _tunings_and_heads(whole)
     with new_figure(path, max(4.4, 2.9 * len(columns)), 6.1) as figure:
         axes = figure.subplots(2, max(1, len(columns)), squeeze=False, sharex=True)
@@ -335,6 +339,37 @@ def measure_dots(
                 axis.axhline(border - 0.5, color="#DDDDDD", linewidth=0.6)
         handles = {arm_title(arm): _dot_look(arm, look) for arm, look in looks.items()}
         _legend(figure, handles)
+
+
+Answer = tuple[str, tuple[float, float, float], Outcome]
+"""A use, the difference with its interval (mean, low, high), and the verdict."""
+
+
+def answers(path: str | os.PathLike[str], uses: Sequence[Answer], unit: str) -> None:
+    """Draw the difference of both families for each use, with its interval.
+
+    Args:
+        path: the PNG to write.
+        uses: a positive difference means that metric learning is better; without an interval low
+            and high are NaN.
+        unit: what the differences are, for the axis.
+    """
+    colours = {Outcome.FIRST: PALETTE[1], Outcome.SECOND: PALETTE[0]}
+    reach = 1.1 * np.nanmax([abs(value) for _, interval, _ in uses for value in interval])
+    with new_figure(path, 7.4, 0.3 * len(uses) + 1.1) as figure:
+        axis = figure.subplots()
+        axis.axvline(0, color="#555555", linewidth=0.9)
+        for place, (_, (mean, low, high), outcome) in enumerate(uses):
+            colour = colours.get(outcome, "#777777")
+            face = colour if outcome in colours else "white"
+            axis.plot([low, high], [place, place], color=colour, linewidth=2)
+            axis.plot([mean], [place], "o", color=colour, markerfacecolor=face, markersize=7)
+        axis.set(xlim=(-reach, reach), ylim=(len(uses) - 0.5, -0.5), xlabel=unit)
+        axis.set_yticks(range(len(uses)), [_plain(use) for use, _, _ in uses])
+        axis.tick_params(axis="y", length=0)
+        axis.grid(axis="y", visible=False)
+        axis.set_title("← classification better", loc="left", color=PALETTE[0])
+        axis.set_title("metric learning better →", loc="right", color=PALETTE[1])
 
 
 def rows_histogram(

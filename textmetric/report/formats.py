@@ -20,6 +20,7 @@ from textmetric.report.blocks import (
 
 NO_DIFFERENCE = "no difference at 95 %"
 NO_VERDICT = "no verdict"
+DEPENDS = "depends on the sampler"
 MISSING = "–"
 
 
@@ -97,6 +98,7 @@ def words(judgement: Judgement) -> str:
         Outcome.FIRST: f"{judgement.first} better",
         Outcome.SECOND: f"{judgement.second} better",
         Outcome.NO_DIFFERENCE: NO_DIFFERENCE,
+        Outcome.DEPENDS: DEPENDS,
         Outcome.UNKNOWN: NO_VERDICT,
     }[judgement.outcome]
 

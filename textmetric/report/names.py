@@ -12,6 +12,9 @@ FAMILIES = {Family.CLASSIFICATION: "classification", Family.METRIC: "metric lear
 INITS = {family.short: words for family, words in FAMILIES.items()} | {SCRATCH: "from scratch"}
 """What fine-tuning starts from → the words for it."""
 
+ANSWER = "answer.png"
+"""The picture of the summary, in ``reports/figures/``."""
+
 TUNINGS = {"frozen": "encoder frozen", "finetuned": "encoder fine-tuned"}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,12 +38,14 @@ class Claim(NamedTuple):
         table: its table.
         sentence: what it says.
         better: ``FIRST`` for metric learning, ``SECOND`` for classification.
+        measures: keys of the measures that tell.
         corpora: role → the corpus that it is about.
     """
 
     table: str
     sentence: str
     better: Outcome
+    measures: Sequence[str]
     corpora: Mapping[Role, str]
 
 
@@ -52,24 +54,28 @@ CLAIMS = (
         "7-1",
         "Metric learning is better on balanced AG_NEWS (higher cohesion).",
         Outcome.FIRST,
+        ("cohesion", "map_at_r"),
         {"target": AG_NEWS},
     ),
     Claim(
         "7-2",
         "Classification is better on DBPedia Classes (higher cohesion).",
         Outcome.SECOND,
+        ("cohesion", "map_at_r"),
         {"source": DBPEDIA_CLASSES},
     ),
     Claim(
         "8-1",
         "Metric learning copes better with a scarce label.",
         Outcome.FIRST,
+        ("scarce_map_at_r",),
         {"target": AG_NEWS},
     ),
     Claim(
         "9",
         "Fine-tuning starts better from metric learning.",
         Outcome.FIRST,
+        ("test_accuracy",),
         {"target": AG_NEWS, "source": DBPEDIA_CLASSES},
     ),
 )

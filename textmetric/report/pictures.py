@@ -11,6 +11,8 @@ from textmetric import parallel
 from textmetric.files import replacing_folder
 from textmetric.grid import Layout, Role, Split
 from textmetric.report.figures import (
+    Answer,
+    answers,
     finetune_curves,
     label_dots,
     label_efficiency,
@@ -19,9 +21,12 @@ from textmetric.report.figures import (
     rows_histogram,
     tsne_panels,
 )
+from textmetric.report.findings import find_all
 from textmetric.report.findings.rarest import RARE_PICTURES, label_values, rare_split
-from textmetric.report.names import HEADLINES, side_by_side
+from textmetric.report.names import ANSWER, HEADLINES, side_by_side
 from textmetric.report.study import Study, read_maps
+
+DIFFERENCE = "metric learning − classification, in units of each measure (0 to 1)"
 
 
 def draw_pictures(layout: Layout, study: Study, *, progress: bool = False) -> None:
@@ -42,7 +47,9 @@ def draw_pictures(layout: Layout, study: Study, *, progress: bool = False) -> No
     }
     shown = side_by_side(arms)
     with replacing_folder(layout.figures) as figures, replacing_folder(layout.maps_drawn) as tsne:
+        uses = _uses(study)
         pictures = [
+            *([partial(answers, figures / ANSWER, uses, DIFFERENCE)] if uses else []),
             *(
                 partial(measure_dots, figures / f"measures-{role}.png", _headlines(study, role))
                 for role in study.roles
@@ -94,6 +101,19 @@ def draw_pictures(layout: Layout, study: Study, *, progress: bool = False) -> No
 def _draw(picture: Callable[[], None], tick: Callable[[], None]) -> None:
     picture()
     tick()
+
+
+def _uses(study: Study) -> list[Answer]:
+    """The verdict on every use that a table answers."""
+    found: list[Answer] = []
+    for finding in find_all(study):
+        verdict = finding.verdict
+        if finding.use and verdict:
+            sign = 1 if verdict.measure.large_is_good else -1
+            paired = verdict.paired
+            interval = sign * paired.mean, sign * paired.low, sign * paired.high
+            found.append((finding.use, interval, verdict.outcome))
+    return found
 
 
 def _headlines(study: Study, role: Role) -> pd.DataFrame:

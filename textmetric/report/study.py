@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from textmetric.files import read_arrays, read_json, reading
 from textmetric.grid import INITS, Arm, Family, Layout, Role, Sampler, Split
 from textmetric.measures.record import ArmRecord
 from textmetric.params import SplitEntry, Train
-from textmetric.types import Float32, Float64, Int64, Integers
+from textmetric.types import Float32, Float64, Int64, Integers, Measured
 
 
 @dataclass(frozen=True)
@@ -71,18 +72,24 @@ class Study:
         """A record of a split, for what is the same in every arm: names, rows, scarce labels."""
         return self.records[split][self.arms[0]]
 
-    def per_seed(self, splits: Iterable[str], arm: Arm, key: str) -> Float64:
+    def per_seed(
+        self, splits: Iterable[str], arm: Arm, key: str, part: Measured = "test"
+    ) -> Float64:
         """(seeds,) a measure, averaged over ``splits``; NaN where one of them lacks it."""
-        values = [self.records[split][arm].seeds_of(key) for split in splits]
+        values = [self.records[split][arm].seeds_of(key, part) for split in splits]
         return np.asarray(np.array(values).mean(axis=0))
 
-    def validation_map_at_r(self, splits: Iterable[str], arm: Arm) -> float:
-        """Mean over splits and seeds, after the last epoch; NaN without validation rows."""
-        last = [
-            frame.loc[frame["epoch"] == frame["epoch"].max(), "validation_map_at_r"].mean()
-            for frame in (self.curves[split][arm] for split in splits)
-        ]
-        return float(np.mean(last))
+    def grain(self, splits: Sequence[str], key: str) -> float:
+        """The step of a measure on the test part, averaged over ``splits``: 1 / rows of one split.
+
+        Of several splits the steps add as independent errors do, in squares.
+        """
+        steps = [1 / max(1, self.about(split).queries(key)) for split in splits]
+        return math.hypot(*steps) / len(steps)
+
+    def chance(self, splits: Sequence[str], key: str) -> float:
+        """What a random ranking or the largest class gives, averaged over ``splits``."""
+        return float(np.mean([self.about(split).chance(key) for split in splits]))
 
 
 def read_study(

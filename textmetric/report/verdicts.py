@@ -1,25 +1,25 @@
-"""Verdicts: which is better in a table, computed from paired differences over the seeds.
+"""Verdicts: which is better, computed from paired differences over the seeds.
 
-Each table is one family of comparisons, corrected for their number together. No sentence that
-names a winner is written by hand.
+Every table names one primary comparison. The primary comparisons of all tables are corrected
+together, the other comparisons with those of their own table. A comparison that several tables
+show is judged once. No sentence that names a winner is written by hand.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from textmetric.grid import ARMS, Arm, Family
-from textmetric.measures import Outcome, Paired, mean_interval, outcomes, paired_difference
+from textmetric.measures import Outcome, Paired, mean_interval, simultaneous_differences
 from textmetric.report.blocks import Cell, Column, Difference, Effect, Judgement, PValue, Table
 from textmetric.report.names import Measure, pairs
 from textmetric.report.study import Study
 from textmetric.types import Float64
 
-LEVEL = 0.95
+DECIDED = (Outcome.FIRST, Outcome.SECOND)
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Contrast:
     Attributes:
         name: what both sides share, or how they were chosen: ``shuffled``.
         arms: (first, second); None if the sides are starts of fine-tuning.
-        headline: whether this is the comparison that counts in its table.
+        headline: whether this is the comparison that counts for its measure.
     """
 
     name: str
@@ -43,24 +43,67 @@ class Contrast:
             return f"{self.name} ({self.arms[0].sampler} − {self.arms[1].sampler})"
         return self.name
 
+    @property
+    def same_sampler(self) -> bool:
+        """Whether two arms are compared that differ in the objective alone."""
+        return self.arms is not None and self.arms[0].sampler == self.arms[1].sampler
+
 
 @dataclass(frozen=True)
-class Verdict:
-    """One comparison of a table.
+class Comparison:
+    """Two series of values, paired by seed, before they are judged.
 
     Attributes:
         measure: what is compared.
         contrast: which sides are compared.
-        paired: first − second over the seeds.
-        p: corrected for the number of comparisons in the table.
-        judgement: which side is better; unknown with one seed or with a missing value.
+        first: (seeds,) the values of the first side.
+        second: (seeds,) the values of the second side.
+        splits: what it was measured on; empty for the transfer.
+        grain: the step of the values, see :func:`textmetric.measures.paired_difference`.
+        sides: what the sides are called, as in ``metric better``.
     """
 
     measure: Measure
     contrast: Contrast
+    first: Float64
+    second: Float64
+    splits: tuple[str, ...] = ()
+    grain: float = 0.0
+    sides: tuple[str, str] = ("metric", "classification")
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Equal for two comparisons of the same values."""
+        return self.measure.key, self.splits, self.contrast.arms or self.contrast.name
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A comparison that has been judged.
+
+    Attributes:
+        comparison: what was compared.
+        paired: first − second over the seeds; interval and p are corrected for the family.
+        judgement: which side is better.
+        primary: whether its family are the primary comparisons of all tables.
+        family: number of comparisons that it was corrected with.
+    """
+
+    comparison: Comparison
     paired: Paired
-    p: float
     judgement: Judgement
+    primary: bool
+    family: int
+
+    @property
+    def measure(self) -> Measure:
+        """What is compared."""
+        return self.comparison.measure
+
+    @property
+    def contrast(self) -> Contrast:
+        """Which sides are compared."""
+        return self.comparison.contrast
 
     @property
     def outcome(self) -> Outcome:
@@ -68,41 +111,48 @@ class Verdict:
         return self.judgement.outcome
 
 
-def judge(
-    comparisons: Sequence[tuple[Measure, Contrast, Float64, Float64]],
-    first: str = "metric",
-    second: str = "classification",
-) -> list[Verdict]:
-    """The verdicts of one table.
+# ---------------------------------------------------------------- what is compared
 
-    Args:
-        comparisons: measure, contrast, and the values (seeds,) of its first and second side.
-        first: the name of the first side, as in ``metric better``.
-        second: the name of the second side.
 
-    Returns:
-        One a comparison, in order.
+def comparisons(
+    study: Study, splits: Sequence[str], measures: Sequence[Measure]
+) -> list[Comparison]:
+    """Every measure, averaged over ``splits`` by seed, under each of its :func:`contrasts`.
+
+    A measure that the splits lack (the cosine among scarce labels if one is scarce) is left out.
     """
-    paired = [paired_difference(one, other, LEVEL) for _, _, one, other in comparisons]
-    found = outcomes(paired, [measure.large_is_good for measure, *_ in comparisons], LEVEL)
-    return [
-        Verdict(measure, contrast, found_difference, p, Judgement(outcome, first, second))
-        for (measure, contrast, _, _), found_difference, (outcome, p) in zip(
-            comparisons, paired, found, strict=True
-        )
-    ]
+    found = []
+    for measure in measures:
+        values = {arm: study.per_seed(splits, arm, measure.key) for arm in study.arms}
+        if not all(np.isfinite(series).all() for series in values.values()):
+            continue
+        grain = study.grain(splits, measure.key)
+        found += [
+            Comparison(
+                measure,
+                contrast,
+                values[contrast.arms[0]],
+                values[contrast.arms[1]],
+                tuple(splits),
+                grain,
+            )
+            for contrast in contrasts(study, splits, measure)
+            if contrast.arms
+        ]
+    return found
 
 
-def contrasts(study: Study, splits: Sequence[str]) -> list[Contrast]:
+def contrasts(study: Study, splits: Sequence[str], measure: Measure) -> list[Contrast]:
     """Metric learning against classification: under each sampler, and each at its best.
 
-    "At its best" is the arm of the family with the highest MAP@R on the **validation** part of
-    ``splits``, so the test part chooses nothing. This contrast is the headline. If it is a
-    comparison under one sampler, that one is renamed; otherwise it comes last. Without validation
-    rows the last comparison is the headline.
+    "At its best" is the arm of the family that has the best mean of ``measure`` on the
+    **validation** part of ``splits``, so the test part chooses nothing. On validation a split with
+    scarce labels has the rows of these labels, and an open split has labels that were not trained
+    on. This contrast is the headline. If it is a comparison under one sampler, that one is renamed;
+    otherwise it comes last. Without the measure on validation the last comparison is the headline.
     """
     found = [Contrast(arms[0].sampler, arms) for arms in pairs(study.arms)]
-    best = _best(study, splits)
+    best = _best(study, splits, measure)
     if best is None:
         return [*found[:-1], *(replace(last, headline=True) for last in found[-1:])]
     same = [contrast.name for contrast in found if contrast.arms == best]
@@ -110,43 +160,73 @@ def contrasts(study: Study, splits: Sequence[str]) -> list[Contrast]:
     return [*others, Contrast(", ".join([*same, "each at its best"]), best, headline=True)]
 
 
-def _best(study: Study, splits: Sequence[str]) -> tuple[Arm, Arm] | None:
+def _best(study: Study, splits: Sequence[str], measure: Measure) -> tuple[Arm, Arm] | None:
     """The best arm of metric learning and of classification on validation, if both are known."""
     best = []
     for family in (Family.METRIC, Family.CLASSIFICATION):
         arms = [arm for arm in study.arms if arm.family is family]
-        scores = [study.validation_map_at_r(splits, arm) for arm in arms]
-        if not arms or any(map(math.isnan, scores)):
+        scores = [
+            study.per_seed(splits, arm, measure.key, part="validation").mean() for arm in arms
+        ]
+        if not arms or not np.isfinite(scores).all():
             return None
-        best.append(arms[int(np.argmax(scores))])
+        best.append(arms[int(np.argmax(scores) if measure.large_is_good else np.argmin(scores))])
     return best[0], best[1]
 
 
-def judge_splits(study: Study, splits: Sequence[str], measures: Sequence[Measure]) -> list[Verdict]:
-    """The verdicts of a table about ``splits``: every measure, averaged over them by seed.
+# ---------------------------------------------------------------- judging
 
-    Measures come in order, each under every contrast. A measure that the splits lack (the cosine
-    among scarce labels if one is scarce) is left out.
+
+def judge(
+    primaries: Sequence[Comparison], tables: Sequence[Sequence[Comparison]]
+) -> list[list[Verdict]]:
+    """Judge the comparisons of all tables.
+
+    The primary comparisons are one family, the others of each table are one each; a comparison
+    that an earlier table has belongs to that. Families are corrected by
+    :func:`textmetric.measures.simultaneous_differences`. Then a headline that no comparison under
+    one sampler supports, and that one of them contradicts, becomes ``DEPENDS``.
+
+    Args:
+        primaries: the primary comparison of each table that has one.
+        tables: all comparisons of each table.
+
+    Returns:
+        The verdicts of each table, in order.
     """
-    compared = contrasts(study, splits)
-    known = [
-        measure
-        for measure in measures
-        if all(np.isfinite(study.per_seed(splits, arm, measure.key)).all() for arm in study.arms)
-    ]
-    return judge(
-        [
-            (
-                measure,
-                contrast,
-                study.per_seed(splits, contrast.arms[0], measure.key),
-                study.per_seed(splits, contrast.arms[1], measure.key),
-            )
-            for measure in known
-            for contrast in compared
-            if contrast.arms
-        ]
-    )
+    judged: dict[tuple[object, ...], Verdict] = {}
+    for number, group in enumerate([primaries, *tables]):
+        family = {one.key: one for one in group if one.key not in judged}
+        found = simultaneous_differences(
+            [(one.first, one.second) for one in family.values()],
+            grains=[one.grain for one in family.values()],
+        )
+        tested = sum(not np.isnan(paired.p) for paired in found)
+        for (key, one), paired in zip(family.items(), found, strict=True):
+            outcome = paired.outcome(large_is_good=one.measure.large_is_good)
+            judged[key] = Verdict(one, paired, Judgement(outcome, *one.sides), number == 0, tested)
+    everything = list(judged.values())
+    judged = {key: _supported(verdict, everything) for key, verdict in judged.items()}
+    return [[judged[one.key] for one in table] for table in tables]
+
+
+def _supported(verdict: Verdict, judged: Collection[Verdict]) -> Verdict:
+    """The verdict, or that it depends on the sampler."""
+    if not verdict.contrast.headline or verdict.outcome is Outcome.UNKNOWN:
+        return verdict
+    under_one_sampler = {
+        other.outcome
+        for other in judged
+        if other.contrast.same_sampler
+        and other.measure == verdict.measure
+        and other.comparison.splits == verdict.comparison.splits
+    }
+    if verdict.outcome in under_one_sampler or not under_one_sampler & set(DECIDED):
+        return verdict
+    return replace(verdict, judgement=replace(verdict.judgement, outcome=Outcome.DEPENDS))
+
+
+# ---------------------------------------------------------------- tables
 
 
 def verdict_table(verdicts: Sequence[Verdict], minus: str = "metric − classification") -> Table:
@@ -155,10 +235,10 @@ def verdict_table(verdicts: Sequence[Verdict], minus: str = "metric − classifi
     rows: list[list[Cell]] = [
         [
             verdict.measure.title,
-            verdict.contrast.title,
+            verdict.contrast.title + (" (**primary**)" if verdict.primary else ""),
             Difference([verdict.paired.mean, verdict.paired.low, verdict.paired.high]),
             Effect(verdict.paired.effect),
-            PValue(verdict.p),
+            PValue(verdict.paired.p),
             verdict.judgement,
         ]
         for verdict in verdicts
@@ -169,13 +249,13 @@ def verdict_table(verdicts: Sequence[Verdict], minus: str = "metric − classifi
 def disagreements(
     verdicts: Sequence[Verdict], cohesion_key: str, retrieval_key: str
 ) -> list[tuple[Verdict, Verdict]]:
-    """The contrasts in which cohesion has another winner than MAP@R: the two verdicts of each."""
-    by_contrast: dict[Contrast, dict[str, Verdict]] = {}
+    """The arms for which cohesion has another winner than MAP@R: the two verdicts of each."""
+    by_arms: dict[object, dict[str, Verdict]] = {}
     for verdict in verdicts:
-        by_contrast.setdefault(verdict.contrast, {})[verdict.measure.key] = verdict
+        by_arms.setdefault(verdict.contrast.arms, {})[verdict.measure.key] = verdict
     return [
         (cohesion, retrieval)
-        for by_key in by_contrast.values()
+        for by_key in by_arms.values()
         if (cohesion := by_key.get(cohesion_key)) and (retrieval := by_key.get(retrieval_key))
         if cohesion.outcome is not retrieval.outcome
         and Outcome.UNKNOWN not in (cohesion.outcome, retrieval.outcome)
@@ -187,7 +267,7 @@ def effects_table(study: Study, splits: Sequence[str], measures: Sequence[Measur
 
     By seed, with classification C and metric learning M, shuffled s and balanced b:
     objective = (Ms + Mb)/2 − (Cs + Cb)/2, sampler = (Cb + Mb)/2 − (Cs + Ms)/2, and
-    interaction = (Mb − Ms) − (Cb − Cs).
+    interaction = (Mb − Ms) − (Cb − Cs). The intervals are not corrected.
 
     Returns:
         A row a measure, or None if an arm of the four is missing.

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from textmetric.errors import UserError, unknown_name
 from textmetric.grid import SAMPLERS
+from textmetric.sampling.streams import Stream, generator_of
 from textmetric.types import Int64
 
 SMALLEST_BATCH = 4  # two rows of two classes
@@ -19,7 +20,7 @@ def steps_per_epoch(rows: int, batch_size: int) -> int:
     """``⌈rows / batch_size⌉``, for every sampler and every objective.
 
     Raises:
-        UserError: ``batch_size`` is not a whole number of at least 4.
+        UserError: ``batch_size`` is not a whole number of at least 4, or there are no rows.
     """
     # bool is an int in Python, but `batch_size: true` is a mistake.
     if not isinstance(batch_size, (int, np.integer)) or isinstance(batch_size, bool):
@@ -29,6 +30,8 @@ def steps_per_epoch(rows: int, batch_size: int) -> int:
             f"batch_size is {batch_size}, but a batch needs at least {SMALLEST_BATCH} rows "
             "to hold two rows of two classes"
         )
+    if rows == 0:
+        raise UserError("the training set has no rows, so it gives no batches")
     return -(-rows // int(batch_size))
 
 
@@ -50,10 +53,11 @@ class BatchSampler:
         sampler: ``shuffled`` or ``balanced``.
         labels: (n,) integer class of every row.
         batch_size: B, at least 4.
-        seed: of the sampler's own generator; the batches depend on no other random state.
+        seed: of the training; the batches depend on no other random state.
         steps: batches an epoch, ⌈n / B⌉ unless given (``balanced`` only).
         classes_per_batch: classes in a batch, 1 to min(C, B), in place of the rule above
             (``balanced`` only).
+        stream: which of the seed's streams draws the batches.
 
     Attributes:
         steps: batches an epoch.
@@ -73,6 +77,7 @@ class BatchSampler:
         *,
         steps: int | None = None,
         classes_per_batch: int | None = None,
+        stream: Stream = Stream.BATCHES,
     ) -> None:
         if sampler not in SAMPLERS:
             raise unknown_name("sampler", sampler, SAMPLERS)
@@ -88,9 +93,7 @@ class BatchSampler:
             )
         if steps is not None:
             self.steps = steps
-        if self.rows == 0:
-            raise UserError("the training set has no rows, so it gives no batches")
-        self._rng = np.random.default_rng(seed)
+        self._rng = generator_of(seed, stream)
         if sampler == "balanced":
             _, counts = np.unique(classes_of_rows, return_counts=True)
             by_class = np.split(np.argsort(classes_of_rows, kind="stable"), np.cumsum(counts)[:-1])

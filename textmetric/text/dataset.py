@@ -100,6 +100,8 @@ class TokenizedCorpus:
         validation: the texts to tune with; may be empty.
         test: the texts to measure on; may be empty.
         scarce: ids of the labels that were cut or are rare, rising; they are also measured alone.
+        held_out: ids of the labels that only the validation part has: the last ones before
+            ``unseen``, or none.
         unseen: ids of the labels that only the test part has: the last ones, or none.
     """
 
@@ -109,12 +111,13 @@ class TokenizedCorpus:
     validation: LabelledTokens
     test: LabelledTokens
     scarce: list[int] = field(default_factory=list)
+    held_out: list[int] = field(default_factory=list)
     unseen: list[int] = field(default_factory=list)
 
     @property
     def trained_labels(self) -> list[str]:
         """The names of the labels that training sees; their ids are the same."""
-        return self.label_names[: len(self.label_names) - len(self.unseen)]
+        return self.label_names[: len(self.label_names) - len(self.held_out + self.unseen)]
 
     @property
     def train_counts(self) -> Int64:
@@ -132,8 +135,8 @@ class TokenizedCorpus:
         """Write the corpus as a folder of its own, and replace what is there.
 
         The files are ``vocabulary.txt``; ``labels.json`` (``names``, ``train_rows`` by label,
-        ``scarce``, ``unseen``, ``empty_rows`` by part); ``ids``, ``offsets`` and ``labels`` of
-        each part as ``.npy``.
+        ``scarce``, ``held_out``, ``unseen``, ``empty_rows`` by part); ``ids``, ``offsets`` and
+        ``labels`` of each part as ``.npy``.
 
         Args:
             folder: the folder to write.
@@ -149,6 +152,7 @@ class TokenizedCorpus:
                     "names": self.label_names,
                     "train_rows": self.train_counts,
                     "scarce": self.scarce,
+                    "held_out": self.held_out,
                     "unseen": self.unseen,
                     "empty_rows": self.empty_rows,
                 },
@@ -164,9 +168,11 @@ class TokenizedCorpus:
         folder = Path(folder)
         path = folder / "labels.json"
         about = read_json(path)
-        with reading(path, "JSON with the lists names, scarce and unseen"):
+        with reading(path, "JSON with the lists names, scarce, held_out and unseen"):
             names = list(map(str, about["names"]))
-            scarce, unseen = (list(map(int, about[key])) for key in ("scarce", "unseen"))
+            scarce, held_out, unseen = (
+                list(map(int, about[key])) for key in ("scarce", "held_out", "unseen")
+            )
         vocabulary = Vocabulary.load(folder / "vocabulary.txt")
         parts = {part: LabelledTokens.load(folder / part) for part in PARTS}
         for part, rows in parts.items():
@@ -174,11 +180,14 @@ class TokenizedCorpus:
             _check_range(folder / f"{part}.ids.npy", rows.tokens.ids, 1, len(vocabulary))
             _check_range(folder / f"{part}.labels.npy", rows.labels, 0, len(names))
         _check_range(path, np.array(scarce, np.int64), 0, len(names))
-        if unseen != list(range(len(names) - len(unseen), len(names))):
+        others = held_out + unseen
+        if others != list(range(len(names) - len(others), len(names))):
             raise damaged(
-                path, f"has the unseen labels {unseen}, expected the last of the {len(names)}"
+                path,
+                f"has the held-out labels {held_out} and the unseen labels {unseen}, expected the "
+                f"last of the {len(names)} in this order",
             )
-        return cls(vocabulary, names, **parts, scarce=scarce, unseen=unseen)
+        return cls(vocabulary, names, **parts, scarce=scarce, held_out=held_out, unseen=unseen)
 
 
 def tokenize_train(

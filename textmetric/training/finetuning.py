@@ -15,7 +15,9 @@ from textmetric.losses import ClassificationObjective
 from textmetric.losses.objective import Gradients
 from textmetric.model import TrainedModel
 from textmetric.params import Finetune, Model, Train
+from textmetric.sampling.batches import BatchSampler
 from textmetric.sampling.draws import share_of_rows
+from textmetric.sampling.streams import Stream, generator_of, seed_of
 from textmetric.text import LabelledTokens, RaggedTokens, TokenizedCorpus, Vocabulary
 from textmetric.training.loop import Epoch, fit, one_thread
 from textmetric.types import PARTS, Floats, Int64, Integers
@@ -37,7 +39,8 @@ class TransferHead(ClassificationObjective):
         dim: width of the embeddings.
         classes: C.
         tanh: whether the logits end in tanh.
-        seed: of the dropout. Weights are drawn from torch's global generator.
+        seed: of the training; the dropout is its stream ``DROPOUT``. Weights are drawn from
+            torch's global generator.
     """
 
     def __init__(self, dim: int, classes: int, *, tanh: bool = True, seed: int = 0) -> None:
@@ -48,7 +51,7 @@ class TransferHead(ClassificationObjective):
         self.hidden = nn.Linear(dim, HIDDEN)
         self.second = nn.BatchNorm1d(HIDDEN)
         self.out = nn.Linear(HIDDEN, classes)
-        self._draws = np.random.default_rng(seed)
+        self._draws = generator_of(seed, Stream.DROPOUT)
 
     def logits(self, embeddings: Tensor) -> Tensor:
         """(B, classes) scores of embeddings (B, dim)."""
@@ -191,7 +194,8 @@ def finetune(
         settings: epochs and learning rate.
         model: the encoder's shape, for scratch.
         train: batch size, optimiser and decay.
-        seed: of the new weights, the rows of the share and the batches.
+        seed: of the new weights, the rows of the share, the batches and the dropout, each a stream
+            of its own.
         device: where to train.
         tick: called after each epoch.
 
@@ -229,13 +233,17 @@ def finetune(
         head.train()
         tick()
 
+    data = parts["train"].take(epoch_rows(corpus.train.labels, share, seed))
     fit(
         encoder,
         head,
-        parts["train"].take(epoch_rows(corpus.train.labels, share, seed)),
+        data,
         train.model_copy(update={"epochs": settings.epochs, "lr": settings.lr}),
         sampler="shuffled",
         seed=seed,
+        batches=BatchSampler(
+            "shuffled", data.labels, train.batch_size, seed, stream=Stream.TRANSFER_BATCHES
+        ),
         frozen=frozen,
         on_epoch=record,
     )
@@ -261,9 +269,9 @@ def start(
         source: a model trained on the source corpus, or None.
         tanh: whether the head ends in tanh.
         model: the encoder's shape if there is no source.
-        seed: of the new weights and the dropout; the head's depend on nothing else.
+        seed: of the new weights and the dropout; the head's weights depend on nothing else.
     """
-    torch.manual_seed(seed)
+    torch.manual_seed(seed_of(seed, Stream.TRANSFER_WEIGHTS))
     if source is not None:
         model = Model(dim=source.encoder.dim, layer=source.encoder.layer)
     head = TransferHead(model.dim, len(corpus.label_names), tanh=tanh, seed=seed)
@@ -287,12 +295,12 @@ def epoch_rows(labels: Integers, share: float, seed: int) -> Int64:
     Args:
         labels: (n,) label id of every train row.
         share: in (0, 1], see :func:`textmetric.sampling.draws.share_of_rows`.
-        seed: chooses the rows.
+        seed: of the training; the rows are its stream ``TRANSFER_ROWS``.
 
     Raises:
         UserError: ``share`` out of range.
     """
-    rows = share_of_rows(labels, share, seed)
+    rows = share_of_rows(labels, share, seed_of(seed, Stream.TRANSFER_ROWS))
     # np.resize would repeat the first labels more often if the rows are sorted by label.
     return rows[np.arange(len(labels)) * len(rows) // max(1, len(labels))]
 

@@ -26,13 +26,14 @@ from textmetric.measures import retrieval
 from textmetric.measures.rows import class_sums, unit
 from textmetric.model import TrainedModel
 from textmetric.params import Model, Train
-from textmetric.sampling.batches import BatchSampler
+from textmetric.sampling.batches import BatchSampler, steps_per_epoch
+from textmetric.sampling.streams import Stream, generator_of, seed_of
 from textmetric.text import LabelledTokens, RaggedTokens, TokenizedCorpus
 from textmetric.training.step import Step, TorchStep
 
 COLLAPSE_DISTANCE = 1e-3
 VALIDATION_ROWS = 1000
-"""The learning curve measures MAP@R on at most this many validation rows."""
+"""The learning curve measures MAP@R on at most this many validation rows, drawn by the seed."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,8 @@ def fit(
         settings: epochs, batch size, optimiser and learning rate.
         sampler: ``shuffled`` or ``balanced``; without effect on an objective that brings its own
             batches.
-        seed: of the batches. Same seed, same device: same bytes.
+        seed: of the training; the batches are its stream ``BATCHES``. Same seed, same device:
+            same bytes.
         batches: used instead of the sampler's and of those that the objective brings.
         frozen: leave the encoder as it is and train the objective's parameters only.
         plain: use torch on the CPU too, as on CUDA: slower, and the same up to rounding.
@@ -85,21 +87,22 @@ def fit(
     Raises:
         UserError: the loss became NaN or infinite, or the embeddings collapsed.
     """
-    sampled = BatchSampler(sampler, data.labels, settings.batch_size, seed=seed)
     if batches is None:
+        sampled = BatchSampler(sampler, data.labels, settings.batch_size, seed)
         batches = objective.batches(data.labels, settings.batch_size, seed) or sampled
+    steps = steps_per_epoch(len(data), settings.batch_size)
     step = _step(encoder, objective, data, settings, frozen, plain)
     encoder.train()
     objective.train()
     done = 0
-    total = settings.epochs * sampled.steps
+    total = settings.epochs * steps
     with one_thread():
         for epoch in range(1, settings.epochs + 1):
             started = time.perf_counter()
             objective.begin_epoch(epoch, settings.epochs, lambda: encoder.embed(data.tokens))
             losses: list[float | torch.Tensor] = []
             logs: list[dict[str, Any]] = []
-            for _, rows in zip(range(sampled.steps), batches.epoch(), strict=True):
+            for _, rows in zip(range(steps), batches.epoch(), strict=True):
                 lr = settings.lr * (1 - done / total if settings.decay == "linear" else 1)
                 done += 1
                 losses.append(step(rows, lr))
@@ -154,7 +157,8 @@ def train(
         sampler: ``shuffled`` or ``balanced``.
         model: the encoder.
         settings: the loop.
-        seed: of the weights, the batches and the mining.
+        seed: of the weights, the batches, the mining and the validation rows, each a stream of its
+            own.
         device: where to train.
         batches: see :func:`fit`.
         tick: called after each epoch.
@@ -162,12 +166,12 @@ def train(
     Raises:
         UserError: see :func:`fit` and :func:`textmetric.losses.build`.
     """
-    torch.manual_seed(seed)
+    torch.manual_seed(seed_of(seed, Stream.WEIGHTS))
     encoder = build_encoder(model, len(corpus.vocabulary))
     module = build(family, objective, dim=model.dim, classes=len(corpus.trained_labels), seed=seed)
     encoder.to(device)
     module.to(device)
-    sample = _validation_sample(corpus.validation)
+    sample = _validation_sample(corpus.validation, seed)
     curve: list[dict[str, float]] = []
     seconds: list[float] = []
     losses: list[float] = []
@@ -313,8 +317,7 @@ def _guard_loss(record: Epoch, embeddings: torch.Tensor, seed: int) -> None:
 def _guard_distances(
     record: Epoch, embeddings: torch.Tensor, labels: npt.NDArray[np.int32], seed: int
 ) -> None:
-    rows = len(embeddings)
-    if rows > 1 and bool((labels != labels[0]).any()):
+    if bool((labels != labels[0]).any()):  # rows of one class may well be equal
         distance = float(torch.pdist(embeddings.float()).mean())
         if distance < COLLAPSE_DISTANCE:
             raise UserError(
@@ -324,11 +327,9 @@ def _guard_distances(
             )
 
 
-def _validation_sample(validation: LabelledTokens) -> LabelledTokens:
-    # Every k-th row: a corpus that is sorted by class gives a stratified sample.
-    step = max(1, math.ceil(len(validation) / VALIDATION_ROWS))
-    rows = np.arange(0, len(validation), step)
-    return LabelledTokens(validation.tokens.take(rows), np.asarray(validation.labels)[rows])
+def _validation_sample(validation: LabelledTokens, seed: int) -> LabelledTokens:
+    order = generator_of(seed, Stream.VALIDATION).permutation(len(validation))
+    return validation.take(np.sort(order[:VALIDATION_ROWS]))
 
 
 def _map_at_r(encoder: BagEncoder, sample: LabelledTokens) -> float:

@@ -6,12 +6,12 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import faiss
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from textmetric import parallel
 from textmetric.errors import UserError
+from textmetric.measures import nearest_neighbours, unit
 from textmetric.sampling.draws import first_of_each
 from textmetric.types import Float32, Float64, Floats, Int64, Integers
 
@@ -22,6 +22,10 @@ _FEWEST_KEPT_ROWS = 12
 _FEWEST_FOR_TSNE = 5
 """With fewer rows, all other points are neighbours of every point, and PCA is enough."""
 _TICK_EVERY = 50
+_MOST_STEPS = 300
+"""Most steps of the iteration for principal components."""
+_CLOSE = 1e-6
+"""The iteration ends when no loading changes by more in a step."""
 _MOST_EXACT_ROWS = 12_000
 """With more rows, openTSNE's interpolation is faster than the sum over all pairs."""
 
@@ -126,8 +130,9 @@ def tsne(
     of the measures; a zero row stays zero. Neighbours are exact, the start is the first two
     principal components, and the learning rate is n / 12, then n. Up to 12,000 rows the gradient
     is exact, in O(n²) per iteration (:mod:`textmetric.tsne.exact`); with more, openTSNE
-    interpolates it. It runs in one thread and in float64, so the same input and seed give the same
-    bytes in every process.
+    interpolates it. It runs in one thread and in float64, and does not depend on the order in which
+    BLAS sums or on the C library's exp and log. So the same input and seed give the same bytes in
+    every process, also on another processor.
 
     The perplexity is at most (n - 1) / 3, because each row needs three times that many neighbours.
     Fewer than 5 rows get their principal components.
@@ -148,18 +153,8 @@ def tsne(
     """
     if perplexity <= 1:
         raise UserError(f"perplexity is {perplexity:g}, expected more than 1: raise it")
-    rows = np.array(embeddings, dtype=np.float64)
-    if rows.ndim != 2:
-        raise UserError(f"embeddings have shape {rows.shape}, expected (n, d): pass a matrix")
-    bad = ~np.isfinite(rows).all(axis=1)
-    if bad.any():
-        raise UserError(
-            f"embedding {int(bad.argmax())} has a value that is not finite: train the model again "
-            "with a lower learning rate"
-        )
+    rows = unit(embeddings)
     n = len(rows)
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    rows /= np.where(norms > 0, norms, 1)
     with threadpool_limits(limits=1):
         start = _principal_components(rows)
         if n < _FEWEST_FOR_TSNE:
@@ -168,9 +163,10 @@ def tsne(
         spread = start[:, 0].std()
         # As in openTSNE: the start has a spread of 1e-4, and a hundredth of that as jitter.
         start = start * (1e-4 / spread if spread > 1e-12 else 0.0)
-        start += random.normal(0, 1e-6, start.shape)
+        # Uniform, because the tails of numpy's normal draws depend on the C library's logarithm.
+        start += random.uniform(-2e-6, 2e-6, start.shape)
         coordinates = _optimised(
-            rows.astype(np.float32),
+            rows,
             start,
             perplexity=min(perplexity, (n - 1) / 3),
             early_iterations=early_iterations,
@@ -210,7 +206,7 @@ def tsne_each(
     Raises:
         UserError: see :func:`tsne`.
     """
-    if any(_FEWEST_FOR_TSNE <= len(one) <= _MOST_EXACT_ROWS for one in embeddings):
+    if any(len(one) >= _FEWEST_FOR_TSNE for one in embeddings):
         from textmetric.tsne.exact import warm_up
 
         warm_up()
@@ -236,34 +232,71 @@ def _tsne_job(job: dict[str, Any], tick: Callable[[], None]) -> Float32:
 
 
 def _principal_components(rows: Float64) -> Float64:
-    """(n, 2) scores of the first two components; the largest loading of each is positive."""
+    """(n, 2) scores of the first two components; the largest loading of each is positive.
+
+    Matrix products of floats depend on the processor. So the rows and the loadings are rounded to
+    integers that are small enough for float64 to hold every product and every sum without rounding.
+    """
     n, d = rows.shape
-    if n == 0 or d == 0:
+    centred = rows - rows.mean(axis=0) if n else rows
+    largest = np.abs(centred).max(initial=0.0)
+    if largest == 0:
         return np.zeros((n, 2))
-    centred = rows - rows.mean(axis=0)
-    _, axes = np.linalg.eigh(centred.T @ centred)
-    axes = axes[:, ::-1][:, :2]  # eigh gives ascending eigenvalues
-    largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=0)[None], axis=0)
-    scores = centred @ (axes * np.where(largest < 0, -1.0, 1.0))
-    return np.pad(scores, ((0, 0), (0, 2 - scores.shape[1])))
+    scale = 2.0 ** ((53 - max(n, d).bit_length()) // 2)
+    whole = np.rint(centred * (scale / largest))
+    axes = _leading(whole.T @ whole)
+    strongest = np.take_along_axis(axes, np.abs(axes).argmax(axis=1)[:, None], axis=1)
+    axes *= np.where(strongest < 0, -1.0, 1.0)
+    scores: Float64 = whole @ np.rint(axes * scale).T * (largest / scale**2)
+    return scores
 
 
-def _neighbours(rows: Float32, k: int) -> tuple[Int64, Float64]:
-    """The exact ``k`` nearest other rows, found by faiss, and their distances, both (n, k)."""
-    index = faiss.IndexFlatL2(rows.shape[1])
-    index.add(rows)
-    squared, found = index.search(rows, k + 1)
+def _leading(matrix: Float64) -> Float64:
+    """The two leading eigenvectors (2, d) of a positive semidefinite matrix (d, d).
+
+    By orthogonal iteration (Golub and Van Loan, Matrix Computations, 8.2.4), because LAPACK's last
+    bits depend on the processor. Where eigenvalues are almost equal, it stops at a mixture of their
+    vectors, which explains as much.
+    """
+    one, two = np.random.default_rng(0).uniform(-1, 1, (2, len(matrix)))
+    for _ in range(_MOST_STEPS):
+        before = np.stack([one, two])
+        one, two = _scaled((matrix * one).sum(axis=1)), (matrix * two).sum(axis=1)
+        for _ in range(2):  # the first time leaves rounding errors if the matrix has rank 1
+            two = _scaled(two - (one * two).sum() * one)
+        if np.abs(np.stack([one, two]) - before).max() < _CLOSE:
+            break
+    return np.stack([one, two])
+
+
+def _scaled(vector: Float64) -> Float64:
+    """``vector`` with length 1; zero stays zero. Without BLAS, unlike ``np.linalg.norm``."""
+    length = math.sqrt(float((vector * vector).sum()))
+    scaled: Float64 = vector / (length or 1.0)
+    return scaled
+
+
+def _neighbours(rows: Float64, k: int) -> tuple[Int64, Float64]:
+    """The exact ``k`` nearest other rows and their distances, both (n, k).
+
+    Args:
+        rows: (n, d) unit or zero rows. Zero rows are neighbours of each other, and as far from
+            the others as rows at a right angle.
+        k: 1 … n − 1.
+    """
+    from textmetric.tsne.exact import distances_to
+
+    rows = np.column_stack([rows, ~rows.any(axis=1)])
+    found = nearest_neighbours(rows, rows, k + 1)
     itself = found == np.arange(len(rows))[:, None]
     # Among many equal rows a row may not find itself; then the farthest is dropped.
     itself[~itself.any(axis=1), -1] = True
-    shape = (len(rows), k)
-    neighbours: Int64 = found[~itself].reshape(shape)
-    distances = np.sqrt(np.maximum(squared[~itself], 0), dtype=np.float64).reshape(shape)
-    return neighbours, distances
+    neighbours = found[~itself].reshape(len(rows), k)
+    return neighbours, distances_to(neighbours, rows)
 
 
 def _optimised(
-    rows: Float32,
+    rows: Float64,
     start: Float64,
     *,
     perplexity: float,
@@ -271,11 +304,11 @@ def _optimised(
     iterations: int,
     tick: Callable[[], Any],
 ) -> Float64:
+    # Imported here because numba takes half a second, and sampling rows does not need it.
+    from textmetric.tsne.exact import joint_probabilities, optimise
+
     neighbours, distances = _neighbours(rows, min(len(rows) - 1, math.ceil(3 * perplexity)))
     if len(rows) <= _MOST_EXACT_ROWS:
-        # Imported here because numba takes half a second, and sampling rows does not need it.
-        from textmetric.tsne.exact import optimise
-
         return optimise(
             start,
             neighbours,
@@ -288,17 +321,16 @@ def _optimised(
         )
     # Imported here because it takes two seconds, and only this many rows need it.
     from openTSNE import TSNE
-    from openTSNE.affinity import PerplexityBasedNN
-    from openTSNE.nearest_neighbors import PrecomputedNeighbors
+    from openTSNE.affinity import PrecomputedAffinities
+    from scipy.sparse import csr_matrix
 
-    affinities = PerplexityBasedNN(
-        knn_index=PrecomputedNeighbors(neighbours, distances), perplexity=perplexity, n_jobs=1
-    )
+    starts, others, values = joint_probabilities(neighbours, distances, perplexity)
+    joint = csr_matrix((values, others, starts), shape=(len(rows), len(rows)))
     embedding = TSNE(
         early_exaggeration_iter=early_iterations,
         n_iter=iterations,
         n_jobs=1,
         callbacks=lambda *_: tick() and None,
         callbacks_every_iters=_TICK_EVERY,
-    ).fit(affinities=affinities, initialization=start)
+    ).fit(affinities=PrecomputedAffinities(joint, normalize=False), initialization=start)
     return np.array(embedding, dtype=np.float64)

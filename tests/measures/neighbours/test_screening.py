@@ -11,28 +11,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
-from textmetric.measures import nearest_neighbours, retrieval
+from tests.measures.neighbours import slowly
+from textmetric.measures import retrieval
 from textmetric.measures.neighbours import screening, search
-from textmetric.measures.neighbours.keys import on_grid
-from textmetric.measures.neighbours.screening import Screening, _collect, _exact_keys
-
-SAMPLE = 64
+from textmetric.measures.neighbours.keys import all_distances, exact_rows
+from textmetric.measures.neighbours.screening import Screening, _collect
 
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Screen few rows as if they were many."""
-    monkeypatch.setattr(screening, "SAMPLE", SAMPLE)
-    monkeypatch.setattr(screening, "_LARGEST_SHARE", 0.5)
-    monkeypatch.setattr(search, "_SCREENED_ROWS", SAMPLE)
+    monkeypatch.setattr(screening, "_SAMPLE", 64)
+    monkeypatch.setattr(screening, "_ALL", 100)
+    monkeypatch.setattr(screening, "_TILE", 100)
+    monkeypatch.setattr(search, "_SCREENED_PAIRS", 0)
     monkeypatch.setattr(search, "_THREADED_PAIRS", 10**9)
-
-
-def signs(seed: int, rows: int, width: int = 4) -> np.ndarray:
-    """Corners of a cube at several lengths, and zero vectors: ties everywhere."""
-    random = np.random.default_rng(seed)
-    corners = random.choice([-1.0, 1.0], size=(rows, width))
-    return (corners * random.choice([0, 1, 2, 5], size=(rows, 1))).astype(np.float32)
 
 
 def clusters(rows: int, classes: int = 40, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -42,74 +35,82 @@ def clusters(rows: int, classes: int = 40, seed: int = 0) -> tuple[np.ndarray, n
     return embeddings.astype(np.float32), labels
 
 
-def slow_nearest(rows: np.ndarray, queries: np.ndarray, left_out: np.ndarray, k: int) -> np.ndarray:
-    """By integers, which need no rounding, at the precision of the keys."""
-    whole, asked = (np.rint(some * 2**26).astype(np.int64) for some in (rows, queries))
-    bits = (len(rows) - 1).bit_length()
-    similarities = np.rint((asked @ whole.T) / 2**bits)
-    similarities[np.arange(len(asked)), left_out] = -np.inf
-    return np.array([np.lexsort((np.arange(len(rows)), -row))[:k] for row in similarities])
+def collect(similarities: np.ndarray, least: np.ndarray, first: int, space: int) -> list[list[int]]:
+    """Call ``_collect`` on queries of which each has found one row per number of its id."""
+    rows = exact_rows(np.ones((first + similarities.shape[1], 2)))
+    queries = len(similarities)
+    ids, distances = np.zeros((queries, space + 16), dtype=np.int32), np.empty((queries, space))
+    counts = np.arange(queries)
+    left_out = np.full(queries, -1)
+    _collect(
+        similarities.astype(np.float32), least.astype(np.float32), first,
+        rows[:queries], rows, left_out, ids, distances, counts,
+    )  # fmt: skip
+    return [
+        row[done:count].tolist() for done, (row, count) in enumerate(zip(ids, counts, strict=True))
+    ]
 
 
 def test_columns_that_reach_the_threshold_are_collected() -> None:
-    random = np.random.default_rng(0)
-    similarities = random.normal(size=(5, 200)).astype(np.float32)
+    similarities = np.random.default_rng(0).normal(size=(5, 201)).astype(np.float32)
     least = np.array([3, 1, 0, -9, 1.5], dtype=np.float32)
-    ids, counts = np.zeros((5, 260 + 64), dtype=np.int32), np.arange(5)
-    _collect(similarities, least, 1000, ids, counts)
-    for row in range(5):
-        expected = 1000 + np.flatnonzero(similarities[row] >= least[row])
-        assert ids[row, row : counts[row]].tolist() == expected.tolist()
+    expected = [
+        (1000 + np.flatnonzero(row >= enough)).tolist()
+        for row, enough in zip(similarities, least, strict=True)
+    ]
+    assert collect(similarities, least, 1000, 210) == expected
 
 
 def test_a_row_without_space_does_not_overwrite_others() -> None:
-    ids, counts = np.zeros((3, 10 + 64), dtype=np.int32), np.zeros(3, dtype=np.int64)
     similarities = np.array([[0.0] * 300, [1.0] * 300, [0.0] * 200 + [1.0] * 5 + [0.0] * 95])
-    _collect(similarities.astype(np.float32), np.full(3, 0.5, dtype=np.float32), 0, ids, counts)
-    assert counts[0] == 0
-    assert counts[1] > 10
-    assert ids[2, : counts[2]].tolist() == [200, 201, 202, 203, 204]
+    found = collect(similarities, np.full(3, 0.5), 0, 10)
+    assert found[0] == []
+    assert len(found[1]) > 10
+    assert found[2] == [200, 201, 202, 203, 204]
 
 
-def test_exact_keys_equal_a_plain_loop() -> None:
-    rows = on_grid(clusters(50)[0])
-    fractions, scale = np.arange(50) / 64, 2.0**46
-    ids = np.array([[3, 7, 9], [0, 1, 49]], dtype=np.int32)
-    keys = np.empty((2, 4))
-    _exact_keys(rows, rows[:2], ids, np.array([2, 3]), np.array([7, -1]), scale, fractions, keys)
-    expected = np.full((2, 4), np.inf)
-    for row, columns in ((0, [0]), (1, [0, 1, 2])):
-        for column in columns:
-            other = ids[row, column]
-            expected[row, column] = np.rint(-scale * rows[row] @ rows[other]) + fractions[other]
-    np.testing.assert_array_equal(keys, expected)
+@pytest.mark.parametrize("spread", [1.0, 1e-6])
+def test_collected_distances_equal_those_of_all_rows(spread: float) -> None:
+    rows = exact_rows(slowly.collapsed(0, 90, 33, spread))
+    ids, distances = np.zeros((90, 106), dtype=np.int32), np.empty((90, 90))
+    similarities, least = np.zeros((90, 90), dtype=np.float32), np.zeros(90, dtype=np.float32)
+    _collect(similarities, least, 0, rows, rows, np.arange(90), ids, distances, np.zeros(90, int))
+    expected = all_distances(rows, rows)
+    np.fill_diagonal(expected, np.inf)
+    np.testing.assert_array_equal(distances, expected)
 
 
 @given(
     seed=st.integers(0, 10_000),
-    rows=st.integers(SAMPLE, 400),
+    rows=st.integers(31, 400),
     k=st.integers(1, 20),
-    kind=st.sampled_from(["clusters", "ties", "collapsed"]),
+    kind=st.sampled_from(["clusters", "ties", "collapsed", "points"]),
 )
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_proven_neighbours_equal_those_of_a_sort(
     small: None, seed: int, rows: int, k: int, kind: str
 ) -> None:
-    embeddings = clusters(rows, seed=seed)[0] if kind != "ties" else signs(seed, rows)
-    if kind == "collapsed":
-        embeddings = 1 + 1e-7 * embeddings.astype(np.float64)
-    reference, itself = on_grid(embeddings), np.arange(30)
+    embeddings = {
+        "clusters": clusters(rows, seed=seed)[0],
+        "ties": slowly.signs(seed, rows),
+        "collapsed": slowly.collapsed(seed, rows, 8, 1e-6),
+        "points": slowly.collapsed(seed, rows, 8, 1e-6, points=5),
+    }[kind]
+    reference, itself = exact_rows(embeddings), np.arange(30)
+    expected = slowly.nearest(embeddings, embeddings[:30], k + 1, itself)[:, :k]
     tried = Screening(reference)
-    if tried.space(k) == 0:
-        return
     ids, right = tried.nearest(reference[:30], itself, k)
-    expected = slow_nearest(reference, reference[:30], itself, k)
     np.testing.assert_array_equal(ids[right], expected[right])
+    ids, right = tried.nearest(reference[:30], itself, k, all_rows=True)
+    np.testing.assert_array_equal(ids, expected)
+    assert right.all()
     if kind == "clusters" and rows > 20 * k:
-        assert right.mean() > 0.9  # otherwise screening saves nothing
+        assert tried.nearest(reference[:30], itself, k)[1].mean() > 0.9  # or it saves nothing
 
 
-@pytest.mark.parametrize("embeddings", [clusters(700)[0], signs(1, 700)], ids=["clusters", "ties"])
+@pytest.mark.parametrize(
+    "embeddings", [clusters(700)[0], slowly.signs(1, 700)], ids=["clusters", "ties"]
+)
 def test_screening_does_not_change_the_measures(
     embeddings: np.ndarray, request: pytest.FixtureRequest
 ) -> None:
@@ -121,23 +122,6 @@ def test_screening_does_not_change_the_measures(
         np.testing.assert_array_equal(screened.recall[k], whole.recall[k])
     np.testing.assert_array_equal(screened.r_precision, whole.r_precision)
     np.testing.assert_allclose(screened.map_at_r, whole.map_at_r, atol=1e-15)
-
-
-def test_screening_is_not_used_for_a_large_share_of_the_rows(
-    small: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[int] = []
-    nearest = Screening.nearest
-
-    def counted(self: Screening, queries: np.ndarray, left_out: np.ndarray, depth: int) -> object:
-        asked.append(depth)
-        return nearest(self, queries, left_out, depth)
-
-    monkeypatch.setattr(Screening, "nearest", counted)
-    rows = clusters(700)[0]
-    for k in (20, 400):
-        nearest_neighbours(rows, rows[:9], k)
-    assert set(asked) == {20}
 
 
 def test_blocks_run_in_threads_without_changing_the_result(
@@ -172,8 +156,8 @@ def test_measuring_few_rows_does_not_import_numba() -> None:
     code = (
         "import sys, numpy as np\n"
         "from textmetric.measures import evaluate\n"
-        "rows = np.random.default_rng(0).normal(size=(3000, 4))\n"
-        "evaluate(rows, np.arange(3000) % 7, classes=7)\n"
+        "rows = np.random.default_rng(0).normal(size=(700, 4))\n"
+        "evaluate(rows, np.arange(700) % 7, classes=7)\n"
         "sys.exit('numba' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

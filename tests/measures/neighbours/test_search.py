@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics.pairwise import cosine_similarity
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
+from tests.measures.neighbours import slowly
 from textmetric.errors import UserError
 from textmetric.measures import (
     centroid_predict,
@@ -20,63 +20,52 @@ from textmetric.measures import (
 from textmetric.measures.neighbours import search
 
 
-def slow_neighbours(reference: np.ndarray, queries: np.ndarray, k: int) -> list[list[int]]:
-    # Cosines of the rows below are equal or differ by much more than 1e-9.
-    cosines = cosine_similarity(queries, reference).round(9)
-    return [sorted(range(len(reference)), key=lambda i: (-row[i], i))[:k] for row in cosines]
-
-
-def signs(seed: int, rows: int, width: int = 4) -> np.ndarray:
-    """Corners of a cube at several lengths, and zero vectors: ties everywhere."""
-    random = np.random.default_rng(seed)
-    corners = random.choice([-1.0, 1.0], size=(rows, width))
-    return (corners * random.choice([0, 1, 2, 5], size=(rows, 1))).astype(np.float32)
-
-
 @given(st.integers(0, 10_000), st.integers(1, 40), st.integers(1, 10), st.data())
 def test_neighbours_equal_those_of_a_sort_with_ties_by_id(
     seed: int, rows: int, asked: int, data: st.DataObject
 ) -> None:
-    reference, queries = signs(seed, rows), signs(seed + 1, asked)
+    reference, queries = slowly.signs(seed, rows), slowly.signs(seed + 1, asked)
     k = data.draw(st.integers(1, rows))
-    assert nearest_neighbours(reference, queries, k).tolist() == slow_neighbours(
-        reference, queries, k
+    assert (
+        nearest_neighbours(reference, queries, k).tolist()
+        == slowly.nearest(reference, queries, k).tolist()
     )
 
 
-def test_faiss_finds_the_same_as_a_sort() -> None:
-    random = np.random.default_rng(0)
-    reference, queries = random.normal(size=(1500, 16)), random.normal(size=(40, 16))
-    expected = np.argsort(-cosine_similarity(queries, reference), axis=1)[:, :10]
-    np.testing.assert_array_equal(nearest_neighbours(reference, queries, 10), expected)
-    np.testing.assert_array_equal(nearest_neighbours(reference, queries, 200)[:, :10], expected)
-
-
-def test_hundreds_of_ties_are_ordered_by_id_whatever_faiss_proposes() -> None:
-    reference, queries = signs(3, 3000), signs(4, 60)
-    assert nearest_neighbours(reference, queries, 10).tolist() == slow_neighbours(
-        reference, queries, 10
-    )
-
-
-def test_a_collapsed_model_is_ordered_exactly() -> None:
-    # All cosines are within 1e-6 of 1, so float32 and faiss alone cannot order them. The expected
-    # order is computed with integers, which need no rounding.
-    random = np.random.default_rng(0)
-    base = random.normal(size=64)
-    reference = base + 1e-7 * random.normal(size=(1500, 64))
-    queries = base + 1e-7 * random.normal(size=(30, 64))
-    rows, asked = (np.rint(unit(some) * 2**26).astype(np.int64) for some in (reference, queries))
-    similarities = np.rint((asked @ rows.T) / 2**11)  # ids of 1500 rows take 11 bits
-    expected = np.array([np.lexsort((np.arange(1500), -row)) for row in similarities])
-    for k in (1, 10, 100):
+@pytest.mark.parametrize("rows", [300, 11_000])
+def test_hundreds_of_ties_are_ordered_by_id(rows: int) -> None:
+    reference, queries = slowly.signs(3, rows), slowly.signs(4, 60)
+    for k in (10, 200):
         np.testing.assert_array_equal(
-            nearest_neighbours(reference, queries, k), expected[:, :k], err_msg=f"k = {k}"
+            nearest_neighbours(reference, queries, k), slowly.nearest(reference, queries, k)
+        )
+
+
+@pytest.mark.parametrize("rows", [300, 11_000])
+def test_neighbours_are_those_of_scikit_learn(rows: int) -> None:
+    random = np.random.default_rng(0)
+    reference, queries = random.normal(size=(rows, 16)), random.normal(size=(60, 16))
+    oracle = NearestNeighbors(metric="cosine", algorithm="brute").fit(reference)
+    for k in (1, 10, 200):
+        expected = oracle.kneighbors(queries, k, return_distance=False)
+        np.testing.assert_array_equal(nearest_neighbours(reference, queries, k), expected)
+
+
+@pytest.mark.parametrize("points", [1, 5])
+@pytest.mark.parametrize(
+    ("width", "spread"), [(1, 1e-6), (2, 1e-4), (2, 1e-6), (64, 1e-4), (64, 1e-6), (64, 1e-7)]
+)
+def test_a_collapsed_model_is_ordered_exactly(points: int, width: int, spread: float) -> None:
+    # At a spread of 1e-7 the smallest 1 − cos are 1e-14, as float32 rows can be close.
+    embeddings = slowly.collapsed(0, 1500, width, spread, points)
+    for rows in (embeddings[:200], embeddings):
+        np.testing.assert_array_equal(
+            nearest_neighbours(rows, rows[:400], 150), slowly.nearest(rows, rows[:400], 150)
         )
 
 
 def test_the_block_size_does_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    reference, queries = signs(5, 1200), signs(6, 50)
+    reference, queries = slowly.signs(5, 1200), slowly.signs(6, 500)
     few, many = (
         nearest_neighbours(reference, queries, 5),
         nearest_neighbours(reference, queries, 60),
@@ -122,9 +111,9 @@ def slow_vote(labels: list[int]) -> int:
 
 @given(st.integers(0, 10_000), st.integers(1, 30), st.integers(1, 12))
 def test_knn_predicts_the_majority_and_of_ties_the_nearest(seed: int, rows: int, k: int) -> None:
-    reference, queries = signs(seed, rows), signs(seed + 1, 8)
+    reference, queries = slowly.signs(seed, rows), slowly.signs(seed + 1, 8)
     labels = np.random.default_rng(seed).integers(0, 4, rows).astype(np.int32)
-    ids = slow_neighbours(reference, queries, min(k, rows))
+    ids = slowly.nearest(reference, queries, min(k, rows))
     expected = [slow_vote([int(labels[i]) for i in row]) for row in ids]
     found = knn_predict(reference, labels, queries, k)
     assert found.tolist() == expected

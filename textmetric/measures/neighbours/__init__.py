@@ -1,12 +1,12 @@
 """Exact nearest neighbours by cosine, the same for any number of threads.
 
-``search`` finds them, ``keys`` defines their order, ``screening`` speeds up searches among many
-rows. Other rooms import from this package, not from its modules.
+``search`` finds them, ``keys`` defines distances and their order, ``screening`` speeds up searches
+among many rows. Other rooms import from this package, not from its modules.
 """
 
 from __future__ import annotations
 
-from textmetric.measures.neighbours.keys import on_grid
+from textmetric.measures.neighbours.keys import exact_rows
 from textmetric.measures.neighbours.search import (
     centroid_predict,
     knn_predict,
@@ -16,8 +16,8 @@ from textmetric.measures.neighbours.search import (
 
 __all__ = [
     "centroid_predict",
+    "exact_rows",
     "knn_predict",
     "nearest_neighbours",
-    "on_grid",
     "ranked_blocks",
 ]

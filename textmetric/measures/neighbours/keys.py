@@ -1,86 +1,108 @@
-"""Sort keys that order neighbours the same on every machine: similarity and row id in one number.
+"""Distances that are the same on every machine, and the order that they give.
 
-* **Exact dot products.** A dot product of floats depends on the order of the sum, and a matrix
-  product changes that order with its shape, the processor and the number of threads. Similarities
-  of equal rows would then differ in the last bit, and so would the order of ties. So unit rows are
-  rounded to multiples of 2⁻²⁶ (finer than float32). Their products are multiples of 2⁻⁵² and
-  their sums are below 2, so float64 holds both without rounding, in any order.
-* **Ties by row id.** The similarity, rounded to about 35 bits after the binary point, and the row
-  id are packed into one float64: the whole part is minus the similarity, the fraction is the id.
-  All keys are different, so every sort and partition gives the same order, whatever it does with
-  ties. Two similarities are equal if these bits are equal. Those of equal rows are. Those of
-  different rows at the same angle to a query may differ by about 1e-8, the same on every machine.
+* **Distances without rounding errors of sums.** A dot product of floats depends on the order of
+  the sum, and a matrix product changes that order with its shape, the processor and the number of
+  threads. So a unit row u is stored as two parts, u = high + low, with so few bits that float64
+  holds every product of parts and every sum of them without rounding, in any order. From these
+  sums follows 1 − cos = |u − v|² / 2, with a relative error: two rows are told apart however close
+  all rows are to each other.
+* **Ties by row id.** 1 − cos is rounded to 47 bits. Two neighbours tie if these bits are equal.
+  Those of equal rows are, as are those of binary codes at the same Hamming distance.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from textmetric.measures.rows import unit
-from textmetric.types import Bools, Float64, Floats, Int64
+from textmetric.measures.rows import scaled
+from textmetric.types import Float64, Floats, Int64
 
-_GRID = 2.0**26
+_HIGH = 2.0**26
 
 
-def on_grid(embeddings: Floats) -> Float64:
-    """Unit rows rounded to multiples of 2⁻²⁶, so that their dot products are exact.
+def exact_rows(embeddings: Floats) -> Float64:
+    """Unit rows in two parts, whose dot products are exact.
+
+    The high part is a multiple of 2⁻²⁶, and the low part of 2⁻ᵍ, g = 53 − ⌈log₂(d) / 2⌉ (50 for
+    32 dimensions).
 
     Args:
         embeddings: (n, d), any float type.
 
     Returns:
-        (n, d) float64.
+        (n, 2d + 1) float64: the high part, the low part, and (|u|² − 1) / 2, which rounding u has
+        left (at most 1e-15). Rows of zeros for zero rows.
+
+    Raises:
+        UserError: see :func:`scaled`.
     """
-    rows = unit(embeddings)
-    rows *= _GRID
-    np.rint(rows, out=rows)
-    rows /= _GRID
-    return rows
+    rows = scaled(embeddings)
+    # Sorted, so that the norm does not depend on the order of the coordinates.
+    norms = np.sqrt(np.sort(rows * rows, axis=1).sum(axis=1, keepdims=True))
+    rows /= np.where(norms > 0, norms, 1.0)
+    width = rows.shape[1]
+    grid = 2.0 ** (53 - np.ceil(np.log2(max(1, width)) / 2))
+    parts = np.empty((len(rows), 2 * width + 1))
+    high, low = parts[:, :width], parts[:, width:-1]
+    np.rint(rows * _HIGH, out=high)
+    high /= _HIGH
+    np.rint((rows - high) * grid, out=low)
+    low /= grid
+    high_high, high_low, low_low = (
+        np.einsum("nd,nd->n", one, other) for one, other in ((high, high), (high, low), (low, low))
+    )
+    excess = ((high_high - 1.0) + (2.0 * high_low + low_low)) / 2.0
+    parts[:, -1] = np.where(norms[:, 0] > 0, excess, 0.0)
+    return parts
 
 
-def key_parts(rows: int) -> tuple[Float64, float]:
-    """The constants of the key of a similarity s and an id: ``rint(-s * scale) + fractions[id]``.
-
-    The id takes as many of the 53 bits of a float64 as it needs, s takes the rest.
+def all_distances(queries: Float64, reference: Float64) -> Float64:
+    """1 − cos of every query and every row.
 
     Args:
-        rows: the number of ids.
+        queries: (q, 2d + 1) of :func:`exact_rows`.
+        reference: (n, 2d + 1) of :func:`exact_rows`.
 
     Returns:
-        ``fractions`` (rows,) and ``scale``.
+        (q, n), the same on every machine; 1 for zero rows.
     """
-    bits = _id_bits(rows)
-    return np.arange(rows) / 2.0**bits, 2.0 ** (52 - bits)
+    width = queries.shape[1] // 2
+    high, low = queries[:, :width], queries[:, width:-1]
+    other_high, other_low = reference[:, :width], reference[:, width:-1]
+    distances = 1.0 - high @ other_high.T
+    distances -= np.hstack([high, low]) @ np.hstack([other_low, other_high]).T
+    distances -= low @ other_low.T
+    distances += queries[:, -1:] + reference[:, -1]
+    return distances
 
 
-def ids_of(keys: Float64, rows: int) -> Int64:
-    """The ids in finite keys of any shape, made by :func:`key_parts` for ``rows`` ids."""
-    fractions = keys - np.floor(keys)
-    fractions *= 2.0 ** _id_bits(rows)
-    return fractions.astype(np.int64)
+def order(distances: Float64, depth: int) -> Int64:
+    """The places of the ``depth`` smallest distances of each row, ties by place.
 
-
-def proven(last: Float64, scale: float, bound: Float64, width: int) -> Bools:
-    """Whether the neighbours found among proposed rows are provably the nearest of all rows.
-
-    A row that was not proposed has a float32 similarity of at most ``bound``, so its exact
-    similarity is at most ``bound`` plus the error of a float32 dot product. The last neighbour
-    found must be above that.
+    Sorting pairs of a distance and a place would take several times as long as sorting numbers. So
+    the place replaces the last bits of the distance. Distances that differ only in these bits may
+    then be in the wrong order: rows where this has happened are sorted again.
 
     Args:
-        last: (q,) the key of the last neighbour of each query; infinity if too few were proposed.
-        scale: of the keys, see :func:`key_parts`.
-        bound: (q,) the float32 similarity that no other row exceeds.
-        width: d, the length of the dot products.
+        distances: (q, s), rounded to 47 bits in place. Those of equal rows may be below 0 by 1e-24.
+        depth: at most s.
 
     Returns:
-        (q,) True where it is proven.
+        (q, depth).
+
+    >>> order(np.array([[0.5, 0.25, 0.5, 1.0]]), 3)
+    array([[1, 0, 2]])
     """
-    error = 2.0**-23 * (width + 4)
-    # One unit of the key for the rounding of the exact similarity.
-    above: Bools = -(np.floor(last) + 1) / scale > bound + error
-    return above
-
-
-def _id_bits(rows: int) -> int:
-    return max(1, (rows - 1).bit_length())
+    np.abs(distances, out=distances)
+    bits = distances.view(np.int64)  # ordered as the distances are
+    bits += 32
+    bits &= -64
+    places = np.arange(distances.shape[1])
+    last = (1 << int(distances.shape[1]).bit_length()) - 1
+    keys = (bits & ~last) | places
+    keys.sort(axis=1)
+    keys &= last
+    ordered = np.take_along_axis(bits, keys, axis=1)
+    for row in np.flatnonzero((ordered[:, 1:] < ordered[:, :-1]).any(axis=1)):
+        keys[row] = np.argsort(bits[row], kind="stable")
+    return keys[:, :depth]

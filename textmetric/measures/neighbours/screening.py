@@ -1,4 +1,4 @@
-"""Nearest neighbours among many rows: found in float32, proven in float64.
+"""Nearest neighbours among many rows: found in float32, proven by exact distances.
 
 This is a separate module because numba takes half a second to import and small test sets do not
 need it.
@@ -6,94 +6,119 @@ need it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
-from textmetric.measures.neighbours.keys import ids_of, key_parts, proven
-from textmetric.parallel import compiled
+from textmetric.measures.neighbours.keys import order
+from textmetric.parallel import compiled, compiled_in_order
 from textmetric.types import Bools, Float32, Float64, Int32, Int64
 
-SAMPLE = 4096
-"""Number of rows whose similarities give the threshold; a reference has at least as many."""
-_TILE = 2048  # columns of a float32 product: with 256 queries 1 MiB
-_STEP = 64  # similarities compared together
-_LARGEST_SHARE = 0.06  # of the sample above the threshold; with more, exact keys of all are faster
+_SAMPLE = 4096  # rows
+_ALL = 8192  # up to this many rows, the sample is all rows: their products are needed anyway
+_TILE = 512  # rows: their parts and their products with a block of queries fit in a cache
+_STEP = 16  # similarities compared together
 
 
 class Screening:
-    """Nearest neighbours among many rows, for queries that need a small share of them.
+    """Nearest neighbours among many rows.
 
     The similarities of a query to a sample of the rows give a threshold that somewhat more rows
-    than needed reach. Float32 products find these rows; only their exact keys are computed and
-    sorted. The sample is the same in every run; it affects the time, not the result.
+    than needed reach. Float32 products find these rows; only their exact distances are computed
+    and sorted. The sample is the same in every run; it affects the time, not the result.
 
     Args:
-        reference: (n, d) rows of ``on_grid``, n at least 4096.
+        reference: (n, 2d + 1) of ``exact_rows``.
     """
 
     def __init__(self, reference: Float64) -> None:
         self._reference = reference
-        self._fractions, self._scale = key_parts(len(reference))
-        self._columns = np.ascontiguousarray(reference.T, dtype=np.float32)
-        chosen = np.random.default_rng(0).choice(len(reference), SAMPLE, replace=False)
-        self._sample = np.ascontiguousarray(self._columns[:, chosen])
+        self._width = reference.shape[1] // 2
+        self._columns = np.ascontiguousarray(reference[:, : self._width].T, dtype=np.float32)
+        self._sample = self._columns
+        if len(reference) > _ALL:
+            chosen = np.random.default_rng(0).choice(len(reference), _SAMPLE, replace=False)
+            self._sample = np.ascontiguousarray(self._columns[:, chosen])
 
     def space(self, depth: int) -> int:
-        """Rows to allocate for a query, 12 bytes each; 0 if screening would be slow."""
-        rank = self._rank(depth)
-        if rank > _LARGEST_SHARE * SAMPLE:
-            return 0
-        return int((rank + 4 * np.sqrt(rank) + 4) / SAMPLE * len(self._reference))
+        """The number of rows to expect above the threshold, with a margin; 12 bytes each."""
+        rank, size = self._rank(depth), self._sample.shape[1]
+        if 2 * rank > size:
+            return len(self._reference)
+        return int((rank + 4 * np.sqrt(rank) + 4) / size * len(self._reference))
 
-    def nearest(self, queries: Float64, left_out: Int64, depth: int) -> tuple[Int64, Bools]:
+    def nearest(
+        self, queries: Float64, left_out: Int64, depth: int, *, all_rows: bool = False
+    ) -> tuple[Int64, Bools]:
         """The ``depth`` nearest rows of each query, where that can be proven.
 
         Args:
-            queries: (q, d) rows of ``on_grid``.
+            queries: (q, 2d + 1) of ``exact_rows``.
             left_out: (q,) the id of a row that is not a neighbour of the query, or −1.
-            depth: at least 1; ``space(depth)`` must not be 0.
+            depth: at least 1.
+            all_rows: compute the exact distances of all rows, so that everything is proven.
 
         Returns:
-            (q, depth) ids, by falling similarity, ties by rising id; (q,) whether they are proven.
+            (q, depth) ids, by rising distance, ties by rising id; (q,) whether they are proven.
             Ids that are not proven have no meaning.
         """
-        rounded = queries.astype(np.float32)
+        rounded = queries[:, : self._width].astype(np.float32)
         sampled = rounded @ self._sample
-        place = SAMPLE - self._rank(depth)
-        sampled.partition(place, axis=1)
-        least = np.ascontiguousarray(sampled[:, place])
+        space = len(self._reference) if all_rows else self.space(depth)
+        least = np.full(len(queries), -np.inf, dtype=np.float32)
+        if space < len(self._reference):
+            least[:] = _thresholds(sampled, self._rank(depth))
 
-        tile = np.empty(len(queries) * _TILE, dtype=np.float32)
-        ids = np.empty((len(queries), self.space(depth) + _STEP), dtype=np.int32)
+        ids = np.empty((len(queries), space + _STEP), dtype=np.int32)
+        distances = np.full((len(queries), space), np.inf)
         counts = np.zeros(len(queries), dtype=np.int64)
+        rows = (queries, self._reference, left_out)
+        for first, similarities in self._tiles(rounded, sampled):
+            _collect(similarities, least, first, *rows, ids, distances, counts)
+        most = max(depth, min(space, int(counts.max(initial=0))))
+        distances = np.ascontiguousarray(distances[:, :most])
+        places = order(distances, depth)
+        # A row that was not collected has a float32 similarity below the threshold, so its exact
+        # similarity is below that plus the error of a float32 dot product. The last neighbour
+        # found must be above, by more than the rounding of its distance.
+        error = 2.0**-23 * (self._width + 4)
+        last = np.take_along_axis(distances, places[:, -1:], axis=1)[:, 0]
+        right = (counts <= space) & (1.0 - last > least + error)
+        return np.take_along_axis(ids, places, axis=1).astype(np.int64), right
+
+    def _tiles(self, rounded: Float32, sampled: Float32) -> Iterator[tuple[int, Float32]]:
+        """The id of a first row, and the similarities of the queries to it and those after it."""
+        if self._sample is self._columns:
+            yield 0, sampled
+            return
+        tile = np.empty(len(rounded) * _TILE, dtype=np.float32)
         for first in range(0, len(self._reference), _TILE):
             columns = self._columns[:, first : first + _TILE]
-            similarities = tile[: len(queries) * columns.shape[1]].reshape(len(queries), -1)
-            np.matmul(rounded, columns, out=similarities)
-            _collect(similarities, least, first, ids, counts)
-        whole = counts <= ids.shape[1] - _STEP
-
-        keys = np.empty((len(queries), max(depth, int(counts[whole].max(initial=0)))))
-        counts[~whole] = 0
-        _exact_keys(
-            self._reference,
-            queries,
-            ids,
-            counts,
-            left_out,
-            self._scale,
-            self._fractions,
-            keys,
-        )
-        keys.sort(axis=1)
-        found = keys[:, :depth]
-        right = proven(found[:, -1], self._scale, least.astype(np.float64), queries.shape[1])
-        found[~right] = 0.0
-        return ids_of(found, len(self._reference)), right
+            out = tile[: len(rounded) * columns.shape[1]].reshape(len(rounded), -1)
+            yield first, np.matmul(rounded, columns, out=out)
 
     def _rank(self, depth: int) -> int:
         """The rank in the sample whose similarity at least ``depth`` rows almost always reach."""
-        expected = (depth + 1) * SAMPLE / len(self._reference)  # + 1: the row left out
-        return int(expected + 3 * np.sqrt(expected) + 4)
+        share = self._sample.shape[1] / len(self._reference)
+        expected = (depth + 1) * share  # + 1: the row left out
+        # Three standard deviations: of a draw without replacement, and of the groups' maxima.
+        return int(expected + 3 * np.sqrt(expected * (1 - share + 0.14)) + 2)
+
+
+def _thresholds(sampled: Float32, rank: int) -> Float32:
+    """A similarity that about ``rank`` of each row reach: (q,) of (q, s).
+
+    The maxima of groups of h are fewer than the similarities, so they are selected from faster. If
+    a share p of all is above a similarity, a share (1 − p)ʰ of the maxima is below it.
+    """
+    share = rank / sampled.shape[1]
+    together = max(1, int(0.25 / share))
+    groups = sampled.shape[1] // together
+    maxima = sampled[:, : groups * together].reshape(len(sampled), together, groups).max(axis=1)
+    place = int(groups * (1 - share) ** together)
+    maxima.partition(place, axis=1)
+    least: Float32 = maxima[:, place]
+    return least
 
 
 @compiled
@@ -101,32 +126,46 @@ def _collect(
     similarities: Float32,
     least: Float32,
     first: int,
+    queries: Float64,
+    reference: Float64,
+    left_out: Int64,
     ids: Int32,
+    distances: Float64,
     counts: Int64,
 ) -> None:
-    """Append to ``ids`` the columns of each row that reach the row's threshold.
+    """Append the columns of each row that reach the row's threshold, and their distances.
 
     The plain loop is ``ids.extend(first + np.flatnonzero(row >= least))`` for every row. Few
-    columns reach the threshold, so 64 are compared at once; only if one of them does are the 64
-    appended one by one, without a branch.
+    columns reach the threshold, so the largest of 16 tells whether to look at them. Neither loop
+    has a branch that depends on a similarity: the processor would often guess it wrong.
 
     Args:
         similarities: (q, m) to the rows with the ids first … first + m − 1.
         least: (q,) thresholds.
         first: the id of the first column.
-        ids: (q, s + 64) filled in place. Nothing more is appended to a row with more than s ids.
+        queries: (q, 2d + 1) of ``exact_rows``.
+        reference: (n, 2d + 1) of ``exact_rows``.
+        left_out: (q,) the id that is not a neighbour of the query, or −1: its distance is infinite.
+        ids: (q, s + 16) filled in place. Nothing more is appended to a row with more than s ids.
+        distances: (q, s) filled in place: 1 − cos, as ``all_distances`` computes it.
         counts: (q,) the number of ids in each row, updated in place.
     """
-    space = ids.shape[1] - _STEP
+    space = distances.shape[1]
     columns = similarities.shape[1]
+    width = reference.shape[1] // 2
     steps = columns - columns % _STEP
+    hits = np.empty(columns // _STEP, dtype=np.int32)
     for row in range(similarities.shape[0]):
         enough, count = least[row], counts[row]
+        hit = 0
         for start in range(0, steps, _STEP):  # the compiler unrolls loops of constant length
-            reached = np.int32(0)
-            for k in range(_STEP):
-                reached += np.int32(similarities[row, start + k] >= enough)
-            if reached and count <= space:
+            largest = similarities[row, start]
+            for k in range(1, _STEP):
+                largest = max(largest, similarities[row, start + k])
+            hits[hit] = start
+            hit += largest >= enough
+        for start in hits[:hit]:
+            if count <= space:
                 for k in range(_STEP):
                     ids[row, count] = first + start + k
                     count += similarities[row, start + k] >= enough
@@ -134,46 +173,21 @@ def _collect(
             for column in range(steps, columns):
                 ids[row, count] = first + column
                 count += similarities[row, column] >= enough
+        for place in range(counts[row], min(count, space)):
+            other = ids[row, place]
+            high = middle = low = 0.0  # exact, whatever the order of the sum
+            for k in range(width):
+                high += queries[row, k] * reference[other, k]
+                middle += queries[row, k] * reference[other, width + k]
+                middle += queries[row, width + k] * reference[other, k]
+                low += queries[row, width + k] * reference[other, width + k]
+            excess = queries[row, 2 * width] + reference[other, 2 * width]
+            distances[row, place] = _distance(high, middle, low, excess)
+            if other == left_out[row]:
+                distances[row, place] = np.inf
         counts[row] = count
 
 
-@compiled
-def _exact_keys(
-    reference: Float64,
-    queries: Float64,
-    ids: Int32,
-    counts: Int64,
-    left_out: Int64,
-    scale: float,
-    fractions: Float64,
-    keys: Float64,
-) -> None:
-    """Compute the exact keys of the collected rows; the rest of ``keys`` is infinity.
-
-    The plain loop is ``keys[q, i] = rint(-scale * queries[q] @ reference[ids[q, i]]) +
-    fractions[ids[q, i]]``, infinity where the id is ``left_out[q]``. The sums are exact in any
-    order.
-
-    Args:
-        reference: (n, d) rows of ``on_grid``.
-        queries: (q, d) rows of ``on_grid``.
-        ids: (q, ≥ s), the first ``counts`` of each row.
-        counts: (q,) the number of ids in each row.
-        left_out: (q,) the id that is not a neighbour of the query, or −1.
-        scale: see ``key_parts``, as for ``fractions``.
-        fractions: (n,).
-        keys: (q, s) filled in place.
-    """
-    width = reference.shape[1]
-    for row in range(len(queries)):
-        count = min(counts[row], keys.shape[1])
-        for place in range(count):
-            other = ids[row, place]
-            similarity = 0.0
-            for k in range(width):
-                similarity += queries[row, k] * reference[other, k]
-            keys[row, place] = np.rint(-scale * similarity) + fractions[other]
-            if other == left_out[row]:
-                keys[row, place] = np.inf
-        for place in range(count, keys.shape[1]):
-            keys[row, place] = np.inf
+@compiled_in_order
+def _distance(high: float, middle: float, low: float, excess: float) -> float:
+    return 1.0 - high - middle - low + excess

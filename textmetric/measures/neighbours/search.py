@@ -1,14 +1,9 @@
 """Search for the nearest rows, and predictions from them.
 
-Three methods find the same neighbours, in the order of ``textmetric.measures.neighbours.keys``:
+Two methods find the same neighbours, in the order of ``textmetric.measures.neighbours.keys``: few
+rows are all compared exactly by matrix products; many are screened in float32 first.
 
-* **faiss**, the fastest for few neighbours among many rows, slow for the hundreds that
-  R-precision needs;
-* **screening** in float32, the fastest for some hundreds of neighbours among many rows;
-* **exhaustive search**, exact keys of all rows and numpy's partition: for few rows, for a large
-  share of the rows, and for what the others could not prove.
-
-None allocates an n × n matrix. Blocks of queries run in as many threads as matrix products may
+Neither allocates an n × n matrix. Blocks of queries run in as many threads as matrix products may
 use (``OMP_NUM_THREADS``; one in the processes of ``textmetric.parallel``).
 """
 
@@ -22,16 +17,14 @@ import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from textmetric.errors import UserError
-from textmetric.measures.neighbours.keys import ids_of, key_parts, on_grid, proven
+from textmetric.measures.neighbours.keys import all_distances, exact_rows, order
 from textmetric.measures.rows import checked_labels
 from textmetric.types import Float64, Floats, Int64, Integers
 
 _BLOCK_BYTES = 32 * 2**20  # the largest array of one block of queries
-_FAISS_NEIGHBOURS = 16  # faiss is faster up to about this many neighbours
-_FAISS_ROWS = 1024  # and from about this many rows
-_SCREENED_ROWS = 20_000  # below this, importing numba takes longer than screening saves
-_SCREENED_QUERIES = 256  # in a block
-_THREADED_PAIRS = 2**24  # of a query and a row; below this, starting threads takes longer
+_SCREENED_PAIRS = 2**19  # of a query and a row; below this, importing numba takes too long
+_SCREENED_QUERIES = 512  # in a block
+_THREADED_PAIRS = 2**26  # below this, starting threads takes longer
 
 
 def ranked_blocks(
@@ -40,8 +33,8 @@ def ranked_blocks(
     """The nearest rows of the queries, a block of queries at a time.
 
     Args:
-        reference: (n, d) rows of ``on_grid``.
-        queries: (q, d) rows of ``on_grid``.
+        reference: (n, 2d + 1) of ``exact_rows``.
+        queries: (q, 2d + 1) of ``exact_rows``.
         depths: (q,) the number of neighbours each query needs, from 1 to n, or to n − 1 with
             ``left_out``. A block is as deep as its deepest query, so sort the queries by depth.
         left_out: (q,) the id of the reference row that is not a neighbour of the query (the
@@ -90,20 +83,22 @@ def nearest_neighbours(reference: Floats, queries: Floats, k: int) -> Int64:
     ...                    np.array([[5.0, 1.0]]), 2)
     array([[1, 2]])
     """
-    rows, asked = on_grid(reference), on_grid(queries)
+    rows, asked = exact_rows(reference), exact_rows(queries)
     if rows.shape[1] != asked.shape[1]:
         raise UserError(
-            f"queries have width {asked.shape[1]}, expected {rows.shape[1]} as in the reference: "
-            "embed both with the same model"
+            f"queries have width {np.shape(queries)[1]}, expected {np.shape(reference)[1]} as in "
+            "the reference: embed both with the same model"
         )
     if not 1 <= k <= len(rows):
         raise UserError(
             f"k is {k}, expected 1 to {len(rows)} (the number of reference rows): choose "
             "another k or give more rows"
         )
-    if k <= _FAISS_NEIGHBOURS and len(rows) >= _FAISS_ROWS:
-        return _by_faiss(rows, asked, k)
-    return _by_blocks(rows, asked, k)
+    depths = np.full(len(asked), k, dtype=np.int64)
+    found = np.empty((len(asked), k), dtype=np.int64)
+    for part, ids in ranked_blocks(rows, asked, depths):
+        found[part] = ids
+    return found
 
 
 def knn_predict(
@@ -171,9 +166,8 @@ class _Search:
     ) -> None:
         self._reference, self._queries = reference, queries
         self._depths, self._left_out = depths, left_out
-        self._fractions, self._scale = key_parts(len(reference))
         self._screening = None
-        if len(reference) >= _SCREENED_ROWS:
+        if len(reference) * len(queries) >= _SCREENED_PAIRS:
             from textmetric.measures.neighbours.screening import Screening
 
             self._screening = Screening(reference)
@@ -182,12 +176,10 @@ class _Search:
         """The blocks of queries, in order; the arrays of a block fit in ``_BLOCK_BYTES``."""
         start = 0
         while start < len(self._queries):
-            space = self._space(int(self._depths[start]))
-            if space:
-                rows = min(_SCREENED_QUERIES, _BLOCK_BYTES // (12 * space))
-            else:
-                rows = _BLOCK_BYTES // (8 * max(1, len(self._reference)))
-            stop = min(start + max(1, rows), len(self._queries))
+            space = len(self._reference)
+            if self._screening is not None:
+                space = self._screening.space(int(self._depths[start]))
+            stop = min(start + self._rows(space), len(self._queries))
             yield slice(start, stop)
             start = stop
 
@@ -195,27 +187,23 @@ class _Search:
         """(rows of the slice, depth of the block) ids."""
         queries, left_out = self._queries[part], self._left_out[part]
         depth = int(self._depths[part].max())
-        if self._screening is None or not self._space(depth):
-            return self._by_all(queries, left_out, depth)
+        if self._screening is None:
+            distances = all_distances(queries, self._reference)
+            asking = np.flatnonzero(left_out >= 0)
+            distances[asking, left_out[asking]] = np.inf
+            return order(distances, depth)
         ids, right = self._screening.nearest(queries, left_out, depth)
-        unproven = np.flatnonzero(~right)
-        rows = max(1, _BLOCK_BYTES // (8 * len(self._reference)))
+        unproven, rows = np.flatnonzero(~right), self._rows(len(self._reference))
         for start in range(0, len(unproven), rows):
             some = unproven[start : start + rows]
-            ids[some] = self._by_all(queries[some], left_out[some], depth)
+            ids[some], _ = self._screening.nearest(
+                queries[some], left_out[some], depth, all_rows=True
+            )
         return ids
 
-    def _space(self, depth: int) -> int:
-        return 0 if self._screening is None else self._screening.space(depth)
-
-    def _by_all(self, queries: Float64, left_out: Int64, depth: int) -> Int64:
-        keys = np.matmul(queries * -self._scale, self._reference.T)
-        np.rint(keys, out=keys)
-        keys += self._fractions
-        asking = np.flatnonzero(left_out >= 0)
-        keys[asking, left_out[asking]] = np.inf
-        keys.partition(depth - 1, axis=1)
-        return ids_of(np.sort(keys[:, :depth], axis=1), len(self._reference))
+    def _rows(self, space: int) -> int:
+        """The queries of a block whose distances to ``space`` rows each are computed."""
+        return max(1, min(_SCREENED_QUERIES, _BLOCK_BYTES // (12 * max(1, space))))
 
 
 def _threads() -> int:
@@ -228,41 +216,3 @@ def _threads() -> int:
         ),
         default=1,
     )
-
-
-def _by_blocks(reference: Float64, queries: Float64, k: int) -> Int64:
-    depths = np.full(len(queries), k, dtype=np.int64)
-    found = np.empty((len(queries), k), dtype=np.int64)
-    for part, ids in ranked_blocks(reference, queries, depths):
-        found[part] = ids
-    return found
-
-
-def _by_faiss(reference: Float64, queries: Float64, k: int) -> Int64:
-    """Faiss proposes more rows than needed, exact keys order them, and a bound proves them.
-
-    Queries without a proof (many ties: duplicates, zero vectors, a collapsed model) are searched
-    by blocks.
-    """
-    import faiss  # slow to import, and most measures do not need it
-
-    proposals = min(k + 16, len(reference))
-    fractions, scale = key_parts(len(reference))
-    index = faiss.IndexFlatIP(reference.shape[1])
-    index.add(reference.astype(np.float32))
-    found = np.empty((len(queries), k), dtype=np.int64)
-    right = np.empty(len(queries), dtype=np.bool_)
-    rows = max(1, _BLOCK_BYTES // (8 * proposals * reference.shape[1]))
-    for start in range(0, len(queries), rows):
-        part = slice(start, start + rows)
-        similarities, ids = index.search(queries[part].astype(np.float32), proposals)
-        exact = np.einsum("qd,qpd->qp", queries[part], reference[ids])
-        keys = np.sort(np.rint(exact * -scale) + fractions[ids], axis=1)[:, :k]
-        found[part] = ids_of(keys, len(reference))
-        right[part] = proven(
-            keys[:, -1], scale, similarities[:, -1].astype(float), reference.shape[1]
-        )
-    unproven = np.flatnonzero(~right)
-    if len(unproven):
-        found[unproven] = _by_blocks(reference, queries[unproven], k)
-    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from textmetric.report.formats import NO_VERDICT, plain, words
 from textmetric.report.names import BY_KEY, FAMILIES, Measure, arm_title
 from textmetric.report.study import Study
 from textmetric.report.verdicts import (
+    Comparison,
     Verdict,
     disagreements,
     effects_table,
@@ -46,27 +47,46 @@ class Finding:
     Attributes:
         table: its id, such as ``7-1``.
         title: what it is about.
-        blocks: what is under its heading.
-        subject: the measure that the table is about; None for pictures alone.
-        headline: the measure of retrieval next to it; the same if that is the subject.
-        verdicts: of every measure and contrast, corrected for their number.
-        splits: what it was measured on; empty for the transfer.
+        subject: the measure that the table is about.
+        comparisons: of every measure and contrast.
+        write: makes what is under its heading from the verdicts.
+        use: what a reader wants embeddings for, if the table answers that: a row of the summary.
+        covers: what differs between the repeats, and so what the intervals cover.
+        baseline: of ``subject``, without any training; None if there is none.
+        verdicts: on ``comparisons``; empty until they are judged.
     """
 
     table: str
     title: str
-    blocks: list[Block]
-    subject: Measure | None = None
-    headline: Measure | None = None
+    subject: Measure
+    comparisons: Sequence[Comparison]
+    write: Callable[[Sequence[Verdict]], list[Block]]
+    use: str = ""
+    covers: str = "seeds"
+    baseline: float | None = None
     verdicts: Sequence[Verdict] = ()
-    splits: Sequence[str] = field(default_factory=list)
 
-    def of(self, measure: Measure | None) -> Verdict | None:
-        """The verdict on a measure in the headline's contrast."""
+    @property
+    def primary(self) -> Comparison | None:
+        """The comparison that counts: of the subject, in the headline's contrast."""
+        for one in self.comparisons:
+            if one.measure == self.subject and one.contrast.headline:
+                return one
+        return None
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The verdict on the primary comparison."""
+        primary = self.primary
         for verdict in self.verdicts:
-            if measure and verdict.measure.key == measure.key and verdict.contrast.headline:
+            if primary and verdict.comparison.key == primary.key:
                 return verdict
         return None
+
+    @property
+    def blocks(self) -> list[Block]:
+        """What is under its heading."""
+        return self.write(self.verdicts)
 
     @property
     def anchor(self) -> str:
@@ -119,9 +139,7 @@ def label_rows(study: Study, split: str, key: str, originals: Originals | None) 
     about = study.about(split)
     by_arm = [study.records[split][arm].classes_of(key) for arm in study.arms]
     rows: list[list[Cell]] = []
-    for label, name in enumerate(about.label_names):
-        if label in about.unseen:
-            continue
+    for label, name in enumerate(about.trained_labels):
         rows.append(
             [
                 f"{plain(name)} ({about.train_rows[label]:,} train rows)",
@@ -215,18 +233,34 @@ def verdict_blocks(
         return [
             f"**{NO_VERDICT}**: no two arms that differ in the objective alone have these measures."
         ]
-    what = f" on {about}" if about else ""
-    blocks: list[Block] = [
-        f"Verdicts{what}: paired by seed, corrected for all comparisons of this table.",
-        verdict_table(verdicts),
-    ]
+    blocks: list[Block] = [corrected_for(verdicts, about), verdict_table(verdicts)]
     effects = effects_table(study, splits, measures)
     if effects:
-        blocks += ["What the objective and the sampler each move:", effects]
+        blocks += [
+            "What the objective and the sampler each move, with 95 % intervals that are not "
+            "corrected:",
+            effects,
+        ]
     apart = cohesion_against_retrieval(verdicts)
     if apart:
         blocks.append(f"**Cohesion and MAP@R do not agree.** {'. '.join(apart)}.")
     return blocks
+
+
+def corrected_for(verdicts: Sequence[Verdict], about: str = "") -> str:
+    """How the verdicts of a table were corrected."""
+    families = {verdict.primary: verdict.family for verdict in verdicts}
+    primary, others = families.get(True), families.get(False)
+    parts = []
+    if primary:
+        parts.append(f"The primary comparison is corrected with those of all tables ({primary})")
+    if others:
+        parts.append(f"the others with those of this table ({others})")
+    how = ", ".join(parts) or "No comparison has a test"
+    return (
+        f"Verdicts{f' on {about}' if about else ''}, paired by seed. {how[0].upper()}{how[1:]}. "
+        "The intervals are simultaneous: one excludes zero exactly if p is below 0.05."
+    )
 
 
 def cohesion_against_retrieval(verdicts: Sequence[Verdict]) -> list[str]:
@@ -236,7 +270,8 @@ def cohesion_against_retrieval(verdicts: Sequence[Verdict]) -> list[str]:
         *disagreements(verdicts, "cohesion", "map_at_r"),
         *disagreements(verdicts, "scarce_cohesion", "scarce_map_at_r"),
     ]:
-        name = cohesion.contrast.title
+        arms = cohesion.contrast.arms
+        name = arms[0].sampler if arms and cohesion.contrast.same_sampler else "each at its best"
         sentences.append(
             f"{name[0].upper()}{name[1:]}: by cohesion {words(cohesion.judgement)}, "
             f"by MAP@R {words(retrieval.judgement)}"

@@ -17,9 +17,9 @@ from textmetric.report.findings.finding import (
     statistic_rows,
     verdict_blocks,
 )
-from textmetric.report.names import BY_KEY, SCARCE_COHESION_NEVER_ALONE
+from textmetric.report.names import BY_KEY, SCARCE_COHESION_NEVER_ALONE, Measure
 from textmetric.report.study import Study
-from textmetric.report.verdicts import judge_splits
+from textmetric.report.verdicts import Verdict, comparisons
 
 RARE_PICTURES = {
     "8-2-1": ("cohesion", "cohesion"),
@@ -27,6 +27,11 @@ RARE_PICTURES = {
     "8-2-3": ("among_scarce_cosine", "cosine to the other rare labels"),
 }
 """Table → the value of every label that its picture shows, and what to call it."""
+
+RETRIEVAL = tuple(
+    BY_KEY[key] for key in ("scarce_map_at_r", "scarce_recall_at_1", "scarce_knn_accuracy")
+)
+"""The measures of table 8-2."""
 
 
 def rare_split(study: Study) -> str | None:
@@ -40,39 +45,82 @@ def rarest_labels(study: Study) -> list[Finding]:
     split = rare_split(study)
     if split is None:
         return []
-    about = study.about(split)
-    count = len(about.scarce)
-    findings = [Finding("8-2", f"The {count} rarest labels: rows and t-SNE", _histogram(about))]
-    retrieval = BY_KEY["scarce_map_at_r"]
-    tables = (
-        (
+    count = len(study.about(split).scarce)
+    return [
+        _retrieval(study, split, count),
+        _spread(
+            study,
+            split,
             "8-2-1",
             f"The {count} rarest labels: cohesion",
+            BY_KEY["scarce_gap"],
             SCARCE_COHESION_NEVER_ALONE,
-            "Large is good, if the labels are also apart (8-2-2).",
+            "Large is good, if the labels are also apart (8-2-2); so the primary measure is the "
+            "gap of both.",
         ),
-        (
+        _spread(
+            study,
+            split,
             "8-2-2",
             f"The {count} rarest labels against the sufficient ones",
-            (BY_KEY["scarce_between_class_cosine"], retrieval),
+            BY_KEY["scarce_between_class_cosine"],
+            (BY_KEY["scarce_between_class_cosine"], RETRIEVAL[0]),
             "The mean cosine of a rare label's centroid to those of the sufficient labels: small "
             "is good.",
         ),
-        (
+        _spread(
+            study,
+            split,
             "8-2-3",
             f"The {count} rarest labels among one another",
-            (BY_KEY["scarce_among_cosine"], retrieval),
+            BY_KEY["scarce_among_cosine"],
+            (BY_KEY["scarce_among_cosine"], RETRIEVAL[0]),
             "The mean cosine of a rare label's centroid to those of the other rare labels: small "
             "is good.",
         ),
+    ]
+
+
+def _retrieval(study: Study, split: str, count: int) -> Finding:
+    """8-2: how many rows the labels have, their t-SNE, and retrieval of the rarest."""
+
+    def write(verdicts: Sequence[Verdict]) -> list[Block]:
+        return [
+            *_histogram(study.about(split)),
+            "Read a row from left to right: a measure of the rare labels' own test texts, which "
+            "look for their like among all.",
+            arms_table(study, "measure", measure_rows(study, [split], RETRIEVAL)),
+            *verdict_blocks(study, verdicts, [split], RETRIEVAL),
+        ]
+
+    return Finding(
+        "8-2",
+        f"The {count} rarest labels: rows, t-SNE and retrieval",
+        RETRIEVAL[0],
+        comparisons(study, [split], RETRIEVAL),
+        write,
+        use=f"retrieval of {count} rare labels",
+        baseline=study.chance([split], RETRIEVAL[0].key),
     )
-    for table, title, measures, guide in tables:
-        verdicts = judge_splits(study, [split], measures)
-        rows = statistic_rows(study, split, RARE_PICTURES[table][0], labels=about.scarce)
-        rows += measure_rows(
-            study, [split], measures[1:], prefix="" if table == "8-2-1" else "rare labels' "
-        )
-        blocks: list[Block] = [
+
+
+def _spread(
+    study: Study,
+    split: str,
+    table: str,
+    title: str,
+    subject: Measure,
+    measures: Sequence[Measure],
+    guide: str,
+) -> Finding:
+    """A table of how a value spreads over the rare labels, with a picture of every label."""
+    rows = statistic_rows(study, split, RARE_PICTURES[table][0], labels=study.about(split).scarce)
+    rows += measure_rows(
+        study, [split], measures[1:], prefix="" if table == "8-2-1" else "rare labels' "
+    )
+
+    def write(verdicts: Sequence[Verdict]) -> list[Block]:
+        return [
             f"{guide} Read a row from left to right: a statistic over the rare labels of a seed, "
             "averaged over the seeds; the picture has every label.",
             arms_table(study, "over the rare labels", rows),
@@ -82,8 +130,8 @@ def rarest_labels(study: Study) -> list[Finding]:
                 f"{title}: every rare label, arm by arm, with 95 % intervals",
             ),
         ]
-        findings.append(Finding(table, title, blocks, measures[0], retrieval, verdicts, [split]))
-    return findings
+
+    return Finding(table, title, subject, comparisons(study, [split], measures), write)
 
 
 def label_values(study: Study, split: str, key: str, labels: Sequence[int]) -> pd.DataFrame:

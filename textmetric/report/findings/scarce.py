@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from textmetric.report.blocks import Block
 from textmetric.report.findings.finding import (
     Finding,
@@ -14,7 +16,7 @@ from textmetric.report.findings.finding import (
 )
 from textmetric.report.names import BY_KEY, SCARCE_COHESION_NEVER_ALONE
 from textmetric.report.study import Study
-from textmetric.report.verdicts import judge_splits
+from textmetric.report.verdicts import Verdict, comparisons
 
 
 def each_label_scarce(study: Study) -> Finding | None:
@@ -24,7 +26,6 @@ def each_label_scarce(study: Study) -> Finding | None:
         return None
     subject = BY_KEY["scarce_map_at_r"]
     measures = (subject, BY_KEY["scarce_knn_accuracy"], *SCARCE_COHESION_NEVER_ALONE[:-1])
-    verdicts = judge_splits(study, splits, measures)
     rows = [
         row
         for split in splits
@@ -41,10 +42,9 @@ def each_label_scarce(study: Study) -> Finding | None:
             f"**{scarce_names(about)}** scarce ({scarce_rows(about)}), in red:",
             tsne_map(split),
         ]
-    return Finding(
-        "8-1",
-        "Target with a scarce label",
-        [
+
+    def write(verdicts: Sequence[Verdict]) -> list[Block]:
+        return [
             f"One label at a time keeps {keep} of its train rows; the test set stays whole. Read "
             "a row from left to right: a measure of the scarce label's own test texts, which look "
             "for their like among all; the last rows are means over the labels.",
@@ -53,9 +53,14 @@ def each_label_scarce(study: Study) -> Finding | None:
             "The pictures: the t-SNE of a sample of the test set, one sampler a row, "
             "classification on the left and metric learning on the right.",
             *pictures,
-        ],
-        subject=subject,
-        headline=subject,
-        verdicts=verdicts,
-        splits=splits,
+        ]
+
+    return Finding(
+        "8-1",
+        "Target with a scarce label",
+        subject,
+        comparisons(study, splits, measures),
+        write,
+        use="retrieval of a scarce label",
+        baseline=study.chance(splits, subject.key),
     )

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from textmetric.grid import SCRATCH, Family
-from textmetric.report.blocks import Cell, Column, Picture, Table
-from textmetric.report.findings.finding import Finding, mean_of
+from textmetric.report.blocks import Block, Cell, Column, Picture, Table
+from textmetric.report.findings.finding import Finding, corrected_for, mean_of
 from textmetric.report.names import INITS, TEST_ACCURACY, TUNINGS
 from textmetric.report.study import Study
-from textmetric.report.verdicts import Contrast, Verdict, judge, verdict_table
+from textmetric.report.verdicts import Comparison, Contrast, Verdict, verdict_table
 from textmetric.types import Float64
 
 METRIC, CLASSIFICATION = Family.METRIC.short, Family.CLASSIFICATION.short
@@ -30,41 +30,38 @@ def transfer(study: Study) -> Finding:
         [INITS[init], *(mean_of(_accuracy(study, init, each, 1.0)) for each in conditions)]
         for init in study.transfers
     ]
-    verdicts = _metric_against_classification(study, conditions, {1.0: ""})
-    helps = judge(
-        [
-            (
-                TEST_ACCURACY,
-                Contrast(f"{INITS[init]}, {name}"),
-                _accuracy(study, init, condition, 1.0),
-                _accuracy(study, SCRATCH, condition, 1.0),
-            )
-            for init in (CLASSIFICATION, METRIC)
-            for condition, name in conditions.items()
-        ],
-        first="pre-training",
-        second="scratch",
-    )
-    return Finding(
-        "9",
-        "Transfer to the target",
-        [
+    against = _metric_against_classification(study, conditions, {1.0: ""})
+    helps = [
+        _comparison(study, Contrast(f"{INITS[init]}, {name}"), init, SCRATCH, condition, 1.0)
+        for init in (CLASSIFICATION, METRIC)
+        for condition, name in conditions.items()
+    ]
+
+    def write(verdicts: Sequence[Verdict]) -> list[Block]:
+        return [
             "Embeddings trained on the source start a classifier of the target; *scratch* starts "
             "from nothing. Read a column from top to bottom: test accuracy after the last epoch, "
             "with the encoder frozen or fine-tuned, and a head that ends in tanh (the original's) "
             "or does not.",
             Table([Column("initialisation"), *map(Column, conditions.values())], rows),
-            verdict_table(verdicts),
+            corrected_for(verdicts),
+            verdict_table(verdicts[: len(against)]),
             "Does training on the source help at all?",
-            verdict_table(helps, minus="pre-trained − scratch"),
+            verdict_table(verdicts[len(against) :], minus="pre-trained − scratch"),
             Picture(
                 "reports/figures/transfer.png",
                 "accuracy and loss on the target's validation part by epoch",
             ),
-        ],
-        subject=TEST_ACCURACY,
-        headline=TEST_ACCURACY,
-        verdicts=verdicts,
+        ]
+
+    return Finding(
+        "9",
+        "Transfer to the target",
+        TEST_ACCURACY,
+        [*against, *helps],
+        write,
+        use="transfer, all labels",
+        baseline=float(_accuracy(study, SCRATCH, _headline(conditions), 1.0).mean()),
     )
 
 
@@ -83,51 +80,79 @@ def label_efficiency(study: Study) -> Finding | None:
         for share in shares
         for init in study.transfers
     ]
-    verdicts = _metric_against_classification(
+    found = _metric_against_classification(
         study, conditions, {share: f"{share * 100:g} %, " for share in reversed(small)}
     )
-    return Finding(
-        "9-labels",
-        "Transfer with few labels",
-        [
+
+    def write(verdicts: Sequence[Verdict]) -> list[Block]:
+        return [
             "The same with a part of the target's train rows and as many steps. Read a column "
             "from block to block: how much of the accuracy is left with fewer labels.",
             Table([Column("train rows"), *map(Column, conditions.values())], rows),
+            corrected_for(verdicts),
             verdict_table(verdicts),
             Picture(
                 "reports/figures/label-efficiency.png",
                 "test accuracy by share of the target's train rows",
             ),
-        ],
-        subject=TEST_ACCURACY,
-        headline=TEST_ACCURACY,
-        verdicts=verdicts,
+        ]
+
+    return Finding(
+        "9-labels",
+        "Transfer with few labels",
+        TEST_ACCURACY,
+        found,
+        write,
+        use=f"transfer, {small[0] * 100:g} % of the labels",
+        covers="seeds, rows",
+        baseline=float(_accuracy(study, SCRATCH, _headline(conditions), small[0]).mean()),
     )
 
 
 def _metric_against_classification(
     study: Study, conditions: Mapping[Condition, str], shares: Mapping[float, str]
-) -> list[Verdict]:
+) -> list[Comparison]:
     """Every share and condition; the headline is the original's condition with the last share.
 
     Args:
         study: the run.
-        conditions: each with its name; the original's comes last.
+        conditions: each with its name.
         shares: each with what its comparisons' names begin with.
     """
-    ordered = sorted(conditions.items(), key=lambda item: item[0] == ORIGINAL)
-    last = (list(shares)[-1], ordered[-1][0])
-    return judge(
-        [
-            (
-                TEST_ACCURACY,
-                Contrast(prefix + name, headline=(share, condition) == last),
-                _accuracy(study, METRIC, condition, share),
-                _accuracy(study, CLASSIFICATION, condition, share),
-            )
-            for share, prefix in shares.items()
-            for condition, name in ordered
-        ]
+    headline = _headline(conditions)
+    ordered = sorted(conditions.items(), key=lambda item: item[0] == headline)
+    last = (list(shares)[-1], headline)
+    return [
+        _comparison(
+            study,
+            Contrast(prefix + name, headline=(share, condition) == last),
+            METRIC,
+            CLASSIFICATION,
+            condition,
+            share,
+        )
+        for share, prefix in shares.items()
+        for condition, name in ordered
+    ]
+
+
+def _headline(conditions: Mapping[Condition, str]) -> Condition:
+    """The original's condition, or the last if it was not run."""
+    return ORIGINAL if ORIGINAL in conditions else list(conditions)[-1]
+
+
+def _comparison(
+    study: Study, contrast: Contrast, first: str, second: str, condition: Condition, share: float
+) -> Comparison:
+    """Two starts of fine-tuning, under one condition and with one share of the rows."""
+    target = study.full("target")
+    return Comparison(
+        TEST_ACCURACY,
+        contrast,
+        _accuracy(study, first, condition, share),
+        _accuracy(study, second, condition, share),
+        grain=study.grain([target], TEST_ACCURACY.key) if target else 0.0,
+        sides=("pre-training", "scratch") if second == SCRATCH else ("metric", "classification"),
     )
 
 

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.tiny import CPU, corpus
+from textmetric.files import read_json
+from textmetric.grid import Arm, Family, Layout, Split, Training, trainings
+from textmetric.model import TrainedModel
+from textmetric.params import Model, Train
+from textmetric.pipeline.train_arms import train_arms
+from textmetric.training.loop import train
+
+FAMILY = Family.METRIC
+SPLITS = [Split("target", "one"), Split("target", "two")]
+ARMS = [Arm(FAMILY, "balanced"), Arm(FAMILY, "shuffled")]
+SEEDS = [0, 1]
+CELLS = trainings(ARMS, SPLITS, SEEDS)
+HOW = {
+    "objective": {"name": "triplet"},
+    "model": Model(dim=8),
+    "settings": Train(epochs=2, batch_size=12),
+}
+
+
+@pytest.fixture(scope="module")
+def layout(tmp_path_factory: pytest.TempPathFactory) -> Layout:
+    """Both samplers and two seeds on two splits."""
+    layout = Layout(tmp_path_factory.mktemp("arms"))
+    for seed, split in enumerate(SPLITS):
+        corpus(seed=seed).save(layout.split(split))
+    train_arms(
+        layout, FAMILY, "target", splits=SPLITS, samplers=[arm.sampler for arm in ARMS],
+        seeds=SEEDS, progress=False, **HOW,
+    )  # fmt: skip
+    return layout
+
+
+def test_every_model_is_that_of_its_own_split_sampler_and_seed(layout: Layout) -> None:
+    weights = []
+    for cell in CELLS:
+        alone = train(
+            corpus(seed=SPLITS.index(cell.split)), family=FAMILY, sampler=cell.arm.sampler,
+            seed=cell.seed, device=CPU, **HOW,
+        )  # fmt: skip
+        model = TrainedModel.load(layout.model(cell))
+        weights.append(model.encoder.weight)
+        assert torch.equal(weights[-1], alone.model.encoder.weight)
+        assert (model.sampler, model.seed) == (cell.arm.sampler, cell.seed)
+    assert not any(torch.equal(a, b) for a, b in itertools.combinations(weights, 2))
+
+
+def test_every_curve_and_cost_is_that_of_its_own_arm(layout: Layout) -> None:
+    for split, arm in itertools.product(SPLITS, ARMS):
+        table = np.genfromtxt(layout.curve(arm, split), delimiter=",", names=True)
+        assert table["seed"].tolist() == [0, 0, 1, 1]
+        assert table["epoch"].tolist() == [1, 2, 1, 2]
+        expected = [
+            row["loss"]
+            for seed in SEEDS
+            for row in train(
+                corpus(seed=SPLITS.index(split)), family=FAMILY, sampler=arm.sampler, seed=seed,
+                device=CPU, **HOW,
+            ).curve
+        ]  # fmt: skip
+        assert table["loss"].tolist() == expected
+        costs = read_json(layout.cost(arm, split))
+        assert [cost["seed"] for cost in costs["seeds"]] == SEEDS
+        assert all(len(cost["epoch_seconds"]) == 2 for cost in costs["seeds"])
+        assert all(cost["peak_mib"] > 1 for cost in costs["seeds"])
+        assert 0 < costs["stage_seconds"] < 600
+
+
+def test_texts_that_were_rewritten_are_read_again(tmp_path: Path) -> None:
+    layout, cell = Layout(tmp_path), Training(ARMS[0], SPLITS[0], 0)
+    weights = []
+    for seed in (0, 5):
+        corpus(seed=seed).save(layout.split(cell.split))
+        train_arms(
+            layout, FAMILY, "target", splits=[cell.split], samplers=["balanced"], seeds=[0],
+            progress=False, **HOW,
+        )  # fmt: skip
+        weights.append(TrainedModel.load(layout.model(cell)).encoder.weight)
+    assert not torch.equal(*weights)
