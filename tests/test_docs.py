@@ -41,7 +41,7 @@ def test_the_results_in_the_readme_are_those_of_the_report() -> None:
     summary = report.partition("## What was run")[0]
     rows = re.findall(r"^\| \[(.*?)\]\(#table-.*?\) \| (.*) \| [a-z, ]+ \|$", summary, re.MULTILINE)
     readme = (ROOT / "README.md").read_text(encoding="utf-8").partition("### On docstrings")[2]
-    shown = readme.partition("###")[0]
+    shown = readme.partition("\n##")[0]
     assert [f"| {use} | {cells} |" for use, cells in rows] == re.findall(
         r"^\| .*(?:better|%|sampler|verdict).* \|$", shown, re.MULTILINE
     )[1:]
