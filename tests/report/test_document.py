@@ -69,6 +69,7 @@ def test_the_summary_is_one_row_for_each_use(root: Path) -> None:
         "0.141",  # a random ranking of three classes of 20 rows
         "seeds",
     ]
+    assert found["[compact clusters, 30 classes](#table-7-2)"][4] == "0.000"
     # from scratch with a tenth of the rows
     assert found["[transfer, 10 % of the labels](#table-9-labels)"][4:] == ["0.477", "seeds, rows"]
     assert (

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import re
 import statistics
 from pathlib import Path
@@ -14,6 +15,9 @@ from textmetric.files import read_arrays, read_json, write_arrays
 from textmetric.grid import Layout
 from textmetric.report.cost_table import write_costs
 from textmetric.report.document import build_document
+from textmetric.report.findings.finding import statistic_rows
+from textmetric.report.findings.transfers import label_efficiency
+from textmetric.report.formats import cell_value
 from textmetric.report.markdown import write_markdown
 from textmetric.report.pictures import draw_pictures
 from textmetric.report.study import Study
@@ -240,6 +244,53 @@ def test_a_table_about_scarce_labels_names_them_and_has_all_four_arms(study: Pat
     assert "balanced" in text.split("\n| ", 2)[1]
     assert len(row(text, "label\\|1: MAP@R ↑")) == 4
     assert "cosine among" not in text  # one label has no other
+
+
+def test_every_scarce_label_and_the_mean_have_a_row_for_each_measure(study: Path) -> None:
+    text = section(text_of(study), "8-1 Target with a scarce label")
+    for of in ("label\\|1", "**mean**"):
+        found = re.findall(rf"^\| {re.escape(of)}: (.*?) \|", text, re.MULTILINE)
+        assert found == [
+            "MAP@R ↑",
+            "nearest-neighbours accuracy ↑",
+            "cohesion ↑",
+            "cosine to the sufficient labels ↓",
+            "gap (cohesion − cosine to the sufficient) ↑",
+        ]
+
+
+def test_the_tables_of_rare_labels_have_their_retrieval(study: Path) -> None:
+    for title in (
+        "8-2-2 The 10 rarest labels against the sufficient ones",
+        "8-2-3 The 10 rarest labels among one another",
+    ):
+        text = section(text_of(study), title)
+        assert len(row(text, "rare labels' MAP@R ↑")) == 4
+        assert len(row(text, "MAP@R ↑")) == 5  # among the verdicts
+
+
+def test_a_measure_that_only_one_family_has_is_shown(study: Path) -> None:
+    heads = row(section(text_of(study), "C-1 The whole target: classifying"), "head accuracy ↑")
+    assert [cell == "–" for cell in heads] == [False, False, True, True]
+
+
+def test_two_labels_are_enough_for_a_statistic(study: Path) -> None:
+    found = statistic_rows(read(study), "source", "cohesion", labels=[1, 2])
+    by_seed = read(study).records["source"][CLS_SHUFFLED].classes_of("cohesion")[:, [1, 2]]
+    assert cell_value(found[0][1]) == pytest.approx(by_seed.mean())
+    assert cell_value(statistic_rows(read(study), "source", "cohesion", labels=[1])[0][1]) is None
+
+
+def test_the_smallest_share_is_the_primary_comparison_of_few_labels(study: Path) -> None:
+    found = read(study)
+    smaller = {
+        init: pd.concat([frame, frame[frame["share"] < 1].assign(share=0.01)])
+        for init, frame in found.transfers.items()
+    }
+    finding = label_efficiency(dataclasses.replace(found, transfers=smaller))
+    assert finding is not None
+    assert finding.primary is not None
+    assert finding.primary.contrast.name == "1 %, encoder fine-tuned, tanh"
 
 
 def test_labels_never_seen_are_measured_without_accuracies(study: Path) -> None:
