@@ -273,6 +273,19 @@ def test_scores_that_are_large_alike_do_not_overflow() -> None:
     assert losses[1] == pytest.approx(losses[0], rel=1e-10)
 
 
+def test_a_true_class_far_below_the_others_has_a_finite_loss() -> None:
+    values, labels = np.random.default_rng(0).normal(size=(9, 5)), np.zeros(9, dtype=np.int64)
+    torch.manual_seed(0)
+    head = TransferHead(5, 3, tanh=False).double()
+    with torch.no_grad():
+        head.out.weight.zero_()
+        head.out.bias.copy_(torch.tensor([0.0, 1000.0, 0.0]))
+    parameters = [one.detach().numpy() for one in head.parameters()]
+    found = head.loss_and_gradient(values, labels, parameters)
+    assert found is not None
+    assert found.loss == pytest.approx(1000)
+
+
 def test_the_compiled_step_trains_the_head_as_torch_does() -> None:
     # not Adagrad, whose first steps are the signs of gradients that may be all rounding
     settings = Train(epochs=3, batch_size=12, optimizer="sgd")

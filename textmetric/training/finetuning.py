@@ -92,10 +92,11 @@ class TransferHead(ClassificationObjective):
         if self.tanh:
             scores = np.tanh(scores)
 
-        likely = np.exp(scores - scores.max(axis=1, keepdims=True))
+        lower = scores - scores.max(axis=1, keepdims=True)
+        likely = np.exp(lower)
         totals = likely.sum(axis=1, keepdims=True)
         true = np.arange(rows), labels
-        loss = float(np.log(totals[:, 0] / likely[true]).mean())
+        loss = float((np.log(totals[:, 0]) - lower[true]).mean())
         slope = likely / totals
         slope[true] -= 1
         slope /= rows
