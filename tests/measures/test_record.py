@@ -75,3 +75,4 @@ def test_chance_is_a_random_ranking_or_the_largest_class() -> None:
     assert record.chance("map_at_r") == pytest.approx((3 * two + 6 * five) / 9)
     assert record.chance("scarce_map_at_r") == pytest.approx(two)
     assert np.isnan(record.chance("cohesion"))
+    assert np.isnan(replace(RECORD, scarce=[2]).chance("scarce_map_at_r"))  # one row, none to find

@@ -97,7 +97,7 @@ class ArmRecord:
     def chance(self, measure: str) -> float:
         """What no training gives: a random ranking for MAP@R, the largest class for an accuracy.
 
-        NaN for other measures.
+        NaN for other measures, and where no query has a row to find.
         """
         rows = np.array(self.test_rows)
         if measure == "knn_accuracy":
@@ -105,7 +105,8 @@ class ArmRecord:
         if measure in ("map_at_r", "scarce_map_at_r"):
             of = np.isin(np.arange(len(rows)), self.scarce) | (measure == "map_at_r")
             known = of & (rows >= 2)
-            return float(np.average(random_map_at_r(rows)[known], weights=rows[known]))
+            if known.any():
+                return float(np.average(random_map_at_r(rows)[known], weights=rows[known]))
         return math.nan
 
     def seeds_of(self, measure: str, part: Measured = "test") -> Float64:
