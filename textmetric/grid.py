@@ -170,6 +170,7 @@ class Layout:
     Attributes:
         root: the same.
         raws: the corpora, one folder a role.
+        vectors: the given token vectors, if there are any.
         tokens: the tokenised corpora, one folder a role.
         splits: all training sets.
         objectives: the objectives with their parameters.
@@ -186,6 +187,7 @@ class Layout:
         self.root = Path(root)
         data, plots, reports = (self.root / name for name in ("data", "plots", "reports"))
         self.raws, self.tokens, self.splits = data / "raw", data / "tokens", data / "splits"
+        self.vectors = data / "vectors"
         self.objectives, self.code = data / "objectives", data / "code"
         self.maps_drawn, self.curve_tables = plots / "tsne", plots / "curves"
         self.page = plots / "report.html"

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from textmetric.encoders import BagEncoder
 from textmetric.errors import UserError
-from textmetric.files import read_json, replacing_folder, write_json
+from textmetric.files import read_json, reading, replacing_folder, write_json
 from textmetric.grid import Family
 from textmetric.losses import ClassificationObjective, build
 from textmetric.measures import centroid_predict
@@ -79,11 +79,15 @@ class TrainedModel:
     def save(self, folder: PathLike) -> None:
         """Write ``model.json`` and ``weights.safetensors`` to ``folder``, replacing it.
 
+        A given tokenizer is written too, as ``tokenizer.json``.
+
         Raises:
             UserError: ``folder`` holds something else than a model, or cannot be written.
         """
         folder = Path(folder)
-        if folder.exists() and (not folder.is_dir() or set(os.listdir(folder)) - _FILES):
+        if folder.exists() and (
+            not folder.is_dir() or set(os.listdir(folder)) - {*_FILES, _TOKENIZER}
+        ):
             raise UserError(
                 f"{folder} exists and is not a saved model: choose another folder, or empty it"
             )
@@ -115,6 +119,9 @@ class TrainedModel:
                 full = f"os error {errno.ENOSPC}" in str(error)
                 raise OSError(errno.ENOSPC if full else errno.EIO, str(error)) from None
             write_json(temporary / "model.json", description)
+            if self.vocabulary.tokenizer.definition:
+                definition = self.vocabulary.tokenizer.definition
+                (temporary / _TOKENIZER).write_text(definition, encoding="utf-8")
 
     @classmethod
     def load(cls, folder: PathLike) -> TrainedModel:
@@ -136,8 +143,12 @@ class TrainedModel:
                 f"{folder / 'model.json'} has format {description.get('format')!r}, this version "
                 f"reads format {FORMAT}: install the version that wrote it, or train again"
             )
+        definition = ""
+        if (folder / _TOKENIZER).exists():
+            with reading(folder / _TOKENIZER, "a tokenizer"):
+                definition = (folder / _TOKENIZER).read_text(encoding="utf-8")
         try:
-            tokenizer = tokenizer_named(description.get("tokenizer"))
+            tokenizer = tokenizer_named(description.get("tokenizer"), definition)
         except UserError as error:
             raise UserError(
                 f"{folder / 'model.json'}: {error}; install the version that wrote the model, or "
@@ -180,3 +191,4 @@ class TrainedModel:
 
 
 _FILES = {"model.json", "weights.safetensors"}
+_TOKENIZER = "tokenizer.json"

@@ -66,7 +66,8 @@ class Model(Section):
     """The encoder."""
 
     dim: int = Field(default=32, ge=1)
-    layer: Literal["bag", "linear"] = "bag"
+    layer: Literal["bag", "linear", "layernorm", "mlp"] = "bag"
+    vectors: str | None = None
 
 
 class Train(Section):
@@ -78,6 +79,7 @@ class Train(Section):
     lr: float = Field(default=0.1, gt=0)
     decay: Literal["linear", "constant"] = "linear"
     device: str = "auto"
+    vectors: Literal["tuned", "frozen"] = "tuned"
 
 
 class Evaluate(Section):
@@ -150,6 +152,11 @@ class Params(Section):
         for key in ("arms", "samplers", "seeds"):
             if len(set(getattr(self, key))) < len(getattr(self, key)):
                 raise UserError(f"{key} holds a value twice: every value must be different")
+        if self.train.vectors == "frozen" and self.model.layer == "bag":
+            raise UserError(
+                "train.vectors is frozen and model.layer is bag, so nothing of the encoder would "
+                "be trained: set model.layer to linear, layernorm or mlp, or train.vectors to tuned"
+            )
         if self.finetune.sampler not in self.samplers:
             raise unknown_name("finetune.sampler", self.finetune.sampler, self.samplers)
         return self

@@ -227,6 +227,8 @@ def open_classes(corpus: TokenizedCorpus, share: float, seed: int) -> TokenizedC
             test=_rows_of_labels(parts, seen, labels),
             held_out=list(range(trained, seen)),
             unseen=list(range(seen, labels)),
+            given=corpus.given,
+            found=corpus.found,
         )
     )
 
@@ -265,11 +267,19 @@ def _check_seed(seed: int) -> None:
 
 
 def _with_own_vocabulary(split: TokenizedCorpus) -> TokenizedCorpus:
-    """Build the vocabulary again from the train rows, and give every part its ids."""
+    """Build the vocabulary again from the train rows, and give every part its ids.
+
+    Tokens that have a given vector stay, whether they occur or not.
+    """
     old = split.vocabulary
-    vocabulary, new_ids = Vocabulary.ranked(
-        old.tokens, split.train.tokens.counts(len(old)), tokenizer=old.tokenizer
-    )
+    counts = split.train.tokens.counts(len(old))
+    if split.given:
+        stays = np.flatnonzero((np.arange(len(old)) < split.given) | (counts > 0))
+        vocabulary = Vocabulary([old.tokens[place] for place in stays.tolist()], old.tokenizer)
+        new_ids = np.zeros(len(old), np.int32)
+        new_ids[stays] = np.arange(len(stays))
+    else:
+        vocabulary, new_ids = Vocabulary.ranked(old.tokens, counts, tokenizer=old.tokenizer)
 
     def renumbered(rows: LabelledTokens) -> LabelledTokens:
         return LabelledTokens(rows.tokens.remap(new_ids), rows.labels)

@@ -25,8 +25,8 @@ def test_an_embedding_is_the_mean_of_the_token_vectors_and_maybe_a_linear_map(la
     for row, found in enumerate(encoder.embed(tokens, rows_at_once=7)):
         ids = tokens.ids[tokens.offsets[row] : tokens.offsets[row + 1]]
         expected = weight[ids].mean(axis=0) if len(ids) else np.zeros(8)
-        if encoder.linear is not None:
-            matrix, bias = (p.detach().numpy() for p in encoder.linear.parameters())
+        if encoder.projection is not None:
+            matrix, bias = (p.detach().numpy() for p in encoder.projection.parameters())
             expected = matrix @ expected + bias
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
     assert (tokens.lengths == 0).any()

@@ -55,7 +55,7 @@ def test_training_equals_plain_torch_step_by_step(optimizer: str, layer: str) ->
     twin, twin_head = start()
     bag = nn.EmbeddingBag(27, 8, mode="mean", sparse=True).double()
     bag.weight.data.copy_(twin.weight.data)
-    modules = [bag, twin_head, *([twin.linear] if twin.linear else [])]
+    modules = [bag, twin_head, *([twin.projection] if twin.projection else [])]
     parameters = [parameter for module in modules for parameter in module.parameters()]
     kind = torch.optim.SGD if optimizer == "sgd" else torch.optim.Adagrad
     reference = kind(parameters, lr=0.2)
@@ -70,8 +70,8 @@ def test_training_equals_plain_torch_step_by_step(optimizer: str, layer: str) ->
             texts = [torch.from_numpy(data.tokens.take([row]).ids) for row in rows]
             offsets = torch.tensor([0, *np.cumsum([len(text) for text in texts])[:-1]])
             embeddings = bag(torch.cat(texts).long(), offsets)
-            if twin.linear is not None:
-                embeddings = twin.linear(embeddings)
+            if twin.projection is not None:
+                embeddings = twin.projection(embeddings)
             loss = twin_head(embeddings, torch.from_numpy(data.labels[rows].astype(np.int64)))
             reference.zero_grad()
             loss.backward()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from textmetric.encoders.bag import BagEncoder, Layer
 from textmetric.encoders.encoder import Encoder
+from textmetric.encoders.vectors import token_vectors
 from textmetric.params import Model
+from textmetric.types import Float32
 
-__all__ = ["BagEncoder", "Encoder", "Layer", "build_encoder"]
+__all__ = ["BagEncoder", "Encoder", "Layer", "build_encoder", "token_vectors"]
 
 
-def build_encoder(model: Model, tokens: int) -> BagEncoder:
+def build_encoder(model: Model, tokens: int, vectors: Float32 | None = None) -> BagEncoder:
     """The encoder that the section ``model`` of params.yaml describes, with new weights.
 
     The random state is torch's own: call ``torch.manual_seed`` first.
@@ -17,5 +19,14 @@ def build_encoder(model: Model, tokens: int) -> BagEncoder:
     Args:
         model: the section.
         tokens: size of the vocabulary, ``<unk>`` included.
+        vectors: (v, width) the given vectors of its first tokens; the other tokens start at zero.
+            None: all start at random.
+
+    Raises:
+        UserError: the vectors do not fit the section.
     """
-    return BagEncoder(tokens, model.dim, model.layer)
+    if vectors is None:
+        return BagEncoder(tokens, model.dim, model.layer)
+    encoder = BagEncoder(tokens, model.dim, model.layer, width=vectors.shape[1])
+    encoder.start_at(vectors)
+    return encoder

@@ -13,6 +13,7 @@ from textmetric.files import write_csv
 from textmetric.grid import SCRATCH, Arm, Family, Layout, Split, Training
 from textmetric.model import TrainedModel
 from textmetric.params import Finetune, Model, Train
+from textmetric.pipeline.given_vectors import given_values
 from textmetric.text import TokenizedCorpus
 from textmetric.training.device import choose_device
 from textmetric.training.finetuning import TUNINGS, TransferHead, finetune
@@ -58,6 +59,7 @@ def finetune_seeds(
     _target.cache_clear()
     _source.cache_clear()
     device = choose_device(train.device, "params.yaml: train.device")
+    vectors = given_values(layout, model)
     jobs = [
         {
             "target": layout.split(TARGET),
@@ -70,6 +72,7 @@ def finetune_seeds(
             "settings": settings,
             "model": model,
             "train": train,
+            "vectors": vectors,
             "device": device,
         }
         for tuning in TUNINGS
@@ -77,7 +80,11 @@ def finetune_seeds(
         for share in settings.shares
         for seed in seeds
     ]
-    warm_up(build_encoder(model, 2).to(device), TransferHead(model.dim, 2).to(device), train)
+    warm_up(
+        build_encoder(model, 2, None if vectors is None else vectors[:2]).to(device),
+        TransferHead(model.dim, 2).to(device),
+        train,
+    )
     results = parallel.run(
         _finetune_job,
         jobs,

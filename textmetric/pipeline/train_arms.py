@@ -16,6 +16,7 @@ from textmetric.files import replacing_folder, write_csv, write_json
 from textmetric.grid import Arm, Family, Layout, Role, Sampler, Split, moved, trainings
 from textmetric.losses import build
 from textmetric.params import Model, Train
+from textmetric.pipeline.given_vectors import given_values
 from textmetric.text import TokenizedCorpus
 from textmetric.training.device import choose_device
 from textmetric.training.loop import train, warm_up
@@ -62,8 +63,9 @@ def train_arms(
     started = time.perf_counter()
     _corpus.cache_clear()
     device = choose_device(settings.device, "params.yaml: train.device")
+    vectors = given_values(layout, model)
     warm_up(
-        build_encoder(model, 2).to(device),
+        build_encoder(model, 2, None if vectors is None else vectors[:2]).to(device),
         build(family, objective, dim=model.dim, classes=2).to(device),
         settings,
     )
@@ -82,6 +84,7 @@ def train_arms(
                     "model": model,
                     "settings": settings,
                     "seed": training.seed,
+                    "vectors": vectors,
                     "device": device,
                 }
                 for training in trainings(arms, splits, seeds)

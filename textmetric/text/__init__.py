@@ -10,6 +10,7 @@ from textmetric.text.dataset import (
     tokenize_train,
 )
 from textmetric.text.ragged import RaggedTokens
+from textmetric.text.token_vectors import TokenVectors
 from textmetric.text.tokenizer import BASIC_ENGLISH, Tokenizer, tokenizer_named
 from textmetric.text.vocabulary import UNKNOWN, Vocabulary
 
@@ -18,6 +19,7 @@ __all__ = [
     "UNKNOWN",
     "LabelledTokens",
     "RaggedTokens",
+    "TokenVectors",
     "TokenizedCorpus",
     "Tokenizer",
     "Vocabulary",

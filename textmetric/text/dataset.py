@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -103,6 +104,10 @@ class TokenizedCorpus:
         held_out: ids of the labels that only the validation part has: the last ones before
             ``unseen``, or none.
         unseen: ids of the labels that only the test part has: the last ones, or none.
+        given: how many tokens of the vocabulary, ``<unk>`` included, came with given vectors: the
+            first ones, or none.
+        found: the share of the train texts' tokens, in [0, 1], that are among these; NaN if there
+            are none.
     """
 
     vocabulary: Vocabulary
@@ -113,6 +118,8 @@ class TokenizedCorpus:
     scarce: list[int] = field(default_factory=list)
     held_out: list[int] = field(default_factory=list)
     unseen: list[int] = field(default_factory=list)
+    given: int = 0
+    found: float = math.nan
 
     @property
     def trained_labels(self) -> list[str]:
@@ -155,6 +162,7 @@ class TokenizedCorpus:
                     "held_out": self.held_out,
                     "unseen": self.unseen,
                     "empty_rows": self.empty_rows,
+                    **({"given": self.given, "found": self.found} if self.given else {}),
                 },
             )
 
@@ -173,6 +181,7 @@ class TokenizedCorpus:
             scarce, held_out, unseen = (
                 list(map(int, about[key])) for key in ("scarce", "held_out", "unseen")
             )
+            given, found = int(about.get("given", 0)), float(about.get("found", math.nan))
         vocabulary = Vocabulary.load(folder / "vocabulary.txt")
         parts = {part: LabelledTokens.load(folder / part) for part in PARTS}
         for part, rows in parts.items():
@@ -187,7 +196,16 @@ class TokenizedCorpus:
                 f"has the held-out labels {held_out} and the unseen labels {unseen}, expected the "
                 f"last of the {len(names)} in this order",
             )
-        return cls(vocabulary, names, **parts, scarce=scarce, held_out=held_out, unseen=unseen)
+        return cls(
+            vocabulary,
+            names,
+            **parts,
+            scarce=scarce,
+            held_out=held_out,
+            unseen=unseen,
+            given=given,
+            found=found,
+        )
 
 
 def tokenize_train(
@@ -224,11 +242,51 @@ def tokenize_train(
     return vocabulary, RaggedTokens(rows.ids[:kept], rows.offsets)
 
 
+def tokenize_given(
+    texts: Iterable[str],
+    given: Vocabulary,
+    *,
+    extend: bool = False,
+    min_freq: int = 1,
+    max_size: int | None = None,
+) -> tuple[Vocabulary, RaggedTokens, float]:
+    """Encode ``texts`` by the vocabulary that came with given token vectors.
+
+    Args:
+        texts: the train texts.
+        given: the tokens that have a vector, with their tokenizer.
+        extend: add the tokens of the texts that have none, after the others.
+        min_freq: those that occur less often are not added, >= 1.
+        max_size: how many to add at most, >= 1; None for all.
+
+    Returns:
+        The vocabulary; the tokens that it knows; the share of the texts' tokens, in [0, 1], that
+        have a given vector.
+
+    Raises:
+        UserError: see :func:`tokenize_train`.
+    """
+    found, rows = tokenize_train(texts, tokenizer=given.tokenizer)
+    counts = np.bincount(rows.ids, minlength=len(found))
+    ids = np.fromiter((given.ids.get(token, 0) for token in found.tokens), np.int32, len(found))
+    share = float(counts[ids > 0].sum() / counts.sum())
+    vocabulary = given
+    if extend:
+        ids[0] = -1  # <unk> is no token of the texts
+        new = np.flatnonzero((ids == 0) & (counts >= min_freq))[:max_size]
+        ids[0] = 0
+        vocabulary = given.extended(found.tokens[place] for place in new.tolist())
+        ids[new] = np.arange(len(given), len(vocabulary))
+    return vocabulary, rows.remap(ids), share
+
+
 def tokenize_corpus(
     frame: pd.DataFrame,
     *,
     min_freq: int = 1,
     max_size: int | None = None,
+    given: Vocabulary | None = None,
+    extend: bool = False,
     progress: bool = True,
 ) -> TokenizedCorpus:
     """Tokenise a corpus; the vocabulary comes from its train rows only.
@@ -241,6 +299,9 @@ def tokenize_corpus(
             test), as :func:`textmetric.corpora.load` returns it.
         min_freq: tokens that occur less often in train are unknown, >= 1.
         max_size: how many tokens to know at most, without ``<unk>``, >= 1; None for all.
+        given: the tokens that have a given vector, all of them known; see
+            :func:`tokenize_given` for what the other arguments mean then.
+        extend: add the train tokens that have none.
         progress: show a progress bar.
 
     Raises:
@@ -265,6 +326,8 @@ def tokenize_corpus(
         texts,
         min_freq=min_freq,
         max_size=max_size,
+        given=given,
+        extend=extend,
         progress=progress,
     )
 
@@ -274,6 +337,8 @@ def tokenize_file(
     *,
     min_freq: int = 1,
     max_size: int | None = None,
+    given: Vocabulary | None = None,
+    extend: bool = False,
     progress: bool = True,
 ) -> TokenizedCorpus:
     """Tokenise a corpus in a file like :func:`tokenize_corpus`, without reading it whole.
@@ -283,6 +348,8 @@ def tokenize_file(
             row group at a time is in memory.
         min_freq: as in :func:`tokenize_corpus`.
         max_size: as in :func:`tokenize_corpus`.
+        given: as in :func:`tokenize_corpus`.
+        extend: as in :func:`tokenize_corpus`.
         progress: show a progress bar.
 
     Raises:
@@ -310,7 +377,16 @@ def tokenize_file(
                     first += len(batch)
             first = last
 
-    return _tokenized(parts, labels, texts, min_freq=min_freq, max_size=max_size, progress=progress)
+    return _tokenized(
+        parts,
+        labels,
+        texts,
+        min_freq=min_freq,
+        max_size=max_size,
+        given=given,
+        extend=extend,
+        progress=progress,
+    )
 
 
 class _Column(NamedTuple):
@@ -340,6 +416,8 @@ def _tokenized(
     *,
     min_freq: int,
     max_size: int | None,
+    given: Vocabulary | None,
+    extend: bool,
     progress: bool,
 ) -> TokenizedCorpus:
     """See :func:`tokenize_corpus`; ``texts`` returns the texts where its argument is true."""
@@ -370,7 +448,13 @@ def _tokenized(
         )
         return bar
 
-    vocabulary, train = tokenize_train(of_part("train"), min_freq=min_freq, max_size=max_size)
+    found = math.nan
+    if given is None:
+        vocabulary, train = tokenize_train(of_part("train"), min_freq=min_freq, max_size=max_size)
+    else:
+        vocabulary, train, found = tokenize_given(
+            of_part("train"), given, extend=extend, min_freq=min_freq, max_size=max_size
+        )
     validation, test = (vocabulary.encode(of_part(part)) for part in PARTS[1:])
     return TokenizedCorpus(
         vocabulary,
@@ -378,6 +462,8 @@ def _tokenized(
         train=LabelledTokens(train, codes[rows["train"]]),
         validation=LabelledTokens(validation, codes[rows["validation"]]),
         test=LabelledTokens(test, codes[rows["test"]]),
+        given=0 if given is None else len(given),
+        found=found,
     )
 
 

@@ -30,6 +30,7 @@ from textmetric.sampling.batches import BatchSampler, steps_per_epoch
 from textmetric.sampling.streams import Stream, generator_of, seed_of
 from textmetric.text import LabelledTokens, RaggedTokens, TokenizedCorpus
 from textmetric.training.step import Step, TorchStep
+from textmetric.types import Float32
 
 COLLAPSE_DISTANCE = 1e-3
 VALIDATION_ROWS = 1000
@@ -144,6 +145,7 @@ def train(
     settings: Train,
     seed: int,
     device: torch.device,
+    vectors: Float32 | None = None,
     batches: Batches | None = None,
     tick: Callable[[], Any] = lambda: None,
 ) -> Trained:
@@ -160,6 +162,7 @@ def train(
         seed: of the weights, the batches, the mining and the validation rows, each a stream of its
             own.
         device: where to train.
+        vectors: given ones, see :func:`.build_encoder`.
         batches: see :func:`fit`.
         tick: called after each epoch.
 
@@ -167,7 +170,8 @@ def train(
         UserError: see :func:`fit` and :func:`textmetric.losses.build`.
     """
     torch.manual_seed(seed_of(seed, Stream.WEIGHTS))
-    encoder = build_encoder(model, len(corpus.vocabulary))
+    encoder = build_encoder(model, len(corpus.vocabulary), vectors)
+    encoder.weight.requires_grad_(settings.vectors == "tuned")
     module = build(family, objective, dim=model.dim, classes=len(corpus.trained_labels), seed=seed)
     encoder.to(device)
     module.to(device)
