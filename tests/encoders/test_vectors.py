@@ -238,11 +238,13 @@ def test_saved_vectors_are_the_same(tmp_path: Path) -> None:
         TokenVectors.load(tmp_path / "v")
 
 
-def test_an_encoder_starts_at_the_given_vectors_and_other_tokens_at_zero() -> None:
+def test_an_encoder_starts_at_the_given_vectors_and_other_tokens_as_large() -> None:
     vectors = np.arange(6, dtype=np.float32).reshape(3, 2)
-    encoder = build_encoder(Model(dim=2), 5, vectors)
-    expected = np.concatenate([vectors, np.zeros((2, 2))])
-    np.testing.assert_array_equal(encoder.weight.detach().numpy(), expected)
+    weight = build_encoder(Model(dim=2), 5000, vectors).weight.detach().numpy()
+    np.testing.assert_array_equal(weight[:3], vectors)
+    size = np.sqrt(55 / 6)  # the mean of 0, 1, 4, 9, 16, 25
+    assert np.sqrt((weight[3:] ** 2).mean()) == pytest.approx(size, rel=0.02)
+    assert np.abs(weight[3:]).max() <= size * np.sqrt(3)
     wide = build_encoder(Model(dim=3, layer="mlp"), 5, vectors)
     assert wide.describe() == {"dim": 3, "layer": "mlp", "width": 2}
     with pytest.raises(UserError, match=r"set model\.layer to linear"):

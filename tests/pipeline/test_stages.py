@@ -22,7 +22,7 @@ from selenium.webdriver.common.keys import Keys
 from tests.browser import Page, chromium
 from tests.tiny import WORDS
 from textmetric import TextEmbedder
-from textmetric.grid import Family
+from textmetric.grid import ROLES, Family
 from textmetric.model import TrainedModel
 from textmetric.params import read
 from textmetric.text import TokenizedCorpus
@@ -91,7 +91,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_table(folder / "few.csv", "label", 120, seed=0)
     write_table(folder / "many.csv", "topic", 200, seed=1, words=MORE_WORDS)
     steps: list[tuple[str, ...]] = [("fingerprint",), ("objectives",)]
-    steps += [("download",), ("tokenize",), ("split",)]
+    steps += [("download",), ("vectors",), ("tokenize",), ("split",)]
     for family in ("cls", "metric"):
         steps += [("train", "--family", family, "--role", role) for role in ("target", "source")]
         steps += [(stage, "--family", family) for stage in ("embed", "evaluate", "tsne")]
@@ -110,6 +110,49 @@ def test_every_stage_leaves_what_the_next_needs_and_nothing_half_written(project
     assert curves["arm"].tolist() == ["cls_balanced"] * 2 + ["metric_balanced"] * 2
     assert curves["epoch"].tolist() == [1, 2, 1, 2]
     assert not list(project.rglob(".writing-*"))
+
+
+@pytest.mark.parametrize("tuned", [True, False])
+def test_encoders_start_from_given_word_vectors(tmp_path: Path, tuned: bool) -> None:
+    # "of" is in no text; two words of each topic have no vector
+    words = ["of", *(word for topic in MORE_WORDS.values() for word in topic[:6])]
+    values = np.random.default_rng(0).normal(size=(len(words), 4)).astype(np.float32)
+    lines = [" ".join([word, *map(str, row)]) for word, row in zip(words, values, strict=True)]
+    (tmp_path / "words.vec").write_text("\n".join([f"{len(words)} 4", *lines, ""]))
+    write_params(
+        tmp_path,
+        splits={"target-scarce-0": {"role": "target", "scarce": [2], "keep": 0.2}},
+        model={"dim": 6, "layer": "linear", "vectors": "words.vec"},
+        train={"epochs": 1, "batch_size": 16, "vectors": "tuned" if tuned else "frozen"},
+        seeds=[0],
+    )  # fmt: skip
+    write_table(tmp_path / "few.csv", "label", 120, seed=0)
+    write_table(tmp_path / "many.csv", "topic", 200, seed=1, words=MORE_WORDS)
+    steps = [("download",), ("vectors",), ("tokenize",), ("split",)]
+    for step in [*steps, *[("train", "--family", "metric", "--role", r) for r in ROLES],
+                 ("embed", "--family", "metric"), ("finetune", "--init", "metric"),
+                 ("finetune", "--init", "scratch")]:  # fmt: skip
+        finished = run(tmp_path, *step)
+        assert finished.returncode == 0, (step, finished.stderr)
+    for split in ("target", "target-scarce-0"):
+        corpus = TokenizedCorpus.load(tmp_path / "data/splits/target" / split)
+        model = TrainedModel.load(tmp_path / f"models/metric/target/{split}/balanced/seed-0")
+        assert corpus.given == len(words) + 1
+        assert model.vocabulary.tokens[1 : corpus.given] == words
+        assert ("the" in model.vocabulary.tokens) == ("cake" in model.vocabulary.tokens) == tuned
+        # of the seven words of a text five are of its topic, the others are "the" and a number
+        assert corpus.found == pytest.approx(5 / 7 * 6 / 8, abs=0.03)
+        weight = model.encoder.weight.detach().numpy()
+        same = (weight[1 : corpus.given] == values).all(axis=1)
+        assert same[0]
+        assert same[19:].all()  # topics of the other role
+        assert same[1:19].all() != tuned
+        assert model.embed(corpus.test.tokens).shape == (len(corpus.test), 6)
+    whole, cut = (
+        len(TokenizedCorpus.load(tmp_path / "data/splits/target" / split).vocabulary)
+        for split in ("target", "target-scarce-0")
+    )
+    assert cut < whole if tuned else cut == whole == len(words) + 1
 
 
 def test_download_lets_no_text_cross_the_roles(tmp_path: Path) -> None:

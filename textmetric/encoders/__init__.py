@@ -19,8 +19,8 @@ def build_encoder(model: Model, tokens: int, vectors: Float32 | None = None) -> 
     Args:
         model: the section.
         tokens: size of the vocabulary, ``<unk>`` included.
-        vectors: (v, width) the given vectors of its first tokens; the other tokens start at zero.
-            None: all start at random.
+        vectors: (v, width) the given vectors of its first tokens, see
+            :meth:`.BagEncoder.start_at`; None: all start at random.
 
     Raises:
         UserError: the vectors do not fit the section.

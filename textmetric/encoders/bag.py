@@ -49,7 +49,9 @@ class BagEncoder(Encoder):
         self.projection = _projection(layer, width, dim)
 
     def start_at(self, vectors: Float32) -> None:
-        """Set the first token vectors to ``vectors`` (v, width), and the others to zero.
+        """Set the first token vectors to ``vectors`` (v, width).
+
+        The others stay uniform, in a range that gives them the same mean square (Kim 2014).
 
         Raises:
             UserError: the vectors have another width than the encoder's.
@@ -61,8 +63,9 @@ class BagEncoder(Encoder):
                 "linear"
             )
         with torch.no_grad():
-            self.weight.zero_()
-            self.weight[: len(vectors)] = torch.from_numpy(np.array(vectors))
+            given = torch.from_numpy(np.array(vectors))
+            self.weight *= given.square().mean().sqrt() * 12**0.5
+            self.weight[: len(given)] = given
 
     @property
     def token_vectors(self) -> nn.Parameter:
