@@ -13,10 +13,10 @@ from safetensors.numpy import save_file
 
 from textmetric.encoders import BagEncoder, build_encoder, token_vectors
 from textmetric.encoders.pretrained import find
-from textmetric.encoders.vectors import SIF, read_words, reduced, zipf_weights
+from textmetric.encoders.vectors import SIF, read_words, reduced, standardised, zipf_weights
 from textmetric.errors import UserError
 from textmetric.params import Model
-from textmetric.text import BASIC_ENGLISH, TokenVectors, Vocabulary
+from textmetric.text import BASIC_ENGLISH, RaggedTokens, TokenVectors, Vocabulary
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[unused0]", "the", "car", "##s", "pie", "<unk>"]
 
@@ -112,6 +112,28 @@ def test_reduced_vectors_are_the_projection_on_the_principal_axes() -> None:
     assert reduced(found, 2) is found
     with pytest.raises(UserError, match=r"model\.dim is 7, but the given vectors are 6 wide"):
         reduced(values.astype(np.float32), 7)
+
+
+def test_standardised_vectors_give_bags_of_mean_zero_and_mean_norm_1() -> None:
+    rng = np.random.default_rng(0)
+    values = np.concatenate([np.zeros((1, 4)), rng.normal(3, 2, (6, 4))]).astype(np.float32)
+    texts = [[1, 2, 9], [3, 3, 4], [], [8], [5, 6, 1, 2]]  # 8 and 9 have no given vector
+    offsets = np.cumsum([0, *map(len, texts)], dtype=np.int64)
+    ids = np.array([token for text in texts for token in text], np.int32)
+    found = standardised(values, RaggedTokens(ids, offsets))
+    bags = [np.mean([found[t] for t in text if t < 7], axis=0)
+            for text in texts if any(t < 7 for t in text)]  # fmt: skip
+    assert len(bags) == 3
+    np.testing.assert_allclose(np.mean(bags, axis=0), 0, atol=1e-6)
+    assert np.mean([np.linalg.norm(bag) for bag in bags]) == pytest.approx(1, rel=1e-5)
+    # nothing else has changed: differences of vectors keep their ratios
+    before, after = values[1:] - values[1], found[1:] - found[1]
+    np.testing.assert_allclose(after * (before[1, 0] / after[1, 0]), before, rtol=1e-3, atol=1e-3)
+    assert (found[0] == 0).all()
+    nothing = RaggedTokens(np.empty(0, np.int32), np.zeros(3, np.int64))
+    assert standardised(values, nothing) is values
+    same = np.full((7, 4), 0.1, np.float32)
+    np.testing.assert_array_equal(standardised(same, RaggedTokens(ids, offsets)), same)
 
 
 def test_zipf_weights_are_those_of_sif() -> None:

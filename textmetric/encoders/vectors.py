@@ -22,13 +22,14 @@ from tqdm.auto import tqdm
 from textmetric.encoders.pretrained import Pretrained, find, sentence_transformer
 from textmetric.errors import UserError
 from textmetric.files import reading
-from textmetric.text import UNKNOWN, TokenVectors, Vocabulary
+from textmetric.text import UNKNOWN, RaggedTokens, TokenVectors, Vocabulary
 from textmetric.text.tokenizer import given_tokenizer, read_tokenizer
 from textmetric.types import Float32, PathLike
 
 SIF = 1e-4
 """The a of the weight a / (a + p) of a token of probability p; model2vec's default."""
 _TOKENS_AT_ONCE = 256
+_TEXTS = 1000
 _WORD_FILES = (".vec", ".txt", ".gz")
 
 
@@ -134,6 +135,34 @@ def reduced(values: Float32, dim: int) -> Float32:
 
     found = PCA(dim, svd_solver="covariance_eigh").fit(values[1:])
     return np.ascontiguousarray(values @ found.components_.T.astype(np.float32))
+
+
+def standardised(values: Float32, tokens: RaggedTokens) -> Float32:
+    """The vectors, shifted and scaled so that the bags of texts have mean zero and mean norm 1.
+
+    A learning rate then means the same for vectors of any source, and what all texts share, which
+    is most of a bag's length, does not make all cosines large.
+
+    Args:
+        values: (V, width) given vectors; the first row, of ``<unk>``, is returned as zero.
+        tokens: n texts. Only tokens with a given vector count. The norm is the mean over at most
+            1,000 texts, evenly spaced.
+    """
+    ids = np.arange(max(len(values), tokens.ids.max(initial=0) + 1), dtype=np.int32)
+    given = tokens.remap(np.where(ids < len(values), ids, 0))
+    lengths = given.lengths
+    filled = np.flatnonzero(lengths)
+    if not filled.size:
+        return values
+    shares = np.bincount(given.ids, np.repeat(1 / np.maximum(lengths, 1), lengths), len(values))
+    centred = values - (shares @ values / filled.size).astype(np.float32)
+    centred[0] = 0
+    rows = filled[np.linspace(0, filled.size - 1, min(filled.size, _TEXTS)).astype(np.int64)]
+    sample = given.take(rows)
+    bags = np.add.reduceat(centred[sample.ids], sample.offsets[:-1]) / sample.lengths[:, None]
+    norm = float(np.linalg.norm(bags, axis=1).mean())
+    # bags that all agree differ by rounding alone
+    return centred / np.float32(norm) if norm > 1e-5 * float(np.abs(values).max()) else values
 
 
 def zipf_weights(tokens: int) -> Float32:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from textmetric.encoders import BagEncoder, build_encoder
+from textmetric.encoders import BagEncoder, start_encoder
 from textmetric.losses import ClassificationObjective
 from textmetric.losses.objective import Gradients
 from textmetric.model import TrainedModel
@@ -275,13 +275,13 @@ def start(
         tanh: whether the head ends in tanh.
         model: the encoder's shape if there is no source.
         seed: of the new weights and the dropout; the head's weights depend on nothing else.
-        vectors: see :func:`.build_encoder`.
+        vectors: see :func:`.start_encoder`.
     """
     torch.manual_seed(seed_of(seed, Stream.TRANSFER_WEIGHTS))
     if source is not None:
         model = Model(dim=source.encoder.dim, layer=source.encoder.layer)
     head = TransferHead(model.dim, len(corpus.label_names), tanh=tanh, seed=seed)
-    encoder = build_encoder(model, len(corpus.vocabulary), vectors)
+    encoder = start_encoder(model, corpus, vectors)
     if source is not None:
         known = shared_tokens(corpus.vocabulary, source.vocabulary)
         with torch.no_grad():

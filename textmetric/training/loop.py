@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from textmetric.encoders import BagEncoder, build_encoder
+from textmetric.encoders import BagEncoder, start_encoder
 from textmetric.errors import UserError
 from textmetric.grid import Family
 from textmetric.losses import ClassificationObjective, Objective, build
@@ -162,7 +162,7 @@ def train(
         seed: of the weights, the batches, the mining and the validation rows, each a stream of its
             own.
         device: where to train.
-        vectors: given ones, see :func:`.build_encoder`.
+        vectors: given ones, see :func:`.start_encoder`.
         batches: see :func:`fit`.
         tick: called after each epoch.
 
@@ -170,7 +170,7 @@ def train(
         UserError: see :func:`fit` and :func:`textmetric.losses.build`.
     """
     torch.manual_seed(seed_of(seed, Stream.WEIGHTS))
-    encoder = build_encoder(model, len(corpus.vocabulary), vectors)
+    encoder = start_encoder(model, corpus, vectors)
     encoder.weight.requires_grad_(settings.vectors == "tuned")
     module = build(family, objective, dim=model.dim, classes=len(corpus.trained_labels), seed=seed)
     encoder.to(device)
