@@ -68,6 +68,7 @@ class Model(Section):
     dim: int = Field(default=32, ge=1)
     layer: Literal["bag", "linear", "layernorm", "mlp"] = "bag"
     vectors: str | None = None
+    weights: Literal["uniform", "idf"] = "uniform"
 
 
 class Train(Section):

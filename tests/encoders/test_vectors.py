@@ -10,13 +10,28 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import save_file
+from sklearn.feature_extraction.text import TfidfVectorizer
 
-from textmetric.encoders import BagEncoder, build_encoder, token_vectors
+from textmetric.encoders import (
+    BagEncoder,
+    build_encoder,
+    inverse_frequencies,
+    start_encoder,
+    token_vectors,
+)
 from textmetric.encoders.pretrained import find
 from textmetric.encoders.vectors import SIF, read_words, reduced, standardised, zipf_weights
 from textmetric.errors import UserError
 from textmetric.params import Model
-from textmetric.text import BASIC_ENGLISH, RaggedTokens, TokenVectors, Vocabulary
+from textmetric.text import (
+    BASIC_ENGLISH,
+    LabelledTokens,
+    RaggedTokens,
+    TokenizedCorpus,
+    TokenVectors,
+    Vocabulary,
+    tokenize_train,
+)
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[unused0]", "the", "car", "##s", "pie", "<unk>"]
 
@@ -134,6 +149,27 @@ def test_standardised_vectors_give_bags_of_mean_zero_and_mean_norm_1() -> None:
     assert standardised(values, nothing) is values
     same = np.full((7, 4), 0.1, np.float32)
     np.testing.assert_array_equal(standardised(same, RaggedTokens(ids, offsets)), same)
+
+
+def test_idf_weights_are_those_of_scikit_learn_and_keep_the_size_of_bags() -> None:
+    texts = ["a b b", "a c", "a", "b d a"]
+    vocabulary, tokens = tokenize_train(texts)
+    words = vocabulary.tokens[1:]
+    theirs = TfidfVectorizer(token_pattern=r"\S", norm=None).fit(texts)
+    expected = [theirs.idf_[theirs.vocabulary_[word]] for word in words]
+    found = inverse_frequencies(tokens, len(vocabulary))[1:]
+    np.testing.assert_allclose(found / found[0], np.divide(expected, expected[0]), rtol=1e-6)
+    each = [found[words.index(word)] for text in texts for word in text.split()]
+    assert np.mean(each) == pytest.approx(1)
+    data = LabelledTokens(tokens, np.array([0, 0, 1, 1], np.int32))
+    corpus = TokenizedCorpus(vocabulary, ["x", "y"], data, data, data)
+    starts = []
+    for weights in ("uniform", "idf"):
+        torch.manual_seed(0)
+        starts.append(start_encoder(Model(dim=2, weights=weights), corpus).weight.detach().numpy())
+    np.testing.assert_allclose(starts[1][1:], starts[0][1:] * found[:, None], rtol=1e-6)
+    empty = RaggedTokens(np.empty(0, np.int32), np.zeros(1, np.int64))
+    assert np.isfinite(inverse_frequencies(empty, 3)).all()
 
 
 def test_zipf_weights_are_those_of_sif() -> None:

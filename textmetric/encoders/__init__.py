@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+import torch
+
 from textmetric.encoders.bag import BagEncoder, Layer
 from textmetric.encoders.encoder import Encoder
 from textmetric.encoders.vectors import standardised, token_vectors
 from textmetric.params import Model
-from textmetric.text import TokenizedCorpus
+from textmetric.text import RaggedTokens, TokenizedCorpus
 from textmetric.types import Float32
 
 __all__ = ["BagEncoder", "Encoder", "Layer", "build_encoder", "start_encoder", "token_vectors"]
@@ -38,6 +41,9 @@ def start_encoder(
 ) -> BagEncoder:
     """The encoder that a training on ``corpus`` starts from, see :func:`build_encoder`.
 
+    With ``weights: idf`` each token vector starts multiplied by its inverse document frequency,
+    so that the bag is a weighted mean. As the vectors are trained, so are the weights.
+
     Args:
         model: the section.
         corpus: whose tokens it embeds.
@@ -45,4 +51,20 @@ def start_encoder(
     """
     if vectors is not None:
         vectors = standardised(vectors, corpus.train.tokens)
-    return build_encoder(model, len(corpus.vocabulary), vectors)
+    encoder = build_encoder(model, len(corpus.vocabulary), vectors)
+    if model.weights == "idf":
+        weights = torch.from_numpy(inverse_frequencies(corpus.train.tokens, len(encoder.weight)))
+        with torch.no_grad():
+            encoder.weight.mul_(weights[:, None])
+    return encoder
+
+
+def inverse_frequencies(tokens: RaggedTokens, size: int) -> Float32:
+    """(size,) ln((1 + n) / (1 + rows with the token)) + 1, scikit-learn's ``TfidfTransformer``.
+
+    They are divided by their mean over the tokens of the n texts, so that bags keep their size.
+    """
+    values = np.log((1 + len(tokens)) / (1 + tokens.rows_with(size))) + 1
+    mean = values[tokens.ids].mean() if tokens.ids.size else 1.0
+    weights: Float32 = (values / mean).astype(np.float32)
+    return weights

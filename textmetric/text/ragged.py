@@ -120,6 +120,11 @@ class RaggedTokens:
             counts += np.bincount(self.ids[first : first + _TOKENS_AT_ONCE], minlength=size)
         return counts
 
+    def rows_with(self, size: int) -> Int64:
+        """(size,) in how many rows each id in [0, size) occurs, at least once."""
+        row_of = np.repeat(np.arange(len(self), dtype=np.int64), self.lengths)
+        return np.bincount(np.unique(row_of * size + self.ids) % size, minlength=size)
+
     def save(self, prefix: PathLike) -> None:
         """Write ``<prefix>.ids.npy`` and ``<prefix>.offsets.npy``."""
         write_array(f"{os.fspath(prefix)}.ids.npy", self.ids)
