@@ -48,6 +48,7 @@ OBJECTIVES: dict[Family, dict[str, str]] = {
         "dvml": "dvml.DVML",
         "facility_location": "facility_location.FacilityLocation",
         "invariant_spreading": "invariant_spreading.InvariantSpreading",
+        "inverse_cloze": "inverse_cloze.InverseCloze",
         "lifted": "lifted.Lifted",
         "magnet": "magnet.Magnet",
         "multi_similarity": "multi_similarity.MultiSimilarity",
