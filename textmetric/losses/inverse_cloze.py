@@ -18,7 +18,7 @@ from textmetric.schema import Section
 class InverseClozeParameters(Section):
     """Parameters of the inverse cloze task."""
 
-    temperature: float = parameter(0.5, "τ, which divides cosines", paper="1, dot product", gt=0)
+    temperature: float = parameter(1.0, "τ, which divides cosines", paper="1, dot product", gt=0)
     share: float = parameter(
         0.5, "share of a text's tokens that are the span", paper="a sentence", gt=0, lt=1
     )
@@ -69,9 +69,7 @@ class InverseCloze(Objective):
             return embeddings.sum() * 0
         logits = spans @ rests.T / self.params.temperature
         own = torch.arange(size, device=rows.device)
-        return (
-            functional.cross_entropy(logits, own) + functional.cross_entropy(logits.T, own)
-        ) / 2
+        return (functional.cross_entropy(logits, own) + functional.cross_entropy(logits.T, own)) / 2
 
     def views(
         self, ids: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64]
