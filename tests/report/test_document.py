@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from tests.report.fake_study import ARMS, KEYS, change, read, write_study
 from textmetric.files import read_json, write_json
 from textmetric.grid import Family, Layout
-from textmetric.params import Pretrain
+from textmetric.params import Pretrain, SplitEntry
 from textmetric.report.blocks import Document, Map, Table
 from textmetric.report.document import build_document
 from textmetric.report.formats import cell_seeds, cell_text
@@ -239,3 +240,15 @@ def test_what_was_run_tells_of_texts_without_a_label_and_of_the_pretraining(tmp_
         "epochs of 32 texts a batch with learning rate 0.25" in found
     )
     assert text_of_what_was_run(tmp_path).count("inverse_cloze") == 0
+
+
+def test_a_split_with_every_label_cut_is_no_scarce_label_of_table_8_1(tmp_path: Path) -> None:
+    write_study(tmp_path, [0, 1, 2])
+    study = read(tmp_path)
+    assert study.scarce("target") == ["target-scarce-1"]
+    for scarce, found in (([0, 1, 1], ["target-scarce-1"]), ([0, 1, 2], [])):
+        entry = SplitEntry(role="target", scarce=scarce, keep=0.1, unlabel=True)
+        changed = replace(study, splits={**study.splits, "target-scarce-1": entry})
+        assert changed.scarce("target") == found
+    anchors = [section.anchor for section in build_document(changed).sections]
+    assert "split-target-scarce-1" in anchors

@@ -63,8 +63,12 @@ class Study:
         return None
 
     def scarce(self, role: Role) -> list[str]:
-        """The splits of a role with labels cut."""
-        return [name for name, split in self.splits.items() if split.role == role and split.scarce]
+        """The splits of a role with labels cut; where all are, none is scarcer than another."""
+        return [
+            name
+            for name, split in self.splits.items()
+            if split.role == role and 0 < len(set(split.scarce)) < len(self.about(name).label_names)
+        ]
 
     def open(self) -> list[str]:
         """The splits that are measured on labels never trained on."""

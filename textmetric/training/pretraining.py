@@ -62,7 +62,7 @@ def pretrain(
     try:
         fit(
             encoder,
-            objective.to(encoder.weight.device),
+            objective.to(next(encoder.parameters()).device),
             data,
             settings.model_copy(update=own),
             sampler="shuffled",
