@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,8 +91,12 @@ def test_progress_shows_a_bar_of_epochs(capsys: pytest.CaptureFixture[str]) -> N
         (["a b", "c d"], ["x"], "2 texts came with labels of shape"),
         (["a b", " "], ["x", "y"], "text 1 is empty"),
         (["a b", None], ["x", "y"], "text 1 is None, expected a string"),
-        (["a b", "c d"], ["x", ""], "a label is empty"),
-        (["a b", "c d"], ["x", None], "a label is missing"),
+        (["a b", "c d"], ["x", float("nan")], "a label is NaN"),
+        (["a b", "c d"], np.array([1.0, np.nan]), "a label is NaN"),
+        (["a b", "c d"], ["x", ""], "1 classes and 1 texts without a label"),
+        (["a b", "c d"], [-1, -1], r"0 classes and 2 texts without a label \(-1, None or empty\)"),
+        (["a b", "c d"], [None, None], "expected at least two: label texts of two or more"),
+        (["a b", "c d", "e"], ["x", "y", "x"], "class 'y' has one text"),
         (["a b", "c d"], ["x", "x"], "1 classes, expected at least two"),
         (["a b", "c d", "e"], ["x", "x", "y"], "class 'y' has one text"),
     ],
@@ -113,6 +118,10 @@ def test_bad_input_is_told_in_one_sentence(texts: object, labels: object, said: 
         ({"optimizer": "lbfgs"}, "unknown optimizer 'lbfgs'"),
         ({"min_freq": 0}, "min_freq"),
         ({"device": "gpu"}, "use auto, cpu or cuda"),
+        ({"pretrain": {"objective": "triplet"}}, "'triplet', which needs labels: choose"),
+        ({"pretrain": {"epoch": 2}}, "unknown key 'pretrain.epoch'; did you mean 'epochs'"),
+        ({"pretrain": {"epochs": 0}}, "pretrain.epochs is 0"),
+        ({"pretrain": {"parameters": {"tau": 1}}}, "unknown parameter 'pretrain.parameters.tau'"),
     ],
 )
 def test_a_bad_parameter_is_told_when_fitting(options: dict[str, object], said: str) -> None:
@@ -123,3 +132,76 @@ def test_a_bad_parameter_is_told_when_fitting(options: dict[str, object], said: 
 def test_an_embedder_that_has_learnt_nothing_says_so() -> None:
     with pytest.raises(NotFittedError, match="call fit or load"):
         TextEmbedder().transform(TEXTS)
+
+
+MORE = ["cheese on toast", "a toast with jam", "the tram lane", "a tram and the bus"]
+UNLABELLED = [
+    ([0] * 5 + [1] * 5, -1),
+    (np.repeat([3, 7], 5), -1),
+    (np.repeat([0.0, 2.0], 5), -1.0),
+    (LABELS, ""),
+    (LABELS, " "),
+    (LABELS, None),
+    (LABELS, -1),
+    (np.array(LABELS, dtype=object), np.int64(-1)),
+    ([0] * 5 + [1] * 5, None),
+]
+
+
+@pytest.mark.parametrize(("labels", "none"), UNLABELLED)
+def test_a_text_without_a_label_counts_for_the_vocabulary_and_for_nothing_else(
+    labels: Any, none: Any
+) -> None:
+    # first, last and in between: places of rows must not be mixed up
+    texts = [*MORE[:1], *TEXTS[:4], *MORE[1:3], *TEXTS[4:], *MORE[3:]]
+    mixed = [none, *labels[:4], none, none, *labels[4:], none]
+    if isinstance(labels, np.ndarray):
+        mixed = np.array(mixed, dtype=labels.dtype)
+    plain = TextEmbedder(dim=8, epochs=3).fit(TEXTS, labels)
+    more = TextEmbedder(dim=8, epochs=3).fit(texts, mixed)
+    assert more.classes_.tolist() == plain.classes_.tolist()
+    assert set(more.predict(texts)) <= set(plain.classes_.tolist())
+    assert {"toast", "tram", "jam"} <= set(more.model_.vocabulary.tokens)
+    assert more.model_.centroids.shape == (2, 8)
+    # the same steps: as many as the labelled rows give, whose tokens alone have moved
+    assert [row["epoch"] for row in more.curve_] == [1, 2, 3]
+    untrained = TextEmbedder(dim=8, epochs=3, lr=1e-30).fit(texts, mixed)
+    ids = more.model_.vocabulary.ids
+    still = [
+        bool(np.allclose(*(e.model_.encoder.weight.detach()[ids[w]] for e in (more, untrained))))
+        for w in ("toast", "jam", "on", "apple", "car")
+    ]
+    assert still == [True, True, True, False, False]
+
+
+def test_the_string_of_minus_one_and_a_truth_are_labels() -> None:
+    assert TextEmbedder(dim=4, epochs=1).fit(TEXTS, ["-1"] * 5 + ["1"] * 5).classes_.tolist() == [
+        "-1",
+        "1",
+    ]
+    assert TextEmbedder(dim=4, epochs=1).fit(TEXTS, [True] * 5 + [False] * 5).classes_.tolist() == [
+        False,
+        True,
+    ]
+
+
+def test_pretraining_learns_from_texts_without_a_label() -> None:
+    pretrain = {"objective": "inverse_cloze", "epochs": 3, "batch_size": 8}
+    embedder = TextEmbedder(dim=8, epochs=2, pretrain=pretrain)
+    assert clone(embedder).get_params()["pretrain"] == pretrain
+    one, two, without = (
+        estimator.fit([*TEXTS, *MORE], [*LABELS, *none]).transform(["toast jam"])
+        for estimator, none in (
+            (embedder, [""] * 4),
+            (clone(embedder), [None] * 4),
+            (TextEmbedder(dim=8, epochs=2), [""] * 4),
+        )
+    )
+    np.testing.assert_array_equal(one, two)
+    assert not np.isclose(one, without).any()
+    assert len(embedder.curve_) == 2
+
+
+def test_the_bar_counts_the_epochs_of_the_pretraining(capsys: pytest.CaptureFixture[str]) -> None:
+    fitted(epochs=3, pretrain={"epochs": 2}, progress=True)
+    assert "5/5" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
@@ -221,6 +222,9 @@ def test_make_split_takes_the_values_of_an_entry(corpus: TokenizedCorpus, tmp_pa
         ({"scarce": [0], "keep": 0.1, "rare": 1}, "scarce and rare are both given"),
         ({"open_share": 0.5, "rare": 1}, "rare and open are both given"),
         ({"open_share": 0.5, "keep": 0.1}, "keep is 0.1 but scarce names no label"),
+        ({"unlabel": True}, "unlabel is true but scarce names no label"),
+        ({"unlabel": True, "rare": 1}, "unlabel is true but scarce names no label"),
+        ({"open_share": 0.5, "unlabel": True}, "unlabel is true but scarce names no label"),
         ({"open_share": 1.0}, "open is 1.0, expected a share of the labels"),
         ({"open_share": 0.5, "seed": -1}, "seed is -1"),
         ({"open_share": 0.1}, "so of the 4 labels of the corpus 0 are for training and 4 for test"),
@@ -364,11 +368,14 @@ def test_the_entries_are_read_as_they_were_written_role_by_role(tmp_path: Path) 
         Split("source", "open"): SplitEntry(role="source", open=0.5),
         Split("target", "all"): SplitEntry(role="target"),
         Split("target", "few"): SplitEntry(role="target", scarce=[1, 0], keep=0.25),
+        Split("target", "text"): SplitEntry(role="target", scarce=[0], keep=0.5, unlabel=True),
     }
     layout = written(tmp_path, entries)
     found = read_entries(layout)
     assert found == entries
-    assert [split.name for split in found] == ["all", "few", "open"]
+    assert [split.name for split in found] == ["all", "few", "text", "open"]
+    written_ = json.loads(layout.entries("target").read_text())
+    assert ["unlabel" in entry for entry in written_.values()] == [False, False, True]
     assert list(read_entries(layout, ["source"])) == [Split("source", "open")]
     written(tmp_path, {Split("target", "all"): SplitEntry(role="target")})
     assert read_entries(layout, ["source"]) == {}
@@ -388,3 +395,65 @@ def test_an_entry_whose_name_is_a_path_is_refused(tmp_path: Path) -> None:
     write_json(layout.entries("target"), {"../../precious": {"role": "target"}})
     with pytest.raises(UserError, match=r"'\.\./\.\./precious', but a name becomes a folder"):
         read_entries(layout, ["target"])
+
+
+# --- texts without a label --------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def more() -> pd.DataFrame:
+    rows = [(f"more{row} {word}", None, "unlabelled") for row, word in enumerate("uvwxyzab")]
+    return pd.DataFrame(rows, columns=["text", "label", "split"])
+
+
+def unlabelled_words(corpus: TokenizedCorpus) -> list[list[str]]:
+    rows = LabelledTokens(corpus.unlabelled, np.zeros(len(corpus.unlabelled), np.int32))
+    return words(replace(corpus, train=rows), "train")
+
+
+@pytest.mark.parametrize("unlabel", [False, True])
+def test_a_scarce_split_equals_tokenizing_with_its_texts_without_a_label(
+    frame: pd.DataFrame, more: pd.DataFrame, unlabel: bool
+) -> None:
+    both = pd.concat([frame, more])
+    corpus = tokenize_corpus(both, progress=False)
+    split = make_split(corpus, scarce=[0, 1], keep=0.2, seed=5, unlabel=unlabel)
+    kept = {row[0] for row in words(split, "train")}  # the token that no other text has
+    gone = (frame["split"] == "train") & ~frame["text"].str.split().str[0].isin(kept)
+    assert gone.sum() > 20
+    parts = [frame[~gone], more]
+    if unlabel:
+        parts.append(frame[gone].assign(label=None, split="unlabelled"))
+    again = tokenize_corpus(pd.concat(parts), progress=False)
+    assert split.vocabulary == again.vocabulary
+    assert len(split.unlabelled) == len(more) + (gone.sum() if unlabel else 0)
+    assert unlabelled_words(split) == unlabelled_words(again)
+    for part in PARTS:
+        assert words(split, part) == words(again, part)
+        assert getattr(split, part).labels.tolist() == getattr(again, part).labels.tolist()
+    plain = make_split(tokenize_corpus(frame, progress=False), scarce=[0, 1], keep=0.2, seed=5)
+    assert words(split, "train") == words(plain, "train")
+    assert split.train_counts.tolist() == plain.train_counts.tolist()
+
+
+def test_no_split_without_such_texts_has_any(corpus: TokenizedCorpus, tmp_path: Path) -> None:
+    for number, entry in enumerate(({}, {"scarce": [0], "keep": 0.2}, {"open_share": 0.5})):
+        make_split(corpus, **entry).save(tmp_path / str(number))  # type: ignore[arg-type]
+        assert not [name for name in files(tmp_path / str(number)) if "unlabelled" in name]
+    keeping_all = make_split(corpus, scarce=[0], keep=1.0, unlabel=True)
+    assert len(keeping_all.unlabelled) == 0
+
+
+def test_full_and_open_splits_carry_texts_without_a_label(
+    many: pd.DataFrame, more: pd.DataFrame
+) -> None:
+    corpus = tokenize_corpus(pd.concat([many, more]), progress=False)
+    for split in (make_split(corpus, rare=2), make_split(corpus, open_share=0.5)):
+        assert unlabelled_words(split) == unlabelled_words(corpus)
+    opened = make_split(corpus, open_share=0.5)
+    plain = make_split(tokenize_corpus(many, progress=False), open_share=0.5)
+    for part in PARTS:
+        assert getattr(opened, part).labels.tolist() == getattr(plain, part).labels.tolist()
+    assert set(opened.vocabulary.tokens) - set(plain.vocabulary.tokens) == {
+        "a", "b", *(f"more{row}" for row in range(8))
+    }  # fmt: skip

@@ -15,11 +15,17 @@ from tqdm.auto import tqdm
 from textmetric.encoders import Layer
 from textmetric.errors import UserError
 from textmetric.grid import Family
-from textmetric.losses import family_of, ignored, parameters
+from textmetric.losses import family_of, label_free, named
 from textmetric.model import TrainedModel
-from textmetric.params import Model, Train
+from textmetric.params import Model, Pretrain, Train
 from textmetric.schema import validated
-from textmetric.text import LabelledTokens, TokenizedCorpus, Vocabulary, tokenize_train
+from textmetric.text import (
+    LabelledTokens,
+    RaggedTokens,
+    TokenizedCorpus,
+    Vocabulary,
+    tokenize_train,
+)
 from textmetric.training.device import choose_device
 from textmetric.training.loop import train
 
@@ -39,6 +45,8 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         optimizer: ``adagrad``, ``sgd`` or ``adam``.
         lr: learning rate at the first step.
         decay: ``linear`` to zero, or ``constant``.
+        pretrain: what to learn from the texts before, without their labels, such as
+            ``{"objective": "inverse_cloze", "epochs": 5}`` (docs/training.md); None for nothing.
         min_freq: tokens that occur less often are unknown.
         max_size: at most this many tokens in the vocabulary; None for all.
         seed: of weights, batches and mining; same seed, same result.
@@ -71,6 +79,7 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         optimizer: str = "adagrad",
         lr: float = 0.1,
         decay: str = "linear",
+        pretrain: Mapping[str, Any] | None = None,
         min_freq: int = 1,
         max_size: int | None = None,
         seed: int = 0,
@@ -87,6 +96,7 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         self.optimizer = optimizer
         self.lr = lr
         self.decay = decay
+        self.pretrain = pretrain
         self.min_freq = min_freq
         self.max_size = max_size
         self.seed = seed
@@ -96,30 +106,40 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
     def fit(self, texts: Iterable[str], labels: Sequence[Any]) -> TextEmbedder:
         """Learn from n texts and their n labels.
 
+        Args:
+            texts: n texts.
+            labels: n labels. The number -1, None and an empty string mark a text without a label:
+                it counts for the vocabulary and for the pre-training, and for nothing else.
+
         Raises:
-            UserError: a bad parameter, an empty text or label, different lengths, a single
-                class, or a class with one row.
+            UserError: a bad parameter, an empty text, a label that is NaN, different lengths, a
+                single class, or a class with one row.
         """
         self._checked_parameters()  # before the work on the texts
         texts = checked_texts(texts)
         classes, codes = checked_labels(labels, len(texts))
         vocabulary, tokens = tokenize_train(texts, min_freq=self.min_freq, max_size=self.max_size)
-        return self.fit_tokens(vocabulary, LabelledTokens(tokens, codes), classes)
+        return self.fit_tokens(vocabulary, *divided(tokens, codes), classes)
 
     def fit_tokens(
-        self, vocabulary: Vocabulary, data: LabelledTokens, classes: npt.NDArray[Any]
+        self,
+        vocabulary: Vocabulary,
+        data: LabelledTokens,
+        unlabelled: RaggedTokens,
+        classes: npt.NDArray[Any],
     ) -> TextEmbedder:
         """Learn from texts that are tokens already; ``min_freq`` and ``max_size`` have no say.
 
         Args:
             vocabulary: of the tokens.
             data: n texts and their classes, 0 … C − 1, each class at least twice.
+            unlabelled: more texts, for the pre-training.
             classes: (C,) the labels of the classes, sorted.
 
         Raises:
             UserError: a bad parameter.
         """
-        family, objective, model, settings = self._checked_parameters()
+        family, objective, model, settings, pretrain = self._checked_parameters()
         nothing = LabelledTokens(vocabulary.encode([]), np.empty(0, dtype=np.int32))
         corpus = TokenizedCorpus(
             vocabulary=vocabulary,
@@ -127,8 +147,10 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
             train=data,
             validation=nothing,
             test=nothing,
+            unlabelled=unlabelled,
         )
-        with tqdm(total=settings.epochs, unit="epoch", disable=not self.progress) as bar:
+        epochs = settings.epochs + (0 if pretrain is None else pretrain.epochs)
+        with tqdm(total=epochs, unit="epoch", disable=not self.progress) as bar:
             self.model_, self.curve_, *_ = train(
                 corpus,
                 family=family,
@@ -138,22 +160,16 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
                 settings=settings,
                 seed=self.seed,
                 device=choose_device(self.device, "device"),
+                pretrain=pretrain,
                 tick=bar.update,
             )
         self.classes_ = classes
         return self
 
-    def _checked_parameters(self) -> tuple[Family, dict[str, Any], Model, Train]:
-        family = family_of(self.objective)
-        if "name" in (self.objective_params or {}):
-            raise UserError("objective_params has 'name': give the name as objective")
-        objective = {"name": self.objective, **(self.objective_params or {})}
-        # params.yaml may keep the keys of another objective; these were given for this one.
-        for key in ignored(family, objective, "objective_params"):
-            raise UserError(
-                f"objective_params has {key!r}, which {self.objective!r} does not have: drop it"
-            )
-        parameters(family, objective, "objective_params")
+    def _checked_parameters(self) -> tuple[Family, dict[str, Any], Model, Train, Pretrain | None]:
+        objective = named(
+            self.objective, self.objective_params or {}, "objective_params", "objective"
+        )
         model = validated(Model, {"dim": self.dim, "layer": self.layer})
         settings = validated(
             Train,
@@ -166,7 +182,11 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
                 "device": self.device,
             },
         )
-        return family, objective, model, settings
+        pretrain = None
+        if self.pretrain is not None:
+            pretrain = validated(Pretrain, self.pretrain, "pretrain")
+            label_free(pretrain.objective, pretrain.parameters)
+        return family_of(self.objective), objective, model, settings, pretrain
 
     def transform(self, texts: Iterable[str]) -> npt.NDArray[np.float32]:
         """The embeddings (n, dim) float32 of n texts; zero for a text without a known token."""
@@ -240,24 +260,54 @@ def checked_labels(
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int32]]:
     """The classes (C,), sorted, and which of them each of the ``rows`` labels is (n,).
 
+    As in scikit-learn's semi-supervised estimators, a label that is the number -1 is none: its
+    class is -1. So is that of None and of a string of white space. The string "-1" is a label.
+
     Raises:
-        UserError: a label is missing, a class has one row, or there is one class.
+        UserError: a label is NaN, a class has one row, or there is one class.
     """
     values = np.asarray(labels)
     if values.shape != (rows,):
         raise UserError(
             f"{rows} texts came with labels of shape {values.shape}: pass one label a text"
         )
-    if values.dtype == object and any(label is None or label != label for label in values):
-        raise UserError("a label is missing (None or NaN): drop that text or fill it in")
-    if values.dtype.kind in "UO" and any(not str(label).strip() for label in values):
-        raise UserError("a label is empty: drop that text or fill it in")
-    classes, codes, counts = np.unique(values, return_inverse=True, return_counts=True)
+    # numpy makes strings of a list that mixes strings with -1
+    each = np.asarray(labels, dtype=object)
+    if any(label != label for label in each):
+        raise UserError("a label is NaN: fill it in, or write None for a text without a label")
+    given = np.array([not _is_none(label) for label in each], dtype=bool)
+    classes, found, counts = np.unique(values[given], return_inverse=True, return_counts=True)
+    codes = np.full(rows, -1, dtype=np.int32)
+    codes[given] = found
     if len(classes) < 2:
-        raise UserError(f"there are {len(classes)} classes, expected at least two: add texts")
+        rest = rows - len(found)
+        without = f" and {rest} texts without a label (-1, None or empty)" if rest else ""
+        remedy = "label texts of two or more" if rest else "add texts"
+        raise UserError(
+            f"there are {len(classes)} classes{without}, expected at least two: {remedy}"
+        )
     if counts.min() < 2:
         name = classes[counts.argmin()]
         raise UserError(
             f"class {str(name)!r} has one text, expected two or more: add one, or drop it"
         )
-    return classes, codes.astype(np.int32)
+    return classes, codes
+
+
+def _is_none(label: Any) -> bool:
+    if isinstance(label, str):
+        return not label.strip()
+    return label is None or (isinstance(label, int | float | np.number) and label == -1)
+
+
+def divided(
+    tokens: RaggedTokens, codes: npt.NDArray[np.int32]
+) -> tuple[LabelledTokens, RaggedTokens]:
+    """The texts with a label, and those without, whose class is -1."""
+    given = codes >= 0
+    if given.all():
+        return LabelledTokens(tokens, codes), RaggedTokens.empty()
+    return (
+        LabelledTokens(tokens.take(np.flatnonzero(given)), codes[given]),
+        tokens.take(np.flatnonzero(~given)),
+    )

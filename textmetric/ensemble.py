@@ -14,12 +14,12 @@ from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
 from sklearn.exceptions import NotFittedError
 from tqdm.auto import tqdm
 
-from textmetric.embedder import TextEmbedder, checked_labels, checked_texts
+from textmetric.embedder import TextEmbedder, checked_labels, checked_texts, divided
 from textmetric.errors import UserError
 from textmetric.measures import centroid_predict, class_centroids, unit
 from textmetric.sampling.streams import Stream, generator_of
 from textmetric.schema import Section, validated
-from textmetric.text import LabelledTokens, tokenize_train
+from textmetric.text import LabelledTokens, RaggedTokens, tokenize_train
 from textmetric.types import Int32
 
 
@@ -79,11 +79,10 @@ class TextEnsemble(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         self.progress = progress
 
     def fit(self, texts: Iterable[str], labels: Sequence[Any]) -> TextEnsemble:
-        """Learn from n texts and their n labels.
+        """Learn from n texts and their n labels, as :meth:`.TextEmbedder.fit`.
 
         Raises:
-            UserError: a bad parameter, an empty text or label, different lengths, a single class, a
-                class with one row, or fewer classes than meta-classes.
+            UserError: as :meth:`.TextEmbedder.fit`, or fewer classes than meta-classes.
         """
         settings = validated(
             Ensemble,
@@ -103,6 +102,7 @@ class TextEnsemble(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         self.groupings_ = balanced_groupings(
             len(classes), settings.meta_classes, settings.members, settings.seed
         )
+        labelled, unlabelled = divided(tokens, codes)
         self.members_ = []
         # Far apart, or the members of one seed would be those of the next but one.
         seeds = generator_of(settings.seed, Stream.MEMBERS).integers(1 << 32, size=settings.members)
@@ -110,17 +110,21 @@ class TextEnsemble(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
             list(zip(self.groupings_, seeds, strict=True)), unit="member", disable=not self.progress
         ):
             member = clone(template).set_params(seed=int(seed))
-            data = LabelledTokens(tokens, grouping[codes])
-            self.members_.append(member.fit_tokens(vocabulary, data, np.unique(grouping)))
+            data = LabelledTokens(labelled.tokens, grouping[labelled.labels])
+            member.fit_tokens(vocabulary, data, unlabelled, np.unique(grouping))
+            self.members_.append(member)
         self.classes_ = classes
-        self._centroids = class_centroids(self.transform(texts), codes, len(classes))
+        embeddings = self._embedded(labelled.tokens)
+        self._centroids = class_centroids(embeddings, labelled.labels, len(classes))
         return self
 
     def transform(self, texts: Iterable[str]) -> npt.NDArray[np.float32]:
         """The embeddings (n, L · dim) float32 of n texts; zero for one without a known token."""
-        members = self._fitted()
-        tokens = members[0].model_.vocabulary.encode(checked_texts(texts, empty_allowed=True))
-        parts = [unit(member.model_.embed(tokens)) for member in members]
+        vocabulary = self._fitted()[0].model_.vocabulary
+        return self._embedded(vocabulary.encode(checked_texts(texts, empty_allowed=True)))
+
+    def _embedded(self, tokens: RaggedTokens) -> npt.NDArray[np.float32]:
+        parts = [unit(member.model_.embed(tokens)) for member in self.members_]
         embeddings = np.concatenate(parts, axis=1) / math.sqrt(len(parts))
         return embeddings.astype(np.float32)
 

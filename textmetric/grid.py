@@ -174,6 +174,7 @@ class Layout:
         tokens: the tokenised corpora, one folder a role.
         splits: all training sets.
         objectives: the objectives with their parameters.
+        pretraining: what the encoders are pre-trained by, if they are.
         code: the hashes of the stages' code, ``<stage>.json``.
         maps_drawn: the t-SNE pictures, ``<split>.png``.
         curve_tables: the learning curves that DVC draws, ``<split>.csv``.
@@ -189,6 +190,7 @@ class Layout:
         self.raws, self.tokens, self.splits = data / "raw", data / "tokens", data / "splits"
         self.vectors = data / "vectors"
         self.objectives, self.code = data / "objectives", data / "code"
+        self.pretraining = self.objectives / "pretrain.json"
         self.maps_drawn, self.curve_tables = plots / "tsne", plots / "curves"
         self.page = plots / "report.html"
         self.figures, self.results = reports / "figures", reports / "results.md"

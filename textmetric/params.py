@@ -60,6 +60,11 @@ class SplitEntry(Section):
     keep: float = 1.0
     rare: int = Field(default=0, ge=0)
     open: Fraction | None = None
+    unlabel: bool = False
+
+    def written(self) -> dict[str, Any]:
+        """The entry for a file; ``unlabel`` only where it is on."""
+        return self.model_dump(exclude=None if self.unlabel else {"unlabel"})
 
 
 class Model(Section):
@@ -81,6 +86,16 @@ class Train(Section):
     decay: Literal["linear", "constant"] = "linear"
     device: str = "auto"
     vectors: Literal["tuned", "frozen"] = "tuned"
+
+
+class Pretrain(Section):
+    """What the encoder learns from all texts to learn from, before it sees a label."""
+
+    objective: str = "inverse_cloze"
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    epochs: int = Field(default=5, ge=1)
+    batch_size: int = Field(default=64, ge=4)
+    lr: float = Field(default=0.3, gt=0)
 
 
 class Evaluate(Section):
@@ -135,6 +150,7 @@ class Params(Section):
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
     model: Model = Model()
     train: Train = Train()
+    pretrain: Pretrain | None = None
     classification: dict[str, Any]
     loss: dict[str, Any]
     evaluate: Evaluate = Evaluate()

@@ -67,7 +67,7 @@ def write_params(folder: Path, **sections: Any) -> None:
     params["tsne"] |= {"points": 40}
     params["finetune"] |= {"epochs": 2, "sampler": "balanced", "shares": [0.1, 1.0]}
     for name, values in sections.items():
-        params[name] = {**params[name], **values} if isinstance(values, dict) else values
+        params[name] = {**(params[name] or {}), **values} if isinstance(values, dict) else values
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
 
 
@@ -374,3 +374,93 @@ def test_no_stage_starts_by_importing_what_it_does_not_use(stage: str, unused: s
         [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True
     )
     assert finished.stdout.split() == []
+
+
+def test_text_without_a_label_goes_through_the_stages(tmp_path: Path) -> None:
+    """A tiny table with empty labels, texts that leak, a split that unlabels, and pre-training."""
+    write_params(
+        tmp_path,
+        corpora={
+            "target": {"path": "few.csv", "unlabelled": "keep"},
+            "source": {"path": "many.csv", "label": "topic"},
+        },
+        splits={
+            "target": {"role": "target"},
+            "target-scarce-0": {
+                "role": "target", "scarce": [0, 1, 2], "keep": 0.2, "unlabel": True,
+            },
+            "source": {"role": "source", "rare": 2},
+        },
+        pretrain={"objective": "inverse_cloze", "epochs": 3, "batch_size": 16},
+        seeds=[0],
+        samplers=["balanced"],
+        loss={"name": "triplet"},
+    )  # fmt: skip
+    write_table(tmp_path / "few.csv", "label", 120, seed=0)
+    write_table(tmp_path / "many.csv", "topic", 200, seed=1, words=MORE_WORDS)
+    finished = run(tmp_path, "download")
+    assert finished.returncode == 0, finished.stderr
+    raw = tmp_path / "data" / "raw"
+    before, other = (
+        pd.read_parquet(raw / role / "corpus.parquet") for role in ("target", "source")
+    )
+    tested, learnt = (
+        [text for frame in (before, other) for text in frame["text"][frame["split"] == part]]
+        for part in ("test", "train")
+    )
+    with (tmp_path / "few.csv").open("a") as file:
+        file.writelines(f"{text},\n" for text in ["quite new words", *tested])
+    steps: list[tuple[str, ...]] = [("fingerprint",), ("objectives",), ("download",), ("tokenize",)]
+    steps += [
+        ("split",),
+        *(("train", "--family", f, "--role", "target") for f in ("cls", "metric")),
+    ]
+    for step in steps:
+        finished = run(tmp_path, *step)
+        assert finished.returncode == 0, (step, finished.stderr)
+    after = pd.read_parquet(raw / "target" / "corpus.parquet")
+    assert after["text"][after["split"] == "unlabelled"].tolist() == ["quite new words"]
+    pd.testing.assert_frame_equal(after[after["split"] != "unlabelled"], before)
+    summary = json.loads((raw / "target" / "summary.json").read_text())
+    assert summary["unlabelled_rows"] == 1
+    assert summary["unlabelled_leaked_rows"] == len(tested)
+    assert len(learnt) > 50
+    folder = tmp_path / "data" / "splits" / "target"
+    full, scarce = (TokenizedCorpus.load(folder / name) for name in ("target", "target-scarce-0"))
+    assert len(full.unlabelled) == 1
+    assert len(scarce.unlabelled) == 1 + len(full.train) - len(scarce.train)
+    assert len(scarce.vocabulary) == len(full.vocabulary)
+    assert json.loads((tmp_path / "data/objectives/pretrain.json").read_text())["epochs"] == 3
+    code = json.loads((tmp_path / "data/code/train_cls.json").read_text())
+    assert "textmetric/losses/inverse_cloze.py" in code
+    for name, corpus in (("target", full), ("target-scarce-0", scarce)):
+        for family, objective in ((Family.METRIC, "triplet"), (Family.CLASSIFICATION, None)):
+            model = TrainedModel.load(
+                tmp_path / "models" / family.short / "target" / name / "balanced" / "seed-0"
+            )
+            params = read(tmp_path / "params.yaml")
+            expected = train(
+                corpus,
+                family=family,
+                objective={"name": objective or "cross_entropy"},
+                sampler="balanced",
+                model=params.model,
+                settings=params.train,
+                pretrain=params.pretrain,
+                seed=0,
+                device=torch.device("cpu"),
+            )
+            assert torch.equal(model.encoder.weight, expected.model.encoder.weight)
+            assert model.centroids.shape[0] == 3
+    cost = json.loads((tmp_path / "data/costs/cls/target/target/balanced.json").read_text())
+    assert len(cost["seeds"][0]["pretraining_seconds"]) == 3
+
+
+def test_a_pretraining_that_needs_labels_ends_the_pipeline_before_any_training(
+    tmp_path: Path,
+) -> None:
+    write_params(tmp_path, pretrain={"objective": "triplet"})
+    finished = run(tmp_path, "objectives")
+    assert finished.returncode == 2
+    assert "pretrain.objective is 'triplet', which needs labels" in finished.stderr
+    assert "Traceback" not in finished.stderr

@@ -13,7 +13,7 @@ from textmetric.files import read_json, write_arrays, write_json
 from textmetric.grid import ARMS, Arm, Family, Layout, Split
 from textmetric.measures import summarise
 from textmetric.measures.record import ArmRecord
-from textmetric.params import SplitEntry, Train
+from textmetric.params import Pretrain, SplitEntry, Train
 from textmetric.report.names import BY_KEY
 from textmetric.report.study import Study, read_study
 
@@ -171,7 +171,12 @@ def change(root: Path, split: str, arm: Arm, **values: Any) -> None:
     write_json(path, {key: value for key, value in found.items() if value is not None})
 
 
-def read(root: Path, splits: Sequence[str] = tuple(SPLITS), arms: Sequence[Arm] = ARMS) -> Study:
+def read(
+    root: Path,
+    splits: Sequence[str] = tuple(SPLITS),
+    arms: Sequence[Arm] = ARMS,
+    pretrain: Pretrain | None = None,
+) -> Study:
     """The study, or a part of its grid."""
     return read_study(
         Layout(root),
@@ -179,4 +184,5 @@ def read(root: Path, splits: Sequence[str] = tuple(SPLITS), arms: Sequence[Arm] 
         arms=list(arms),
         samplers=SAMPLERS,
         train=Train(),
+        pretrain=pretrain,
     )

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.report.fake_study import ARMS, KEYS, change, read, write_study
-from textmetric.files import read_json
+from textmetric.files import read_json, write_json
 from textmetric.grid import Family, Layout
+from textmetric.params import Pretrain, SplitEntry
 from textmetric.report.blocks import Document, Map, Table
 from textmetric.report.document import build_document
 from textmetric.report.formats import cell_seeds, cell_text
+from textmetric.report.markdown import write_markdown
 from textmetric.report.names import BY_KEY
 
 SAMPLES = {
@@ -206,3 +209,46 @@ def test_the_report_says_that_nothing_is_tuned_and_what_is_equal(root: Path) -> 
     text = text_of(build_document(read(root)), "run")
     assert "10 epochs of the same number of steps, 64 texts a batch, adagrad" in text
     assert "No objective is tuned" in text
+
+
+def text_of_what_was_run(root: Path, pretrain: Pretrain | None = None) -> str:
+    write_markdown(root / "results.md", build_document(read(root, pretrain=pretrain)), folder="x")
+    return (root / "results.md").read_text()
+
+
+def test_what_was_run_tells_of_texts_without_a_label_and_of_the_pretraining(tmp_path: Path) -> None:
+    write_study(tmp_path, [0, 1, 2])
+    plain = text_of_what_was_run(tmp_path)
+    assert "nlabelled" not in plain
+    assert "without labels" not in plain
+    layout = Layout(tmp_path)
+    counts = {"unlabelled_rows": 4321, "unlabelled_leaked_rows": 17}
+    summary = read_json(layout.summary("target")) | counts | {"unlabelled_duplicate_rows": 29}
+    write_json(layout.summary("target"), summary)
+    about = {"name": "inverse_cloze", "parameters": {"share": 0.5}, "epochs": 7}
+    write_json(layout.pretraining, about | {"batch_size": 32, "lr": 0.25})
+    found = text_of_what_was_run(tmp_path, Pretrain())
+    assert "| crossing | unlabelled | unlabelled, leaked | unlabelled, repeated |" in found
+    target, source = (
+        next(line for line in found.splitlines() if line.startswith(f"| {role} |"))
+        for role in ("target", "source")
+    )
+    assert target.endswith("| 4,321 | 17 | 29 |")
+    assert source.endswith("| 0 | 0 | 0 |")
+    assert (
+        "trained without labels by `inverse_cloze` with share 0.5 on all texts to learn from, in 7 "
+        "epochs of 32 texts a batch with learning rate 0.25" in found
+    )
+    assert text_of_what_was_run(tmp_path).count("inverse_cloze") == 0
+
+
+def test_a_split_with_every_label_cut_is_no_scarce_label_of_table_8_1(tmp_path: Path) -> None:
+    write_study(tmp_path, [0, 1, 2])
+    study = read(tmp_path)
+    assert study.scarce("target") == ["target-scarce-1"]
+    for scarce, found in (([0, 1, 1], ["target-scarce-1"]), ([0, 1, 2], [])):
+        entry = SplitEntry(role="target", scarce=scarce, keep=0.1, unlabel=True)
+        changed = replace(study, splits={**study.splits, "target-scarce-1": entry})
+        assert changed.scarce("target") == found
+    anchors = [section.anchor for section in build_document(changed).sections]
+    assert "split-target-scarce-1" in anchors

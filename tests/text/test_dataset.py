@@ -274,6 +274,17 @@ def test_errors_of_a_table_name_what_is_wrong(
             {"names": ["money", "pets"], "scarce": [], "held_out": [0], "unseen": []},
             "expected the last of the 2 in this order",
         ),
+        (
+            "labels.json",
+            {
+                "names": ["money", "pets"],
+                "scarce": [],
+                "held_out": [],
+                "unseen": [],
+                "unlabelled_rows": "two",
+            },
+            "JSON with the lists",
+        ),
         ("labels.json", {"names": ["money", "pets"]}, "lists names, scarce, held_out and unseen"),
         ("labels.json", [], "lists names, scarce, held_out and unseen"),
     ],
@@ -317,3 +328,99 @@ def test_the_text_rooms_import_nothing_heavy(module: str) -> None:
         [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True
     )
     assert result.stdout == "[]\n"
+
+
+# --- texts without a label --------------------------------------------------------------------
+
+
+def mixed() -> pd.DataFrame:
+    more = frame(
+        ("a dog, a dog", None, "unlabelled"),  # type: ignore[arg-type]
+        ("!?", None, "unlabelled"),  # type: ignore[arg-type]
+        ("the cat", None, "unlabelled"),  # type: ignore[arg-type]
+    )
+    # anywhere in the table
+    return pd.concat([more[:1], small()[:3], more[1:2], small()[3:], more[2:]], ignore_index=True)
+
+
+def test_texts_without_a_label_count_for_the_vocabulary_and_for_nothing_else() -> None:
+    corpus = tokenize_corpus(mixed(), progress=False)
+    before = tokenize_corpus(small(), progress=False)
+    assert corpus.vocabulary.tokens == [
+        "<unk>", ",", "a", "cat", "dog", "stocks", "the", "!", ".", "?", "fell", "rose", "sat",
+    ]  # fmt: skip
+    words = [
+        [[corpus.vocabulary.tokens[i] for i in row] for row in rows_of(part)]
+        for part in (corpus.train, LabelledTokens(corpus.unlabelled, np.zeros(3, np.int32)))
+    ]
+    assert words == [
+        [["the", "cat", "sat", "."], ["stocks", "fell", ",", "stocks", "rose"], []],
+        [["a", "dog", ",", "a", "dog"], ["!", "?"], ["the", "cat"]],
+    ]
+    assert corpus.label_names == before.label_names
+    assert corpus.train_counts.tolist() == before.train_counts.tolist()
+    for part in PARTS:
+        assert getattr(corpus, part).labels.tolist() == getattr(before, part).labels.tolist()
+    assert len(corpus.validation) == 1
+    assert rows_of(corpus.test)[0] == []  # no token of a test text is learnt from it
+    texts = LabelledTokens(corpus.texts, np.zeros(6, np.int32))
+    assert rows_of(texts)[:3] == rows_of(corpus.train)
+    assert len(rows_of(texts)) == 6
+    assert before.texts is before.train.tokens
+
+
+def test_min_freq_and_max_size_count_texts_without_a_label() -> None:
+    corpus = tokenize_corpus(mixed(), min_freq=2, max_size=3, progress=False)
+    assert corpus.vocabulary.tokens == ["<unk>", ",", "a", "cat"]
+
+
+def test_a_file_gives_the_same_texts_without_a_label(tmp_path: Path) -> None:
+    mixed().to_parquet(tmp_path / "a.parquet", row_group_size=2)
+    tokenize_corpus(mixed(), progress=False).save(tmp_path / "frame")
+    tokenize_file(tmp_path / "a.parquet", progress=False).save(tmp_path / "file")
+    expected = {path.name: path.read_bytes() for path in (tmp_path / "frame").iterdir()}
+    assert {path.name: path.read_bytes() for path in (tmp_path / "file").iterdir()} == expected
+    loaded = TokenizedCorpus.load(tmp_path / "file")
+    assert loaded.unlabelled.lengths.tolist() == [5, 2, 2]
+    before = tmp_path / "before"
+    tokenize_corpus(small(), progress=False).save(before)
+    assert set(expected) - {path.name for path in before.iterdir()} == {
+        "unlabelled.ids.npy",
+        "unlabelled.offsets.npy",
+    }
+    assert json.loads(expected["labels.json"])["unlabelled_rows"] == 3
+
+
+def test_damaged_texts_without_a_label_are_named(tmp_path: Path) -> None:
+    tokenize_corpus(mixed(), progress=False).save(tmp_path / "a")
+    ids = tmp_path / "a/unlabelled.ids.npy"
+    found = np.load(ids)
+    np.save(ids, found + np.int32(12))
+    with pytest.raises(UserError, match=r"unlabelled\.ids\.npy.* outside 1 to 12"):
+        TokenizedCorpus.load(tmp_path / "a")
+    np.save(ids, found[:5])
+    np.save(tmp_path / "a/unlabelled.offsets.npy", np.array([0, 5]))
+    with pytest.raises(UserError, match=r"unlabelled\.offsets\.npy.* 1 rows, expected the 3"):
+        TokenizedCorpus.load(tmp_path / "a")
+    ids.unlink()
+    with pytest.raises(UserError, match=r"unlabelled\.ids\.npy.* is missing"):
+        TokenizedCorpus.load(tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (("x", None, "train"), r"row 0 .* has no label: .*write unlabelled in its column split"),
+        (("x", None, "test"), r"row 0 .* has no label"),
+        (("x", "pets", "unlabelled"), r"row 0 .* has a label, but unlabelled in its column split"),
+    ],
+)
+def test_a_row_has_a_label_or_is_unlabelled(row: tuple[str, str, str], message: str) -> None:
+    table = pd.concat([frame(row), small()], ignore_index=True)
+    with pytest.raises(UserError, match=message):
+        tokenize_corpus(table, progress=False)
+
+
+def test_a_corpus_needs_a_train_row_with_a_label() -> None:
+    with pytest.raises(UserError, match="no train row"):
+        tokenize_corpus(mixed()[mixed()["split"] == "unlabelled"], progress=False)

@@ -50,10 +50,10 @@ def start_encoder(
         vectors: (v, width) given vectors, :func:`.standardised` by the train texts.
     """
     if vectors is not None:
-        vectors = standardised(vectors, corpus.train.tokens)
+        vectors = standardised(vectors, corpus.texts)
     encoder = build_encoder(model, len(corpus.vocabulary), vectors)
     if model.weights == "idf":
-        weights = torch.from_numpy(inverse_frequencies(corpus.train.tokens, len(encoder.weight)))
+        weights = torch.from_numpy(inverse_frequencies(corpus.texts, len(encoder.weight)))
         with torch.no_grad():
             encoder.weight.mul_(weights[:, None])
     return encoder

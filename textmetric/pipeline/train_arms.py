@@ -15,7 +15,7 @@ from textmetric.encoders import build_encoder
 from textmetric.files import replacing_folder, write_csv, write_json
 from textmetric.grid import Arm, Family, Layout, Role, Sampler, Split, moved, trainings
 from textmetric.losses import build
-from textmetric.params import Model, Train
+from textmetric.params import Model, Pretrain, Train
 from textmetric.pipeline.given_vectors import given_values
 from textmetric.text import TokenizedCorpus
 from textmetric.training.device import choose_device
@@ -37,6 +37,7 @@ def train_arms(
     seeds: Sequence[int],
     model: Model,
     settings: Train,
+    pretrain: Pretrain | None = None,
     progress: bool = True,
 ) -> None:
     """Train one model a split, sampler and seed; write models, learning curves and costs.
@@ -55,6 +56,8 @@ def train_arms(
             another on CUDA.
         model: the encoder.
         settings: the loop.
+        pretrain: what every encoder learns from text alone before; None for nothing. Trainings
+            with the same split and seed do the same here, each for itself.
         progress: show a progress bar.
 
     Raises:
@@ -83,6 +86,7 @@ def train_arms(
                     "sampler": training.arm.sampler,
                     "model": model,
                     "settings": settings,
+                    "pretrain": pretrain,
                     "seed": training.seed,
                     "vectors": vectors,
                     "device": device,
@@ -90,7 +94,7 @@ def train_arms(
                 for training in trainings(arms, splits, seeds)
             ],
             workers=1 if device.type == "cuda" else None,
-            ticks=settings.epochs,
+            ticks=settings.epochs + (0 if pretrain is None else pretrain.epochs),
             label=f"train {family.short}/{role}",
             unit="epoch",
             progress=progress,
@@ -124,4 +128,6 @@ def _train_seed(
         "epoch_seconds": [round(value, 4) for value in trained.seconds],
         "peak_mib": round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10), 1),
     }
+    if trained.pretraining:
+        cost["pretraining_seconds"] = [round(value, 4) for value in trained.pretraining]
     return trained.curve, cost

@@ -76,23 +76,27 @@ def build_document(study: Study, *, folder: str = "reports") -> Document:
 
 
 def _about(study: Study) -> list[Block]:
-    counted = (
+    counted = [
         "classes",
         "train_rows",
         "validation_rows",
         "test_rows",
         "leaked_rows",
         "crossing_rows",
-    )
+    ]
+    head = ["role", "corpus", "classes", "train", "validation", "test", "leaked", "crossing"]
+    unlabelled = any("unlabelled_rows" in summary for summary in study.corpora.values())
+    if unlabelled:
+        counted += ["unlabelled_rows", "unlabelled_leaked_rows", "unlabelled_duplicate_rows"]
+        head += ["unlabelled", "unlabelled, leaked", "unlabelled, repeated"]
     rows: list[list[Cell]] = [
         [
             role,
             plain(original.corpus_title(summary)),
-            *(Count(summary[key]) for key in counted),
+            *(Count(summary.get(key, 0)) for key in counted),
         ]
         for role, summary in study.corpora.items()
     ]
-    head = ["role", "corpus", "classes", "train", "validation", "test", "leaked", "crossing"]
     train = study.train
     seeds = (
         "**One seed only: no intervals can be given, there is no verdict, and no difference "
@@ -111,11 +115,26 @@ def _about(study: Study) -> list[Block]:
         f"{train.batch_size} texts a batch, {train.optimizer} with learning rate {train.lr:g} "
         f"({train.decay} decay), and the seeds. **No objective is tuned**: each has the "
         "parameters above in every table.",
+        *([] if study.pretraining is None else [_pretraining(study.pretraining)]),
         Table([Column(title) for title in head], rows),
         "*leaked*: texts of the test part that also occur in train and were dropped there. "
         "*crossing*: texts that were dropped because the other role has them in another part, so "
         "that neither trains or validates on what the other validates or tests on.",
+        *[
+            "*unlabelled*: texts without a label, which count for the vocabulary and the "
+            "pre-training alone. Left out before: texts that are in the validation or test part of "
+            "either role (*leaked*), and texts of train or of another such row (*repeated*)."
+        ]
+        * unlabelled,
     ]
+
+
+def _pretraining(about: Mapping[str, Any]) -> str:
+    return (
+        f"Before, the encoder of every arm is trained without labels by {_objective(about)} on all "
+        f"texts to learn from, in {about['epochs']} epochs of {about['batch_size']} texts a batch "
+        f"with learning rate {about['lr']:g}. Arms with the same seed start from the same weights."
+    )
 
 
 def _objective(description: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from textmetric.errors import UserError
 from textmetric.files import read_arrays, read_json, reading
 from textmetric.grid import INITS, Arm, Family, Layout, Role, Sampler, Split
 from textmetric.measures.record import ArmRecord
-from textmetric.params import SplitEntry, Train
+from textmetric.params import Pretrain, SplitEntry, Train
 from textmetric.types import Float32, Float64, Int64, Integers, Measured
 
 
@@ -35,6 +35,7 @@ class Study:
         curves: split → arm → a row a seed and epoch.
         transfers: initialisation → what stage finetune found, see
             :func:`textmetric.pipeline.finetune_seeds.finetune_seeds`.
+        pretraining: the objective, its parameters and the loop of the pre-training; None without.
     """
 
     splits: Mapping[str, SplitEntry]
@@ -47,6 +48,7 @@ class Study:
     records: Mapping[str, Mapping[Arm, ArmRecord]]
     curves: Mapping[str, Mapping[Arm, pd.DataFrame]]
     transfers: Mapping[str, pd.DataFrame]
+    pretraining: Mapping[str, Any] | None = None
 
     @property
     def roles(self) -> list[Role]:
@@ -61,8 +63,12 @@ class Study:
         return None
 
     def scarce(self, role: Role) -> list[str]:
-        """The splits of a role with labels cut."""
-        return [name for name, split in self.splits.items() if split.role == role and split.scarce]
+        """The splits of a role with labels cut; where all are, none is scarcer than another."""
+        return [
+            name
+            for name, split in self.splits.items()
+            if split.role == role and 0 < len(set(split.scarce)) < len(self.about(name).label_names)
+        ]
 
     def open(self) -> list[str]:
         """The splits that are measured on labels never trained on."""
@@ -99,6 +105,7 @@ def read_study(
     arms: Sequence[Arm],
     samplers: Sequence[Sampler],
     train: Train,
+    pretrain: Pretrain | None = None,
 ) -> Study:
     """Read what the stages wrote.
 
@@ -111,6 +118,7 @@ def read_study(
         arms: of the study.
         samplers: of the study.
         train: the loop's settings, for the text.
+        pretrain: what the encoders were pre-trained by; None if they were not.
 
     Raises:
         UserError: a file is missing or damaged, or does not fit the others.
@@ -131,6 +139,7 @@ def read_study(
             for split in splits
         },
         transfers={init: _read_csv(layout.transfer(init)) for init in INITS},
+        pretraining=None if pretrain is None else read_json(layout.pretraining),
     )
 
 

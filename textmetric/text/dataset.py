@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -26,7 +27,7 @@ from textmetric.files import (
 from textmetric.text.ragged import RaggedTokens
 from textmetric.text.tokenizer import BASIC_ENGLISH, Tokenizer, chunks
 from textmetric.text.vocabulary import UNKNOWN, Vocabulary
-from textmetric.types import PARTS, Bools, Int32, Int64, Integers, PathLike
+from textmetric.types import PARTS, UNLABELLED, Bools, Int32, Int64, Integers, PathLike
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,7 +96,7 @@ class TokenizedCorpus:
     """A corpus ready for training: complete in one folder, without the text.
 
     Args:
-        vocabulary: the tokens of the train part.
+        vocabulary: the tokens of the train part and of the texts without a label.
         label_names: the name of each label id.
         train: the texts to learn from.
         validation: the texts to tune with; may be empty.
@@ -108,6 +109,7 @@ class TokenizedCorpus:
             first ones, or none.
         found: the share of the train texts' tokens, in [0, 1], that are among these; NaN if there
             are none.
+        unlabelled: more texts to learn from, without a label; none by default.
     """
 
     vocabulary: Vocabulary
@@ -120,6 +122,15 @@ class TokenizedCorpus:
     unseen: list[int] = field(default_factory=list)
     given: int = 0
     found: float = math.nan
+    unlabelled: RaggedTokens = field(default_factory=RaggedTokens.empty)
+
+    @property
+    def texts(self) -> RaggedTokens:
+        """All texts to learn from: those of train, then those without a label."""
+        if not len(self.unlabelled):
+            return self.train.tokens
+        both = (self.train.tokens, self.unlabelled)
+        return RaggedTokens.joined((tokens.ids, tokens.offsets) for tokens in both)
 
     @property
     def trained_labels(self) -> list[str]:
@@ -143,7 +154,8 @@ class TokenizedCorpus:
 
         The files are ``vocabulary.txt``; ``labels.json`` (``names``, ``train_rows`` by label,
         ``scarce``, ``held_out``, ``unseen``, ``empty_rows`` by part); ``ids``, ``offsets`` and
-        ``labels`` of each part as ``.npy``.
+        ``labels`` of each part as ``.npy``. If there are texts without a label, also their ``ids``
+        and ``offsets``, and ``unlabelled_rows`` in ``labels.json``.
 
         Args:
             folder: the folder to write.
@@ -153,18 +165,20 @@ class TokenizedCorpus:
             self.vocabulary.save(temporary / "vocabulary.txt")
             for part in PARTS:
                 getattr(self, part).save(temporary / part)
-            write_json(
-                temporary / "labels.json",
-                {
-                    "names": self.label_names,
-                    "train_rows": self.train_counts,
-                    "scarce": self.scarce,
-                    "held_out": self.held_out,
-                    "unseen": self.unseen,
-                    "empty_rows": self.empty_rows,
-                    **({"given": self.given, "found": self.found} if self.given else {}),
-                },
-            )
+            about = {
+                "names": self.label_names,
+                "train_rows": self.train_counts,
+                "scarce": self.scarce,
+                "held_out": self.held_out,
+                "unseen": self.unseen,
+                "empty_rows": self.empty_rows,
+            }
+            if self.given:
+                about |= {"given": self.given, "found": self.found}
+            if len(self.unlabelled):
+                self.unlabelled.save(temporary / UNLABELLED)
+                about["unlabelled_rows"] = len(self.unlabelled)
+            write_json(temporary / "labels.json", about)
 
     @classmethod
     def load(cls, folder: PathLike) -> TokenizedCorpus:
@@ -182,6 +196,7 @@ class TokenizedCorpus:
                 list(map(int, about[key])) for key in ("scarce", "held_out", "unseen")
             )
             given, found = int(about.get("given", 0)), float(about.get("found", math.nan))
+            more = int(about.get("unlabelled_rows", 0))
         vocabulary = Vocabulary.load(folder / "vocabulary.txt")
         parts = {part: LabelledTokens.load(folder / part) for part in PARTS}
         for part, rows in parts.items():
@@ -196,6 +211,13 @@ class TokenizedCorpus:
                 f"has the held-out labels {held_out} and the unseen labels {unseen}, expected the "
                 f"last of the {len(names)} in this order",
             )
+        unlabelled = RaggedTokens.load(folder / UNLABELLED) if more else RaggedTokens.empty()
+        if len(unlabelled) != more:
+            raise damaged(
+                folder / f"{UNLABELLED}.offsets.npy",
+                f"holds {len(unlabelled)} rows, expected the {more} of labels.json next to it",
+            )
+        _check_range(folder / f"{UNLABELLED}.ids.npy", unlabelled.ids, 1, len(vocabulary))
         return cls(
             vocabulary,
             names,
@@ -205,6 +227,7 @@ class TokenizedCorpus:
             unseen=unseen,
             given=given,
             found=found,
+            unlabelled=unlabelled,
         )
 
 
@@ -289,14 +312,15 @@ def tokenize_corpus(
     extend: bool = False,
     progress: bool = True,
 ) -> TokenizedCorpus:
-    """Tokenise a corpus; the vocabulary comes from its train rows only.
+    """Tokenise a corpus; the vocabulary comes from its train rows and texts without a label only.
 
     The rows of each part keep their order. Label ids follow the sorted names of all labels in
     the frame.
 
     Args:
-        frame: one row a text, columns ``text``, ``label`` and ``split`` (train, validation or
-            test), as :func:`textmetric.corpora.load` returns it.
+        frame: one row a text, columns ``text``, ``label`` and ``split`` (train, validation, test,
+            or unlabelled for a text without a label), as :func:`textmetric.corpora.load` returns
+            it.
         min_freq: tokens that occur less often in train are unknown, >= 1.
         max_size: how many tokens to know at most, without ``<unk>``, >= 1; None for all.
         given: the tokens that have a given vector, all of them known; see
@@ -310,10 +334,10 @@ def tokenize_corpus(
     """
     import pandas as pd
 
-    missing = np.flatnonzero(frame["label"].isna().to_numpy())
     part_codes, parts = pd.factorize(frame["split"])
-    label_codes, labels = pd.factorize(frame["label"].astype(str))
-    label_codes[missing] = -1
+    given = frame["label"].notna().to_numpy()
+    label_codes = np.full(len(frame), -1)
+    label_codes[given], labels = pd.factorize(frame["label"][given].astype(str))
 
     def texts(wanted: Bools) -> Iterator[str]:
         for start in range(0, len(frame), _ROWS_AT_ONCE):
@@ -421,22 +445,32 @@ def _tokenized(
     progress: bool,
 ) -> TokenizedCorpus:
     """See :func:`tokenize_corpus`; ``texts`` returns the texts where its argument is true."""
-    unknown = sorted({*parts.names, *["nan"] * bool((parts.codes < 0).any())} - set(PARTS))
+    known = (*PARTS, UNLABELLED)
+    unknown = sorted({*parts.names, *["nan"] * bool((parts.codes < 0).any())} - set(known))
     if unknown:
         raise UserError(
-            f"column split holds {unknown[0]!r}, expected {', '.join(PARTS)}: rename it"
+            f"column split holds {unknown[0]!r}, expected {', '.join(known)}: rename it"
         )
     if "train" not in parts.names:
         raise UserError("the corpus has no train row: add some, or lower data.validation")
-    missing = np.flatnonzero(labels.codes < 0)
-    if missing.size:
-        raise UserError(f"row {missing[0]} (counted from 0) has no label: fill or drop it")
-    order = sorted(range(len(labels.names)), key=labels.names.__getitem__)
-    codes = np.argsort(order).astype(np.int32)[labels.codes]
     rows = {
         part: parts.codes == (parts.names.index(part) if part in parts.names else -1)
-        for part in PARTS
+        for part in known
     }
+    missing = np.flatnonzero((labels.codes < 0) & ~rows[UNLABELLED])
+    if missing.size:
+        raise UserError(
+            f"row {missing[0]} (counted from 0) has no label: fill or drop it, or write "
+            f"{UNLABELLED} in its column split"
+        )
+    labelled = np.flatnonzero((labels.codes >= 0) & rows[UNLABELLED])
+    if labelled.size:
+        raise UserError(
+            f"row {labelled[0]} (counted from 0) has a label, but {UNLABELLED} in its column split: "
+            "write train there, or empty the label"
+        )
+    order = sorted(range(len(labels.names)), key=labels.names.__getitem__)
+    codes = np.argsort(order).astype(np.int32)[labels.codes]
 
     def of_part(part: str) -> Iterable[str]:
         bar: Iterable[str] = tqdm(
@@ -449,12 +483,16 @@ def _tokenized(
         return bar
 
     found = math.nan
+    learnt: Iterable[str] = of_part("train")
+    if UNLABELLED in parts.names:
+        learnt = chain(learnt, of_part(UNLABELLED))
     if given is None:
-        vocabulary, train = tokenize_train(of_part("train"), min_freq=min_freq, max_size=max_size)
+        vocabulary, tokens = tokenize_train(learnt, min_freq=min_freq, max_size=max_size)
     else:
-        vocabulary, train, found = tokenize_given(
-            of_part("train"), given, extend=extend, min_freq=min_freq, max_size=max_size
+        vocabulary, tokens, found = tokenize_given(
+            learnt, given, extend=extend, min_freq=min_freq, max_size=max_size
         )
+    train, unlabelled = tokens.cut(int(np.count_nonzero(rows["train"])))
     validation, test = (vocabulary.encode(of_part(part)) for part in PARTS[1:])
     return TokenizedCorpus(
         vocabulary,
@@ -464,6 +502,7 @@ def _tokenized(
         test=LabelledTokens(test, codes[rows["test"]]),
         given=0 if given is None else len(given),
         found=found,
+        unlabelled=unlabelled,
     )
 
 

@@ -74,6 +74,11 @@ class RaggedTokens:
             ids.frombytes(more.view(np.uint8).data)
         return cls(np.frombuffer(ids, np.int32), np.frombuffer(offsets, np.int64))
 
+    @classmethod
+    def empty(cls) -> RaggedTokens:
+        """No row."""
+        return cls(np.empty(0, np.int32), np.zeros(1, np.int64))
+
     def take(self, rows: ArrayLike) -> RaggedTokens:
         """Copy the given rows, in the given order; a row may be given more than once.
 
@@ -98,6 +103,18 @@ class RaggedTokens:
             positions += np.arange(block[0], block[-1])
             ids[block[0] : block[-1]] = self.ids[positions]
         return RaggedTokens(ids, offsets)
+
+    def cut(self, row: int) -> tuple[RaggedTokens, RaggedTokens]:
+        """The rows before ``row``, and it and those after, without a copy of the tokens.
+
+        Args:
+            row: in [0, n].
+        """
+        start = self.offsets[row]
+        return (
+            RaggedTokens(self.ids[:start], self.offsets[: row + 1]),
+            RaggedTokens(self.ids[start:], self.offsets[row:] - start),
+        )
 
     def remap(self, new_ids: Int32) -> RaggedTokens:
         """Rename every id ``i`` to ``new_ids[i]`` and drop the tokens whose new id is 0.

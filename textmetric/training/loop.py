@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -25,7 +25,7 @@ from textmetric.losses.objective import Batches
 from textmetric.measures import retrieval
 from textmetric.measures.rows import class_sums, unit
 from textmetric.model import TrainedModel
-from textmetric.params import Model, Train
+from textmetric.params import Model, Pretrain, Train
 from textmetric.sampling.batches import BatchSampler, steps_per_epoch
 from textmetric.sampling.streams import Stream, generator_of, seed_of
 from textmetric.text import LabelledTokens, RaggedTokens, TokenizedCorpus
@@ -127,12 +127,14 @@ class Trained(NamedTuple):
         curve: a row an epoch: seed, epoch, loss, what the objective logs, validation MAP@R.
         seconds: of the batches of each epoch.
         losses: of every step.
+        pretraining: seconds of each epoch of the pre-training, empty without.
     """
 
     model: TrainedModel
     curve: list[dict[str, float]]
     seconds: list[float]
     losses: list[float]
+    pretraining: Sequence[float] = ()
 
 
 def train(
@@ -147,13 +149,14 @@ def train(
     device: torch.device,
     vectors: Float32 | None = None,
     batches: Batches | None = None,
+    pretrain: Pretrain | None = None,
     tick: Callable[[], Any] = lambda: None,
 ) -> Trained:
     """Train one arm with one seed.
 
     Args:
-        corpus: trained on its train part; its validation part gives the curve and nothing
-            else; its test part is not looked at.
+        corpus: trained on its train part, and pre-trained on all its texts to learn from; its
+            validation part gives the curve and nothing else; its test part is not looked at.
         family: ``classification`` or ``metric``.
         objective: name and parameters, as in params.yaml.
         sampler: ``shuffled`` or ``balanced``.
@@ -164,10 +167,12 @@ def train(
         device: where to train.
         vectors: given ones, see :func:`.start_encoder`.
         batches: see :func:`fit`.
-        tick: called after each epoch.
+        pretrain: what the encoder learns from the texts before; None for nothing.
+        tick: called after each epoch, those of the pre-training included.
 
     Raises:
-        UserError: see :func:`fit` and :func:`textmetric.losses.build`.
+        UserError: see :func:`fit`, :func:`.pretraining.pretrain` and
+            :func:`textmetric.losses.build`.
     """
     torch.manual_seed(seed_of(seed, Stream.WEIGHTS))
     encoder = start_encoder(model, corpus, vectors)
@@ -175,6 +180,13 @@ def train(
     module = build(family, objective, dim=model.dim, classes=len(corpus.trained_labels), seed=seed)
     encoder.to(device)
     module.to(device)
+    pretraining: list[float] = []
+    if pretrain is not None:
+        from textmetric.training import pretraining as before  # which needs `fit`
+
+        pretraining = before.pretrain(
+            encoder, corpus.texts, pretrain, settings, seed=seed, tick=tick
+        )
     sample = _validation_sample(corpus.validation, seed)
     curve: list[dict[str, float]] = []
     seconds: list[float] = []
@@ -219,7 +231,7 @@ def train(
         sampler=sampler,
         seed=seed,
     )
-    return Trained(trained, curve, seconds, losses)
+    return Trained(trained, curve, seconds, losses, pretraining)
 
 
 def train_centroids(
