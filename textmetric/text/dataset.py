@@ -335,9 +335,9 @@ def tokenize_corpus(
     import pandas as pd
 
     part_codes, parts = pd.factorize(frame["split"])
-    given = frame["label"].notna().to_numpy()
+    labelled = frame["label"].notna().to_numpy()
     label_codes = np.full(len(frame), -1)
-    label_codes[given], labels = pd.factorize(frame["label"][given].astype(str))
+    label_codes[labelled], labels = pd.factorize(frame["label"][labelled].astype(str))
 
     def texts(wanted: Bools) -> Iterator[str]:
         for start in range(0, len(frame), _ROWS_AT_ONCE):
@@ -466,8 +466,8 @@ def _tokenized(
     labelled = np.flatnonzero((labels.codes >= 0) & rows[UNLABELLED])
     if labelled.size:
         raise UserError(
-            f"row {labelled[0]} (counted from 0) has a label, but {UNLABELLED} in its column split: "
-            "write train there, or empty the label"
+            f"row {labelled[0]} (counted from 0) has a label, but {UNLABELLED} in its column "
+            "split: write train there, or empty the label"
         )
     order = sorted(range(len(labels.names)), key=labels.names.__getitem__)
     codes = np.argsort(order).astype(np.int32)[labels.codes]
