@@ -166,8 +166,7 @@ def train(
     Raises:
         UserError: see :func:`fit` and :func:`textmetric.losses.build`.
     """
-    torch.manual_seed(seed_of(seed, Stream.WEIGHTS))
-    encoder = build_encoder(model, len(corpus.vocabulary))
+    encoder = first_encoder(corpus, model, seed)
     module = build(family, objective, dim=model.dim, classes=len(corpus.trained_labels), seed=seed)
     encoder.to(device)
     module.to(device)
@@ -216,6 +215,18 @@ def train(
         seed=seed,
     )
     return Trained(trained, curve, seconds, losses)
+
+
+def first_encoder(corpus: TokenizedCorpus, model: Model, seed: int) -> BagEncoder:
+    """The encoder that a training starts from, on the CPU.
+
+    Args:
+        corpus: that it will be trained on.
+        model: the encoder.
+        seed: of the training; the weights are its stream ``WEIGHTS``.
+    """
+    torch.manual_seed(seed_of(seed, Stream.WEIGHTS))
+    return build_encoder(model, len(corpus.vocabulary))
 
 
 def train_centroids(
