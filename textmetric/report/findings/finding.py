@@ -324,10 +324,10 @@ def against_baselines(
 def unbeaten(one: Against) -> str:
     """That nothing that was trained beats a baseline, in a sentence."""
     baseline, best = cell_text(mean_of(one.values)), cell_text(mean_of(one.trained[one.best]))
-    numbers = f"in {one.measure.name}: {baseline}, against {best} of the best, {one.best}"
+    numbers = f"{baseline}: the best, {one.best}, has a {one.measure.name} of {best}"
     if set(one.outcomes.values()) == {Outcome.SECOND}:
-        return f"**{one.title[0].upper()}{one.title[1:]} beats all that was trained** {numbers}."
-    return f"**Nothing that was trained beats {one.title}** {numbers}."
+        return f"**{one.title[0].upper()}{one.title[1:]} beats all that was trained**, {numbers}."
+    return f"**Nothing that was trained beats {one.title}**, {numbers}."
 
 
 def original_by_label(label_names: Sequence[str]) -> Originals:
