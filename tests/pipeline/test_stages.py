@@ -318,7 +318,7 @@ def test_help_shows_an_example() -> None:
         ("train", "pandas matplotlib faiss openTSNE"),
         ("embed", "pandas matplotlib numba"),
         ("evaluate", "torch numba pandas matplotlib"),
-        ("baselines", "pandas matplotlib numba faiss"),
+        ("baselines", "matplotlib numba faiss"),
         ("tsne", "torch pandas matplotlib openTSNE"),
         ("finetune", "pandas matplotlib faiss"),
         ("report", "torch numba faiss"),
