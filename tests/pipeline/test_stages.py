@@ -23,7 +23,7 @@ from tests.browser import Page, chromium
 from tests.tiny import WORDS
 from textmetric import TextEmbedder
 from textmetric.encoders.vectors import standardised
-from textmetric.grid import ROLES, Family
+from textmetric.grid import ROLES, Baseline, Family
 from textmetric.model import TrainedModel
 from textmetric.params import read
 from textmetric.text import TokenizedCorpus
@@ -97,7 +97,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         steps += [("train", "--family", family, "--role", role) for role in ("target", "source")]
         steps += [(stage, "--family", family) for stage in ("embed", "evaluate", "tsne")]
     steps += [("finetune", "--init", init) for init in ("cls", "metric", "scratch")]
-    steps += [("report",), ("page",), ("costs",)]
+    steps += [("baselines",), ("report",), ("page",), ("costs",)]
     for step in steps:
         finished = run(folder, *step)
         assert finished.returncode == 0, (step, finished.stderr)
@@ -221,6 +221,13 @@ def test_the_page_shows_what_the_metrics_files_hold(project: Path) -> None:
                     json.loads(path.read_text())[key]
                     for family in ("cls", "metric")
                     for path in (project / "metrics" / family).glob(f"*/{split}/balanced.json")
+                ]
+                written += [
+                    json.loads(path.read_text())["interval"][key][0]
+                    for baseline in Baseline
+                    for path in (project / "data/measures/baselines").glob(
+                        f"*/{split}/{baseline}.json"
+                    )
                 ]
                 assert [float(cell.split("±")[0]) for cell in shown[title]] == [
                     round(value, 3) for value in written
@@ -358,6 +365,7 @@ def test_help_shows_an_example() -> None:
         ("train", "pandas matplotlib faiss openTSNE"),
         ("embed", "pandas matplotlib numba"),
         ("evaluate", "torch numba pandas matplotlib"),
+        ("baselines", "matplotlib numba faiss"),
         ("tsne", "torch pandas matplotlib openTSNE"),
         ("finetune", "pandas matplotlib faiss"),
         ("report", "torch numba faiss"),

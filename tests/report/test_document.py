@@ -7,7 +7,7 @@ import pytest
 
 from tests.report.fake_study import ARMS, KEYS, change, read, write_study
 from textmetric.files import read_json, write_json
-from textmetric.grid import Family, Layout
+from textmetric.grid import Baseline, Family, Layout
 from textmetric.params import Pretrain, SplitEntry
 from textmetric.report.blocks import Document, Map, Table
 from textmetric.report.document import build_document
@@ -69,12 +69,16 @@ def test_the_summary_is_one_row_for_each_use(root: Path) -> None:
         "+0.100 [+0.081, +0.119]",
         "0.550 ± 0.049",
         "0.650 ± 0.049",
-        "0.141",  # a random ranking of three classes of 20 rows
+        "0.300",
+        "0.150 ± 0.049",
         "seeds",
     ]
-    assert found["[compact clusters, 30 classes](#table-7-2)"][4] == "0.000"
-    # from scratch with a tenth of the rows
-    assert found["[transfer, 10 % of the labels](#table-9-labels)"][4:] == ["0.477", "seeds, rows"]
+    # TF-IDF and from scratch, with a tenth of the rows
+    assert found["[transfer, 10 % of the labels](#table-9-labels)"][4:] == [
+        "0.397 ± 0.000",
+        "0.477 ± 0.000",
+        "seeds, rows",
+    ]
     assert (
         "Measured by: MAP@R for retrieval, retrieval of a scarce label, retrieval of 10 rare "
         "labels, retrieval of unseen labels; nearest-neighbours accuracy for classifying; "
@@ -161,8 +165,60 @@ def test_cells_hold_the_value_of_every_seed(root: Path) -> None:
     study = read(root)
     table = tables_of(build_document(study), "split-target")[0]
     cells = next(row for row in table.rows if row[0] == BY_KEY["map_at_r"].title)
-    for arm, cell in zip(study.arms, cells[1:], strict=True):
-        assert cell_seeds(cell) == study.records["target"][arm].per_seed["map_at_r"]
+    for side, cell in zip(study.sides, cells[1:], strict=True):
+        assert cell_seeds(cell) == study.record("target", side).per_seed["map_at_r"]
+    assert len(cell_seeds(cells[5])) == 1  # of TF-IDF, which draws nothing
+
+
+def test_tfidf_competes_with_its_logistic_regression_in_classifying(root: Path) -> None:
+    study = read(root)
+    accuracy = study.baselines["target"][Baseline.TFIDF].per_seed["head_accuracy"][0]
+    found = answers_of(build_document(study))
+    assert found["[classifying, 3 classes](#table-C-1)"][4] == f"{accuracy:.3f}"
+
+
+def raise_baseline(root: Path, split: str, baseline: Baseline, key: str, to: list[float]) -> None:
+    path = Layout(root).baseline(baseline, KEYS[split])
+    found = read_json(path)
+    found["per_seed"][key] = to
+    write_json(path, found)
+
+
+def test_an_unbeaten_baseline_is_named_below_its_table_and_in_the_summary(tmp_path: Path) -> None:
+    write_study(tmp_path, [0, 1, 2, 3, 4])
+    document = build_document(read(tmp_path))
+    assert "that was trained" not in text_of(document, "table-R-1")
+    # metric learning has .6 to .7: as good as it, then better than all
+    raise_baseline(tmp_path, "target", Baseline.TFIDF, "map_at_r", [0.65])
+    better = [0.7, 0.725, 0.75, 0.775, 0.8]
+    raise_baseline(tmp_path, "source", Baseline.UNTRAINED, "map_at_r", better)
+    document = build_document(read(tmp_path))
+    assert (
+        "**Nothing that was trained beats TF-IDF**, 0.650: the best, metric learning, shuffled, "
+        "has a MAP@R of 0.650 ± 0.049."
+    ) in text_of(document, "table-R-1")
+    assert (
+        "**The untrained encoder beats all that was trained**, 0.750 ± 0.049: the best, metric "
+        "learning, shuffled, has a MAP@R of 0.650 ± 0.049."
+    ) in text_of(document, "table-R-2")
+    summary = text_of(document, "summary")
+    of_tfidf, of_untrained = (
+        next(part for part in summary.split("**Nothing that was trained beats ")[1:]
+             if part.startswith(name)).split(".")[0]
+        for name in ("TF-IDF**", "what was not trained**")
+    )  # fmt: skip
+    assert "retrieval, 3 classes" in of_tfidf
+    assert "retrieval, 30 classes" not in of_tfidf
+    assert "retrieval, 30 classes" in of_untrained
+    assert "retrieval, 3 classes" not in of_untrained
+
+
+def test_fewer_than_three_seeds_say_nothing_of_a_baseline(tmp_path: Path) -> None:
+    write_study(tmp_path, [0, 1])
+    raise_baseline(tmp_path, "target", Baseline.TFIDF, "map_at_r", [0.99])
+    document = build_document(read(tmp_path))
+    assert "Nothing that was trained" not in text_of(document, "table-R-1")
+    assert "Nothing that was trained" not in text_of(document, "summary")
 
 
 def test_other_corpora_have_no_values_of_the_original(root: Path) -> None:

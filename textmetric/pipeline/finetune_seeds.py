@@ -10,7 +10,7 @@ from typing import Any
 from textmetric import parallel
 from textmetric.encoders import build_encoder
 from textmetric.files import write_csv
-from textmetric.grid import SCRATCH, Arm, Family, Layout, Split, Training
+from textmetric.grid import SCRATCH, SOURCE, TARGET, Arm, Family, Layout, Training
 from textmetric.model import TrainedModel
 from textmetric.params import Finetune, Model, Train
 from textmetric.pipeline.given_vectors import given_values
@@ -18,9 +18,6 @@ from textmetric.text import TokenizedCorpus
 from textmetric.training.device import choose_device
 from textmetric.training.finetuning import TUNINGS, TransferHead, finetune
 from textmetric.training.loop import warm_up
-
-TARGET = Split("target", "target")
-SOURCE = Split("source", "source")
 
 # Many trainings start from the same files, and none changes them. Callers must clear these caches
 # before new work: the files may have been rewritten.

@@ -7,7 +7,7 @@ import posixpath
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from textmetric.grid import ROLES, Family
+from textmetric.grid import ROLES, Baseline, Family
 from textmetric.measures import Outcome
 from textmetric.measures.paired import FEWEST_SEEDS
 from textmetric.report import original
@@ -20,7 +20,6 @@ from textmetric.report.blocks import (
     Document,
     Judgement,
     Map,
-    Mean,
     Picture,
     Section,
     Table,
@@ -36,7 +35,7 @@ from textmetric.report.findings.finding import (
     tsne_map,
 )
 from textmetric.report.formats import NO_VERDICT, plain, words
-from textmetric.report.names import ANSWER, HEADLINES, MEASURES, SCARCE_MEASURES
+from textmetric.report.names import ANSWER, BASELINES, HEADLINES, MEASURES, SCARCE_MEASURES
 from textmetric.report.study import Study
 from textmetric.report.verdicts import DECIDED, Verdict, effects_of
 
@@ -115,6 +114,10 @@ def _about(study: Study) -> list[Block]:
         f"{train.batch_size} texts a batch, {train.optimizer} with learning rate {train.lr:g} "
         f"({train.decay} decay), and the seeds. **No objective is tuned**: each has the "
         "parameters above in every table.",
+        "Next to the arms are two baselines, measured by the same functions on the same rows. "
+        "*TF-IDF*: vectors weighted by the train rows of each split; its head is logistic "
+        "regression on them. *Untrained*: the encoder with the weights that every training of a "
+        "seed starts from. TF-IDF draws nothing at random, so it has no interval.",
         *([] if study.pretraining is None else [_pretraining(study.pretraining)]),
         Table([Column(title) for title in head], rows),
         "*leaked*: texts of the test part that also occur in train and were dropped there. "
@@ -155,7 +158,7 @@ def _summary(study: Study, findings: Sequence[Finding]) -> list[Block]:
         "metric − classification",
         "classification",
         "metric",
-        "untrained",
+        *BASELINES.values(),
         "covers",
     ]
     if not rows:
@@ -173,9 +176,11 @@ def _summary(study: Study, findings: Sequence[Finding]) -> list[Block]:
             f"reports/figures/{ANSWER}",
             "the difference of metric learning and classification for each use, with its interval",
         ),
-        f"Measured by: {measured}. Large is good in all of them. *Untrained*: a random ranking, "
-        "the largest class, or fine-tuning from scratch. *Depends on the sampler*: under one "
-        "sampler the verdict is another, see the table.",
+        _worth_training(used),
+        f"Measured by: {measured}. Large is good in all of them. *TF-IDF* learns no embedding: "
+        "its cosines, or logistic regression on it for classifying and for transfer. *Untrained*: "
+        "the encoder as every training starts from it, or fine-tuning from scratch. *Depends on "
+        "the sampler*: under one sampler the verdict is another, see the table.",
         f"Means over {len(study.seeds)} seeds. The intervals of the differences are simultaneous "
         f"at 95 % for the primary comparisons of all {primaries} tables (paired t, Bonferroni), so "
         "these verdicts can be read together. *Covers* is what differs between the repeats: seeds "
@@ -194,9 +199,22 @@ def _answer(finding: Finding, verdict: Verdict) -> list[Cell]:
         Difference([paired.mean, paired.low, paired.high]),
         mean_of(compared.second),
         mean_of(compared.first),
-        None if finding.baseline is None else Mean((finding.baseline, None, None)),
+        *(mean_of(finding.baselines[baseline].values) for baseline in Baseline),
         finding.covers,
     ]
+
+
+def _worth_training(used: Sequence[Finding]) -> str:
+    """For which uses nothing that was trained beats a baseline."""
+    said = []
+    for baseline, name in {
+        Baseline.TFIDF: "TF-IDF",
+        Baseline.UNTRAINED: "what was not trained",
+    }.items():
+        uses = [finding.use for finding in used if not finding.baselines[baseline].beaten]
+        if uses:
+            said.append(f"**Nothing that was trained beats {name}** for: {'; '.join(uses)}.")
+    return " ".join(said) or "For no use is a baseline unbeaten by all that was trained."
 
 
 def _name(study: Study, family: Family) -> str:
@@ -283,12 +301,15 @@ def _holds(outcome: Outcome, better: Outcome) -> str:
 def _overview(study: Study) -> list[Block]:
     headline = MEASURES[0]
     rows: list[list[Cell]] = [
-        [plain(split), *(mean_of(study.per_seed([split], arm, headline.key)) for arm in study.arms)]
+        [
+            plain(split),
+            *(mean_of(study.per_seed([split], side, headline.key)) for side in study.sides),
+        ]
         for split in study.splits
     ]
     names = ", ".join(measure.name for measure in HEADLINES)
     return [
-        f"{headline.name} at a glance: one row a split, one column an arm.",
+        f"{headline.name} at a glance: one row a split, one column an arm or a baseline.",
         arms_table(study, f"split, {headline.title}", rows),
         *(
             Picture(

@@ -174,8 +174,7 @@ def train(
         UserError: see :func:`fit`, :func:`.pretraining.pretrain` and
             :func:`textmetric.losses.build`.
     """
-    torch.manual_seed(seed_of(seed, Stream.WEIGHTS))
-    encoder = start_encoder(model, corpus, vectors)
+    encoder = first_encoder(corpus, model, seed, vectors)
     encoder.weight.requires_grad_(settings.vectors == "tuned")
     module = build(family, objective, dim=model.dim, classes=len(corpus.trained_labels), seed=seed)
     encoder.to(device)
@@ -232,6 +231,21 @@ def train(
         seed=seed,
     )
     return Trained(trained, curve, seconds, losses, pretraining)
+
+
+def first_encoder(
+    corpus: TokenizedCorpus, model: Model, seed: int, vectors: Float32 | None = None
+) -> BagEncoder:
+    """The encoder that a training starts from, on the CPU.
+
+    Args:
+        corpus: that it will be trained on.
+        model: the encoder.
+        seed: of the training; the weights are its stream ``WEIGHTS``.
+        vectors: given ones, see :func:`.start_encoder`.
+    """
+    torch.manual_seed(seed_of(seed, Stream.WEIGHTS))
+    return start_encoder(model, corpus, vectors)
 
 
 def train_centroids(
