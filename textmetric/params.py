@@ -65,9 +65,19 @@ class SplitEntry(Section):
 class Model(Section):
     """The encoder."""
 
+    encoder: Literal["bag", "frozen"] = "bag"
     dim: int = Field(default=32, ge=1)
     layer: Literal["bag", "linear", "layernorm", "mlp"] = "bag"
     vectors: str | None = None
+
+    @model_validator(mode="after")
+    def _something_is_trained(self) -> Model:
+        if self.encoder == "frozen" and self.layer == "bag":
+            raise UserError(
+                "model.encoder is frozen and model.layer is bag, so nothing would be trained: set "
+                "model.layer to linear, layernorm or mlp"
+            )
+        return self
 
 
 class Train(Section):

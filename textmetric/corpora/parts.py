@@ -223,8 +223,8 @@ def finished(
         seed: of the draw.
 
     Returns:
-        The columns ``text``, ``label`` and ``split`` (train, validation, test, each in the given
-        order), and the counts.
+        The columns ``text``, ``label``, ``row`` if the frame has it, and ``split`` (train,
+        validation, test, each in the given order), and the counts.
 
     Raises:
         UserError: the limit is too low.
@@ -232,7 +232,8 @@ def finished(
     if limit is not None:
         corpus = corpus.take(limited(corpus.labels, corpus.part, limit, seed, corpus.name))
     order = np.argsort(corpus.part, kind="stable")
-    result = corpus.frame[["text", "label"]].iloc[corpus.rows[order]].reset_index(drop=True)
+    kept = [name for name in ("text", "label", "row") if name in corpus.frame]
+    result = corpus.frame[kept].iloc[corpus.rows[order]].reset_index(drop=True)
     result["split"] = np.array(PARTS, dtype=object)[corpus.part[order]]
     sizes = {
         f"{name}_rows": int((corpus.part == number).sum()) for number, name in enumerate(PARTS)

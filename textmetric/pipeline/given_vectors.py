@@ -1,23 +1,48 @@
-"""The token vectors that the encoders start from, where params.yaml gives some."""
+"""The vectors that params.yaml gives the encoders: of tokens, to start from, or of texts."""
 
 from __future__ import annotations
 
-from textmetric.grid import Layout
+from textmetric.encoders import TextVectors
+from textmetric.grid import Layout, Role
 from textmetric.params import Model
-from textmetric.text import TokenVectors
+from textmetric.text import TokenizedCorpus, TokenVectors
 from textmetric.types import Float32
 
 
 def given_vectors(layout: Layout, model: Model) -> TokenVectors | None:
-    """What :func:`.write_vectors` wrote; None if no vectors are given.
+    """The token vectors that :func:`.write_vectors` wrote; None if none are given.
 
     Raises:
         UserError: a file is missing or damaged.
     """
-    return None if model.vectors is None else TokenVectors.load(layout.vectors / "tokens")
+    if model.encoder == "frozen" or model.vectors is None:
+        return None
+    return TokenVectors.load(layout.vectors / "tokens")
 
 
-def given_values(layout: Layout, model: Model) -> Float32 | None:
-    """The values of :func:`given_vectors` alone."""
+def encoder_vectors(layout: Layout, model: Model, role: Role) -> Float32 | TextVectors | None:
+    """What :func:`.build_encoder` takes for the texts of a role.
+
+    Raises:
+        UserError: a file is missing or damaged.
+    """
+    if model.encoder == "frozen":
+        return TextVectors.load(layout.text_vectors(role))
     given = given_vectors(layout, model)
     return None if given is None else given.values
+
+
+def warm_up_vectors(vectors: Float32 | TextVectors | None) -> Float32 | TextVectors | None:
+    """The first two of the vectors, for an encoder of two tokens."""
+    if isinstance(vectors, TextVectors):
+        return TextVectors(vectors.values[:2])
+    return None if vectors is None else vectors[:2]
+
+
+def fitting(corpus: TokenizedCorpus, vectors: Float32 | TextVectors | None) -> TokenizedCorpus:
+    """The corpus as the encoder of these vectors takes it: a frozen one takes rows of texts.
+
+    Raises:
+        UserError: the texts do not match their vectors.
+    """
+    return corpus.by_text(len(vectors.values)) if isinstance(vectors, TextVectors) else corpus

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -42,19 +42,29 @@ class LabelledTokens:
     Args:
         tokens: n rows of token ids.
         labels: (n,) int32, ids >= 0 into ``label_names`` of the corpus.
+        texts: (n,) int32, the row of each text among the vectors of the corpus's texts, for a
+            frozen encoder; None if there are no such vectors.
 
     Raises:
-        ValueError: the labels have another type or number.
+        ValueError: the labels or the rows have another type or number.
     """
 
     tokens: RaggedTokens
     labels: Int32
+    texts: Int32 | None = None
 
     def __post_init__(self) -> None:
         if self.labels.dtype != np.int32 or self.labels.shape != (len(self.tokens),):
             raise ValueError(
                 f"labels are {self.labels.dtype} of shape {self.labels.shape}, expected int32, "
                 f"one for each of the {len(self.tokens)} rows"
+            )
+        if self.texts is not None and (
+            self.texts.dtype != np.int32 or self.texts.shape != self.labels.shape
+        ):
+            raise ValueError(
+                f"texts are {self.texts.dtype} of shape {self.texts.shape}, expected int32, one "
+                f"for each of the {len(self.tokens)} rows"
             )
 
     def __len__(self) -> int:
@@ -65,12 +75,34 @@ class LabelledTokens:
         rows = np.asarray(rows)
         if rows.size == 0:
             rows = rows.astype(np.int64)
-        return LabelledTokens(self.tokens.take(rows), self.labels[rows])
+        texts = None if self.texts is None else self.texts[rows]
+        return LabelledTokens(self.tokens.take(rows), self.labels[rows], texts)
+
+    def by_text(self, texts: int) -> LabelledTokens:
+        """The same rows for a frozen encoder: each has one token, its row among the vectors.
+
+        Args:
+            texts: how many vectors there are.
+
+        Raises:
+            UserError: the rows are unknown, or there is no such vector.
+        """
+        if self.texts is None or (len(self.texts) and self.texts.max() >= texts):
+            raise UserError(
+                "the training sets do not match the vectors of the texts: run the stages tokenize, "
+                "encode and split again (dvc repro)"
+            )
+        return replace(self, tokens=RaggedTokens.one_each(self.texts))
 
     def save(self, prefix: PathLike) -> None:
-        """Write ``<prefix>.ids.npy``, ``<prefix>.offsets.npy`` and ``<prefix>.labels.npy``."""
+        """Write ``<prefix>.ids.npy``, ``<prefix>.offsets.npy`` and ``<prefix>.labels.npy``.
+
+        If there are vectors of the texts, their rows are written to ``<prefix>.texts.npy``.
+        """
         self.tokens.save(prefix)
         write_array(f"{os.fspath(prefix)}.labels.npy", self.labels)
+        if self.texts is not None:
+            write_array(f"{os.fspath(prefix)}.texts.npy", self.texts)
 
     @classmethod
     def load(cls, prefix: PathLike) -> LabelledTokens:
@@ -87,7 +119,13 @@ class LabelledTokens:
                 f"holds {len(labels)} labels, expected one for each of the {len(tokens)} rows of "
                 "tokens next to it",
             )
-        return cls(tokens, labels)
+        path = f"{os.fspath(prefix)}.texts.npy"
+        texts = map_array(path, np.int32) if os.path.exists(path) else None
+        if texts is not None and (len(texts) != len(tokens) or (texts < 0).any()):
+            raise damaged(
+                path, f"does not hold a row for each of the {len(tokens)} rows of tokens next to it"
+            )
+        return cls(tokens, labels, texts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +159,11 @@ class TokenizedCorpus:
     given: int = 0
     found: float = math.nan
 
+    def by_text(self, texts: int) -> TokenizedCorpus:
+        """The corpus as a frozen encoder takes it, see :meth:`LabelledTokens.by_text`."""
+        parts = {part: getattr(self, part).by_text(texts) for part in PARTS}
+        return replace(self, vocabulary=Vocabulary([UNKNOWN]), **parts)
+
     @property
     def trained_labels(self) -> list[str]:
         """The names of the labels that training sees; their ids are the same."""
@@ -143,7 +186,7 @@ class TokenizedCorpus:
 
         The files are ``vocabulary.txt``; ``labels.json`` (``names``, ``train_rows`` by label,
         ``scarce``, ``held_out``, ``unseen``, ``empty_rows`` by part); ``ids``, ``offsets`` and
-        ``labels`` of each part as ``.npy``.
+        ``labels`` of each part as ``.npy``, and ``texts`` if there are vectors of the texts.
 
         Args:
             folder: the folder to write.
@@ -287,6 +330,7 @@ def tokenize_corpus(
     max_size: int | None = None,
     given: Vocabulary | None = None,
     extend: bool = False,
+    keep_rows: bool = False,
     progress: bool = True,
 ) -> TokenizedCorpus:
     """Tokenise a corpus; the vocabulary comes from its train rows only.
@@ -302,6 +346,7 @@ def tokenize_corpus(
         given: the tokens that have a given vector, all of them known; see
             :func:`tokenize_given` for what the other arguments mean then.
         extend: add the train tokens that have none.
+        keep_rows: note the row of each text in the frame, as the vectors of a frozen encoder need.
         progress: show a progress bar.
 
     Raises:
@@ -328,6 +373,7 @@ def tokenize_corpus(
         max_size=max_size,
         given=given,
         extend=extend,
+        keep_rows=keep_rows,
         progress=progress,
     )
 
@@ -339,6 +385,7 @@ def tokenize_file(
     max_size: int | None = None,
     given: Vocabulary | None = None,
     extend: bool = False,
+    keep_rows: bool = False,
     progress: bool = True,
 ) -> TokenizedCorpus:
     """Tokenise a corpus in a file like :func:`tokenize_corpus`, without reading it whole.
@@ -350,6 +397,7 @@ def tokenize_file(
         max_size: as in :func:`tokenize_corpus`.
         given: as in :func:`tokenize_corpus`.
         extend: as in :func:`tokenize_corpus`.
+        keep_rows: as in :func:`tokenize_corpus`.
         progress: show a progress bar.
 
     Raises:
@@ -385,6 +433,7 @@ def tokenize_file(
         max_size=max_size,
         given=given,
         extend=extend,
+        keep_rows=keep_rows,
         progress=progress,
     )
 
@@ -418,6 +467,7 @@ def _tokenized(
     max_size: int | None,
     given: Vocabulary | None,
     extend: bool,
+    keep_rows: bool,
     progress: bool,
 ) -> TokenizedCorpus:
     """See :func:`tokenize_corpus`; ``texts`` returns the texts where its argument is true."""
@@ -448,6 +498,10 @@ def _tokenized(
         )
         return bar
 
+    def labelled(part: str, tokens: RaggedTokens) -> LabelledTokens:
+        places = np.flatnonzero(rows[part]).astype(np.int32) if keep_rows else None
+        return LabelledTokens(tokens, codes[rows[part]], places)
+
     found = math.nan
     if given is None:
         vocabulary, train = tokenize_train(of_part("train"), min_freq=min_freq, max_size=max_size)
@@ -459,9 +513,9 @@ def _tokenized(
     return TokenizedCorpus(
         vocabulary,
         [labels.names[label] for label in order],
-        train=LabelledTokens(train, codes[rows["train"]]),
-        validation=LabelledTokens(validation, codes[rows["validation"]]),
-        test=LabelledTokens(test, codes[rows["test"]]),
+        train=labelled("train", train),
+        validation=labelled("validation", validation),
+        test=labelled("test", test),
         given=0 if given is None else len(given),
         found=found,
     )
