@@ -14,7 +14,7 @@ from textmetric.files import replacing_folder, write_arrays
 from textmetric.grid import Arm, Family, Layout, Split, array_of, moved, trainings
 from textmetric.measures import knn_predict
 from textmetric.model import TrainedModel
-from textmetric.pipeline.given_vectors import fitting
+from textmetric.pipeline.encoder_vectors import fitting
 from textmetric.text import LabelledTokens, TokenizedCorpus
 from textmetric.training.loop import one_thread
 from textmetric.types import MEASURED, Floats, Integers

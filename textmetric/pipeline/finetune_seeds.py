@@ -13,7 +13,7 @@ from textmetric.files import write_csv
 from textmetric.grid import SCRATCH, Arm, Family, Layout, Split, Training
 from textmetric.model import TrainedModel
 from textmetric.params import Finetune, Model, Train
-from textmetric.pipeline.given_vectors import encoder_vectors, fitting, warm_up_vectors
+from textmetric.pipeline.encoder_vectors import encoder_vectors, first_two, fitting
 from textmetric.text import TokenizedCorpus
 from textmetric.training.device import choose_device
 from textmetric.training.finetuning import TUNINGS, TransferHead, finetune
@@ -79,7 +79,7 @@ def finetune_seeds(
         for share in settings.shares
         for seed in seeds
     ]
-    vectors = warm_up_vectors(encoder_vectors(layout, model, TARGET.role))
+    vectors = first_two(encoder_vectors(layout, model, TARGET.role))
     warm_up(
         build_encoder(model, 2, vectors).to(device),
         TransferHead(model.dim, 2).to(device),

@@ -1,16 +1,14 @@
-"""The vectors that params.yaml gives the encoders: of tokens, to start from, or of texts."""
+"""The token vectors that the encoders start from, where params.yaml gives some. No torch."""
 
 from __future__ import annotations
 
-from textmetric.encoders import TextVectors
-from textmetric.grid import Layout, Role
+from textmetric.grid import Layout
 from textmetric.params import Model
-from textmetric.text import TokenizedCorpus, TokenVectors
-from textmetric.types import Float32
+from textmetric.text import TokenVectors
 
 
 def given_vectors(layout: Layout, model: Model) -> TokenVectors | None:
-    """The token vectors that :func:`.write_vectors` wrote; None if none are given.
+    """What :func:`.write_vectors` wrote; None if no token vectors are given.
 
     Raises:
         UserError: a file is missing or damaged.
@@ -18,31 +16,3 @@ def given_vectors(layout: Layout, model: Model) -> TokenVectors | None:
     if model.encoder == "frozen" or model.vectors is None:
         return None
     return TokenVectors.load(layout.vectors / "tokens")
-
-
-def encoder_vectors(layout: Layout, model: Model, role: Role) -> Float32 | TextVectors | None:
-    """What :func:`.build_encoder` takes for the texts of a role.
-
-    Raises:
-        UserError: a file is missing or damaged.
-    """
-    if model.encoder == "frozen":
-        return TextVectors.load(layout.text_vectors(role))
-    given = given_vectors(layout, model)
-    return None if given is None else given.values
-
-
-def warm_up_vectors(vectors: Float32 | TextVectors | None) -> Float32 | TextVectors | None:
-    """The first two of the vectors, for an encoder of two tokens."""
-    if isinstance(vectors, TextVectors):
-        return TextVectors(vectors.values[:2])
-    return None if vectors is None else vectors[:2]
-
-
-def fitting(corpus: TokenizedCorpus, vectors: Float32 | TextVectors | None) -> TokenizedCorpus:
-    """The corpus as the encoder of these vectors takes it: a frozen one takes rows of texts.
-
-    Raises:
-        UserError: the texts do not match their vectors.
-    """
-    return corpus.by_text(len(vectors.values)) if isinstance(vectors, TextVectors) else corpus

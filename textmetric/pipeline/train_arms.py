@@ -16,7 +16,7 @@ from textmetric.files import replacing_folder, write_csv, write_json
 from textmetric.grid import Arm, Family, Layout, Role, Sampler, Split, moved, trainings
 from textmetric.losses import build
 from textmetric.params import Model, Train
-from textmetric.pipeline.given_vectors import encoder_vectors, fitting, warm_up_vectors
+from textmetric.pipeline.encoder_vectors import encoder_vectors, first_two, fitting
 from textmetric.text import TokenizedCorpus
 from textmetric.training.device import choose_device
 from textmetric.training.loop import train, warm_up
@@ -63,7 +63,7 @@ def train_arms(
     started = time.perf_counter()
     _corpus.cache_clear()
     device = choose_device(settings.device, "params.yaml: train.device")
-    vectors = warm_up_vectors(encoder_vectors(layout, model, role))
+    vectors = first_two(encoder_vectors(layout, model, role))
     warm_up(
         build_encoder(model, 2, vectors).to(device),
         build(family, objective, dim=model.dim, classes=2).to(device),
