@@ -166,6 +166,14 @@ def test_a_frozen_encoder_learns_a_projection_of_given_vectors(
         assert (tmp_path / "clone" / name).read_bytes() == (tmp_path / "model" / name).read_bytes()
 
 
+def test_training_leaves_the_given_vectors_as_they_are() -> None:
+    values = vectors_of(TEXTS).astype(np.float32)
+    before = values.copy()
+    embedder = TextEmbedder(encoder="frozen", layer="linear", dim=4, epochs=5, batch_size=8)
+    embedder.fit(values, LABELS).transform(values)
+    np.testing.assert_array_equal(values, before)
+
+
 def test_a_saved_frozen_model_does_not_grow_with_the_texts() -> None:
     embedder = fitted_to_vectors()
     assert set(embedder.model_.encoder.tensors()) == {"projection.weight", "projection.bias"}

@@ -12,9 +12,13 @@ from textmetric.encoders import frozen as module
 from textmetric.encoders.frozen import checked_vectors, sentence_vectors
 from textmetric.errors import UserError
 from textmetric.files import write_array, write_json
-from textmetric.params import Model
-from textmetric.text import RaggedTokens
+from textmetric.grid import Family
+from textmetric.losses import build
+from textmetric.params import Model, Train
+from textmetric.sampling.batches import BatchSampler
+from textmetric.text import LabelledTokens, RaggedTokens
 from textmetric.training.compiled_step import CompiledStep
+from textmetric.training.loop import fit
 
 LAYERS = pytest.mark.parametrize("layer", ["linear", "layernorm", "mlp"])
 VALUES = np.random.default_rng(0).normal(size=(12, 6)).astype(np.float32)
@@ -178,10 +182,6 @@ def test_a_model_whose_sentence_encoder_is_gone_says_which_one_it_needs() -> Non
 
 
 def test_a_step_leaves_the_vectors_and_moves_the_projection() -> None:
-    from textmetric.grid import Family
-    from textmetric.losses import build
-    from textmetric.text import LabelledTokens
-
     encoder = frozen()
     before = encoder.projection.weight.detach().clone()
     objective = build(Family.CLASSIFICATION, {"name": "cross_entropy"}, dim=4, classes=2)
@@ -199,13 +199,6 @@ def test_a_step_leaves_the_vectors_and_moves_the_projection() -> None:
 def test_training_equals_a_plain_loop_of_torch_over_the_vectors(
     optimizer: str, plain: bool
 ) -> None:
-    from textmetric.grid import Family
-    from textmetric.losses import build
-    from textmetric.params import Train
-    from textmetric.sampling.batches import BatchSampler
-    from textmetric.text import LabelledTokens
-    from textmetric.training.loop import fit
-
     rng = np.random.default_rng(1)
     labels = rng.integers(0, 3, 50).astype(np.int32)
     values = rng.normal(size=(60, 6)).astype(np.float32)

@@ -8,16 +8,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from tests.pipeline.test_stages import MORE_WORDS, run, write_params
+from tests.tiny import CPU
 from textmetric import TextEmbedder
-from textmetric.encoders import FrozenEncoder
+from textmetric.encoders import FrozenEncoder, TextVectors
+from textmetric.encoders import frozen as frozen_module
 from textmetric.errors import UserError
 from textmetric.files import read_arrays, read_json
 from textmetric.grid import Arm, Family, Layout, Split, Training
 from textmetric.model import TrainedModel
+from textmetric.params import Finetune, Model, Train
 from textmetric.pipeline.encode_texts import encode_texts
 from textmetric.text import TokenizedCorpus
+from textmetric.training.finetuning import TUNINGS, finetune, start
 from textmetric.types import PARTS
 
 FROZEN = {"encoder": "frozen", "layer": "linear", "dim": 4, "vectors": None}
@@ -128,12 +133,6 @@ def test_a_model_holds_its_projection_and_embeds_vectors_alone(project: Path) ->
 
 
 def test_the_transfer_starts_from_the_projection_of_the_source(project: Path) -> None:
-    import torch
-
-    from textmetric.encoders import TextVectors
-    from textmetric.params import Model
-    from textmetric.training.finetuning import start
-
     layout = Layout(project)
     vectors = TextVectors.load(layout.text_vectors("target"))
     corpus = TokenizedCorpus.load(layout.split(Split("target", "target")))
@@ -147,6 +146,13 @@ def test_the_transfer_starts_from_the_projection_of_the_source(project: Path) ->
     assert not torch.equal(scratch.projection.weight, source.encoder.projection.weight)
     for made in (encoder, scratch):
         np.testing.assert_array_equal(made.weight.numpy(), vectors.values)
+    before = vectors.values.copy()
+    for tuning in TUNINGS:
+        finetune(
+            corpus, source, tuning=tuning, share=1.0, settings=Finetune(epochs=1),
+            train=Train(batch_size=16), device=CPU, **how,
+        )  # fmt: skip
+        np.testing.assert_array_equal(vectors.values, before)
     curves = {init: pd.read_csv(layout.transfer(init)) for init in ("metric", "scratch")}
     for curve in curves.values():
         assert curve["tuning"].tolist() == ["frozen", "finetuned"]
@@ -206,15 +212,15 @@ def test_vectors_that_do_not_fit_are_refused(
 def test_a_text_of_both_corpora_is_encoded_once(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from textmetric.encoders import frozen as module
-
     asked: list[list[str]] = []
 
     def encode(texts: list[str], **options: object) -> np.ndarray:
         asked.append(texts)
         return np.array([[len(text), 1] for text in texts], dtype=np.float32)
 
-    monkeypatch.setattr(module, "_opened", lambda name: (type("", (), {"encode": encode}), "abc"))
+    monkeypatch.setattr(
+        frozen_module, "_opened", lambda name: (type("", (), {"encode": encode}), "abc")
+    )
     for role in ("target", "source"):
         place = tmp_path / "data/raw" / role
         place.mkdir(parents=True)
