@@ -121,7 +121,8 @@ class FrozenEncoder(BagEncoder):
         out = np.empty((len(values), self.dim), dtype=np.float32)
         for start in range(0, len(values), rows_at_once):
             chunk = torch.from_numpy(np.array(values[start : start + rows_at_once]))
-            out[start : start + len(chunk)] = self.project(chunk).numpy()
+            embeddings = self.project(chunk.to(self.weight.device))
+            out[start : start + len(chunk)] = embeddings.cpu().numpy()
         return out
 
     def vectors(self, texts: Sequence[str], *, progress: bool = False) -> Float32:
