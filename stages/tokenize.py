@@ -35,6 +35,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
                 max_size=params.data.max_size,
                 given=given,
                 extend=extend and params.train.vectors == "tuned",
+                keep_rows=params.model.encoder == "frozen",
                 progress=INTERACTIVE,
             )
             corpus.save(folder / role)

@@ -12,6 +12,7 @@ from sklearn.model_selection import cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 
+from tests.tiny import WITH_MINILM
 from textmetric import TextEmbedder
 from textmetric.errors import UserError
 
@@ -205,3 +206,143 @@ def test_pretraining_learns_from_texts_without_a_label() -> None:
 def test_the_bar_counts_the_epochs_of_the_pretraining(capsys: pytest.CaptureFixture[str]) -> None:
     fitted(epochs=3, pretrain={"epochs": 2}, progress=True)
     assert "5/5" in capsys.readouterr().err
+
+
+def vectors_of(texts: list[str]) -> np.ndarray:
+    """Vectors (n, 5) that tell the two classes apart, and no two texts alike."""
+    food = [float("apple" in text or "cheese" in text or "rice" in text) for text in texts]
+    noise = [[len(text), text.count("a"), text.count("e"), 1] for text in texts]
+    return np.column_stack([food, np.array(noise) / 20])
+
+
+def fitted_to_vectors(objective: str = "triplet", **options: object) -> TextEmbedder:
+    options = {"encoder": "frozen", "layer": "linear", "dim": 4, "epochs": 60, "batch_size": 8} | (
+        options
+    )
+    return TextEmbedder(objective, **options).fit(vectors_of(TEXTS), LABELS)
+
+
+@OBJECTIVES
+def test_a_frozen_encoder_learns_a_projection_of_given_vectors(
+    objective: str, tmp_path: Path
+) -> None:
+    embedder, values = fitted_to_vectors(objective), vectors_of(TEXTS)
+    assert embedder.transform(values).shape == (10, 4)
+    assert embedder.score(values, LABELS) == 1
+    layer = embedder.model_.encoder.projection
+    np.testing.assert_allclose(
+        embedder.transform(values),
+        values @ layer.weight.detach().numpy().T + layer.bias.detach().numpy(),
+        rtol=1e-4, atol=1e-5,
+    )  # fmt: skip
+    embedder.save(tmp_path / "model")
+    loaded = TextEmbedder.load(tmp_path / "model")
+    assert (loaded.encoder, loaded.layer, loaded.vectors) == ("frozen", "linear", None)
+    for other in (loaded, pickle.loads(pickle.dumps(embedder))):
+        np.testing.assert_array_equal(other.transform(values), embedder.transform(values))
+        np.testing.assert_array_equal(other.predict(values), embedder.predict(values))
+    loaded.save(tmp_path / "again")
+    for name in ("model.json", "weights.safetensors"):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "model" / name).read_bytes()
+    clone(embedder).fit(values, LABELS).save(tmp_path / "clone")
+    for name in ("model.json", "weights.safetensors"):
+        assert (tmp_path / "clone" / name).read_bytes() == (tmp_path / "model" / name).read_bytes()
+
+
+def test_training_leaves_the_given_vectors_as_they_are() -> None:
+    values = vectors_of(TEXTS).astype(np.float32)
+    before = values.copy()
+    embedder = TextEmbedder(encoder="frozen", layer="linear", dim=4, epochs=5, batch_size=8)
+    embedder.fit(values, LABELS).transform(values)
+    np.testing.assert_array_equal(values, before)
+
+
+def test_a_saved_frozen_model_does_not_grow_with_the_texts() -> None:
+    embedder = fitted_to_vectors()
+    assert set(embedder.model_.encoder.tensors()) == {"projection.weight", "projection.bias"}
+    assert len(embedder.model_.encoder.weight) == 0
+
+
+def test_a_frozen_encoder_works_with_the_rest_of_scikit_learn() -> None:
+    values = np.repeat(vectors_of(TEXTS), 2, axis=0)
+    embedder = TextEmbedder(encoder="frozen", layer="mlp", dim=4, epochs=20, batch_size=8)
+    pipeline = make_pipeline(embedder, KNeighborsClassifier(1))
+    assert cross_val_score(pipeline, values, np.repeat(LABELS, 2), cv=2).min() > 0.8
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"layer": "bag"}, "model.layer is bag, so nothing would be trained"),
+        ({"encoder": "forzen"}, "unknown encoder 'forzen'; did you mean 'frozen'"),
+        ({"objective": "invariant_spreading"}, "compares altered copies of a text"),
+        ({"vectors": "no/such-model"}, "text 0 is array"),
+    ],
+)
+def test_a_frozen_encoder_refuses_what_it_cannot_train(
+    options: dict[str, object], said: str
+) -> None:
+    with pytest.raises(UserError, match=said):
+        fitted_to_vectors(**options)
+
+
+def test_a_mistake_in_given_vectors_is_one_sentence() -> None:
+    embedder, values = fitted_to_vectors(), vectors_of(TEXTS)
+    missing = values.copy()
+    missing[3, 2] = np.nan
+    with pytest.raises(UserError, match="in row 3"):
+        embedder.transform(missing)
+    with pytest.raises(UserError, match="in row 3"):
+        embedder.fit(missing, LABELS)
+    with pytest.raises(UserError, match=r"shape \(10, 4\), but the encoder was made for \(n, 5\)"):
+        embedder.predict(values[:, 1:])
+    with pytest.raises(UserError, match="not strings: give one, or name a sentence encoder"):
+        embedder.transform(TEXTS)
+    with pytest.raises(UserError, match="not strings: give one, or name a sentence encoder"):
+        embedder.fit(TEXTS, LABELS)
+    with pytest.raises(UserError, match="10 texts came with labels of shape"):
+        embedder.fit(values, LABELS[1:])
+    with pytest.raises(UserError, match="by their tokens, not given vectors"):
+        fitted(epochs=1).model_.embed(values.astype(np.float32))
+
+
+@pytest.mark.parametrize("tuned", [True, False])
+def test_given_token_vectors_are_where_a_bag_starts(tmp_path: Path, tuned: bool) -> None:
+    words = sorted({word for text in TEXTS for word in text.split()} - {"lane"})
+    rng = np.random.default_rng(0)
+    table = {word: rng.normal(size=6).round(3) for word in words}
+    path = tmp_path / "words.vec"
+    path.write_text("".join(f"{w} {' '.join(map(str, v))}\n" for w, v in table.items()))
+    embedder = TextEmbedder(
+        dim=4, layer="linear", vectors=str(path), tune_vectors=tuned, epochs=5, batch_size=8
+    ).fit(TEXTS, LABELS)
+    vocabulary = embedder.model_.vocabulary
+    assert ("lane" in vocabulary.ids) == tuned  # frozen at zero it would say nothing
+    weight = embedder.model_.encoder.weight.detach().numpy()
+    moved = [not np.allclose(weight[vocabulary.ids[w]], v, atol=1e-6) for w, v in table.items()]
+    assert any(moved) == tuned
+    embedder.save(tmp_path / "model")
+    loaded = TextEmbedder.load(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.transform(TEXTS), embedder.transform(TEXTS))
+    with pytest.raises(UserError, match="tune_vectors is False and layer is bag"):
+        TextEmbedder(vectors=str(path), tune_vectors=False, dim=6).fit(TEXTS, LABELS)
+
+
+@WITH_MINILM
+def test_with_a_real_sentence_encoder_it_takes_texts(tmp_path: Path) -> None:
+    embedder = TextEmbedder(
+        "cross_entropy", encoder="frozen", layer="linear", vectors="all-MiniLM-L6-v2", dim=8,
+        epochs=30, batch_size=8,
+    ).fit(TEXTS, LABELS)  # fmt: skip
+    # no word of these was seen in training
+    assert embedder.predict(["tomato soup", "motorway traffic"]).tolist() == ["food", "road"]
+    assert embedder.transform([]).shape == (0, 8)
+    embedder.save(tmp_path / "model")
+    loaded = TextEmbedder.load(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.transform(TEXTS), embedder.transform(TEXTS))
+    vectors = embedder.model_.encode(TEXTS)
+    np.testing.assert_array_equal(embedder.transform(vectors), embedder.transform(TEXTS))
+    np.testing.assert_array_equal(embedder.model_.embed_texts(TEXTS), embedder.transform(TEXTS))
+    loaded.model_.encoder.sha256 = "0" * 64
+    with pytest.raises(UserError, match=r"sha256 53aa51172d14…, but 000000000000…"):
+        loaded.transform(TEXTS)

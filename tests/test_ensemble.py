@@ -181,3 +181,21 @@ def test_texts_without_a_label_are_for_the_members_vocabulary_and_pretraining() 
     template.set_params(pretrain={"epochs": 2, "batch_size": 4})
     after = TextEnsemble(template, members=2).fit(["tram pie", *texts], ["", *labels])
     assert not np.isclose(after.transform(["tram"]), more.transform(["tram"])).all()
+
+
+def test_members_with_a_frozen_encoder_embed_the_same_vectors() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(24) % 3
+    values = rng.normal(size=(24, 6)) + 3 * np.eye(6)[labels]
+    template = TextEmbedder(
+        "cross_entropy", encoder="frozen", layer="linear", dim=4, epochs=20, batch_size=8
+    )
+    ensemble = TextEnsemble(template, members=3).fit(values, labels)
+    assert ensemble.transform(values).shape == (24, 12)
+    assert ensemble.score(values, labels) > 0.9
+    member = ensemble.members_[0]
+    np.testing.assert_allclose(
+        ensemble.transform(values)[:, :4] * np.sqrt(3),
+        unit(member.transform(values)),
+        rtol=1e-5, atol=1e-6,
+    )  # fmt: skip

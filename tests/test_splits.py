@@ -166,6 +166,30 @@ def test_a_split_of_a_loaded_corpus_is_the_same(corpus: TokenizedCorpus, tmp_pat
     assert TokenizedCorpus.load(tmp_path / "one").scarce == [0]
 
 
+@pytest.mark.parametrize(
+    "entry", [{}, {"rare": 1}, {"scarce": [1], "keep": 0.3}, {"open_share": 0.5}]
+)
+def test_every_text_keeps_its_row_among_the_vectors(
+    frame: pd.DataFrame, entry: dict[str, object], tmp_path: Path
+) -> None:
+    mixed = frame.sample(frac=1, random_state=0, ignore_index=True)
+    split = make_split(tokenize_corpus(mixed, keep_rows=True, progress=False), **entry)
+    split.save(tmp_path / "split")
+    for corpus in (split, TokenizedCorpus.load(tmp_path / "split")):
+        for part in PARTS:
+            rows = getattr(corpus, part)
+            assert len(rows) == len(rows.texts)
+            assert len(rows) or (part == "validation" and "open_share" in entry)
+            encoded = corpus.vocabulary.encode(mixed["text"][rows.texts])
+            np.testing.assert_array_equal(encoded.ids, rows.tokens.ids)
+            np.testing.assert_array_equal(encoded.offsets, rows.tokens.offsets)
+            assert mixed["label"][rows.texts].tolist() == [
+                corpus.label_names[label] for label in rows.labels
+            ]
+    plain = make_split(tokenize_corpus(mixed, progress=False), **entry)
+    assert all(getattr(plain, part).texts is None for part in PARTS)
+
+
 def rows_of_label(split: TokenizedCorpus, label: int) -> list[str]:
     """The first token of each train row of a label; no other row has it."""
     rows = zip(words(split, "train"), split.train.labels.tolist(), strict=True)

@@ -12,7 +12,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.exceptions import NotFittedError
 from tqdm.auto import tqdm
 
-from textmetric.encoders import Layer
+from textmetric.encoders import FrozenEncoder, Layer, TextVectors, token_vectors
+from textmetric.encoders.frozen import checked_vectors, sentence_vectors
 from textmetric.errors import UserError
 from textmetric.grid import Family
 from textmetric.losses import family_of, label_free, named
@@ -20,14 +21,22 @@ from textmetric.model import TrainedModel
 from textmetric.params import Model, Pretrain, Train
 from textmetric.schema import validated
 from textmetric.text import (
+    UNKNOWN,
     LabelledTokens,
     RaggedTokens,
     TokenizedCorpus,
     Vocabulary,
+    tokenize_given,
     tokenize_train,
 )
 from textmetric.training.device import choose_device
 from textmetric.training.loop import train
+from textmetric.types import Float32
+
+Texts = Iterable[str] | npt.NDArray[np.floating[Any]]
+"""Texts, or for a frozen encoder also their vectors (n, width)."""
+Given = Float32 | TextVectors | None
+"""Vectors that an encoder is given, see :func:`.build_encoder`."""
 
 
 class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -39,7 +48,14 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         objective_params: its parameters, such as ``{"margin": 0.5}``; None for its defaults.
         sampler: how batches are drawn: ``shuffled`` or ``balanced``.
         dim: width of the embedding.
-        layer: ``bag`` or ``linear``, the layer that is the embedding.
+        layer: ``bag``, ``linear``, ``layernorm`` or ``mlp``, the layer that is the embedding.
+        encoder: ``bag`` of token vectors, or ``frozen`` text vectors of which a projection is
+            trained (docs/encoders.md); ``layer`` must not be ``bag`` then.
+        vectors: for a bag, the token vectors to start from: a file of word vectors, or the folder
+            or hub name of a model. For a frozen encoder, the folder or hub name of the sentence
+            encoder, or None: :meth:`fit`, :meth:`transform` and :meth:`predict` then take a float
+            array (n, width) in place of the texts.
+        tune_vectors: train the token vectors too, if the encoder is a bag.
         epochs: passes over the texts.
         batch_size: texts a batch, at least 4.
         optimizer: ``adagrad``, ``sgd`` or ``adam``.
@@ -74,6 +90,9 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         sampler: str = "balanced",
         dim: int = 32,
         layer: Layer = "bag",
+        encoder: str = "bag",
+        vectors: str | None = None,
+        tune_vectors: bool = True,
         epochs: int = 10,
         batch_size: int = 64,
         optimizer: str = "adagrad",
@@ -91,6 +110,9 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         self.sampler = sampler
         self.dim = dim
         self.layer = layer
+        self.encoder = encoder
+        self.vectors = vectors
+        self.tune_vectors = tune_vectors
         self.epochs = epochs
         self.batch_size = batch_size
         self.optimizer = optimizer
@@ -103,7 +125,7 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         self.device = device
         self.progress = progress
 
-    def fit(self, texts: Iterable[str], labels: Sequence[Any]) -> TextEmbedder:
+    def fit(self, texts: Texts, labels: Sequence[Any]) -> TextEmbedder:
         """Learn from n texts and their n labels.
 
         Args:
@@ -113,13 +135,55 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
 
         Raises:
             UserError: a bad parameter, an empty text, a label that is NaN, different lengths, a
-                single class, or a class with one row.
+                single class, a class with one row, or vectors that are missing or damaged.
         """
-        self._checked_parameters()  # before the work on the texts
-        texts = checked_texts(texts)
+        texts = self.checked_inputs(texts)
         classes, codes = checked_labels(labels, len(texts))
-        vocabulary, tokens = tokenize_train(texts, min_freq=self.min_freq, max_size=self.max_size)
-        return self.fit_tokens(vocabulary, *divided(tokens, codes), classes)
+        vocabulary, tokens, vectors = self.encoded(texts)
+        return self.fit_tokens(vocabulary, *divided(tokens, codes), classes, vectors)
+
+    def checked_inputs(self, texts: Texts) -> list[str] | Float32:
+        """What :meth:`fit` gets, as a list or, for a frozen encoder without a name, an array.
+
+        Raises:
+            UserError: a bad parameter, an empty text, or vectors that are not finite numbers.
+        """
+        _, _, model, *_ = self._checked_parameters()  # before the work on the texts
+        if model.encoder == "frozen" and model.vectors is None:
+            return checked_vectors(_array(texts), "the text vectors")
+        return checked_texts(texts)
+
+    def encoded(self, texts: list[str] | Float32) -> tuple[Vocabulary, RaggedTokens, Given]:
+        """The train texts as :meth:`fit_tokens` takes them, and what vectors the encoder is given.
+
+        Args:
+            texts: of :meth:`checked_inputs`.
+
+        Raises:
+            UserError: the vectors that are named are missing or damaged, or no token is left.
+        """
+        if self.encoder == "frozen":
+            if isinstance(texts, list):
+                assert self.vectors is not None  # or the texts would be vectors
+                found = sentence_vectors(texts, self.vectors, progress=self.progress)
+            else:
+                found = TextVectors(texts)
+            rows = np.arange(len(found.values), dtype=np.int32)
+            return Vocabulary([UNKNOWN]), RaggedTokens.one_each(rows), found
+        assert isinstance(texts, list)
+        sizes: dict[str, Any] = {"min_freq": self.min_freq, "max_size": self.max_size}
+        if self.vectors is None:
+            return *tokenize_train(texts, **sizes), None
+        given = token_vectors(
+            self.vectors,
+            dim=self.dim if self.layer == "bag" else None,
+            max_size=self.max_size,
+            progress=self.progress,
+        )
+        # a tokenizer that comes with the vectors has a token for every text
+        extend = self.tune_vectors and not given.vocabulary.tokenizer.definition
+        vocabulary, tokens, _ = tokenize_given(texts, given.vocabulary, extend=extend, **sizes)
+        return vocabulary, tokens, given.values
 
     def fit_tokens(
         self,
@@ -127,6 +191,7 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         data: LabelledTokens,
         unlabelled: RaggedTokens,
         classes: npt.NDArray[Any],
+        vectors: Given = None,
     ) -> TextEmbedder:
         """Learn from texts that are tokens already; ``min_freq`` and ``max_size`` have no say.
 
@@ -135,6 +200,7 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
             data: n texts and their classes, 0 … C − 1, each class at least twice.
             unlabelled: more texts, for the pre-training.
             classes: (C,) the labels of the classes, sorted.
+            vectors: see :meth:`encoded`.
 
         Raises:
             UserError: a bad parameter.
@@ -161,6 +227,7 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
                 seed=self.seed,
                 device=choose_device(self.device, "device"),
                 pretrain=pretrain,
+                vectors=vectors,
                 tick=bar.update,
             )
         self.classes_ = classes
@@ -170,7 +237,20 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         objective = named(
             self.objective, self.objective_params or {}, "objective_params", "objective"
         )
-        model = validated(Model, {"dim": self.dim, "layer": self.layer})
+        model = validated(
+            Model,
+            {
+                "encoder": self.encoder,
+                "dim": self.dim,
+                "layer": self.layer,
+                "vectors": self.vectors,
+            },
+        )
+        if not self.tune_vectors and self.layer == "bag":
+            raise UserError(
+                "tune_vectors is False and layer is bag, so nothing of the encoder would be "
+                "trained: set layer to linear, layernorm or mlp, or tune_vectors to True"
+            )
         settings = validated(
             Train,
             {
@@ -180,6 +260,7 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
                 "lr": self.lr,
                 "decay": self.decay,
                 "device": self.device,
+                "vectors": "tuned" if self.tune_vectors else "frozen",
             },
         )
         pretrain = None
@@ -188,12 +269,28 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
             label_free(pretrain.objective, pretrain.parameters)
         return family_of(self.objective), objective, model, settings, pretrain
 
-    def transform(self, texts: Iterable[str]) -> npt.NDArray[np.float32]:
-        """The embeddings (n, dim) float32 of n texts; zero for a text without a known token."""
-        model = self._fitted()
-        return model.embed(model.vocabulary.encode(checked_texts(texts, empty_allowed=True)))
+    def transform(self, texts: Texts) -> npt.NDArray[np.float32]:
+        """The embeddings (n, dim) float32 of n texts.
 
-    def predict(self, texts: Iterable[str]) -> npt.NDArray[Any]:
+        A bag of token vectors has a zero bag for a text without a known token.
+        """
+        model = self._fitted()
+        return model.embed(self.model_inputs(texts))
+
+    def model_inputs(self, texts: Texts) -> RaggedTokens | Float32:
+        """What the model embeds of n texts: their tokens, or their vectors.
+
+        Raises:
+            UserError: an item is no string, or the vectors are not finite or have another width.
+        """
+        model = self._fitted()
+        if isinstance(model.encoder, FrozenEncoder) and (
+            model.encoder.source is None or _are_vectors(texts)
+        ):
+            return checked_vectors(_array(texts), "the text vectors")
+        return model.encode(checked_texts(texts, empty_allowed=True), progress=self.progress)
+
+    def predict(self, texts: Texts) -> npt.NDArray[Any]:
         """The label (n,) of each text: by the head if the objective has one, else by centroid."""
         model = self._fitted()
         embeddings = self.transform(texts)
@@ -226,6 +323,8 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
             sampler=model.sampler,
             dim=model.encoder.dim,
             layer=model.encoder.layer,
+            encoder="frozen" if isinstance(model.encoder, FrozenEncoder) else "bag",
+            vectors=model.encoder.source if isinstance(model.encoder, FrozenEncoder) else None,
             seed=model.seed,
         )
         embedder.model_ = model
@@ -236,6 +335,25 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         if not hasattr(self, "model_"):
             raise NotFittedError("this TextEmbedder has learnt nothing yet: call fit or load")
         return self.model_
+
+
+def _are_vectors(texts: Texts) -> bool:
+    return isinstance(texts, np.ndarray) and texts.dtype.kind in "fiu"
+
+
+def _array(texts: Texts) -> npt.NDArray[Any]:
+    """Texts that should be vectors, as an array of what they are.
+
+    Raises:
+        UserError: they are strings.
+    """
+    array = np.asarray(texts if isinstance(texts, np.ndarray) else list(texts))
+    if array.dtype.kind in "UO":
+        raise UserError(
+            "the encoder is frozen and vectors is None, so texts must be an array of their vectors "
+            "(n, width), not strings: give one, or name a sentence encoder in vectors"
+        )
+    return array
 
 
 def checked_texts(texts: Iterable[str], empty_allowed: bool = False) -> list[str]:

@@ -191,6 +191,7 @@ class Layout:
         root: the same.
         raws: the corpora, one folder a role.
         vectors: the given token vectors, if there are any.
+        encoded: the vectors of all texts, if the encoder is frozen.
         tokens: the tokenised corpora, one folder a role.
         splits: all training sets.
         objectives: the objectives with their parameters.
@@ -210,7 +211,7 @@ class Layout:
         self.root = Path(root)
         data, plots, reports = (self.root / name for name in ("data", "plots", "reports"))
         self.raws, self.tokens, self.splits = data / "raw", data / "tokens", data / "splits"
-        self.vectors = data / "vectors"
+        self.vectors, self.encoded = data / "vectors", data / "encoded"
         self.objectives, self.code = data / "objectives", data / "code"
         self.pretraining = self.objectives / "pretrain.json"
         self.baselines = data / "measures" / "baselines"
@@ -227,6 +228,10 @@ class Layout:
     def summary(self, role: Role) -> Path:
         """The counts of a role's corpus."""
         return self.raws / role / "summary.json"
+
+    def text_vectors(self, role: Role) -> Path:
+        """The vectors of the texts of a role, one a row of its corpus."""
+        return self.encoded / f"{role}.npy"
 
     def entries(self, role: Role) -> Path:
         """What the splits of a role are, as written in params.yaml."""

@@ -70,10 +70,25 @@ class SplitEntry(Section):
 class Model(Section):
     """The encoder."""
 
+    encoder: Literal["bag", "frozen"] = "bag"
     dim: int = Field(default=32, ge=1)
     layer: Literal["bag", "linear", "layernorm", "mlp"] = "bag"
     vectors: str | None = None
     weights: Literal["uniform", "idf"] = "uniform"
+
+    @model_validator(mode="after")
+    def _something_is_trained(self) -> Model:
+        if self.encoder == "frozen" and self.weights != "uniform":
+            raise UserError(
+                f"model.weights is {self.weights}, but a frozen encoder has no tokens to weigh: "
+                "set model.weights to uniform"
+            )
+        if self.encoder == "frozen" and self.layer == "bag":
+            raise UserError(
+                "model.encoder is frozen and model.layer is bag, so nothing would be trained: set "
+                "model.layer to linear, layernorm or mlp"
+            )
+        return self
 
 
 class Train(Section):
@@ -169,6 +184,11 @@ class Params(Section):
         for key in ("arms", "samplers", "seeds"):
             if len(set(getattr(self, key))) < len(getattr(self, key)):
                 raise UserError(f"{key} holds a value twice: every value must be different")
+        if self.pretrain is not None and self.model.encoder == "frozen":
+            raise UserError(
+                "pretrain is given, but model.encoder is frozen and has no token vectors to train: "
+                "leave pretrain out, or set model.encoder to bag"
+            )
         if self.train.vectors == "frozen" and self.model.layer == "bag":
             raise UserError(
                 "train.vectors is frozen and model.layer is bag, so nothing of the encoder would "

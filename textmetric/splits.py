@@ -233,7 +233,7 @@ def open_classes(corpus: TokenizedCorpus, share: float, seed: int) -> TokenizedC
     parts = []
     for part in PARTS:
         rows: LabelledTokens = getattr(corpus, part)
-        parts.append(LabelledTokens(rows.tokens, new_label[rows.labels]))
+        parts.append(replace(rows, labels=new_label[rows.labels]))
     train = _rows_of_labels(parts[:1], 0, trained)
     if not len(train):
         raise UserError("no train row is left for the open split: raise data.limit or open")
@@ -258,9 +258,11 @@ def _rows_of_labels(parts: Sequence[LabelledTokens], first: int, end: int) -> La
     found = [
         rows.take(np.flatnonzero((first <= rows.labels) & (rows.labels < end))) for rows in parts
     ]
+    texts = [rows.texts for rows in found if rows.texts is not None]
     return LabelledTokens(
         RaggedTokens.joined((rows.tokens.ids, rows.tokens.offsets) for rows in found),
         np.concatenate([rows.labels for rows in found]),
+        np.concatenate(texts) if texts else None,
     )
 
 
@@ -302,7 +304,7 @@ def _with_own_vocabulary(split: TokenizedCorpus) -> TokenizedCorpus:
         vocabulary, new_ids = Vocabulary.ranked(old.tokens, counts, tokenizer=old.tokenizer)
 
     def renumbered(rows: LabelledTokens) -> LabelledTokens:
-        return LabelledTokens(rows.tokens.remap(new_ids), rows.labels)
+        return replace(rows, tokens=rows.tokens.remap(new_ids))
 
     return replace(
         split,

@@ -92,7 +92,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_table(folder / "few.csv", "label", 120, seed=0)
     write_table(folder / "many.csv", "topic", 200, seed=1, words=MORE_WORDS)
     steps: list[tuple[str, ...]] = [("fingerprint",), ("objectives",)]
-    steps += [("download",), ("vectors",), ("tokenize",), ("split",)]
+    steps += [("download",), ("vectors",), ("encode",), ("tokenize",), ("split",)]
     for family in ("cls", "metric"):
         steps += [("train", "--family", family, "--role", role) for role in ("target", "source")]
         steps += [(stage, "--family", family) for stage in ("embed", "evaluate", "tsne")]
@@ -360,6 +360,7 @@ def test_help_shows_an_example() -> None:
         ("fingerprint", "pandas matplotlib faiss numba"),
         ("objectives", "pandas matplotlib faiss numba"),
         ("download", "torch numba matplotlib faiss"),
+        ("encode", "torch numba matplotlib faiss"),
         ("tokenize", "torch matplotlib faiss"),
         ("split", "torch numba pandas matplotlib faiss"),
         ("train", "pandas matplotlib faiss openTSNE"),

@@ -222,12 +222,58 @@ def test_labelled_rows_are_taken_together() -> None:
     assert len(taken.take([])) == 0
 
 
+def test_the_row_of_each_text_in_the_frame_is_kept_where_it_is_asked_for(tmp_path: Path) -> None:
+    table = small().sample(frac=1, random_state=0, ignore_index=True)
+    table.to_parquet(tmp_path / "corpus.parquet")
+    asked = {"keep_rows": True, "progress": False}
+    made = tokenize_file(tmp_path / "corpus.parquet", **asked)
+    made.save(tmp_path / "rows")
+    for corpus in (made, tokenize_corpus(table, **asked), TokenizedCorpus.load(tmp_path / "rows")):
+        for part in PARTS:
+            rows = getattr(corpus, part)
+            assert rows.texts.dtype == np.int32
+            assert table["split"][rows.texts].unique().tolist() == [part] * bool(len(rows))
+            assert table["label"][rows.texts].tolist() == [
+                corpus.label_names[label] for label in rows.labels
+            ]
+            taken = rows.take(np.arange(len(rows))[::-1])
+            assert taken.texts.tolist() == rows.texts[::-1].tolist()
+    tokenize_corpus(table, progress=False).save(tmp_path / "plain")
+    files = {path.name for path in (tmp_path / "plain").iterdir()}
+    assert not any("texts" in name for name in files)
+    assert {path.name for path in (tmp_path / "rows").iterdir()} == files | {
+        f"{part}.texts.npy" for part in PARTS
+    }
+
+
+def test_by_text_each_row_is_one_token_that_names_its_vector(tmp_path: Path) -> None:
+    corpus = tokenize_corpus(small(), keep_rows=True, progress=False)
+    by_text = corpus.by_text(len(small()))
+    for part in PARTS:
+        rows, before = getattr(by_text, part), getattr(corpus, part)
+        assert rows_of(rows) == [[text] for text in before.texts]
+        assert rows.labels is before.labels
+    assert by_text.vocabulary.tokens == ["<unk>"]
+    assert by_text.label_names == corpus.label_names
+    for wrong, texts in ((corpus, 1), (tokenize_corpus(small(), progress=False), 99)):
+        with pytest.raises(UserError, match="do not match the vectors of the texts"):
+            wrong.by_text(texts)
+    corpus.save(tmp_path / "corpus")
+    for texts in (np.zeros(1, np.int32), np.full(len(corpus.train), -1, np.int32)):
+        np.save(tmp_path / "corpus" / "train.texts.npy", texts)
+        with pytest.raises(UserError, match=r"train\.texts\.npy does not hold a row for each"):
+            TokenizedCorpus.load(tmp_path / "corpus")
+
+
 def test_there_is_one_label_for_each_row() -> None:
     tokens = RaggedTokens(np.zeros(0, np.int32), np.zeros(3, np.int64))
     with pytest.raises(ValueError, match="one for each of the 2 rows"):
         LabelledTokens(tokens, np.zeros(1, np.int32))
     with pytest.raises(ValueError, match="int64"):
         LabelledTokens(tokens, np.zeros(2, np.int64))
+    for texts in (np.zeros(2, np.int64), np.zeros(1, np.int32)):
+        with pytest.raises(ValueError, match=r"texts are .* expected int32, one for each of the 2"):
+            LabelledTokens(tokens, np.zeros(2, np.int32), texts)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from textmetric.corpora.parts import Parted
+    from textmetric.types import Floats
 
 Spec = str | Mapping[str, Any]
 """A corpus as the user names it, see docs/corpora.md."""
@@ -31,7 +32,7 @@ BUILT_IN = ("ag_news", "dbpedia14", "dbpedia_classes", "docstring_modules", "doc
 PUBLISHED = ("ag_news", "dbpedia14", "dbpedia_classes")
 """The published ones. A table may be a sample of one of them."""
 
-__all__ = ["BUILT_IN", "Corpus", "load", "load_roles"]
+__all__ = ["BUILT_IN", "Corpus", "Spec", "load", "load_roles", "text_vectors"]
 
 _log = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class Corpus:
             elsewhere a split is a training set made from the train part. Train rows come first,
             then validation, then test, each in the corpus's order. Then come the texts without a
             label, if the corpus keeps them: their ``split`` is ``unlabelled``, their label None.
+            If the corpus brings vectors, ``row`` holds the number of each text's vector.
         summary: ``name``, ``sample_of`` (the published corpus that the rows are from, as the user
             says, or None), ``classes``, the rows of each part (``train_rows``, ...), the rows that
             were left out by reason (``leaked_rows``, ``conflicting_rows``, ``duplicate_rows``,
@@ -73,7 +75,7 @@ def load(
 
     Args:
         spec: a built-in name, a path of a table or folder, or a mapping ``{name, level,
-            min_rows}`` or ``{path, text, label, unlabelled, min_rows, sample_of}`` (see
+            min_rows}`` or ``{path, text, label, unlabelled, vectors, min_rows, sample_of}`` (see
             docs/corpora.md).
         limit: at most this many train rows, stratified; validation and test, and the texts without
             a label, shrink in proportion.
@@ -158,6 +160,22 @@ def load_roles(
     return _limited(first, about_first, limit, seed), _limited(second, about_second, limit, seed)
 
 
+def text_vectors(spec: Spec) -> Floats | None:
+    """The vectors (n, width) that a corpus brings, one for each row of its table; None if none.
+
+    Column ``row`` of the frame that :func:`load` gives says which is whose.
+
+    Raises:
+        UserError: a mistake in the spec; the vectors are missing or damaged.
+    """
+    from textmetric.corpora import given_vectors
+
+    options = _checked(spec)
+    if "vectors" not in options:
+        return None
+    return given_vectors.read(Path(options["path"]).expanduser(), options["vectors"])
+
+
 def _cut(
     spec: Spec,
     *,
@@ -174,7 +192,7 @@ def _cut(
     Returns:
         The corpus, and what reading adds to the summary.
     """
-    from textmetric.corpora import parts, readers
+    from textmetric.corpora import given_vectors, parts, readers
 
     options = _checked(spec)
     name, min_rows = str(options.get("name", options.get("path"))), options.get("min_rows")
@@ -201,6 +219,8 @@ def _cut(
             label=options.get("label", "label"),
             keep_unlabelled="unlabelled" in options,
         )
+        if "vectors" in options:
+            frame = given_vectors.numbered(frame, Path(name).expanduser(), options["vectors"])
     corpus = parts.clean_and_cut(
         frame,
         name=name,
@@ -251,7 +271,7 @@ def _checked(spec: Spec) -> dict[str, Any]:
             "a corpus mapping needs the key name (a built-in corpus) or path (a table), but has "
             + (", ".join(map(str, spec)) or "no key")
         )
-    of_a_table = ("path", "text", "label", "unlabelled", "min_rows", "sample_of")
+    of_a_table = ("path", "text", "label", "unlabelled", "vectors", "min_rows", "sample_of")
     known = of_a_table if "path" in spec else ("name", "level", "min_rows")
     for key in spec:
         if key not in known:
@@ -262,6 +282,11 @@ def _checked(spec: Spec) -> dict[str, Any]:
         raise UserError(
             f"unlabelled of a corpus is {spec['unlabelled']!r}, expected keep: write unlabelled:"
             " keep, or leave the key out, and an empty label is an error"
+        )
+    vectors = spec.get("vectors", "")
+    if "vectors" in spec and (not isinstance(vectors, str) or not vectors):
+        raise UserError(
+            f"vectors of a corpus must be the name of a column or of an .npy file, not {vectors!r}"
         )
     min_rows, sample_of = spec.get("min_rows"), spec.get("sample_of")
     if min_rows is not None and (not isinstance(min_rows, int) or min_rows < 2):

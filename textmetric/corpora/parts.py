@@ -265,8 +265,8 @@ def finished(
         seed: of the draw.
 
     Returns:
-        The columns ``text``, ``label`` and ``split`` (train, validation, test, then texts without
-        a label, each in the given order), and the counts.
+        The columns ``text``, ``label``, ``row`` if the frame has it, and ``split`` (train,
+        validation, test, then texts without a label, each in the given order), and the counts.
 
     Raises:
         UserError: the limit is too low.
@@ -280,7 +280,8 @@ def finished(
         corpus = corpus.take(limited(corpus.labels, corpus.part, limit, seed, corpus.name))
     order = np.argsort(corpus.part, kind="stable")
     rows = np.concatenate([corpus.rows[order], unlabelled])
-    result = corpus.frame[["text", "label"]].iloc[rows].reset_index(drop=True)
+    kept = [name for name in ("text", "label", "row") if name in corpus.frame]
+    result = corpus.frame[kept].iloc[rows].reset_index(drop=True)
     parts = np.array([*PARTS, UNLABELLED], dtype=object)
     result["split"] = parts[np.concatenate([corpus.part[order], np.full_like(unlabelled, 3)])]
     sizes = {

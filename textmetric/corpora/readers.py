@@ -56,8 +56,21 @@ def read(
             raise UserError(f"the corpus key {key} must be the name of a column, not {column!r}")
     if text == label:
         raise UserError(f"text and label of corpus {path} name the same column {text!r}")
+    frames = [_read_file(file, text, label, part, keep_unlabelled) for part, file in tables(path)]
+    return frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
+
+
+def tables(path: Path) -> list[tuple[str, Path]]:
+    """The part and the path of every table of a corpus, in the order of the parts.
+
+    Args:
+        path: see :func:`read`.
+
+    Raises:
+        UserError: a folder cannot be read, or does not hold such tables.
+    """
     if not os.path.isdir(path):  # unlike Path.is_dir, False where permission is missing
-        return _read_file(path, text, label, "train", keep_unlabelled)
+        return [("train", path)]
     try:
         files = sorted(file for file in path.iterdir() if file.is_file())
     except OSError as error:
@@ -80,14 +93,7 @@ def read(
                 f" ({', '.join(SUFFIXES)}, plain or .gz), but has {names}: rename or move files,"
                 " or give the path of one table"
             )
-    return pd.concat(
-        [
-            _read_file(file, text, label, part, keep_unlabelled)
-            for part, found in by_part.items()
-            for file in found
-        ],
-        ignore_index=True,
-    )
+    return [(part, file) for part, found in by_part.items() for file in found]
 
 
 def _suffix(path: Path) -> str:
@@ -260,9 +266,13 @@ def _json_lines(data: bytes, path: Path, columns: Sequence[str]) -> pa.Table:
     return pa.table([pa.array(kept, pa.string()) for kept in values], names=list(columns))
 
 
-def _parquet(data: bytes, path: Path, columns: Sequence[str]) -> pa.Table:
+def parquet_columns(data: bytes, path: Path, columns: Sequence[str]) -> pa.Table:
+    """Some columns of a parquet table, of any type.
+
+    Raises:
+        UserError: ``data``, the content of ``path``, is no such table, or lacks a column.
+    """
     import pyarrow as pa
-    import pyarrow.compute as pc
     import pyarrow.parquet
 
     try:
@@ -270,11 +280,18 @@ def _parquet(data: bytes, path: Path, columns: Sequence[str]) -> pa.Table:
         names = file.schema_arrow.names
         if not set(columns) <= set(names):
             raise _missing(path, columns, names)
-        table = file.read(columns=list(columns))
+        return file.read(columns=list(columns))
     except (pa.ArrowException, OSError) as error:
         raise UserError(
             f"{path} cannot be read as parquet ({str(error).splitlines()[0]}): write it again"
         ) from None
+
+
+def _parquet(data: bytes, path: Path, columns: Sequence[str]) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    table = parquet_columns(data, path, columns)
     strings = []
     for column in columns:
         try:

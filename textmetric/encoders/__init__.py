@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import torch
+from torch import Tensor
 
 from textmetric.encoders.bag import BagEncoder, Layer
 from textmetric.encoders.encoder import Encoder
+from textmetric.encoders.frozen import FrozenEncoder, TextVectors
 from textmetric.encoders.vectors import standardised, token_vectors
+from textmetric.errors import UserError
 from textmetric.params import Model
 from textmetric.text import RaggedTokens, TokenizedCorpus
 from textmetric.types import Float32
 
-__all__ = ["BagEncoder", "Encoder", "Layer", "build_encoder", "start_encoder", "token_vectors"]
+__all__ = [
+    "BagEncoder",
+    "Encoder",
+    "FrozenEncoder",
+    "Layer",
+    "TextVectors",
+    "build_encoder",
+    "load_encoder",
+    "start_encoder",
+    "token_vectors",
+]
 
 
-def build_encoder(model: Model, tokens: int, vectors: Float32 | None = None) -> BagEncoder:
+def build_encoder(
+    model: Model, tokens: int, vectors: Float32 | TextVectors | None = None
+) -> BagEncoder:
     """The encoder that the section ``model`` of params.yaml describes, with new weights.
 
     The random state is torch's own: call ``torch.manual_seed`` first.
@@ -24,11 +42,28 @@ def build_encoder(model: Model, tokens: int, vectors: Float32 | None = None) -> 
         model: the section.
         tokens: size of the vocabulary, ``<unk>`` included.
         vectors: (v, width) the given vectors of its first tokens, see
-            :meth:`.BagEncoder.start_at`; None: all start at random.
+            :meth:`.BagEncoder.start_at`; None: all start at random. For a frozen encoder the
+            vectors of the texts, which are attached.
 
     Raises:
         UserError: the vectors do not fit the section.
     """
+    if isinstance(vectors, TextVectors) != (model.encoder == "frozen"):
+        raise UserError(
+            "model.encoder is frozen, but there are no vectors of the texts: run the stage encode"
+            if model.encoder == "frozen"
+            else "vectors of texts are for a frozen encoder: set model.encoder to frozen"
+        )
+    if isinstance(vectors, TextVectors):
+        frozen = FrozenEncoder(
+            model.dim,
+            model.layer,
+            width=vectors.values.shape[1],
+            source=vectors.source,
+            sha256=vectors.sha256,
+        )
+        frozen.attach(vectors.values)
+        return frozen
     if vectors is None:
         return BagEncoder(tokens, model.dim, model.layer)
     encoder = BagEncoder(tokens, model.dim, model.layer, width=vectors.shape[1])
@@ -37,7 +72,7 @@ def build_encoder(model: Model, tokens: int, vectors: Float32 | None = None) -> 
 
 
 def start_encoder(
-    model: Model, corpus: TokenizedCorpus, vectors: Float32 | None = None
+    model: Model, corpus: TokenizedCorpus, vectors: Float32 | TextVectors | None = None
 ) -> BagEncoder:
     """The encoder that a training on ``corpus`` starts from, see :func:`build_encoder`.
 
@@ -47,9 +82,10 @@ def start_encoder(
     Args:
         model: the section.
         corpus: whose tokens it embeds.
-        vectors: (v, width) given vectors, :func:`.standardised` by the train texts.
+        vectors: (v, width) given vectors, :func:`.standardised` by the train texts; or those of
+            the texts, for a frozen encoder.
     """
-    if vectors is not None:
+    if isinstance(vectors, np.ndarray):
         vectors = standardised(vectors, corpus.texts)
     encoder = build_encoder(model, len(corpus.vocabulary), vectors)
     if model.weights == "idf":
@@ -68,3 +104,11 @@ def inverse_frequencies(tokens: RaggedTokens, size: int) -> Float32:
     mean = values[tokens.ids].mean() if tokens.ids.size else 1.0
     weights: Float32 = (values / mean).astype(np.float32)
     return weights
+
+
+def load_encoder(
+    description: Mapping[str, Any], tensors: Mapping[str, Tensor], tokens: int
+) -> BagEncoder:
+    """The encoder of a saved model, of whichever kind it is; see :meth:`.Encoder.load`."""
+    kind = FrozenEncoder if description.get("encoder") == "frozen" else BagEncoder
+    return kind.load(description, tensors, tokens)

@@ -67,6 +67,10 @@ class BagEncoder(Encoder):
             self.weight.mul_(given.square().mean().sqrt() * 12**0.5)
             self.weight[: len(given)] = given
 
+    def drop_projection(self) -> None:
+        """From now on the embedding is the bag alone, as wide as the token vectors."""
+        self.projection, self.layer, self.dim = None, "bag", int(self.weight.shape[1])
+
     @property
     def token_vectors(self) -> nn.Parameter:
         """(tokens, dim) the vectors that the bags are means of."""

@@ -36,6 +36,7 @@ __all__ = [
     "module_of",
     "named",
     "parameters",
+    "refuse_frozen",
 ]
 
 # family -> name -> "module.Class" in this folder
@@ -217,6 +218,19 @@ def describe(family: Family, params: Mapping[str, Any]) -> dict[str, Any]:
     """
     checked = parameters(family, params)
     return {"name": params["name"], "parameters": checked.model_dump()}
+
+
+def refuse_frozen(objective: type[Objective], name: str) -> None:
+    """Refuse an objective that needs tokens, where the encoder is frozen and has none.
+
+    Raises:
+        UserError: the objective alters the tokens of a text.
+    """
+    if objective.VIEWS > 1:
+        raise UserError(
+            f"{name} compares altered copies of a text, but a frozen encoder has one vector a "
+            "text and no tokens to alter: choose another objective, or set model.encoder to bag"
+        )
 
 
 def module_of(family: Family, params: Mapping[str, Any]) -> str:

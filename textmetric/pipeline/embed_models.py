@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from textmetric import parallel
+from textmetric.encoders import FrozenEncoder, TextVectors
 from textmetric.files import replacing_folder, write_arrays
 from textmetric.grid import Arm, Family, Layout, Split, array_of, moved, trainings
 from textmetric.measures import knn_predict
 from textmetric.model import TrainedModel
+from textmetric.pipeline.encoder_vectors import fitting
 from textmetric.text import LabelledTokens, RaggedTokens, TokenizedCorpus
 from textmetric.training.loop import one_thread
 from textmetric.types import MEASURED, Float32, Floats, Integers
@@ -60,6 +62,7 @@ def embed_models(
             [
                 (
                     layout.split(training.split),
+                    layout.text_vectors(training.split.role),
                     layout.model(training),
                     moved(layout.embedding(training), out, folder),
                     neighbours,
@@ -72,9 +75,13 @@ def embed_models(
         )
 
 
-def _embed(job: tuple[Path, Path, Path, int], tick: Callable[[], None]) -> None:
-    split, folder, out, neighbours = job
+def _embed(job: tuple[Path, Path, Path, Path, int], tick: Callable[[], None]) -> None:
+    split, encoded, folder, out, neighbours = job
     corpus, model = _corpus(split), TrainedModel.load(folder)
+    if isinstance(model.encoder, FrozenEncoder):
+        vectors = TextVectors.load(encoded)
+        model.encoder.attach(vectors.values)
+        corpus = fitting(corpus, vectors)
     predictors: dict[str, Callable[[Float32], Integers]] = {"centroid": model.predict_centroid}
     if model.head is not None:
         predictors["head"] = model.predict_head

@@ -13,7 +13,7 @@ from textmetric.files import write_csv
 from textmetric.grid import SCRATCH, SOURCE, TARGET, Arm, Family, Layout, Training
 from textmetric.model import TrainedModel
 from textmetric.params import Finetune, Model, Train
-from textmetric.pipeline.given_vectors import given_values
+from textmetric.pipeline.encoder_vectors import encoder_vectors, first_two, fitting
 from textmetric.text import TokenizedCorpus
 from textmetric.training.device import choose_device
 from textmetric.training.finetuning import TUNINGS, TransferHead, finetune
@@ -56,7 +56,6 @@ def finetune_seeds(
     _target.cache_clear()
     _source.cache_clear()
     device = choose_device(train.device, "params.yaml: train.device")
-    vectors = given_values(layout, model)
     jobs = [
         {
             "target": layout.split(TARGET),
@@ -69,7 +68,7 @@ def finetune_seeds(
             "settings": settings,
             "model": model,
             "train": train,
-            "vectors": vectors,
+            "layout": layout,
             "device": device,
         }
         for tuning in TUNINGS
@@ -77,8 +76,9 @@ def finetune_seeds(
         for share in settings.shares
         for seed in seeds
     ]
+    vectors = first_two(encoder_vectors(layout, model, TARGET.role))
     warm_up(
-        build_encoder(model, 2, None if vectors is None else vectors[:2]).to(device),
+        build_encoder(model, 2, vectors).to(device),
         TransferHead(model.dim, 2).to(device),
         train,
     )
@@ -97,8 +97,13 @@ def finetune_seeds(
 def _finetune_job(job: dict[str, Any], tick: Callable[[], None]) -> list[dict[str, Any]]:
     init: str = job.pop("init")
     source: Path | None = job.pop("source")
+    vectors = encoder_vectors(job.pop("layout"), job["model"], TARGET.role)
     rows = finetune(
-        _target(job.pop("target")), None if source is None else _source(source), tick=tick, **job
+        fitting(_target(job.pop("target")), vectors),
+        None if source is None else _source(source),
+        vectors=vectors,
+        tick=tick,
+        **job,
     )
     about = {
         "init": init,

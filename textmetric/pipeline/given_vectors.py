@@ -1,23 +1,18 @@
-"""The token vectors that the encoders start from, where params.yaml gives some."""
+"""The token vectors that the encoders start from, where params.yaml gives some. No torch."""
 
 from __future__ import annotations
 
 from textmetric.grid import Layout
 from textmetric.params import Model
 from textmetric.text import TokenVectors
-from textmetric.types import Float32
 
 
 def given_vectors(layout: Layout, model: Model) -> TokenVectors | None:
-    """What :func:`.write_vectors` wrote; None if no vectors are given.
+    """What :func:`.write_vectors` wrote; None if no token vectors are given.
 
     Raises:
         UserError: a file is missing or damaged.
     """
-    return None if model.vectors is None else TokenVectors.load(layout.vectors / "tokens")
-
-
-def given_values(layout: Layout, model: Model) -> Float32 | None:
-    """The values of :func:`given_vectors` alone."""
-    given = given_vectors(layout, model)
-    return None if given is None else given.values
+    if model.encoder == "frozen" or model.vectors is None:
+        return None
+    return TokenVectors.load(layout.vectors / "tokens")

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from textmetric import parallel
+from textmetric.encoders import TextVectors
 from textmetric.files import replacing_folder, write_csv
 from textmetric.grid import TARGET, Baseline, Layout, Split, moved
 from textmetric.measures import Evaluation, centroid_predict
@@ -22,7 +23,7 @@ from textmetric.measures.sparse import (
 )
 from textmetric.params import Model
 from textmetric.pipeline.embed_models import embedded_parts
-from textmetric.pipeline.given_vectors import given_values
+from textmetric.pipeline.encoder_vectors import encoder_vectors, fitting
 from textmetric.pipeline.measure_arms import about_split, measure_parts, record_of
 from textmetric.sampling.draws import share_of_rows
 from textmetric.sampling.streams import Stream, seed_of
@@ -72,14 +73,13 @@ def measure_baselines(
         UserError: a split is missing or damaged.
     """
     _corpus.cache_clear()
-    vectors = given_values(layout, model)
     drawn = [(share, seed) for share in shares for seed in (seeds if share < 1 else seeds[:1])]
     # The longest jobs first: with many classes, logistic regression takes longest.
     tfidf = sorted(splits, key=lambda split: split.role != "source")
     jobs: list[Callable[[], Any]] = [
         *(partial(_tfidf, layout.split(split), neighbours) for split in tfidf),
         *(
-            partial(_untrained, layout.split(split), model, vectors, seed, neighbours)
+            partial(_untrained, layout, split, model, seed, neighbours)
             for split in splits
             for seed in seeds
         ),
@@ -113,9 +113,11 @@ def _call(job: Callable[[], Any], tick: Callable[[], None]) -> Any:
 
 
 def _untrained(
-    folder: Path, model: Model, vectors: Float32 | None, seed: int, neighbours: int
+    layout: Layout, split: Split, model: Model, seed: int, neighbours: int
 ) -> dict[Measured, Evaluation]:
-    return measure_untrained(_corpus(folder), model, seed, neighbours, vectors)
+    vectors = encoder_vectors(layout, model, split.role)
+    corpus = fitting(_corpus(layout.split(split)), vectors)
+    return measure_untrained(corpus, model, seed, neighbours, vectors)
 
 
 def measure_untrained(
@@ -123,9 +125,11 @@ def measure_untrained(
     model: Model,
     seed: int,
     neighbours: int,
-    vectors: Float32 | None = None,
+    vectors: Float32 | TextVectors | None = None,
 ) -> dict[Measured, Evaluation]:
-    """The measures of the encoder that a training starts from, on the test part.
+    """The measures of the encoder that a training starts from, on each part that has rows.
+
+    Where vectors are given, it is these alone, without the new layer over them.
 
     Args:
         corpus: whose train part gives the centroids and the neighbours.
@@ -135,6 +139,8 @@ def measure_untrained(
         vectors: given ones, see :func:`.start_encoder`.
     """
     encoder = first_encoder(corpus, model, seed, vectors)
+    if vectors is not None:
+        encoder.drop_projection()
     with one_thread():
         centroids = train_centroids(encoder, corpus.train, len(corpus.trained_labels))
     predictors = {"centroid": partial(centroid_predict, centroids)}

@@ -16,7 +16,7 @@ from textmetric.files import replacing_folder, write_csv, write_json
 from textmetric.grid import Arm, Family, Layout, Role, Sampler, Split, moved, trainings
 from textmetric.losses import build
 from textmetric.params import Model, Pretrain, Train
-from textmetric.pipeline.given_vectors import given_values
+from textmetric.pipeline.encoder_vectors import encoder_vectors, first_two, fitting
 from textmetric.text import TokenizedCorpus
 from textmetric.training.device import choose_device
 from textmetric.training.loop import train, warm_up
@@ -66,9 +66,9 @@ def train_arms(
     started = time.perf_counter()
     _corpus.cache_clear()
     device = choose_device(settings.device, "params.yaml: train.device")
-    vectors = given_values(layout, model)
+    vectors = first_two(encoder_vectors(layout, model, role))
     warm_up(
-        build_encoder(model, 2, None if vectors is None else vectors[:2]).to(device),
+        build_encoder(model, 2, vectors).to(device),
         build(family, objective, dim=model.dim, classes=2).to(device),
         settings,
     )
@@ -88,7 +88,8 @@ def train_arms(
                     "settings": settings,
                     "pretrain": pretrain,
                     "seed": training.seed,
-                    "vectors": vectors,
+                    "layout": layout,
+                    "role": role,
                     "device": device,
                 }
                 for training in trainings(arms, splits, seeds)
@@ -120,7 +121,10 @@ def _train_seed(
     job: dict[str, Any], tick: Callable[[], None]
 ) -> tuple[list[dict[str, float]], dict[str, Any]]:
     folder: Path = job.pop("folder")
-    trained = train(_corpus(job.pop("split")), tick=tick, **job)
+    # Mapped by every process: a copy for each training would take long.
+    vectors = encoder_vectors(job.pop("layout"), job["model"], job.pop("role"))
+    corpus = fitting(_corpus(job.pop("split")), vectors)
+    trained = train(corpus, vectors=vectors, tick=tick, **job)
     trained.model.save(folder)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     cost = {

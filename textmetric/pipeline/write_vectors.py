@@ -11,7 +11,7 @@ from textmetric.params import Model
 def write_vectors(
     layout: Layout, model: Model, *, max_size: int | None = None, progress: bool = True
 ) -> None:
-    """Read or distil the vectors that ``model`` names.
+    """Read or distil the token vectors that ``model`` names; a frozen encoder has none.
 
     Writes ``data/vectors/``: ``about.json`` and, if vectors are given, what
     :meth:`.TokenVectors.save` writes. Vectors for a bag without a layer on top get the width of
@@ -27,10 +27,11 @@ def write_vectors(
         UserError: see :func:`.token_vectors`.
     """
     with replacing_folder(layout.vectors) as folder:
-        about: dict[str, object] = {"vectors": model.vectors}
-        if model.vectors is not None:
+        given = None if model.encoder == "frozen" else model.vectors
+        about: dict[str, object] = {"vectors": given}
+        if given is not None:
             dim = model.dim if model.layer == "bag" else None
-            found = token_vectors(model.vectors, dim=dim, max_size=max_size, progress=progress)
+            found = token_vectors(given, dim=dim, max_size=max_size, progress=progress)
             found.save(folder / "tokens")
             about |= {"tokens": len(found.vocabulary) - 1, "width": found.values.shape[1]}
         write_json(folder / "about.json", about)

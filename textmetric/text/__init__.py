@@ -7,6 +7,7 @@ from textmetric.text.dataset import (
     TokenizedCorpus,
     tokenize_corpus,
     tokenize_file,
+    tokenize_given,
     tokenize_train,
 )
 from textmetric.text.ragged import RaggedTokens
@@ -25,6 +26,7 @@ __all__ = [
     "Vocabulary",
     "tokenize_corpus",
     "tokenize_file",
+    "tokenize_given",
     "tokenize_train",
     "tokenizer_named",
 ]

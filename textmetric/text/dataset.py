@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -43,19 +43,29 @@ class LabelledTokens:
     Args:
         tokens: n rows of token ids.
         labels: (n,) int32, ids >= 0 into ``label_names`` of the corpus.
+        texts: (n,) int32, the row of each text among the vectors of the corpus's texts, for a
+            frozen encoder; None if there are no such vectors.
 
     Raises:
-        ValueError: the labels have another type or number.
+        ValueError: the labels or the rows have another type or number.
     """
 
     tokens: RaggedTokens
     labels: Int32
+    texts: Int32 | None = None
 
     def __post_init__(self) -> None:
         if self.labels.dtype != np.int32 or self.labels.shape != (len(self.tokens),):
             raise ValueError(
                 f"labels are {self.labels.dtype} of shape {self.labels.shape}, expected int32, "
                 f"one for each of the {len(self.tokens)} rows"
+            )
+        if self.texts is not None and (
+            self.texts.dtype != np.int32 or self.texts.shape != self.labels.shape
+        ):
+            raise ValueError(
+                f"texts are {self.texts.dtype} of shape {self.texts.shape}, expected int32, one "
+                f"for each of the {len(self.tokens)} rows"
             )
 
     def __len__(self) -> int:
@@ -66,12 +76,34 @@ class LabelledTokens:
         rows = np.asarray(rows)
         if rows.size == 0:
             rows = rows.astype(np.int64)
-        return LabelledTokens(self.tokens.take(rows), self.labels[rows])
+        texts = None if self.texts is None else self.texts[rows]
+        return LabelledTokens(self.tokens.take(rows), self.labels[rows], texts)
+
+    def by_text(self, texts: int) -> LabelledTokens:
+        """The same rows for a frozen encoder: each has one token, its row among the vectors.
+
+        Args:
+            texts: how many vectors there are.
+
+        Raises:
+            UserError: the rows are unknown, or there is no such vector.
+        """
+        if self.texts is None or (len(self.texts) and self.texts.max() >= texts):
+            raise UserError(
+                "the training sets do not match the vectors of the texts: run the stages tokenize, "
+                "encode and split again (dvc repro)"
+            )
+        return replace(self, tokens=RaggedTokens.one_each(self.texts))
 
     def save(self, prefix: PathLike) -> None:
-        """Write ``<prefix>.ids.npy``, ``<prefix>.offsets.npy`` and ``<prefix>.labels.npy``."""
+        """Write ``<prefix>.ids.npy``, ``<prefix>.offsets.npy`` and ``<prefix>.labels.npy``.
+
+        If there are vectors of the texts, their rows are written to ``<prefix>.texts.npy``.
+        """
         self.tokens.save(prefix)
         write_array(f"{os.fspath(prefix)}.labels.npy", self.labels)
+        if self.texts is not None:
+            write_array(f"{os.fspath(prefix)}.texts.npy", self.texts)
 
     @classmethod
     def load(cls, prefix: PathLike) -> LabelledTokens:
@@ -88,7 +120,13 @@ class LabelledTokens:
                 f"holds {len(labels)} labels, expected one for each of the {len(tokens)} rows of "
                 "tokens next to it",
             )
-        return cls(tokens, labels)
+        path = f"{os.fspath(prefix)}.texts.npy"
+        texts = map_array(path, np.int32) if os.path.exists(path) else None
+        if texts is not None and (len(texts) != len(tokens) or (texts < 0).any()):
+            raise damaged(
+                path, f"does not hold a row for each of the {len(tokens)} rows of tokens next to it"
+            )
+        return cls(tokens, labels, texts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +170,13 @@ class TokenizedCorpus:
         both = (self.train.tokens, self.unlabelled)
         return RaggedTokens.joined((tokens.ids, tokens.offsets) for tokens in both)
 
+    def by_text(self, texts: int) -> TokenizedCorpus:
+        """The corpus as a frozen encoder takes it, see :meth:`LabelledTokens.by_text`."""
+        parts = {part: getattr(self, part).by_text(texts) for part in PARTS}
+        return replace(
+            self, vocabulary=Vocabulary([UNKNOWN]), unlabelled=RaggedTokens.empty(), **parts
+        )
+
     @property
     def trained_labels(self) -> list[str]:
         """The names of the labels that training sees; their ids are the same."""
@@ -154,8 +199,9 @@ class TokenizedCorpus:
 
         The files are ``vocabulary.txt``; ``labels.json`` (``names``, ``train_rows`` by label,
         ``scarce``, ``held_out``, ``unseen``, ``empty_rows`` by part); ``ids``, ``offsets`` and
-        ``labels`` of each part as ``.npy``. If there are texts without a label, also their ``ids``
-        and ``offsets``, and ``unlabelled_rows`` in ``labels.json``.
+        ``labels`` of each part as ``.npy``, and ``texts`` if there are vectors of the texts. If
+        there are texts without a label, also their ``ids`` and ``offsets``, and
+        ``unlabelled_rows`` in ``labels.json``.
 
         Args:
             folder: the folder to write.
@@ -310,6 +356,7 @@ def tokenize_corpus(
     max_size: int | None = None,
     given: Vocabulary | None = None,
     extend: bool = False,
+    keep_rows: bool = False,
     progress: bool = True,
 ) -> TokenizedCorpus:
     """Tokenise a corpus; the vocabulary comes from its train rows and texts without a label only.
@@ -326,6 +373,7 @@ def tokenize_corpus(
         given: the tokens that have a given vector, all of them known; see
             :func:`tokenize_given` for what the other arguments mean then.
         extend: add the train tokens that have none.
+        keep_rows: note the row of each text in the frame, as the vectors of a frozen encoder need.
         progress: show a progress bar.
 
     Raises:
@@ -352,6 +400,7 @@ def tokenize_corpus(
         max_size=max_size,
         given=given,
         extend=extend,
+        keep_rows=keep_rows,
         progress=progress,
     )
 
@@ -363,6 +412,7 @@ def tokenize_file(
     max_size: int | None = None,
     given: Vocabulary | None = None,
     extend: bool = False,
+    keep_rows: bool = False,
     progress: bool = True,
 ) -> TokenizedCorpus:
     """Tokenise a corpus in a file like :func:`tokenize_corpus`, without reading it whole.
@@ -374,6 +424,7 @@ def tokenize_file(
         max_size: as in :func:`tokenize_corpus`.
         given: as in :func:`tokenize_corpus`.
         extend: as in :func:`tokenize_corpus`.
+        keep_rows: as in :func:`tokenize_corpus`.
         progress: show a progress bar.
 
     Raises:
@@ -409,6 +460,7 @@ def tokenize_file(
         max_size=max_size,
         given=given,
         extend=extend,
+        keep_rows=keep_rows,
         progress=progress,
     )
 
@@ -442,6 +494,7 @@ def _tokenized(
     max_size: int | None,
     given: Vocabulary | None,
     extend: bool,
+    keep_rows: bool,
     progress: bool,
 ) -> TokenizedCorpus:
     """See :func:`tokenize_corpus`; ``texts`` returns the texts where its argument is true."""
@@ -463,10 +516,10 @@ def _tokenized(
             f"row {missing[0]} (counted from 0) has no label: fill or drop it, or write "
             f"{UNLABELLED} in its column split"
         )
-    labelled = np.flatnonzero((labels.codes >= 0) & rows[UNLABELLED])
-    if labelled.size:
+    named = np.flatnonzero((labels.codes >= 0) & rows[UNLABELLED])
+    if named.size:
         raise UserError(
-            f"row {labelled[0]} (counted from 0) has a label, but {UNLABELLED} in its column "
+            f"row {named[0]} (counted from 0) has a label, but {UNLABELLED} in its column "
             "split: write train there, or empty the label"
         )
     order = sorted(range(len(labels.names)), key=labels.names.__getitem__)
@@ -481,6 +534,10 @@ def _tokenized(
             disable=not progress,
         )
         return bar
+
+    def labelled(part: str, tokens: RaggedTokens) -> LabelledTokens:
+        places = np.flatnonzero(rows[part]).astype(np.int32) if keep_rows else None
+        return LabelledTokens(tokens, codes[rows[part]], places)
 
     found = math.nan
     learnt: Iterable[str] = of_part("train")
@@ -497,9 +554,9 @@ def _tokenized(
     return TokenizedCorpus(
         vocabulary,
         [labels.names[label] for label in order],
-        train=LabelledTokens(train, codes[rows["train"]]),
-        validation=LabelledTokens(validation, codes[rows["validation"]]),
-        test=LabelledTokens(test, codes[rows["test"]]),
+        train=labelled("train", train),
+        validation=labelled("validation", validation),
+        test=labelled("test", test),
         given=0 if given is None else len(given),
         found=found,
         unlabelled=unlabelled,

@@ -79,6 +79,11 @@ class RaggedTokens:
         """No row."""
         return cls(np.empty(0, np.int32), np.zeros(1, np.int64))
 
+    @classmethod
+    def one_each(cls, ids: Int32) -> RaggedTokens:
+        """Texts of one token each: its id (n,)."""
+        return cls(ids, np.arange(len(ids) + 1, dtype=np.int64))
+
     def take(self, rows: ArrayLike) -> RaggedTokens:
         """Copy the given rows, in the given order; a row may be given more than once.
 

@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from textmetric.encoders import BagEncoder, start_encoder
+from textmetric.encoders import BagEncoder, FrozenEncoder, TextVectors, start_encoder
 from textmetric.errors import UserError
 from textmetric.grid import Family
-from textmetric.losses import ClassificationObjective, Objective, build
+from textmetric.losses import ClassificationObjective, Objective, build, refuse_frozen
 from textmetric.losses.objective import Batches
 from textmetric.measures import retrieval
 from textmetric.measures.rows import class_sums, unit
@@ -147,7 +147,7 @@ def train(
     settings: Train,
     seed: int,
     device: torch.device,
-    vectors: Float32 | None = None,
+    vectors: Float32 | TextVectors | None = None,
     batches: Batches | None = None,
     pretrain: Pretrain | None = None,
     tick: Callable[[], Any] = lambda: None,
@@ -165,7 +165,8 @@ def train(
         seed: of the weights, the batches, the mining and the validation rows, each a stream of its
             own.
         device: where to train.
-        vectors: given ones, see :func:`.start_encoder`.
+        vectors: given ones, see :func:`.start_encoder`. If they are of texts, each text of the
+            corpus is one token, its row among them; see :meth:`.TokenizedCorpus.by_text`.
         batches: see :func:`fit`.
         pretrain: what the encoder learns from the texts before; None for nothing.
         tick: called after each epoch, those of the pre-training included.
@@ -175,8 +176,11 @@ def train(
             :func:`textmetric.losses.build`.
     """
     encoder = first_encoder(corpus, model, seed, vectors)
-    encoder.weight.requires_grad_(settings.vectors == "tuned")
     module = build(family, objective, dim=model.dim, classes=len(corpus.trained_labels), seed=seed)
+    if isinstance(encoder, FrozenEncoder):
+        refuse_frozen(type(module), objective["name"])
+    else:
+        encoder.weight.requires_grad_(settings.vectors == "tuned")
     encoder.to(device)
     module.to(device)
     pretraining: list[float] = []
@@ -219,6 +223,8 @@ def train(
     )
     with one_thread():
         centroids = train_centroids(encoder, corpus.train, len(corpus.trained_labels))
+    if isinstance(encoder, FrozenEncoder):
+        encoder.detach()  # the vectors of the texts are no part of the model
     trained = TrainedModel(
         encoder=encoder.cpu(),
         head=module.cpu() if isinstance(module, ClassificationObjective) else None,
@@ -234,7 +240,10 @@ def train(
 
 
 def first_encoder(
-    corpus: TokenizedCorpus, model: Model, seed: int, vectors: Float32 | None = None
+    corpus: TokenizedCorpus,
+    model: Model,
+    seed: int,
+    vectors: Float32 | TextVectors | None = None,
 ) -> BagEncoder:
     """The encoder that a training starts from, on the CPU.
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from textmetric.encoders import BagEncoder
+from textmetric.encoders import BagEncoder, FrozenEncoder
 from textmetric.errors import UserError
 from textmetric.grid import Family
-from textmetric.losses import build, label_free
+from textmetric.losses import build, class_of, label_free, refuse_frozen
 from textmetric.params import Pretrain, Train
 from textmetric.sampling.streams import Stream, seed_of
 from textmetric.text import LabelledTokens, RaggedTokens
@@ -49,6 +49,8 @@ def pretrain(
     """
     own_seed = seed_of(seed, Stream.PRETRAINING)
     given = label_free(options.objective, options.parameters)
+    if isinstance(encoder, FrozenEncoder):
+        refuse_frozen(class_of(options.objective), options.objective)
     objective = build(Family.METRIC, given, dim=encoder.dim, classes=len(texts), seed=own_seed)
     # Without labels every text is a class of its own.
     data = LabelledTokens(texts, np.arange(len(texts), dtype=np.int32))
