@@ -112,7 +112,7 @@ class TextEnsemble(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
             member.fit_tokens(vocabulary, data, unlabelled, np.unique(grouping), vectors)
             self.members_.append(member)
         self.classes_ = classes
-        embeddings = self._embedded(labelled.tokens)
+        embeddings = self.transform(texts)[codes >= 0]
         self._centroids = class_centroids(embeddings, labelled.labels, len(classes))
         return self
 
