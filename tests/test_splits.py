@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests import tiny
 from tests.text.plainly import vocabulary_of
 from textmetric.errors import UserError
 from textmetric.files import write_json
@@ -17,6 +18,7 @@ from textmetric.grid import Layout, Split
 from textmetric.params import SplitEntry
 from textmetric.splits import (
     cut_labels,
+    few_rows,
     full,
     make_split,
     open_classes,
@@ -27,6 +29,7 @@ from textmetric.splits import (
 from textmetric.text import (
     BASIC_ENGLISH,
     LabelledTokens,
+    RaggedTokens,
     TokenizedCorpus,
     Tokenizer,
     Vocabulary,
@@ -481,3 +484,25 @@ def test_full_and_open_splits_carry_texts_without_a_label(
     assert set(opened.vocabulary.tokens) - set(plain.vocabulary.tokens) == {
         "a", "b", *(f"more{row}" for row in range(8))
     }  # fmt: skip
+
+
+def test_few_rows_of_every_label_keep_the_other_parts_and_maybe_the_other_texts() -> None:
+    corpus = tiny.corpus()
+    few = few_rows(corpus, 3, seed=1)
+    assert np.bincount(few.train.labels).tolist() == [3] * len(corpus.label_names)
+    assert len(few.unlabelled) == 0
+    assert set(few.vocabulary.tokens) < set(corpus.vocabulary.tokens)
+    for part in ("validation", "test"):
+        assert len(getattr(few, part)) == len(getattr(corpus, part))
+    texts = few_rows(corpus, 3, seed=1, unlabel=True)
+    assert texts.train.labels.tolist() == few.train.labels.tolist()
+    assert len(texts.unlabelled) == len(corpus.train) - len(few.train)
+    assert sorted(texts.vocabulary.tokens) == sorted(corpus.vocabulary.tokens)
+
+    def words(rows: RaggedTokens, tokens: list[str]) -> list[list[str]]:
+        return [[tokens[i] for i in rows.take([row]).ids] for row in range(len(rows))]
+
+    # every train text is there once, with or without its label
+    both = [*words(texts.train.tokens, texts.vocabulary.tokens),
+            *words(texts.unlabelled, texts.vocabulary.tokens)]  # fmt: skip
+    assert sorted(both) == sorted(words(corpus.train.tokens, corpus.vocabulary.tokens))

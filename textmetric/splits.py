@@ -13,10 +13,10 @@ from textmetric.errors import UserError
 from textmetric.files import read_json, write_json
 from textmetric.grid import ROLES, Layout, Role, Split, moved
 from textmetric.params import SplitEntry
-from textmetric.sampling.draws import share_of_label
+from textmetric.sampling.draws import rows_of_each, share_of_label
 from textmetric.schema import validated
 from textmetric.text import LabelledTokens, RaggedTokens, TokenizedCorpus, Vocabulary
-from textmetric.types import PARTS, Int64, PathLike
+from textmetric.types import PARTS, Bools, Int64, PathLike
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -180,11 +180,43 @@ def cut_labels(
     for label in chosen:
         stays[share_of_label(corpus.train.labels, label, keep, seed)] = True
     train = corpus.train.take(np.flatnonzero(stays))
-    unlabelled = corpus.unlabelled
-    if unlabel:
-        both = (unlabelled, corpus.train.tokens.take(np.flatnonzero(~stays)))
-        unlabelled = RaggedTokens.joined((tokens.ids, tokens.offsets) for tokens in both)
+    unlabelled = _without_labels(corpus, ~stays) if unlabel else corpus.unlabelled
     return _with_own_vocabulary(replace(corpus, train=train, scarce=chosen, unlabelled=unlabelled))
+
+
+def few_rows(
+    corpus: TokenizedCorpus, rows: int, seed: int, *, unlabel: bool = False
+) -> TokenizedCorpus:
+    """Keep as many train rows of every label, or all of one that has fewer.
+
+    The rows are drawn by :func:`.rows_of_each`. Validation and test keep all their rows; the
+    vocabulary is built again as in :func:`cut_labels`.
+
+    Args:
+        corpus: the whole corpus.
+        rows: how many of each label, at least 2.
+        seed: chooses the rows, >= 0.
+        unlabel: the other rows lose their label but not their text, see :func:`cut_labels`.
+
+    Raises:
+        UserError: ``rows`` or ``seed`` is out of range.
+    """
+    _check_seed(seed)
+    stays = np.zeros(len(corpus.train), dtype=bool)
+    stays[rows_of_each(corpus.train.labels, rows, seed)] = True
+    return _with_own_vocabulary(
+        replace(
+            corpus,
+            train=corpus.train.take(np.flatnonzero(stays)),
+            unlabelled=_without_labels(corpus, ~stays) if unlabel else corpus.unlabelled,
+        )
+    )
+
+
+def _without_labels(corpus: TokenizedCorpus, rows: Bools) -> RaggedTokens:
+    """The texts without a label, and after them those of the given train rows."""
+    both = (corpus.unlabelled, corpus.train.tokens.take(np.flatnonzero(rows)))
+    return RaggedTokens.joined((tokens.ids, tokens.offsets) for tokens in both)
 
 
 def open_classes(corpus: TokenizedCorpus, share: float, seed: int) -> TokenizedCorpus:
