@@ -303,7 +303,7 @@ def _chosen(places: pd.DataFrame, results: Sequence[dict[str, float]]) -> pd.Dat
 
 
 def _best_rate(cell: pd.DataFrame, by: str) -> float:
-    means = {float(lr): rows[by].mean() for lr, rows in cell.groupby("lr")}
+    means = {lr: cell.loc[cell["lr"] == lr, by].mean() for lr in map(float, cell["lr"].unique())}
     return max(means, key=means.__getitem__)
 
 

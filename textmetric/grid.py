@@ -229,6 +229,10 @@ class Layout:
         """The counts of a role's corpus."""
         return self.raws / role / "summary.json"
 
+    def token_labels(self, role: Role) -> Path:
+        """What is known of a tokenised corpus: its labels, their rows, its given tokens."""
+        return self.tokens / role / "labels.json"
+
     def text_vectors(self, role: Role) -> Path:
         """The vectors of the texts of a role, one a row of its corpus."""
         return self.encoded / f"{role}.npy"

@@ -13,7 +13,7 @@ from textmetric.files import read_json, write_arrays, write_json
 from textmetric.grid import ARMS, Arm, Baseline, Family, Layout, Split
 from textmetric.measures import summarise
 from textmetric.measures.record import ArmRecord
-from textmetric.params import Pretrain, SplitEntry, Train
+from textmetric.params import Model, Pretrain, SplitEntry, Train
 from textmetric.report.names import BY_KEY
 from textmetric.report.study import Study, read_study
 
@@ -191,6 +191,7 @@ def read(
     splits: Sequence[str] = tuple(SPLITS),
     arms: Sequence[Arm] = ARMS,
     pretrain: Pretrain | None = None,
+    model: Model | None = None,
 ) -> Study:
     """The study, or a part of its grid."""
     return read_study(
@@ -199,5 +200,6 @@ def read(
         arms=list(arms),
         samplers=SAMPLERS,
         train=Train(),
+        model=model or Model(),
         pretrain=pretrain,
     )

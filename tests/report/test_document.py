@@ -8,7 +8,7 @@ import pytest
 from tests.report.fake_study import ARMS, KEYS, change, read, write_study
 from textmetric.files import read_json, write_json
 from textmetric.grid import Baseline, Family, Layout
-from textmetric.params import Pretrain, SplitEntry
+from textmetric.params import Model, Pretrain, SplitEntry
 from textmetric.report.blocks import Document, Map, Table
 from textmetric.report.document import build_document
 from textmetric.report.formats import cell_seeds, cell_text
@@ -265,6 +265,30 @@ def test_the_report_says_that_nothing_is_tuned_and_what_is_equal(root: Path) -> 
     text = text_of(build_document(read(root)), "run")
     assert "10 epochs of the same number of steps, 64 texts a batch, adagrad" in text
     assert "No objective is tuned" in text
+
+
+def test_the_report_names_the_encoder_and_the_share_of_given_tokens(tmp_path: Path) -> None:
+    write_study(tmp_path, [0, 1, 2])
+
+    def said(model: Model) -> str:
+        lines = text_of(build_document(read(tmp_path, model=model)), "run").splitlines()
+        return next(line for line in lines if line.startswith("The encoder: "))
+
+    assert said(Model()) == (
+        "The encoder: the mean of token vectors, which start at random; with nothing over it, "
+        "32 wide."
+    )
+    for role, share in (("target", 0.912), ("source", 0.5)):
+        write_json(Layout(tmp_path).token_labels(role), {"given": 9, "found": share})
+    assert said(Model(vectors="w.vec", layer="mlp", weights="idf", dim=8)) == (
+        "The encoder: the mean of token vectors, which start at those of `w.vec`; these have "
+        "91% (target) and 50% (source) of the train texts' tokens, weighted by inverse document "
+        "frequency at the start; with two linear layers with a ReLU over it, 8 wide."
+    )
+    assert said(Model(encoder="frozen", layer="linear")) == (
+        "The encoder: text vectors that the corpora bring, which stay as they are, and a linear "
+        "layer over them, 32 wide."
+    )
 
 
 def text_of_what_was_run(root: Path, pretrain: Pretrain | None = None) -> str:

@@ -110,6 +110,7 @@ def _about(study: Study) -> list[Block]:
         "Two objectives train the same encoder: "
         f"{_objective(study.objectives[Family.CLASSIFICATION])} (classification) and "
         f"{_objective(study.objectives[Family.METRIC])} (metric learning). {seeds}",
+        _encoder(study),
         f"Equal for every arm: {train.epochs} epochs of the same number of steps, "
         f"{train.batch_size} texts a batch, {train.optimizer} with learning rate {train.lr:g} "
         f"({train.decay} decay), and the seeds. **No objective is tuned**: each has the "
@@ -130,6 +131,35 @@ def _about(study: Study) -> list[Block]:
         ]
         * unlabelled,
     ]
+
+
+def _encoder(study: Study) -> str:
+    model = study.model
+    on_top = {
+        "bag": "nothing",
+        "linear": "a linear layer",
+        "layernorm": "layer norm and a linear layer",
+        "mlp": "two linear layers with a ReLU",
+    }[model.layer]
+    if model.encoder == "frozen":
+        of = "that the corpora bring" if model.vectors is None else f"of `{model.vectors}`"
+        return (
+            f"The encoder: text vectors {of}, which stay as they are, and {on_top} over them, "
+            f"{model.dim} wide."
+        )
+    start = "which start at random"
+    if model.vectors is not None:
+        shares = " and ".join(f"{share:.0%} ({role})" for role, share in study.found.items())
+        kept = ", which stay as they are" if study.train.vectors == "frozen" else ""
+        start = (
+            f"which start at those of `{model.vectors}`{kept}; these have {shares} of the train "
+            "texts' tokens"
+        )
+    weighted = ", weighted by inverse document frequency at the start" * (model.weights == "idf")
+    return (
+        f"The encoder: the mean of token vectors, {start}{weighted}; with {on_top} over it, "
+        f"{model.dim} wide."
+    )
 
 
 def _pretraining(about: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from textmetric.errors import UserError
 from textmetric.files import read_arrays, read_json, reading
 from textmetric.grid import INITS, Arm, Baseline, Family, Layout, Role, Sampler, Split
 from textmetric.measures.record import ArmRecord
-from textmetric.params import Pretrain, SplitEntry, Train
+from textmetric.params import Model, Pretrain, SplitEntry, Train
 from textmetric.types import Float32, Float64, Int64, Integers, Measured
 
 Side = Arm | Baseline
@@ -32,6 +32,9 @@ class Study:
         samplers: in order.
         seeds: of every training.
         train: the loop's settings, equal for every arm.
+        model: the encoder's settings.
+        found: the share of the train texts' tokens that have a given vector, by role; empty without
+            given token vectors.
         corpora: role → summary of its corpus.
         objectives: family → name and parameters.
         records: split → arm → its measures.
@@ -50,6 +53,8 @@ class Study:
     samplers: Sequence[Sampler]
     seeds: Sequence[int]
     train: Train
+    model: Model
+    found: Mapping[Role, float]
     corpora: Mapping[Role, Mapping[str, Any]]
     objectives: Mapping[Family, Mapping[str, Any]]
     records: Mapping[str, Mapping[Arm, ArmRecord]]
@@ -122,6 +127,7 @@ def read_study(
     arms: Sequence[Arm],
     samplers: Sequence[Sampler],
     train: Train,
+    model: Model,
     pretrain: Pretrain | None = None,
 ) -> Study:
     """Read what the stages wrote.
@@ -135,6 +141,7 @@ def read_study(
         arms: of the study.
         samplers: of the study.
         train: the loop's settings, for the text.
+        model: the encoder, for the text.
         pretrain: what the encoders were pre-trained by; None if they were not.
 
     Raises:
@@ -148,6 +155,12 @@ def read_study(
         samplers=samplers,
         seeds=next(iter(records.values()))[arms[0]].seeds,
         train=train,
+        model=model,
+        found={
+            role: read_json(layout.token_labels(role))["found"]
+            for role in roles
+            if model.encoder == "bag" and model.vectors is not None
+        },
         corpora={role: read_json(layout.summary(role)) for role in roles},
         objectives={family: read_json(layout.objective(family)) for family in Family},
         records=records,
