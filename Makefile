@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := install
-.PHONY: help install browser run plots league ablations bench test mutants lint format lock clean
+.PHONY: help install pretrained browser run plots league ablations bench test mutants lint format lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -18,6 +18,12 @@ $(BIN)/.installed: requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	# dvc plots show and diff then write pages that open without a network
 	$(BIN)/python -m textmetric.report.dvc_page
+	@touch $@
+
+pretrained: $(BIN)/.pretrained  ## add what pre-trained encoders need: sentence-transformers, a model
+
+$(BIN)/.pretrained: $(BIN)/.installed requirements-pretrained.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-pretrained.lock
 	@touch $@
 
 run: install  ## run the pipeline: dvc repro
@@ -68,6 +74,10 @@ lock:  ## rewrite requirements.lock from pyproject.toml
 		--extra test --extra benchmark --no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml \
 		| grep -vE '^(nvidia-|cuda-|triton)' > requirements.lock.new
 	mv requirements.lock.new requirements.lock
+	.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.10 --constraint requirements.lock \
+		--extra pretrained --no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml \
+		| grep -vE '^(nvidia-|cuda-|triton)' | grep -vxFf requirements.lock > requirements-pretrained.lock.new
+	mv requirements-pretrained.lock.new requirements-pretrained.lock
 	rm -r .venv-lock
 
 clean:  ## remove what the pipeline wrote, but not the cache or the environment

@@ -1,6 +1,7 @@
 """Embed and classify the test and validation parts of every split with every model of a family.
 
-Reads data/splits/, models/<family>/ and arms, seeds, evaluate of params.yaml; writes
+Reads data/splits/, models/<family>/, data/encoded/ if their encoder is frozen, and arms, seeds,
+evaluate of params.yaml; writes
 data/embeddings/<family>/<role>/<split>/<sampler>/seed-<seed>.npz.
 
 Example: python -m stages.embed --family metric

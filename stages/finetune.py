@@ -1,7 +1,8 @@
 """Transfer: train a classifier of the target, starting from a model of the source or from scratch.
 
 Reads data/splits/target/target/, models/<init>/source/source/<finetune.sampler>/ (except for
-scratch) and finetune, model, train, seeds of params.yaml; writes data/finetune/<init>.csv.
+scratch), data/vectors/ or data/encoded/ if the encoder is given vectors, and finetune, model,
+train, seeds of params.yaml; writes data/finetune/<init>.csv.
 
 Example: python -m stages.finetune --init metric
 """

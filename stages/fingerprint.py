@@ -3,7 +3,7 @@
 A stage depends on its own file in data/code/. It runs again when code that it uses changes, and
 not when other code does: editing one objective runs the trainings that use it.
 
-Reads dvc.yaml, the code, and classification and loss of params.yaml; writes
+Reads dvc.yaml, the code, and classification, loss and pretrain of params.yaml; writes
 data/code/<stage>.json.
 
 Example: python -m stages.fingerprint
@@ -48,7 +48,10 @@ def imported_by_name(words: list[str], params: Params) -> list[str]:
         return [f"textmetric.corpora.{name}" for name in BUILT_IN]
     if words[0] == "stages.train":
         family = Family.parse(words[words.index("--family") + 1])
-        return [module_of(family, params.objective(family))]
+        modules = [module_of(family, params.objective(family))]
+        if params.pretrain is not None:
+            modules.append(module_of(Family.METRIC, {"name": params.pretrain.objective}))
+        return modules
     if words[0] in ("stages.embed", "stages.finetune"):
         return [classification]  # the head of a model that is loaded
     return []

@@ -4,7 +4,8 @@ A mistake in the parameters of an objective ends the pipeline here, before anyth
 Prints which of the given parameters the objective does not have, and which are not at its
 defaults.
 
-Reads classification and loss of params.yaml; writes data/objectives/{classification,metric}.json.
+Reads classification, loss, pretrain and model.encoder of params.yaml; writes
+data/objectives/{classification,metric}.json, and pretrain.json if pretrain is given.
 
 Example: python -m stages.objectives
 """
@@ -18,7 +19,14 @@ from typing import Any
 from stages import stage
 from textmetric.files import replacing_folder, write_json
 from textmetric.grid import Family, Layout, moved
-from textmetric.losses import carried_over, describe, ignored
+from textmetric.losses import (
+    carried_over,
+    class_of,
+    describe,
+    ignored,
+    label_free,
+    refuse_frozen,
+)
 from textmetric.params import Params
 
 
@@ -32,10 +40,18 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
     for family, objective in objectives.items():
         for note in _notes(family, objective):
             print(note)
+        if params.model.encoder == "frozen":
+            refuse_frozen(class_of(objective["name"]), objective["name"])
+    pretrain = params.pretrain
+    before = {} if pretrain is None else label_free(pretrain.objective, pretrain.parameters)
     with replacing_folder(layout.objectives) as folder:
         for family, objective in objectives.items():
             path = moved(layout.objective(family), layout.objectives, folder)
             write_json(path, describe(family, objective))
+        if pretrain is not None:
+            path = moved(layout.pretraining, layout.objectives, folder)
+            about = pretrain.model_dump(exclude={"objective", "parameters"})
+            write_json(path, describe(Family.METRIC, before) | about)
 
 
 def _notes(family: Family, given: Mapping[str, Any]) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """Put the report into one interactive HTML page that needs no network.
 
 Reads what stages.report reads, plots/tsne/, reports/figures/, and for the texts of the maps
-data/raw/<role>/corpus.parquet; arms, samplers, train of params.yaml; writes plots/report.html.
+data/raw/<role>/corpus.parquet; arms, samplers, train, model, pretrain of params.yaml; writes
+plots/report.html.
 
 Example: python -m stages.page
 """
@@ -29,6 +30,8 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
         arms=params.arms,
         samplers=params.samplers,
         train=params.train,
+        model=params.model,
+        pretrain=params.pretrain,
     )
     maps = read_split_maps(layout, study, list(splits))
     write_page(layout.page, build_document(study, folder="plots"), maps, root=layout.root)

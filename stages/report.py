@@ -1,8 +1,8 @@
 """Put every table and picture of the last run into one Markdown file.
 
 Reads data/raw/*/summary.json, data/objectives/, data/measures/, data/curves/, data/finetune/,
-data/tsne/, data/splits/<role>/splits.json and arms, samplers, train of params.yaml; writes
-reports/results.md, reports/figures/, plots/curves/ and plots/tsne/.
+data/tsne/, data/tokens/, data/splits/<role>/splits.json and arms, samplers, train, model, pretrain
+of params.yaml; writes reports/results.md, reports/figures/, plots/curves/ and plots/tsne/.
 
 Example: python -m stages.report
 """
@@ -32,6 +32,8 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
         arms=params.arms,
         samplers=params.samplers,
         train=params.train,
+        model=params.model,
+        pretrain=params.pretrain,
     )
     draw_pictures(layout, study, progress=INTERACTIVE)
     write_markdown(layout.results, build_document(study), folder="reports")

@@ -35,6 +35,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
                     keep=entry.keep,
                     rare=entry.rare,
                     open_share=entry.open,
+                    unlabel=entry.unlabel,
                     seed=params.data.seed,
                 )
             except UserError as error:

@@ -13,11 +13,16 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
-from textmetric.grid import Family
+from textmetric.grid import Baseline, Family
 from textmetric.report.figures import new_figure
 from textmetric.report.looks import PALETTE
 
-FAMILY_COLOURS = {Family.CLASSIFICATION: PALETTE[0], Family.METRIC: PALETTE[1]}
+_KINDS: dict[str, tuple[list[Family | Baseline], str, str]] = {
+    "classification": ([Family.CLASSIFICATION], PALETTE[0], "o"),
+    "metric learning": ([Family.METRIC], PALETTE[1], "D"),
+    "baseline": ([*Baseline], "#555555", "s"),
+}
+"""Words → the families or baselines of a kind, its colour, its form."""
 _FORMS = "oDs^vPX"
 _STROKES = ("-", "--", ":", "-.")
 
@@ -43,15 +48,15 @@ def ranking(
         axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
         for axis, (measure, title) in zip(axes, panels.items(), strict=True):
             of_measure = values[values["measure"] == measure]
-            for family, colour in FAMILY_COLOURS.items():
-                rows = of_measure[of_measure["family"] == family]
+            for families, colour, form in _KINDS.values():
+                rows = of_measure[of_measure["family"].isin(families)]
                 axis.errorbar(
                     rows["mean"],
                     [names.index(name) for name in rows["objective"]],
                     xerr=_reach(rows),
                     color=colour,
                     linestyle="",
-                    marker="o" if family is Family.CLASSIFICATION else "D",
+                    marker=form,
                     markersize=4.5,
                     capsize=2,
                     elinewidth=1.2,
@@ -64,11 +69,11 @@ def ranking(
         figure.legend(
             [
                 Line2D([], [], color=colour, marker=form, linestyle="")
-                for colour, form in zip(FAMILY_COLOURS.values(), "oD", strict=True)
+                for _, colour, form in _KINDS.values()
             ],
-            ["classification", "metric learning"],
+            list(_KINDS),
             loc="outside lower center",
-            ncols=2,
+            ncols=len(_KINDS),
         )
 
 

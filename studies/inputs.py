@@ -10,18 +10,24 @@ import numpy as np
 
 from textmetric.corpora import load
 from textmetric.params import Data
-from textmetric.text import TokenizedCorpus, tokenize_corpus
+from textmetric.text import TokenizedCorpus, Vocabulary, tokenize_corpus
 from textmetric.types import PARTS
 
 
 def load_tokenized(
-    spec: str | dict[str, Any], data: Data, *, progress: bool = True
+    spec: str | dict[str, Any],
+    data: Data,
+    *,
+    given: Vocabulary | None = None,
+    progress: bool = True,
 ) -> tuple[TokenizedCorpus, dict[str, Any]]:
     """Load and tokenise a corpus as the pipeline does.
 
     Args:
         spec: as in params.yaml.
         data: how rows and tokens are chosen.
+        given: the tokens that have a given vector, see :func:`.tokenize_corpus`; words that have
+            none are added.
         progress: show progress bars.
 
     Returns:
@@ -40,7 +46,12 @@ def load_tokenized(
         progress=progress,
     )
     tokens = tokenize_corpus(
-        corpus.frame, min_freq=data.min_freq, max_size=data.max_size, progress=progress
+        corpus.frame,
+        min_freq=data.min_freq,
+        max_size=data.max_size,
+        given=given,
+        extend=given is not None and not given.tokenizer.definition,
+        progress=progress,
     )
     return tokens, dict(corpus.summary)
 
@@ -58,6 +69,10 @@ def _digest(corpus: TokenizedCorpus) -> str:
     for words in (corpus.vocabulary.tokens, corpus.label_names):
         state.update("\n".join(words).encode())
     state.update(repr((corpus.scarce, corpus.held_out, corpus.unseen)).encode())
+    if len(corpus.unlabelled):
+        state.update(np.ascontiguousarray(corpus.unlabelled.ids).data)
+        state.update(np.ascontiguousarray(corpus.unlabelled.offsets).data)
+    state.update(corpus.vocabulary.tokenizer.definition.encode())
     for name in PARTS:
         part = getattr(corpus, name)
         for array in (part.tokens.ids, part.tokens.offsets, part.labels):

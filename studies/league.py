@@ -6,6 +6,8 @@ own default parameters. With several learning rates, each objective gets the one
 MAP@R on the validation part, for the label that was cut over its own rows; everything that is shown
 is measured on the test part.
 
+Next to them are TF-IDF and the untrained encoder, measured in the same way.
+
 Each finished training is a small file, named by a hash of all it depends on: the job can be
 interrupted, and a second run does only what is missing. Writes league.md and league.png.
 On the docstrings most trainings take 2 to 5 seconds, all together 5 to 10 minutes on 2 cores.
@@ -26,16 +28,18 @@ from typing import Any
 import pandas as pd
 
 from studies import charts, options
+from studies.baselines import run_baselines
 from studies.inputs import load_tokenized, store
 from studies.trials import Result, Trial, run_trials
 from textmetric import command, splits
 from textmetric.command import INTERACTIVE
 from textmetric.errors import UserError
 from textmetric.files import replacing_file
+from textmetric.grid import Baseline
 from textmetric.measures import mean_interval
 from textmetric.params import Params
-from textmetric.report.formats import plain, table, with_interval
-from textmetric.report.names import FAMILIES
+from textmetric.report.formats import MISSING, plain, table, with_interval
+from textmetric.report.names import BASELINES, FAMILIES
 from textmetric.report.original import corpus_title
 from textmetric.text import TokenizedCorpus
 
@@ -90,8 +94,28 @@ def main(arguments: argparse.Namespace) -> None:
         )
         for place in coordinates
     ]
+    # TF-IDF draws nothing, so one seed stands for all.
+    untrained = [
+        (baseline, split, seed)
+        for baseline in Baseline
+        for split in folders
+        for seed in arguments.seeds[: 1 if baseline is Baseline.TFIDF else None]
+    ]
+    of_baselines = run_baselines(
+        [
+            (folders[split], baseline, seed, params.model, params.evaluate.neighbours)
+            for baseline, split, seed in untrained
+        ],
+        arguments.results / "baselines",
+        progress=INTERACTIVE,
+    )
+    baselines: list[dict[str, Any]] = [
+        {"split": split, "objective": BASELINES[baseline], "family": baseline}
+        | {"lr": params.train.lr, "seed": seed}
+        for baseline, split, seed in untrained
+    ]
     results = run_trials(trials, arguments.results / "trials", label="league", progress=INTERACTIVE)
-    ranked, failures = rank(coordinates, results)
+    ranked, failures = rank([*coordinates, *baselines], [*results, *of_baselines])
     with replacing_file(arguments.out / "league.md") as path:
         path.write_text(
             page(ranked, failures, about(arguments, params, corpus, scarce, summary)),
@@ -172,8 +196,10 @@ def page(ranked: pd.DataFrame, failures: dict[str, str], about: str) -> str:
     lines = []
     for name in dict.fromkeys(ranked["objective"]):
         found = ranked[ranked["objective"] == name].set_index("measure")
-        cells = [plain(name), FAMILIES[found["family"].iloc[0]]]
-        cells += [f"{found['lr']['map_at_r']:g}"] * several_rates
+        family = found["family"].iloc[0]
+        cells = [plain(name), FAMILIES.get(family, "baseline")]
+        rate = f"{found['lr']['map_at_r']:g}" if family in FAMILIES else MISSING
+        cells += [rate] * several_rates
         for measure in COLUMNS:
             interval = [float(found[end][measure]) for end in ("mean", "low", "high")]
             costs = measure in ("seconds", "peak_mib")
@@ -221,7 +247,10 @@ def about(
         f"test part, sorted by MAP@R; k is {params.evaluate.neighbours}. For the scarce class the "
         f"label {cut} was cut to {rows:,} train rows in trainings of their own. Seconds are those "
         "of the batches of one seed with other trainings running at the same time; memory is "
-        "that of a whole process. `python -m studies.league` writes this page."
+        "that of a whole process. TF-IDF and the untrained encoder are baselines, which learn no "
+        "embedding: an objective below them was not worth its training for that measure. The "
+        "seconds of TF-IDF are those of its vectors and of logistic regression on them. "
+        "`python -m studies.league` writes this page."
     )
 
 

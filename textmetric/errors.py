@@ -25,3 +25,12 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> UserError:
     near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else "."
     return UserError(f"unknown {kind} {name!r}{hint} Known: {', '.join(names)}")
+
+
+def missing_package(name: str, purpose: str) -> UserError:
+    """The error for an optional package that is not installed.
+
+    >>> str(missing_package("tokenizers", "given vectors"))
+    'given vectors needs the package tokenizers: install it with pip install tokenizers'
+    """
+    return UserError(f"{purpose} needs the package {name}: install it with pip install {name}")

@@ -69,6 +69,20 @@ INITS = (*(family.short for family in Family), SCRATCH)
 """What fine-tuning starts from: the source's model of a family, or nothing."""
 
 
+class Baseline(str, Enum):
+    """What the arms are compared with: embeddings that were not trained.
+
+    Attributes:
+        TFIDF: TF-IDF vectors, with logistic regression as their classifier.
+        UNTRAINED: the encoder as a training starts from it.
+    """
+
+    TFIDF = "tfidf"
+    UNTRAINED = "untrained"
+
+    __str__ = str.__str__
+
+
 def known_role(name: str) -> Role:
     """``name``, if it is a role.
 
@@ -107,6 +121,12 @@ class Split:
     def path(self) -> Path:
         """``<role>/<name>``."""
         return Path(self.role, self.name)
+
+
+TARGET = Split("target", "target")
+"""Where the transfer lands."""
+SOURCE = Split("source", "source")
+"""Where the transfer starts."""
 
 
 @dataclass(frozen=True)
@@ -170,9 +190,14 @@ class Layout:
     Attributes:
         root: the same.
         raws: the corpora, one folder a role.
+        vectors: the given token vectors, if there are any.
+        encoded: the vectors of all texts, if the encoder is frozen.
         tokens: the tokenised corpora, one folder a role.
         splits: all training sets.
         objectives: the objectives with their parameters.
+        pretraining: what the encoders are pre-trained by, if they are.
+        baselines: the records of the baselines, by role and split.
+        baseline_transfer: the accuracy of TF-IDF with logistic regression on the target.
         code: the hashes of the stages' code, ``<stage>.json``.
         maps_drawn: the t-SNE pictures, ``<split>.png``.
         curve_tables: the learning curves that DVC draws, ``<split>.csv``.
@@ -186,7 +211,11 @@ class Layout:
         self.root = Path(root)
         data, plots, reports = (self.root / name for name in ("data", "plots", "reports"))
         self.raws, self.tokens, self.splits = data / "raw", data / "tokens", data / "splits"
+        self.vectors, self.encoded = data / "vectors", data / "encoded"
         self.objectives, self.code = data / "objectives", data / "code"
+        self.pretraining = self.objectives / "pretrain.json"
+        self.baselines = data / "measures" / "baselines"
+        self.baseline_transfer = self.baselines / "transfer.csv"
         self.maps_drawn, self.curve_tables = plots / "tsne", plots / "curves"
         self.page = plots / "report.html"
         self.figures, self.results = reports / "figures", reports / "results.md"
@@ -199,6 +228,14 @@ class Layout:
     def summary(self, role: Role) -> Path:
         """The counts of a role's corpus."""
         return self.raws / role / "summary.json"
+
+    def token_labels(self, role: Role) -> Path:
+        """What is known of a tokenised corpus: its labels, their rows, its given tokens."""
+        return self.tokens / role / "labels.json"
+
+    def text_vectors(self, role: Role) -> Path:
+        """The vectors of the texts of a role, one a row of its corpus."""
+        return self.encoded / f"{role}.npy"
 
     def entries(self, role: Role) -> Path:
         """What the splits of a role are, as written in params.yaml."""
@@ -247,6 +284,10 @@ class Layout:
     def record(self, arm: Arm, split: Split) -> Path:
         """What was measured of an arm on a split: by seed and class, with intervals."""
         return self._arm("data/measures", arm, split, ".json")
+
+    def baseline(self, baseline: Baseline, split: Split) -> Path:
+        """What was measured of a baseline on a split, as of an arm."""
+        return self.baselines / split.path / f"{baseline}.json"
 
     def metrics(self, family: Family) -> Path:
         """The folder of a family's metrics."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from textmetric.encoders import BagEncoder
+from textmetric.encoders import BagEncoder, FrozenEncoder, load_encoder
 from textmetric.errors import UserError
-from textmetric.files import read_json, replacing_folder, write_json
+from textmetric.files import read_json, reading, replacing_folder, write_json
 from textmetric.grid import Family
 from textmetric.losses import ClassificationObjective, build
 from textmetric.measures import centroid_predict
@@ -52,9 +53,41 @@ class TrainedModel:
     sampler: str
     seed: int
 
-    def embed(self, tokens: RaggedTokens) -> Float32:
-        """The embeddings (n, dim) float32 of n texts encoded by this model's vocabulary."""
-        return self.encoder.embed(tokens)
+    def encode(self, texts: Sequence[str], *, progress: bool = False) -> RaggedTokens | Float32:
+        """What :meth:`embed` takes of n texts: their tokens, or their vectors.
+
+        Args:
+            texts: n texts.
+            progress: show a progress bar where a sentence encoder gives the vectors.
+
+        Raises:
+            UserError: see :meth:`.FrozenEncoder.vectors`.
+        """
+        if isinstance(self.encoder, FrozenEncoder):
+            return self.encoder.vectors(texts, progress=progress)
+        return self.vocabulary.encode(texts)
+
+    def embed(self, inputs: RaggedTokens | Float32) -> Float32:
+        """The embeddings (n, dim) float32 of n texts.
+
+        Args:
+            inputs: their tokens, by this model's vocabulary; or, if the encoder is frozen, their
+                vectors (n, width).
+
+        Raises:
+            UserError: these are not what the encoder takes.
+        """
+        if isinstance(inputs, RaggedTokens):
+            return self.encoder.embed(inputs)
+        if not isinstance(self.encoder, FrozenEncoder):
+            raise UserError(
+                "this model embeds texts by their tokens, not given vectors: give texts"
+            )
+        return self.encoder.embed_vectors(inputs)
+
+    def embed_texts(self, texts: Sequence[str]) -> Float32:
+        """The embeddings (n, dim) float32 of n texts; see :meth:`encode`."""
+        return self.embed(self.encode(texts))
 
     def predict_head(self, embeddings: Float32) -> Int32:
         """The class (n,) int32 that the head gives to embeddings (n, dim).
@@ -79,11 +112,15 @@ class TrainedModel:
     def save(self, folder: PathLike) -> None:
         """Write ``model.json`` and ``weights.safetensors`` to ``folder``, replacing it.
 
+        A given tokenizer is written too, as ``tokenizer.json``.
+
         Raises:
             UserError: ``folder`` holds something else than a model, or cannot be written.
         """
         folder = Path(folder)
-        if folder.exists() and (not folder.is_dir() or set(os.listdir(folder)) - _FILES):
+        if folder.exists() and (
+            not folder.is_dir() or set(os.listdir(folder)) - {*_FILES, _TOKENIZER}
+        ):
             raise UserError(
                 f"{folder} exists and is not a saved model: choose another folder, or empty it"
             )
@@ -115,6 +152,9 @@ class TrainedModel:
                 full = f"os error {errno.ENOSPC}" in str(error)
                 raise OSError(errno.ENOSPC if full else errno.EIO, str(error)) from None
             write_json(temporary / "model.json", description)
+            if self.vocabulary.tokenizer.definition:
+                definition = self.vocabulary.tokenizer.definition
+                (temporary / _TOKENIZER).write_text(definition, encoding="utf-8")
 
     @classmethod
     def load(cls, folder: PathLike) -> TrainedModel:
@@ -136,8 +176,12 @@ class TrainedModel:
                 f"{folder / 'model.json'} has format {description.get('format')!r}, this version "
                 f"reads format {FORMAT}: install the version that wrote it, or train again"
             )
+        definition = ""
+        if (folder / _TOKENIZER).exists():
+            with reading(folder / _TOKENIZER, "a tokenizer"):
+                definition = (folder / _TOKENIZER).read_text(encoding="utf-8")
         try:
-            tokenizer = tokenizer_named(description.get("tokenizer"))
+            tokenizer = tokenizer_named(description.get("tokenizer"), definition)
         except UserError as error:
             raise UserError(
                 f"{folder / 'model.json'}: {error}; install the version that wrote the model, or "
@@ -147,7 +191,7 @@ class TrainedModel:
             tensors = load_file(folder / "weights.safetensors")
             tokens = bytes(tensors["vocabulary"].numpy()).decode().split("\n")
             vocabulary = Vocabulary(tokens, tokenizer)
-            encoder = BagEncoder.load(description, tensors, len(vocabulary))
+            encoder = load_encoder(description, tensors, len(vocabulary))
             head: ClassificationObjective | None = None
             if Family(description["family"]) is Family.CLASSIFICATION:
                 built = build(
@@ -180,3 +224,4 @@ class TrainedModel:
 
 
 _FILES = {"model.json", "weights.safetensors"}
+_TOKENIZER = "tokenizer.json"

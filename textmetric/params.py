@@ -60,13 +60,35 @@ class SplitEntry(Section):
     keep: float = 1.0
     rare: int = Field(default=0, ge=0)
     open: Fraction | None = None
+    unlabel: bool = False
+
+    def written(self) -> dict[str, Any]:
+        """The entry for a file; ``unlabel`` only where it is on."""
+        return self.model_dump(exclude=None if self.unlabel else {"unlabel"})
 
 
 class Model(Section):
     """The encoder."""
 
+    encoder: Literal["bag", "frozen"] = "bag"
     dim: int = Field(default=32, ge=1)
-    layer: Literal["bag", "linear"] = "bag"
+    layer: Literal["bag", "linear", "layernorm", "mlp"] = "bag"
+    vectors: str | None = None
+    weights: Literal["uniform", "idf"] = "uniform"
+
+    @model_validator(mode="after")
+    def _something_is_trained(self) -> Model:
+        if self.encoder == "frozen" and self.weights != "uniform":
+            raise UserError(
+                f"model.weights is {self.weights}, but a frozen encoder has no tokens to weigh: "
+                "set model.weights to uniform"
+            )
+        if self.encoder == "frozen" and self.layer == "bag":
+            raise UserError(
+                "model.encoder is frozen and model.layer is bag, so nothing would be trained: set "
+                "model.layer to linear, layernorm or mlp"
+            )
+        return self
 
 
 class Train(Section):
@@ -78,6 +100,17 @@ class Train(Section):
     lr: float = Field(default=0.1, gt=0)
     decay: Literal["linear", "constant"] = "linear"
     device: str = "auto"
+    vectors: Literal["tuned", "frozen"] = "tuned"
+
+
+class Pretrain(Section):
+    """What the encoder learns from all texts to learn from, before it sees a label."""
+
+    objective: str = "inverse_cloze"
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    epochs: int = Field(default=5, ge=1)
+    batch_size: int = Field(default=64, ge=4)
+    lr: float = Field(default=0.3, gt=0)
 
 
 class Evaluate(Section):
@@ -132,6 +165,7 @@ class Params(Section):
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
     model: Model = Model()
     train: Train = Train()
+    pretrain: Pretrain | None = None
     classification: dict[str, Any]
     loss: dict[str, Any]
     evaluate: Evaluate = Evaluate()
@@ -150,6 +184,16 @@ class Params(Section):
         for key in ("arms", "samplers", "seeds"):
             if len(set(getattr(self, key))) < len(getattr(self, key)):
                 raise UserError(f"{key} holds a value twice: every value must be different")
+        if self.pretrain is not None and self.model.encoder == "frozen":
+            raise UserError(
+                "pretrain is given, but model.encoder is frozen and has no token vectors to train: "
+                "leave pretrain out, or set model.encoder to bag"
+            )
+        if self.train.vectors == "frozen" and self.model.layer == "bag":
+            raise UserError(
+                "train.vectors is frozen and model.layer is bag, so nothing of the encoder would "
+                "be trained: set model.layer to linear, layernorm or mlp, or train.vectors to tuned"
+            )
         if self.finetune.sampler not in self.samplers:
             raise unknown_name("finetune.sampler", self.finetune.sampler, self.samplers)
         return self

@@ -13,10 +13,10 @@ from textmetric.errors import UserError
 from textmetric.files import read_json, write_json
 from textmetric.grid import ROLES, Layout, Role, Split, moved
 from textmetric.params import SplitEntry
-from textmetric.sampling.draws import share_of_label
+from textmetric.sampling.draws import rows_of_each, share_of_label
 from textmetric.schema import validated
 from textmetric.text import LabelledTokens, RaggedTokens, TokenizedCorpus, Vocabulary
-from textmetric.types import PARTS, Int64, PathLike
+from textmetric.types import PARTS, Bools, Int64, PathLike
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +37,7 @@ def write_entries(folder: PathLike, splits: Mapping[Split, SplitEntry]) -> None:
         entries = {split.name: entry for split, entry in splits.items() if split.role == role}
         write_json(
             moved(layout.entries(role), layout.splits, Path(folder)),
-            {name: entry.model_dump() for name, entry in entries.items()},
+            {name: entry.written() for name, entry in entries.items()},
         )
 
 
@@ -65,6 +65,7 @@ def make_split(
     keep: float = 1.0,
     rare: int = 0,
     open_share: float | None = None,
+    unlabel: bool = False,
     seed: int = 0,
 ) -> TokenizedCorpus:
     """Make the training set that one entry of ``splits`` in params.yaml describes.
@@ -76,11 +77,12 @@ def make_split(
         rare: mark this many labels with the fewest train rows, see :func:`full`.
         open_share: train and validate on this share of the labels and test on the others, see
             :func:`open_classes`; None for the same labels in all parts.
+        unlabel: keep the text of the rows that a scarce label loses, see :func:`cut_labels`.
         seed: chooses the rows that stay, or the labels to train on, >= 0.
 
     Raises:
-        UserError: a value is out of range, ``keep`` is given without ``scarce``, or more than one
-            of ``scarce``, ``rare`` and ``open`` is given.
+        UserError: a value is out of range, ``keep`` or ``unlabel`` is given without ``scarce``, or
+            more than one of ``scarce``, ``rare`` and ``open`` is given.
     """
     kinds = {"scarce": len(scarce) > 0, "rare": rare > 0, "open": open_share is not None}
     given = [kind for kind, is_given in kinds.items() if is_given]
@@ -93,8 +95,13 @@ def make_split(
             f"keep is {keep} but scarce names no label to cut: name labels in scarce, or "
             "leave keep out"
         )
+    if unlabel and not kinds["scarce"]:
+        raise UserError(
+            "unlabel is true but scarce names no label to cut: name labels in scarce, or leave "
+            "unlabel out"
+        )
     if kinds["scarce"]:
-        return cut_labels(corpus, scarce, keep, seed)
+        return cut_labels(corpus, scarce, keep, seed, unlabel=unlabel)
     if open_share is not None:
         return open_classes(corpus, open_share, seed)
     return full(corpus, rare)
@@ -122,7 +129,12 @@ def full(corpus: TokenizedCorpus, rare: int = 0) -> TokenizedCorpus:
 
 
 def cut_labels(
-    corpus: TokenizedCorpus, labels: Sequence[int], keep: float, seed: int
+    corpus: TokenizedCorpus,
+    labels: Sequence[int],
+    keep: float,
+    seed: int,
+    *,
+    unlabel: bool = False,
 ) -> TokenizedCorpus:
     """Cut the train rows of some labels, and mark these labels as ``scarce``.
 
@@ -131,15 +143,18 @@ def cut_labels(
     n. The rows that stay keep their order.
 
     Validation and test keep all their rows, so that different splits are measured on the same
-    texts. The vocabulary is built again from the train rows that stay: tokens that no longer occur
-    are dropped from it and from every part, and the others are ordered by their new frequencies.
-    ``min_freq`` is not applied again: a token stays known as long as it occurs.
+    texts. Texts without a label all stay. The vocabulary is built again from the train rows that
+    stay and the texts without a label: tokens that no longer occur are dropped from it and from
+    every part, and the others are ordered by their new frequencies. ``min_freq`` is not applied
+    again: a token stays known as long as it occurs.
 
     Args:
         corpus: the whole corpus.
         labels: ids of the labels to cut, in any order; repeated ids count once.
         keep: the share of their train rows that these labels keep, in (0, 1].
         seed: chooses the rows, >= 0.
+        unlabel: the other rows of these labels lose their label but not their text: they join the
+            texts without a label, after those that the corpus has.
 
     Raises:
         UserError: no label is given, a label does not exist, or ``keep`` or ``seed`` is out of
@@ -165,7 +180,43 @@ def cut_labels(
     for label in chosen:
         stays[share_of_label(corpus.train.labels, label, keep, seed)] = True
     train = corpus.train.take(np.flatnonzero(stays))
-    return _with_own_vocabulary(replace(corpus, train=train, scarce=chosen))
+    unlabelled = _without_labels(corpus, ~stays) if unlabel else corpus.unlabelled
+    return _with_own_vocabulary(replace(corpus, train=train, scarce=chosen, unlabelled=unlabelled))
+
+
+def few_rows(
+    corpus: TokenizedCorpus, rows: int, seed: int, *, unlabel: bool = False
+) -> TokenizedCorpus:
+    """Keep as many train rows of every label, or all of one that has fewer.
+
+    The rows are drawn by :func:`.rows_of_each`. Validation and test keep all their rows; the
+    vocabulary is built again as in :func:`cut_labels`.
+
+    Args:
+        corpus: the whole corpus.
+        rows: how many of each label, at least 2.
+        seed: chooses the rows, >= 0.
+        unlabel: the other rows lose their label but not their text, see :func:`cut_labels`.
+
+    Raises:
+        UserError: ``rows`` or ``seed`` is out of range.
+    """
+    _check_seed(seed)
+    stays = np.zeros(len(corpus.train), dtype=bool)
+    stays[rows_of_each(corpus.train.labels, rows, seed)] = True
+    return _with_own_vocabulary(
+        replace(
+            corpus,
+            train=corpus.train.take(np.flatnonzero(stays)),
+            unlabelled=_without_labels(corpus, ~stays) if unlabel else corpus.unlabelled,
+        )
+    )
+
+
+def _without_labels(corpus: TokenizedCorpus, rows: Bools) -> RaggedTokens:
+    """The texts without a label, and after them those of the given train rows."""
+    both = (corpus.unlabelled, corpus.train.tokens.take(np.flatnonzero(rows)))
+    return RaggedTokens.joined((tokens.ids, tokens.offsets) for tokens in both)
 
 
 def open_classes(corpus: TokenizedCorpus, share: float, seed: int) -> TokenizedCorpus:
@@ -180,8 +231,8 @@ def open_classes(corpus: TokenizedCorpus, share: float, seed: int) -> TokenizedC
     of their labels**, from the train, validation and test parts in this order, as is usual for
     open classes (CUB-200: Wah et al. 2011; Song et al. 2016). The labels that are trained on come
     first in ``label_names``, so that a classifier has an output for each of them and no other;
-    then those held out, then those of test. The vocabulary is built again as in
-    :func:`cut_labels`.
+    then those held out, then those of test. Texts without a label all stay. The vocabulary is
+    built again as in :func:`cut_labels`.
 
     Args:
         corpus: the whole corpus.
@@ -214,7 +265,7 @@ def open_classes(corpus: TokenizedCorpus, share: float, seed: int) -> TokenizedC
     parts = []
     for part in PARTS:
         rows: LabelledTokens = getattr(corpus, part)
-        parts.append(LabelledTokens(rows.tokens, new_label[rows.labels]))
+        parts.append(replace(rows, labels=new_label[rows.labels]))
     train = _rows_of_labels(parts[:1], 0, trained)
     if not len(train):
         raise UserError("no train row is left for the open split: raise data.limit or open")
@@ -227,6 +278,9 @@ def open_classes(corpus: TokenizedCorpus, share: float, seed: int) -> TokenizedC
             test=_rows_of_labels(parts, seen, labels),
             held_out=list(range(trained, seen)),
             unseen=list(range(seen, labels)),
+            given=corpus.given,
+            found=corpus.found,
+            unlabelled=corpus.unlabelled,
         )
     )
 
@@ -236,9 +290,11 @@ def _rows_of_labels(parts: Sequence[LabelledTokens], first: int, end: int) -> La
     found = [
         rows.take(np.flatnonzero((first <= rows.labels) & (rows.labels < end))) for rows in parts
     ]
+    texts = [rows.texts for rows in found if rows.texts is not None]
     return LabelledTokens(
         RaggedTokens.joined((rows.tokens.ids, rows.tokens.offsets) for rows in found),
         np.concatenate([rows.labels for rows in found]),
+        np.concatenate(texts) if texts else None,
     )
 
 
@@ -265,14 +321,22 @@ def _check_seed(seed: int) -> None:
 
 
 def _with_own_vocabulary(split: TokenizedCorpus) -> TokenizedCorpus:
-    """Build the vocabulary again from the train rows, and give every part its ids."""
+    """Build the vocabulary again from the texts to learn from, and give every part its ids.
+
+    Tokens that have a given vector stay, whether they occur or not.
+    """
     old = split.vocabulary
-    vocabulary, new_ids = Vocabulary.ranked(
-        old.tokens, split.train.tokens.counts(len(old)), tokenizer=old.tokenizer
-    )
+    counts = split.train.tokens.counts(len(old)) + split.unlabelled.counts(len(old))
+    if split.given:
+        stays = np.flatnonzero((np.arange(len(old)) < split.given) | (counts > 0))
+        vocabulary = Vocabulary([old.tokens[place] for place in stays.tolist()], old.tokenizer)
+        new_ids = np.zeros(len(old), np.int32)
+        new_ids[stays] = np.arange(len(stays))
+    else:
+        vocabulary, new_ids = Vocabulary.ranked(old.tokens, counts, tokenizer=old.tokenizer)
 
     def renumbered(rows: LabelledTokens) -> LabelledTokens:
-        return LabelledTokens(rows.tokens.remap(new_ids), rows.labels)
+        return replace(rows, tokens=rows.tokens.remap(new_ids))
 
     return replace(
         split,
@@ -280,4 +344,5 @@ def _with_own_vocabulary(split: TokenizedCorpus) -> TokenizedCorpus:
         train=renumbered(split.train),
         validation=renumbered(split.validation),
         test=renumbered(split.test),
+        unlabelled=split.unlabelled.remap(new_ids),
     )

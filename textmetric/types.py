@@ -23,6 +23,8 @@ Bools = npt.NDArray[np.bool_]
 
 PARTS = ("train", "validation", "test")
 """The parts of a corpus, in this order wherever they are numbered or concatenated."""
+UNLABELLED = "unlabelled"
+"""What the column of parts says of a text without a label, which is in none of them."""
 
 Measured = Literal["test", "validation"]
 MEASURED: tuple[Measured, ...] = get_args(Measured)

@@ -68,6 +68,8 @@ def test_a_mapping_names_columns(tmp_path: Path) -> None:
         ({"name": "docstrings", "text": "x"}, "unknown corpus key 'text'"),
         ({"path": "x.csv", "labels": "x"}, "unknown corpus key 'labels'; did you mean 'label'"),
         ({"path": "x.csv", "min_rows": 1}, "min_rows of a corpus must be a whole number from 2"),
+        ({"path": "x.csv", "unlabelled": True}, "unlabelled of a corpus is True, expected keep"),
+        ({"name": "docstrings", "unlabelled": "keep"}, "unknown corpus key 'unlabelled'"),
         ({}, "needs the key name .* or path .* but has no key"),
         (None, "must be a built-in name, a path or a mapping, not None"),
     ],
@@ -248,3 +250,52 @@ def test_a_corpus_may_play_both_roles(tmp_path: Path) -> None:
         assert corpus.summary["train_rows"] == 100
         assert corpus.summary["crossing_rows"] == 16
         assert set(corpus.frame["split"]) == {"train", "validation", "test"}
+
+
+def test_texts_without_a_label_come_last_and_are_counted(tmp_path: Path) -> None:
+    path = reviews(tmp_path / "reviews.csv")
+    before = corpora.load(str(path))
+    labelled = before.frame["text"].tolist()
+    with path.open("a") as file:
+        file.write("new one,\nnew two,\nNEW  one,\n")
+        file.writelines(f"{text.upper()},\n" for text in labelled)
+    with pytest.raises(UserError, match="with unlabelled: keep"):
+        corpora.load(str(path))
+    corpus = corpora.load({"path": str(path), "unlabelled": "keep"})
+    assert corpus.frame["split"].tolist() == [*before.frame["split"], *["unlabelled"] * 2]
+    assert corpus.frame["text"].tolist() == [*labelled, "new one", "new two"]
+    assert corpus.frame["label"].isna().tolist() == [False] * 20 + [True] * 2
+    assert corpus.summary == before.summary | {
+        "unlabelled_rows": 2,
+        "unlabelled_leaked_rows": 6,
+        "unlabelled_duplicate_rows": 15,
+    }
+
+
+def test_no_text_without_a_label_is_validated_or_tested_on_in_either_role(tmp_path: Path) -> None:
+    target, source = (reviews(tmp_path / name, rows=60) for name in ("a.csv", "b.csv"))
+    source.write_text(source.read_text().replace("review", "film"))
+    texts = [
+        path.read_text().splitlines()[row].rpartition(",")[0]
+        for path in (target, source)
+        for row in range(1, 61)
+    ]
+    for path in (target, source):
+        with path.open("a") as file:
+            file.writelines(f"{text},\n" for text in [*texts, "mine"])
+    found = corpora.load_roles(
+        *({"path": str(path), "unlabelled": "keep"} for path in (target, source))
+    )
+    measured = {
+        text.lower()
+        for corpus in found
+        for text in corpus.frame["text"][corpus.frame["split"].isin(["validation", "test"])]
+    }
+    for corpus, other in (found, found[::-1]):
+        kept = set(corpus.frame["text"][corpus.frame["split"] == "unlabelled"])
+        # the other role's train texts are no one's test
+        assert kept == {"mine", *other.frame["text"][other.frame["split"] == "train"]}
+        assert not measured & kept
+        assert corpus.summary["unlabelled_rows"] == len(kept)
+        assert corpus.summary["unlabelled_leaked_rows"] == len(measured)
+        assert corpus.summary["unlabelled_duplicate_rows"] == corpus.summary["train_rows"]

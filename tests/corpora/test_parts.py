@@ -434,3 +434,93 @@ def test_a_class_that_the_other_roles_test_part_holds_is_an_error_or_left_out() 
     left, _ = parts.uncrossed(*roles(target, source, min_rows=2))
     assert left.counts["small_classes"] == 1
     assert set(parts.finished(left, None, 0)[0]["label"]) == {"a", "b"}
+
+
+# --- rows without a label ---------------------------------------------------------------------
+
+
+def unlabelled_texts(frame: pd.DataFrame) -> list[str]:
+    return [" ".join(TOKENS(text)) for text in frame["text"][frame["split"] == "unlabelled"]]
+
+
+def obvious_unlabelled(
+    frame: pd.DataFrame, own: parts.Parted, other: parts.Parted
+) -> tuple[list[str], Counter[str]]:
+    """The rule of the module, row by row."""
+    measured = {text for role in (own, other) for text, _, part in rows_of(role) if part != "train"}
+    known = {text for text, _, part in rows_of(own) if part == "train"}
+    kept: list[str] = []
+    reasons = Counter[str]()
+    for text in frame["text"][frame["label"].isna()]:
+        same = " ".join(TOKENS(text))
+        if same in measured:
+            reasons["unlabelled_leaked_rows"] += 1
+        elif same in known or same in kept:
+            reasons["unlabelled_duplicate_rows"] += 1
+        else:
+            kept.append(same)
+    return kept, reasons
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    overlapping(PARTS[:1], PARTS[::2], PARTS),
+    st.lists(st.lists(st.integers(0, 30), min_size=1, max_size=20), min_size=2, max_size=2),
+    st.randoms(use_true_random=False),
+)
+def test_no_text_without_a_label_is_measured_on_and_no_row_is_dropped_without_need(
+    frames: tuple[pd.DataFrame, pd.DataFrame], more: list[list[int]], random: Any
+) -> None:
+    mixed = []
+    for frame, texts in zip(frames, more, strict=True):
+        # as the tokenizer sees them these are texts of the tables above
+        rows = [(random.choice([f"Text {n}", f'text  "{n}"']), None, "train") for n in texts]
+        both = pd.concat([frame, table(rows)])
+        mixed.append(both.sample(frac=1, random_state=random.randrange(1000)))
+    try:
+        cut = roles(*mixed, min_rows=2)
+        labelled = roles(
+            *(frame[frame["label"].notna()].reset_index(drop=True) for frame in mixed), min_rows=2
+        )
+        target, source = parts.uncrossed(*cut)
+        alone = parts.uncrossed(*labelled)
+    except UserError:  # fewer than two classes are large enough
+        return
+    for frame, own, other, without in (
+        (mixed[0], target, source, alone[0]),
+        (mixed[1], source, target, alone[1]),
+    ):
+        found, summary = parts.finished(parts.with_unlabelled(own, [other]), None, 0)
+        expected, reasons = obvious_unlabelled(frame, own, other)
+        assert unlabelled_texts(found) == expected
+        assert found["label"].isna().tolist() == (found["split"] == "unlabelled").tolist()
+        assert summary["unlabelled_rows"] == len(expected)
+        for reason in ("unlabelled_leaked_rows", "unlabelled_duplicate_rows"):
+            assert summary[reason] == reasons[reason]
+        # they change nothing about the labelled rows
+        plain, counts = parts.finished(without, None, 0)
+        pd.testing.assert_frame_equal(
+            found[found["split"] != "unlabelled"].reset_index(drop=True), plain, check_dtype=False
+        )
+        assert counts.items() <= summary.items()
+
+
+def test_the_limit_shrinks_texts_without_a_label_in_proportion_by_seed() -> None:
+    frame = pd.concat(
+        [classes(60, 40), table([(f"only text {n}", None, "train") for n in range(50)])]  # type: ignore[list-item]
+    )
+    corpus = parts.with_unlabelled(cut_corpus(frame))
+    whole, summary = parts.finished(corpus, None, 0)
+    assert summary["train_rows"] == 72
+    assert len(unlabelled_texts(whole)) == 50
+    one, same, other = (parts.finished(corpus, 36, seed)[0] for seed in (0, 0, 1))
+    assert len(unlabelled_texts(one)) == 25
+    places = [unlabelled_texts(whole).index(text) for text in unlabelled_texts(one)]
+    assert places == sorted(places) != list(range(25))
+    assert unlabelled_texts(one) == unlabelled_texts(same) != unlabelled_texts(other)
+    assert len(unlabelled_texts(parts.finished(corpus, 72, 0)[0])) == 50
+
+
+def test_a_table_without_a_single_label_is_an_error() -> None:
+    with pytest.raises(UserError, match="corpus toy has no class"):
+        cut_corpus(table([(f"text {n}", None, "train") for n in range(5)]))  # type: ignore[list-item]

@@ -108,7 +108,12 @@ CSV, JSONL = "a.csv", "a.jsonl"
         (CSV, "text,label\nx,y\n".encode("utf-16"), r"is not UTF-8 \(line 1, byte 0\)"),
         (JSONL, b'{"text": "\xe9", "label": "x"}\n', "is not UTF-8"),
         (CSV, b"text,label\nx,y\n ,y\n,z\n", r"row 2 \(and 1 other rows\) .*an empty 'text'"),
-        (CSV, b'text,label\nx,"  "\n', "row 1 of .* an empty 'label': fill it in"),
+        (
+            CSV,
+            b'text,label\nx,"  "\n',
+            "row 1 of .* an empty 'label': fill it in or remove the row, or give the corpus as a "
+            "mapping with unlabelled: keep$",
+        ),
         (JSONL, b'{"text": "x", "label": null}\n', "row 1 of .* an empty 'label'"),
         (JSONL, b'{"text": "x", "label": "y"}\n{"text": \n', r"line 2 of .* is not a JSON object"),
         (JSONL, b'["x", "y"]\n', "line 1 of .* is not a JSON object"),
@@ -223,3 +228,35 @@ def test_blank_rows_are_the_null_the_empty_and_the_white(
     texts = column.to_pylist()
     expected = [row for row, text in enumerate(texts) if text is None or not text.strip()]
     assert readers._blank_rows(column).tolist() == expected
+
+
+@pytest.mark.parametrize("suffix", readers.SUFFIXES)
+def test_rows_without_a_label_are_kept_where_asked_for(tmp_path: Path, suffix: str) -> None:
+    rows = [("a cat", "pets"), ("no label", ""), ("white", " "), ("NA", "null")]
+    frame = readers.read(written(tmp_path, f"a{suffix}", rows), keep_unlabelled=True)
+    assert frame["text"].tolist() == [text for text, _ in rows]
+    assert frame["label"].isna().tolist() == [False, True, True, False]
+    assert frame["label"].dropna().tolist() == ["pets", "null"]
+    whole = readers.read(written(tmp_path, f"b{suffix}"), keep_unlabelled=True)
+    assert list(zip(whole["text"], whole["label"], strict=True)) == ROWS
+
+
+def test_null_in_json_is_no_label(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "x", "label": null}\n{"text": "y", "label": 3}\n')
+    frame = readers.read(tmp_path / "a.jsonl", keep_unlabelled=True)
+    assert frame["label"].isna().tolist() == [True, False]
+
+
+@pytest.mark.parametrize("part", ["test", "valid"])
+def test_only_train_rows_may_lack_a_label(tmp_path: Path, part: str) -> None:
+    none = [("a", "x"), ("b", "")]
+    written(tmp_path, "train.csv", none)
+    written(tmp_path, "test.csv", [("c", "x")])
+    written(tmp_path, f"{part}.csv", none)
+    with pytest.raises(UserError, match=f"row 2 of .*{part}.csv.*since only train rows may lack"):
+        readers.read(tmp_path, keep_unlabelled=True)
+    with pytest.raises(UserError, match=r"an empty 'text': fill it in or remove the row$"):
+        readers.read(written(tmp_path, "a.csv", [("", "x")]), keep_unlabelled=True)
+    written(tmp_path, "train.csv", [("a", "x")])
+    with pytest.raises(UserError, match=f"{part}.csv.* an empty 'label': .*remove the row$"):
+        readers.read(tmp_path)

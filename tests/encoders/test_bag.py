@@ -8,7 +8,7 @@ from textmetric.encoders import BagEncoder, build_encoder
 from textmetric.params import Model
 from textmetric.text import RaggedTokens
 
-LAYERS = pytest.mark.parametrize("layer", ["bag", "linear"])
+LAYERS = pytest.mark.parametrize("layer", ["bag", "linear", "layernorm", "mlp"])
 
 
 def texts(seed: int = 0, rows: int = 50, tokens: int = 20) -> RaggedTokens:
@@ -18,15 +18,22 @@ def texts(seed: int = 0, rows: int = 50, tokens: int = 20) -> RaggedTokens:
 
 
 @LAYERS
-def test_an_embedding_is_the_mean_of_the_token_vectors_and_maybe_a_linear_map(layer: str) -> None:
+def test_an_embedding_is_the_mean_of_the_token_vectors_and_maybe_a_layer_on_top(layer: str) -> None:
     torch.manual_seed(0)
     encoder, tokens = BagEncoder(20, 8, layer), texts()
     weight = encoder.weight.detach().numpy().astype(np.float64)
     for row, found in enumerate(encoder.embed(tokens, rows_at_once=7)):
         ids = tokens.ids[tokens.offsets[row] : tokens.offsets[row + 1]]
         expected = weight[ids].mean(axis=0) if len(ids) else np.zeros(8)
-        if encoder.linear is not None:
-            matrix, bias = (p.detach().numpy() for p in encoder.linear.parameters())
+        if layer != "bag":
+            values = [p.detach().numpy() for p in encoder.projection.parameters()]
+            if layer == "layernorm":
+                scale, shift = values[:2]
+                spread = np.sqrt(expected.var() + 1e-5)
+                expected = (expected - expected.mean()) / spread * scale + shift
+            if layer == "mlp":
+                expected = np.maximum(values[0] @ expected + values[1], 0)
+            matrix, bias = values[-2:]
             expected = matrix @ expected + bias
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
     assert (tokens.lengths == 0).any()

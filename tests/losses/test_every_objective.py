@@ -27,6 +27,7 @@ DRAWS_BY_PLACE = {
 }
 # Objectives that use the place of a row in the batch.
 TOLD_BY_PLACE = {
+    "inverse_cloze": "the second half of the rows are what the first leave of their texts",
     "invariant_spreading": "the second half of the rows are copies of the first",
     "prototypical": "the first rows of a class are its support",
 }

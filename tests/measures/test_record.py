@@ -52,7 +52,9 @@ def test_without_validation_rows_every_measure_on_them_is_nan(tmp_path: Path) ->
 )
 def test_a_record_that_lacks_a_key_is_named(content: object, key: str, tmp_path: Path) -> None:
     write_json(tmp_path / "balanced.json", content)
-    with pytest.raises(UserError, match=rf"balanced\.json lacks '{key}': run stage evaluate again"):
+    with pytest.raises(
+        UserError, match=rf"balanced\.json lacks '{key}': run the stage that writes it"
+    ):
         ArmRecord.read(tmp_path / "balanced.json")
 
 
@@ -64,15 +66,3 @@ def test_a_measure_averages_over_all_rows_or_over_those_of_scarce_labels() -> No
     record = replace(RECORD, scarce=[0, 2])
     assert record.queries("map_at_r") == 10
     assert record.queries("scarce_map_at_r") == 4
-
-
-def test_chance_is_a_random_ranking_or_the_largest_class() -> None:
-    record = replace(RECORD, scarce=[0, 2])
-    assert record.chance("knn_accuracy") == 0.6
-    # a query of label 0 has 2 rows to find among 9, one of label 3 has 5; label 2 has none
-    two = (1 + (1 + 1 / 8) / 2) / 9
-    five = sum((1 + (rank - 1) * 4 / 8) / rank for rank in range(1, 6)) / 9
-    assert record.chance("map_at_r") == pytest.approx((3 * two + 6 * five) / 9)
-    assert record.chance("scarce_map_at_r") == pytest.approx(two)
-    assert np.isnan(record.chance("cohesion"))
-    assert np.isnan(replace(RECORD, scarce=[2]).chance("scarce_map_at_r"))  # one row, none to find

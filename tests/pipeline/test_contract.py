@@ -16,7 +16,7 @@ import yaml
 from stages.fingerprint import ITSELF, imported_by_name
 from textmetric.grid import Family
 from textmetric.losses import OBJECTIVES
-from textmetric.params import read
+from textmetric.params import Pretrain, read
 from textmetric.pipeline.stage_code import code_of, commands_of
 
 ROOT = Path(__file__).parents[2]
@@ -127,6 +127,18 @@ def test_a_training_depends_on_its_own_objective_and_on_no_other() -> None:
         files = {n: f"textmetric/losses/{place.split('.')[0]}.py"
                  for n, place in OBJECTIVES[family].items()}  # fmt: skip
         assert {n for n, file in files.items() if file in code} == {name}
+
+
+def test_a_training_depends_on_the_objective_of_its_pretraining() -> None:
+    params = read(ROOT / "params.yaml")
+    for name in ("inverse_cloze", "invariant_spreading"):
+        given = params.model_copy(update={"pretrain": Pretrain(objective=name)})
+        for family in Family:
+            words = COMMANDS[f"train_{family.short}"]
+            modules = imported_by_name(words, given)
+            assert f"textmetric.losses.{name}" in modules
+            assert modules[0] in imported_by_name(words, params)
+            assert f"textmetric.losses.{name}" not in imported_by_name(words, params)
 
 
 @pytest.mark.parametrize("name", sorted(stages()))

@@ -22,7 +22,8 @@ from selenium.webdriver.common.keys import Keys
 from tests.browser import Page, chromium
 from tests.tiny import WORDS
 from textmetric import TextEmbedder
-from textmetric.grid import Family
+from textmetric.encoders.vectors import standardised
+from textmetric.grid import ROLES, Baseline, Family
 from textmetric.model import TrainedModel
 from textmetric.params import read
 from textmetric.text import TokenizedCorpus
@@ -66,7 +67,7 @@ def write_params(folder: Path, **sections: Any) -> None:
     params["tsne"] |= {"points": 40}
     params["finetune"] |= {"epochs": 2, "sampler": "balanced", "shares": [0.1, 1.0]}
     for name, values in sections.items():
-        params[name] = {**params[name], **values} if isinstance(values, dict) else values
+        params[name] = {**(params[name] or {}), **values} if isinstance(values, dict) else values
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
 
 
@@ -91,12 +92,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_table(folder / "few.csv", "label", 120, seed=0)
     write_table(folder / "many.csv", "topic", 200, seed=1, words=MORE_WORDS)
     steps: list[tuple[str, ...]] = [("fingerprint",), ("objectives",)]
-    steps += [("download",), ("tokenize",), ("split",)]
+    steps += [("download",), ("vectors",), ("encode",), ("tokenize",), ("split",)]
     for family in ("cls", "metric"):
         steps += [("train", "--family", family, "--role", role) for role in ("target", "source")]
         steps += [(stage, "--family", family) for stage in ("embed", "evaluate", "tsne")]
     steps += [("finetune", "--init", init) for init in ("cls", "metric", "scratch")]
-    steps += [("report",), ("page",), ("costs",)]
+    steps += [("baselines",), ("report",), ("page",), ("costs",)]
     for step in steps:
         finished = run(folder, *step)
         assert finished.returncode == 0, (step, finished.stderr)
@@ -110,6 +111,52 @@ def test_every_stage_leaves_what_the_next_needs_and_nothing_half_written(project
     assert curves["arm"].tolist() == ["cls_balanced"] * 2 + ["metric_balanced"] * 2
     assert curves["epoch"].tolist() == [1, 2, 1, 2]
     assert not list(project.rglob(".writing-*"))
+
+
+@pytest.mark.parametrize("tuned", [True, False])
+def test_encoders_start_from_given_word_vectors(tmp_path: Path, tuned: bool) -> None:
+    # "of" is in no text; two words of each topic have no vector
+    words = ["of", *(word for topic in MORE_WORDS.values() for word in topic[:6])]
+    values = np.random.default_rng(0).normal(size=(len(words), 4)).astype(np.float32)
+    lines = [" ".join([word, *map(str, row)]) for word, row in zip(words, values, strict=True)]
+    (tmp_path / "words.vec").write_text("\n".join([f"{len(words)} 4", *lines, ""]))
+    write_params(
+        tmp_path,
+        splits={"target-scarce-0": {"role": "target", "scarce": [2], "keep": 0.2}},
+        model={"dim": 6, "layer": "linear", "vectors": "words.vec"},
+        train={"epochs": 1, "batch_size": 16, "vectors": "tuned" if tuned else "frozen"},
+        seeds=[0],
+    )  # fmt: skip
+    write_table(tmp_path / "few.csv", "label", 120, seed=0)
+    write_table(tmp_path / "many.csv", "topic", 200, seed=1, words=MORE_WORDS)
+    steps = [("download",), ("vectors",), ("tokenize",), ("split",)]
+    for step in [*steps, *[("train", "--family", "metric", "--role", r) for r in ROLES],
+                 ("embed", "--family", "metric"), ("finetune", "--init", "metric"),
+                 ("finetune", "--init", "scratch")]:  # fmt: skip
+        finished = run(tmp_path, *step)
+        assert finished.returncode == 0, (step, finished.stderr)
+    for split in ("target", "target-scarce-0"):
+        corpus = TokenizedCorpus.load(tmp_path / "data/splits/target" / split)
+        model = TrainedModel.load(tmp_path / f"models/metric/target/{split}/balanced/seed-0")
+        assert corpus.given == len(words) + 1
+        assert model.vocabulary.tokens[1 : corpus.given] == words
+        assert ("the" in model.vocabulary.tokens) == ("cake" in model.vocabulary.tokens) == tuned
+        # of the seven words of a text five are of its topic, the others are "the" and a number
+        assert corpus.found == pytest.approx(5 / 7 * 6 / 8, abs=0.03)
+        weight = model.encoder.weight.detach().numpy()
+        start = standardised(
+            np.concatenate([np.zeros((1, 4), np.float32), values]), corpus.train.tokens
+        )
+        same = (weight[1 : corpus.given] == start[1:]).all(axis=1)
+        assert same[0]
+        assert same[19:].all()  # topics of the other role
+        assert same[1:19].all() != tuned
+        assert model.embed(corpus.test.tokens).shape == (len(corpus.test), 6)
+    whole, cut = (
+        len(TokenizedCorpus.load(tmp_path / "data/splits/target" / split).vocabulary)
+        for split in ("target", "target-scarce-0")
+    )
+    assert cut < whole if tuned else cut == whole == len(words) + 1
 
 
 def test_download_lets_no_text_cross_the_roles(tmp_path: Path) -> None:
@@ -174,6 +221,13 @@ def test_the_page_shows_what_the_metrics_files_hold(project: Path) -> None:
                     json.loads(path.read_text())[key]
                     for family in ("cls", "metric")
                     for path in (project / "metrics" / family).glob(f"*/{split}/balanced.json")
+                ]
+                written += [
+                    json.loads(path.read_text())["interval"][key][0]
+                    for baseline in Baseline
+                    for path in (project / "data/measures/baselines").glob(
+                        f"*/{split}/{baseline}.json"
+                    )
                 ]
                 assert [float(cell.split("±")[0]) for cell in shown[title]] == [
                     round(value, 3) for value in written
@@ -306,11 +360,13 @@ def test_help_shows_an_example() -> None:
         ("fingerprint", "pandas matplotlib faiss numba"),
         ("objectives", "pandas matplotlib faiss numba"),
         ("download", "torch numba matplotlib faiss"),
+        ("encode", "torch numba matplotlib faiss"),
         ("tokenize", "torch matplotlib faiss"),
         ("split", "torch numba pandas matplotlib faiss"),
         ("train", "pandas matplotlib faiss openTSNE"),
         ("embed", "pandas matplotlib numba"),
         ("evaluate", "torch numba pandas matplotlib"),
+        ("baselines", "matplotlib numba faiss"),
         ("tsne", "torch pandas matplotlib openTSNE"),
         ("finetune", "pandas matplotlib faiss"),
         ("report", "torch numba faiss"),
@@ -327,3 +383,93 @@ def test_no_stage_starts_by_importing_what_it_does_not_use(stage: str, unused: s
         [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True
     )
     assert finished.stdout.split() == []
+
+
+def test_text_without_a_label_goes_through_the_stages(tmp_path: Path) -> None:
+    """A tiny table with empty labels, texts that leak, a split that unlabels, and pre-training."""
+    write_params(
+        tmp_path,
+        corpora={
+            "target": {"path": "few.csv", "unlabelled": "keep"},
+            "source": {"path": "many.csv", "label": "topic"},
+        },
+        splits={
+            "target": {"role": "target"},
+            "target-scarce-0": {
+                "role": "target", "scarce": [0, 1, 2], "keep": 0.2, "unlabel": True,
+            },
+            "source": {"role": "source", "rare": 2},
+        },
+        pretrain={"objective": "inverse_cloze", "epochs": 3, "batch_size": 16},
+        seeds=[0],
+        samplers=["balanced"],
+        loss={"name": "triplet"},
+    )  # fmt: skip
+    write_table(tmp_path / "few.csv", "label", 120, seed=0)
+    write_table(tmp_path / "many.csv", "topic", 200, seed=1, words=MORE_WORDS)
+    finished = run(tmp_path, "download")
+    assert finished.returncode == 0, finished.stderr
+    raw = tmp_path / "data" / "raw"
+    before, other = (
+        pd.read_parquet(raw / role / "corpus.parquet") for role in ("target", "source")
+    )
+    tested, learnt = (
+        [text for frame in (before, other) for text in frame["text"][frame["split"] == part]]
+        for part in ("test", "train")
+    )
+    with (tmp_path / "few.csv").open("a") as file:
+        file.writelines(f"{text},\n" for text in ["quite new words", *tested])
+    steps: list[tuple[str, ...]] = [("fingerprint",), ("objectives",), ("download",), ("tokenize",)]
+    steps += [
+        ("split",),
+        *(("train", "--family", f, "--role", "target") for f in ("cls", "metric")),
+    ]
+    for step in steps:
+        finished = run(tmp_path, *step)
+        assert finished.returncode == 0, (step, finished.stderr)
+    after = pd.read_parquet(raw / "target" / "corpus.parquet")
+    assert after["text"][after["split"] == "unlabelled"].tolist() == ["quite new words"]
+    pd.testing.assert_frame_equal(after[after["split"] != "unlabelled"], before)
+    summary = json.loads((raw / "target" / "summary.json").read_text())
+    assert summary["unlabelled_rows"] == 1
+    assert summary["unlabelled_leaked_rows"] == len(tested)
+    assert len(learnt) > 50
+    folder = tmp_path / "data" / "splits" / "target"
+    full, scarce = (TokenizedCorpus.load(folder / name) for name in ("target", "target-scarce-0"))
+    assert len(full.unlabelled) == 1
+    assert len(scarce.unlabelled) == 1 + len(full.train) - len(scarce.train)
+    assert len(scarce.vocabulary) == len(full.vocabulary)
+    assert json.loads((tmp_path / "data/objectives/pretrain.json").read_text())["epochs"] == 3
+    code = json.loads((tmp_path / "data/code/train_cls.json").read_text())
+    assert "textmetric/losses/inverse_cloze.py" in code
+    for name, corpus in (("target", full), ("target-scarce-0", scarce)):
+        for family, objective in ((Family.METRIC, "triplet"), (Family.CLASSIFICATION, None)):
+            model = TrainedModel.load(
+                tmp_path / "models" / family.short / "target" / name / "balanced" / "seed-0"
+            )
+            params = read(tmp_path / "params.yaml")
+            expected = train(
+                corpus,
+                family=family,
+                objective={"name": objective or "cross_entropy"},
+                sampler="balanced",
+                model=params.model,
+                settings=params.train,
+                pretrain=params.pretrain,
+                seed=0,
+                device=torch.device("cpu"),
+            )
+            assert torch.equal(model.encoder.weight, expected.model.encoder.weight)
+            assert model.centroids.shape[0] == 3
+    cost = json.loads((tmp_path / "data/costs/cls/target/target/balanced.json").read_text())
+    assert len(cost["seeds"][0]["pretraining_seconds"]) == 3
+
+
+def test_a_pretraining_that_needs_labels_ends_the_pipeline_before_any_training(
+    tmp_path: Path,
+) -> None:
+    write_params(tmp_path, pretrain={"objective": "triplet"})
+    finished = run(tmp_path, "objectives")
+    assert finished.returncode == 2
+    assert "pretrain.objective is 'triplet', which needs labels" in finished.stderr
+    assert "Traceback" not in finished.stderr

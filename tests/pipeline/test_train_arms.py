@@ -8,11 +8,13 @@ import pytest
 import torch
 
 from tests.tiny import CPU, corpus
-from textmetric.files import read_json
+from textmetric import parallel
+from textmetric.files import read_json, write_json
 from textmetric.grid import Arm, Family, Layout, Split, Training, trainings
 from textmetric.model import TrainedModel
-from textmetric.params import Model, Train
+from textmetric.params import Model, Pretrain, Train
 from textmetric.pipeline.train_arms import train_arms
+from textmetric.report.cost_table import write_costs
 from textmetric.training.loop import train
 
 FAMILY = Family.METRIC
@@ -86,3 +88,45 @@ def test_texts_that_were_rewritten_are_read_again(tmp_path: Path) -> None:
         )  # fmt: skip
         weights.append(TrainedModel.load(layout.model(cell)).encoder.weight)
     assert not torch.equal(*weights)
+
+
+def test_pretraining_is_in_every_arm_and_in_the_costs(
+    layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[int] = []
+    run = parallel.run
+    monkeypatch.setattr(
+        parallel, "run", lambda *args, **options: counted.append(options["ticks"]) or run(
+            *args, **options
+        ),
+    )  # fmt: skip
+    pretrain, before = Pretrain(epochs=3, batch_size=8), Layout(tmp_path)
+    corpus(seed=0).save(before.split(SPLITS[0]))
+    for family, objective in (
+        (Family.METRIC, {"name": "triplet"}),
+        (Family.CLASSIFICATION, {"name": "cross_entropy"}),
+    ):
+        train_arms(
+            before, family, "target", splits=SPLITS[:1], samplers=["balanced"], seeds=[0],
+            pretrain=pretrain, progress=False, **HOW | {"objective": objective},
+        )  # fmt: skip
+        costs = read_json(before.cost(Arm(family, "balanced"), SPLITS[0]))["seeds"][0]
+        assert len(costs["pretraining_seconds"]) == 3
+        assert len(costs["epoch_seconds"]) == 2
+    assert counted == [5, 5]
+    cell = Training(ARMS[0], SPLITS[0], 0)
+    alone = train(
+        corpus(seed=0), family=FAMILY, sampler="balanced", seed=0, device=CPU, pretrain=pretrain,
+        **HOW,
+    )  # fmt: skip
+    after = TrainedModel.load(before.model(cell)).encoder.weight
+    assert torch.equal(after, alone.model.encoder.weight)
+    assert not torch.equal(after, TrainedModel.load(layout.model(cell)).encoder.weight)
+    plain = read_json(layout.cost(ARMS[0], SPLITS[0]))["seeds"][0]
+    assert set(plain) == {"seed", "epoch_seconds", "peak_mib"}
+    write_costs(before, splits=SPLITS[:1], arms=[ARMS[0]])
+    path = before.cost(ARMS[0], SPLITS[0])
+    write_json(path, {"seeds": [costs | {"epoch_seconds": [1, 1], "pretraining_seconds": [2, 3]}],
+                      "stage_seconds": 9})  # fmt: skip
+    write_costs(before, splits=SPLITS[:1], arms=[ARMS[0]])
+    assert "| 7.00 |" in before.cost_table.read_text()

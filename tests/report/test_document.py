@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.report.fake_study import ARMS, KEYS, change, read, write_study
-from textmetric.files import read_json
-from textmetric.grid import Family, Layout
+from textmetric.files import read_json, write_json
+from textmetric.grid import Baseline, Family, Layout
+from textmetric.params import Model, Pretrain, SplitEntry
 from textmetric.report.blocks import Document, Map, Table
 from textmetric.report.document import build_document
 from textmetric.report.formats import cell_seeds, cell_text
+from textmetric.report.markdown import write_markdown
 from textmetric.report.names import BY_KEY
 
 SAMPLES = {
@@ -66,12 +69,16 @@ def test_the_summary_is_one_row_for_each_use(root: Path) -> None:
         "+0.100 [+0.081, +0.119]",
         "0.550 ± 0.049",
         "0.650 ± 0.049",
-        "0.141",  # a random ranking of three classes of 20 rows
+        "0.300",
+        "0.150 ± 0.049",
         "seeds",
     ]
-    assert found["[compact clusters, 30 classes](#table-7-2)"][4] == "0.000"
-    # from scratch with a tenth of the rows
-    assert found["[transfer, 10 % of the labels](#table-9-labels)"][4:] == ["0.477", "seeds, rows"]
+    # TF-IDF and from scratch, with a tenth of the rows
+    assert found["[transfer, 10 % of the labels](#table-9-labels)"][4:] == [
+        "0.397 ± 0.000",
+        "0.477 ± 0.000",
+        "seeds, rows",
+    ]
     assert (
         "Measured by: MAP@R for retrieval, retrieval of a scarce label, retrieval of 10 rare "
         "labels, retrieval of unseen labels; nearest-neighbours accuracy for classifying; "
@@ -158,8 +165,60 @@ def test_cells_hold_the_value_of_every_seed(root: Path) -> None:
     study = read(root)
     table = tables_of(build_document(study), "split-target")[0]
     cells = next(row for row in table.rows if row[0] == BY_KEY["map_at_r"].title)
-    for arm, cell in zip(study.arms, cells[1:], strict=True):
-        assert cell_seeds(cell) == study.records["target"][arm].per_seed["map_at_r"]
+    for side, cell in zip(study.sides, cells[1:], strict=True):
+        assert cell_seeds(cell) == study.record("target", side).per_seed["map_at_r"]
+    assert len(cell_seeds(cells[5])) == 1  # of TF-IDF, which draws nothing
+
+
+def test_tfidf_competes_with_its_logistic_regression_in_classifying(root: Path) -> None:
+    study = read(root)
+    accuracy = study.baselines["target"][Baseline.TFIDF].per_seed["head_accuracy"][0]
+    found = answers_of(build_document(study))
+    assert found["[classifying, 3 classes](#table-C-1)"][4] == f"{accuracy:.3f}"
+
+
+def raise_baseline(root: Path, split: str, baseline: Baseline, key: str, to: list[float]) -> None:
+    path = Layout(root).baseline(baseline, KEYS[split])
+    found = read_json(path)
+    found["per_seed"][key] = to
+    write_json(path, found)
+
+
+def test_an_unbeaten_baseline_is_named_below_its_table_and_in_the_summary(tmp_path: Path) -> None:
+    write_study(tmp_path, [0, 1, 2, 3, 4])
+    document = build_document(read(tmp_path))
+    assert "that was trained" not in text_of(document, "table-R-1")
+    # metric learning has .6 to .7: as good as it, then better than all
+    raise_baseline(tmp_path, "target", Baseline.TFIDF, "map_at_r", [0.65])
+    better = [0.7, 0.725, 0.75, 0.775, 0.8]
+    raise_baseline(tmp_path, "source", Baseline.UNTRAINED, "map_at_r", better)
+    document = build_document(read(tmp_path))
+    assert (
+        "**Nothing that was trained beats TF-IDF**, 0.650: the best, metric learning, shuffled, "
+        "has a MAP@R of 0.650 ± 0.049."
+    ) in text_of(document, "table-R-1")
+    assert (
+        "**The untrained encoder beats all that was trained**, 0.750 ± 0.049: the best, metric "
+        "learning, shuffled, has a MAP@R of 0.650 ± 0.049."
+    ) in text_of(document, "table-R-2")
+    summary = text_of(document, "summary")
+    of_tfidf, of_untrained = (
+        next(part for part in summary.split("**Nothing that was trained beats ")[1:]
+             if part.startswith(name)).split(".")[0]
+        for name in ("TF-IDF**", "what was not trained**")
+    )  # fmt: skip
+    assert "retrieval, 3 classes" in of_tfidf
+    assert "retrieval, 30 classes" not in of_tfidf
+    assert "retrieval, 30 classes" in of_untrained
+    assert "retrieval, 3 classes" not in of_untrained
+
+
+def test_fewer_than_three_seeds_say_nothing_of_a_baseline(tmp_path: Path) -> None:
+    write_study(tmp_path, [0, 1])
+    raise_baseline(tmp_path, "target", Baseline.TFIDF, "map_at_r", [0.99])
+    document = build_document(read(tmp_path))
+    assert "Nothing that was trained" not in text_of(document, "table-R-1")
+    assert "Nothing that was trained" not in text_of(document, "summary")
 
 
 def test_other_corpora_have_no_values_of_the_original(root: Path) -> None:
@@ -206,3 +265,70 @@ def test_the_report_says_that_nothing_is_tuned_and_what_is_equal(root: Path) -> 
     text = text_of(build_document(read(root)), "run")
     assert "10 epochs of the same number of steps, 64 texts a batch, adagrad" in text
     assert "No objective is tuned" in text
+
+
+def test_the_report_names_the_encoder_and_the_share_of_given_tokens(tmp_path: Path) -> None:
+    write_study(tmp_path, [0, 1, 2])
+
+    def said(model: Model) -> str:
+        lines = text_of(build_document(read(tmp_path, model=model)), "run").splitlines()
+        return next(line for line in lines if line.startswith("The encoder: "))
+
+    assert said(Model()) == (
+        "The encoder: the mean of token vectors, which start at random; with nothing over it, "
+        "32 wide."
+    )
+    for role, share in (("target", 0.912), ("source", 0.5)):
+        write_json(Layout(tmp_path).token_labels(role), {"given": 9, "found": share})
+    assert said(Model(vectors="w.vec", layer="mlp", weights="idf", dim=8)) == (
+        "The encoder: the mean of token vectors, which start at those of `w.vec`; these have "
+        "91% (target) and 50% (source) of the train texts' tokens, weighted by inverse document "
+        "frequency at the start; with two linear layers with a ReLU over it, 8 wide."
+    )
+    assert said(Model(encoder="frozen", layer="linear")) == (
+        "The encoder: text vectors that the corpora bring, which stay as they are, and a linear "
+        "layer over them, 32 wide."
+    )
+
+
+def text_of_what_was_run(root: Path, pretrain: Pretrain | None = None) -> str:
+    write_markdown(root / "results.md", build_document(read(root, pretrain=pretrain)), folder="x")
+    return (root / "results.md").read_text()
+
+
+def test_what_was_run_tells_of_texts_without_a_label_and_of_the_pretraining(tmp_path: Path) -> None:
+    write_study(tmp_path, [0, 1, 2])
+    plain = text_of_what_was_run(tmp_path)
+    assert "nlabelled" not in plain
+    assert "without labels" not in plain
+    layout = Layout(tmp_path)
+    counts = {"unlabelled_rows": 4321, "unlabelled_leaked_rows": 17}
+    summary = read_json(layout.summary("target")) | counts | {"unlabelled_duplicate_rows": 29}
+    write_json(layout.summary("target"), summary)
+    about = {"name": "inverse_cloze", "parameters": {"share": 0.5}, "epochs": 7}
+    write_json(layout.pretraining, about | {"batch_size": 32, "lr": 0.25})
+    found = text_of_what_was_run(tmp_path, Pretrain())
+    assert "| crossing | unlabelled | unlabelled, leaked | unlabelled, repeated |" in found
+    target, source = (
+        next(line for line in found.splitlines() if line.startswith(f"| {role} |"))
+        for role in ("target", "source")
+    )
+    assert target.endswith("| 4,321 | 17 | 29 |")
+    assert source.endswith("| 0 | 0 | 0 |")
+    assert (
+        "trained without labels by `inverse_cloze` with share 0.5 on all texts to learn from, in 7 "
+        "epochs of 32 texts a batch with learning rate 0.25" in found
+    )
+    assert text_of_what_was_run(tmp_path).count("inverse_cloze") == 0
+
+
+def test_a_split_with_every_label_cut_is_no_scarce_label_of_table_8_1(tmp_path: Path) -> None:
+    write_study(tmp_path, [0, 1, 2])
+    study = read(tmp_path)
+    assert study.scarce("target") == ["target-scarce-1"]
+    for scarce, found in (([0, 1, 1], ["target-scarce-1"]), ([0, 1, 2], [])):
+        entry = SplitEntry(role="target", scarce=scarce, keep=0.1, unlabel=True)
+        changed = replace(study, splits={**study.splits, "target-scarce-1": entry})
+        assert changed.scarce("target") == found
+    anchors = [section.anchor for section in build_document(changed).sections]
+    assert "split-target-scarce-1" in anchors

@@ -11,8 +11,8 @@ import pytest
 
 from tests.report.fake_study import ARMS, KEYS, SPLITS, change, read, write_study
 from textmetric.errors import UserError
-from textmetric.files import read_arrays, read_json, write_arrays
-from textmetric.grid import Layout
+from textmetric.files import read_arrays, read_json, write_arrays, write_json
+from textmetric.grid import Baseline, Layout
 from textmetric.report.cost_table import write_costs
 from textmetric.report.document import build_document
 from textmetric.report.findings.finding import statistic_rows
@@ -99,7 +99,7 @@ def test_figures_of_a_split_that_is_gone_go_too(tmp_path: Path) -> None:
 def test_a_record_of_another_version_is_named_with_the_key_it_lacks(tmp_path: Path) -> None:
     write_study(tmp_path, [0, 1])
     change(tmp_path, "target", CLS_BALANCED, label_names=None)
-    with pytest.raises(UserError, match=r"balanced\.json lacks 'label_names': run stage"):
+    with pytest.raises(UserError, match=r"balanced\.json lacks 'label_names': run the stage"):
         write_results(tmp_path, read(tmp_path))
 
 
@@ -108,6 +108,17 @@ def test_arms_of_other_seeds_cannot_be_paired(tmp_path: Path) -> None:
     change(tmp_path, "target", METRIC_SHUFFLED, seeds=[0, 7])
     with pytest.raises(UserError, match=r"has the seeds \[0, 7\], but cls_shuffled has \[0, 1\]"):
         write_results(tmp_path, read(tmp_path))
+
+
+@pytest.mark.parametrize("seeds", [[0, 7], [7], []])
+def test_baselines_have_the_seeds_of_the_arms_or_the_first_alone(
+    tmp_path: Path, seeds: list[int]
+) -> None:
+    write_study(tmp_path, [0, 1])
+    path = Layout(tmp_path).baseline(Baseline.UNTRAINED, KEYS["target"])
+    write_json(path, read_json(path) | {"seeds": seeds})
+    with pytest.raises(UserError, match=r"untrained\.json has the seeds .* run stage baselines"):
+        read(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -179,7 +190,8 @@ def test_means_have_their_intervals(study: Path) -> None:
     text = section(text_of(study), "7-1 The whole target: cohesion by label")
     # MAP@R .5 .55 .6: sd .05, t(.975, 2) = 4.303, half = 4.303 · .05 / √3 = .124
     low, high = "0.550 ± 0.124", "0.650 ± 0.124"
-    assert row(text, "MAP@R ↑") == [low, low, high, high]
+    # TF-IDF draws nothing and has one value
+    assert row(text, "MAP@R ↑") == [low, low, high, high, "0.300", "0.150 ± 0.124"]
 
 
 def test_cohesion_is_never_alone(study: Path) -> None:
@@ -228,21 +240,24 @@ def test_every_statistic_is_over_the_labels_of_its_table(
         "third quartile": lambda values: np.percentile(values, 75),
         "largest": max,
     }.items():
-        for arm, cell in zip(ARMS, row(text, name), strict=True):
-            record = read_json(Layout(study).record(arm, KEYS["source"]))
+        layout, split = Layout(study), KEYS["source"]
+        records = [layout.record(arm, split) for arm in ARMS]
+        records += [layout.baseline(baseline, split) for baseline in Baseline]
+        for path, cell in zip(records, row(text, name), strict=True):
+            record = read_json(path)
             by_seed = [
                 [value for value in values[:labels] if value is not None]
                 for values in record["per_class"][key]
             ]
             mean = statistics.mean(map(statistic, by_seed))
-            assert cell.startswith(f"{mean:.3f} ±"), (name, arm)
+            assert cell.split(" ± ")[0] == f"{mean:.3f}", (name, path)
 
 
 def test_a_table_about_scarce_labels_names_them_and_has_all_four_arms(study: Path) -> None:
     text = section(text_of(study), "8-1 Target with a scarce label")
     assert "**label|1** scarce (101 train rows), in red:" in text
     assert "balanced" in text.split("\n| ", 2)[1]
-    assert len(row(text, "label\\|1: MAP@R ↑")) == 4
+    assert len(row(text, "label\\|1: MAP@R ↑")) == 6
     assert "cosine among" not in text  # one label has no other
 
 
@@ -265,13 +280,14 @@ def test_the_tables_of_rare_labels_have_their_retrieval(study: Path) -> None:
         "8-2-3 The 10 rarest labels among one another",
     ):
         text = section(text_of(study), title)
-        assert len(row(text, "rare labels' MAP@R ↑")) == 4
+        assert len(row(text, "rare labels' MAP@R ↑")) == 6
         assert len(row(text, "MAP@R ↑")) == 5  # among the verdicts
 
 
 def test_a_measure_that_only_one_family_has_is_shown(study: Path) -> None:
     heads = row(section(text_of(study), "C-1 The whole target: classifying"), "head accuracy ↑")
-    assert [cell == "–" for cell in heads] == [False, False, True, True]
+    # TF-IDF has logistic regression, the untrained encoder has no classifier
+    assert [cell == "–" for cell in heads] == [False, False, True, True, False, True]
 
 
 def test_two_labels_are_enough_for_a_statistic(study: Path) -> None:
@@ -287,7 +303,12 @@ def test_the_smallest_share_is_the_primary_comparison_of_few_labels(study: Path)
         init: pd.concat([frame, frame[frame["share"] < 1].assign(share=0.01)])
         for init, frame in found.transfers.items()
     }
-    finding = label_efficiency(dataclasses.replace(found, transfers=smaller))
+    fewer = found.tfidf_transfer[found.tfidf_transfer["share"] < 1].assign(share=0.01)
+    finding = label_efficiency(
+        dataclasses.replace(
+            found, transfers=smaller, tfidf_transfer=pd.concat([found.tfidf_transfer, fewer])
+        )
+    )
     assert finding is not None
     assert finding.primary is not None
     assert finding.primary.contrast.name == "1 %, encoder fine-tuned, tanh"
@@ -306,6 +327,9 @@ def test_the_transfer_table_reads_the_last_epoch(study: Path) -> None:
     assert "**metric better**" in text
     few = section(text_of(study), "9-labels Transfer with few labels")
     assert row(few, "10 %, from scratch") == [f"{0.6 * 0.1**0.1:.3f} ± 0.000"] * 4
+    # all rows need no draw
+    assert row(text, "TF-IDF, logistic regression") == ["0.500"] * 4
+    assert row(few, "10 %, TF-IDF, logistic regression") == [f"{0.5 * 0.1**0.1:.3f} ± 0.000"] * 4
 
 
 @pytest.mark.parametrize("tunings", [["frozen", "finetuned"], ["finetuned"]])
@@ -352,7 +376,7 @@ def test_many_classes_without_any_cohesion_have_dashes(tmp_path: Path) -> None:
         change(tmp_path, "source", arm, per_class={"cohesion": np.full((2, 30), np.nan)} | RARE)
     write_results(tmp_path, read(tmp_path, ["source"]))
     text = section(text_of(tmp_path), "7-2 The whole source: cohesion by label")
-    assert row(text, "third quartile") == ["–"] * 4
+    assert row(text, "third quartile")[:4] == ["–"] * 4
 
 
 def test_names_from_the_data_are_not_taken_for_markdown(tmp_path: Path) -> None:

@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from textmetric.errors import UserError
-from textmetric.sampling.draws import apportion, first_of_each, share_of_label, share_of_rows
+from textmetric.sampling.draws import (
+    apportion,
+    first_of_each,
+    rows_of_each,
+    share_of_label,
+    share_of_rows,
+)
 
 
 @given(
@@ -106,3 +112,16 @@ def test_no_rows_give_no_rows() -> None:
 def test_a_share_out_of_range_is_named(share: float) -> None:
     with pytest.raises(UserError, match=r"share is .*, expected a share above 0 and at most 1"):
         share_of_rows(LABELS, share, seed=0)
+
+
+def test_as_many_rows_of_each_label_and_more_contain_fewer() -> None:
+    labels = np.array([0, 1, 1, 0, 1, 1, 1, 0, 2, 2])
+    few, more = rows_of_each(labels, 2, seed=3), rows_of_each(labels, 4, seed=3)
+    assert np.bincount(labels[few]).tolist() == [2, 2, 2]
+    assert np.bincount(labels[more]).tolist() == [3, 4, 2]
+    assert set(few) < set(more)
+    assert (np.diff(more) > 0).all()
+    drawn = {tuple(rows_of_each(labels, 2, seed)) for seed in range(20)}
+    assert len(drawn) > 5
+    with pytest.raises(UserError, match="rows of each label is 1, expected 2 or more"):
+        rows_of_each(labels, 1, seed=0)

@@ -12,6 +12,7 @@ from textmetric.sampling.streams import Stream, generator_of, seed_of
 OF_SEVEN = {
     "WEIGHTS": 1201125462,
     "BATCHES": 3618983171,
+    "PRETRAINING": 365987567,
     "OBJECTIVE": 3831650445,
     "VALIDATION": 3842200183,
     "TRANSFER_WEIGHTS": 1956387801,

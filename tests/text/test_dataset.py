@@ -222,12 +222,58 @@ def test_labelled_rows_are_taken_together() -> None:
     assert len(taken.take([])) == 0
 
 
+def test_the_row_of_each_text_in_the_frame_is_kept_where_it_is_asked_for(tmp_path: Path) -> None:
+    table = small().sample(frac=1, random_state=0, ignore_index=True)
+    table.to_parquet(tmp_path / "corpus.parquet")
+    asked = {"keep_rows": True, "progress": False}
+    made = tokenize_file(tmp_path / "corpus.parquet", **asked)
+    made.save(tmp_path / "rows")
+    for corpus in (made, tokenize_corpus(table, **asked), TokenizedCorpus.load(tmp_path / "rows")):
+        for part in PARTS:
+            rows = getattr(corpus, part)
+            assert rows.texts.dtype == np.int32
+            assert table["split"][rows.texts].unique().tolist() == [part] * bool(len(rows))
+            assert table["label"][rows.texts].tolist() == [
+                corpus.label_names[label] for label in rows.labels
+            ]
+            taken = rows.take(np.arange(len(rows))[::-1])
+            assert taken.texts.tolist() == rows.texts[::-1].tolist()
+    tokenize_corpus(table, progress=False).save(tmp_path / "plain")
+    files = {path.name for path in (tmp_path / "plain").iterdir()}
+    assert not any("texts" in name for name in files)
+    assert {path.name for path in (tmp_path / "rows").iterdir()} == files | {
+        f"{part}.texts.npy" for part in PARTS
+    }
+
+
+def test_by_text_each_row_is_one_token_that_names_its_vector(tmp_path: Path) -> None:
+    corpus = tokenize_corpus(small(), keep_rows=True, progress=False)
+    by_text = corpus.by_text(len(small()))
+    for part in PARTS:
+        rows, before = getattr(by_text, part), getattr(corpus, part)
+        assert rows_of(rows) == [[text] for text in before.texts]
+        assert rows.labels is before.labels
+    assert by_text.vocabulary.tokens == ["<unk>"]
+    assert by_text.label_names == corpus.label_names
+    for wrong, texts in ((corpus, 1), (tokenize_corpus(small(), progress=False), 99)):
+        with pytest.raises(UserError, match="do not match the vectors of the texts"):
+            wrong.by_text(texts)
+    corpus.save(tmp_path / "corpus")
+    for texts in (np.zeros(1, np.int32), np.full(len(corpus.train), -1, np.int32)):
+        np.save(tmp_path / "corpus" / "train.texts.npy", texts)
+        with pytest.raises(UserError, match=r"train\.texts\.npy does not hold a row for each"):
+            TokenizedCorpus.load(tmp_path / "corpus")
+
+
 def test_there_is_one_label_for_each_row() -> None:
     tokens = RaggedTokens(np.zeros(0, np.int32), np.zeros(3, np.int64))
     with pytest.raises(ValueError, match="one for each of the 2 rows"):
         LabelledTokens(tokens, np.zeros(1, np.int32))
     with pytest.raises(ValueError, match="int64"):
         LabelledTokens(tokens, np.zeros(2, np.int64))
+    for texts in (np.zeros(2, np.int64), np.zeros(1, np.int32)):
+        with pytest.raises(ValueError, match=r"texts are .* expected int32, one for each of the 2"):
+            LabelledTokens(tokens, np.zeros(2, np.int32), texts)
 
 
 @pytest.mark.parametrize(
@@ -274,6 +320,17 @@ def test_errors_of_a_table_name_what_is_wrong(
             {"names": ["money", "pets"], "scarce": [], "held_out": [0], "unseen": []},
             "expected the last of the 2 in this order",
         ),
+        (
+            "labels.json",
+            {
+                "names": ["money", "pets"],
+                "scarce": [],
+                "held_out": [],
+                "unseen": [],
+                "unlabelled_rows": "two",
+            },
+            "JSON with the lists",
+        ),
         ("labels.json", {"names": ["money", "pets"]}, "lists names, scarce, held_out and unseen"),
         ("labels.json", [], "lists names, scarce, held_out and unseen"),
     ],
@@ -317,3 +374,99 @@ def test_the_text_rooms_import_nothing_heavy(module: str) -> None:
         [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True
     )
     assert result.stdout == "[]\n"
+
+
+# --- texts without a label --------------------------------------------------------------------
+
+
+def mixed() -> pd.DataFrame:
+    more = frame(
+        ("a dog, a dog", None, "unlabelled"),  # type: ignore[arg-type]
+        ("!?", None, "unlabelled"),  # type: ignore[arg-type]
+        ("the cat", None, "unlabelled"),  # type: ignore[arg-type]
+    )
+    # anywhere in the table
+    return pd.concat([more[:1], small()[:3], more[1:2], small()[3:], more[2:]], ignore_index=True)
+
+
+def test_texts_without_a_label_count_for_the_vocabulary_and_for_nothing_else() -> None:
+    corpus = tokenize_corpus(mixed(), progress=False)
+    before = tokenize_corpus(small(), progress=False)
+    assert corpus.vocabulary.tokens == [
+        "<unk>", ",", "a", "cat", "dog", "stocks", "the", "!", ".", "?", "fell", "rose", "sat",
+    ]  # fmt: skip
+    words = [
+        [[corpus.vocabulary.tokens[i] for i in row] for row in rows_of(part)]
+        for part in (corpus.train, LabelledTokens(corpus.unlabelled, np.zeros(3, np.int32)))
+    ]
+    assert words == [
+        [["the", "cat", "sat", "."], ["stocks", "fell", ",", "stocks", "rose"], []],
+        [["a", "dog", ",", "a", "dog"], ["!", "?"], ["the", "cat"]],
+    ]
+    assert corpus.label_names == before.label_names
+    assert corpus.train_counts.tolist() == before.train_counts.tolist()
+    for part in PARTS:
+        assert getattr(corpus, part).labels.tolist() == getattr(before, part).labels.tolist()
+    assert len(corpus.validation) == 1
+    assert rows_of(corpus.test)[0] == []  # no token of a test text is learnt from it
+    texts = LabelledTokens(corpus.texts, np.zeros(6, np.int32))
+    assert rows_of(texts)[:3] == rows_of(corpus.train)
+    assert len(rows_of(texts)) == 6
+    assert before.texts is before.train.tokens
+
+
+def test_min_freq_and_max_size_count_texts_without_a_label() -> None:
+    corpus = tokenize_corpus(mixed(), min_freq=2, max_size=3, progress=False)
+    assert corpus.vocabulary.tokens == ["<unk>", ",", "a", "cat"]
+
+
+def test_a_file_gives_the_same_texts_without_a_label(tmp_path: Path) -> None:
+    mixed().to_parquet(tmp_path / "a.parquet", row_group_size=2)
+    tokenize_corpus(mixed(), progress=False).save(tmp_path / "frame")
+    tokenize_file(tmp_path / "a.parquet", progress=False).save(tmp_path / "file")
+    expected = {path.name: path.read_bytes() for path in (tmp_path / "frame").iterdir()}
+    assert {path.name: path.read_bytes() for path in (tmp_path / "file").iterdir()} == expected
+    loaded = TokenizedCorpus.load(tmp_path / "file")
+    assert loaded.unlabelled.lengths.tolist() == [5, 2, 2]
+    before = tmp_path / "before"
+    tokenize_corpus(small(), progress=False).save(before)
+    assert set(expected) - {path.name for path in before.iterdir()} == {
+        "unlabelled.ids.npy",
+        "unlabelled.offsets.npy",
+    }
+    assert json.loads(expected["labels.json"])["unlabelled_rows"] == 3
+
+
+def test_damaged_texts_without_a_label_are_named(tmp_path: Path) -> None:
+    tokenize_corpus(mixed(), progress=False).save(tmp_path / "a")
+    ids = tmp_path / "a/unlabelled.ids.npy"
+    found = np.load(ids)
+    np.save(ids, found + np.int32(12))
+    with pytest.raises(UserError, match=r"unlabelled\.ids\.npy.* outside 1 to 12"):
+        TokenizedCorpus.load(tmp_path / "a")
+    np.save(ids, found[:5])
+    np.save(tmp_path / "a/unlabelled.offsets.npy", np.array([0, 5]))
+    with pytest.raises(UserError, match=r"unlabelled\.offsets\.npy.* 1 rows, expected the 3"):
+        TokenizedCorpus.load(tmp_path / "a")
+    ids.unlink()
+    with pytest.raises(UserError, match=r"unlabelled\.ids\.npy.* is missing"):
+        TokenizedCorpus.load(tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (("x", None, "train"), r"row 0 .* has no label: .*write unlabelled in its column split"),
+        (("x", None, "test"), r"row 0 .* has no label"),
+        (("x", "pets", "unlabelled"), r"row 0 .* has a label, but unlabelled in its column split"),
+    ],
+)
+def test_a_row_has_a_label_or_is_unlabelled(row: tuple[str, str, str], message: str) -> None:
+    table = pd.concat([frame(row), small()], ignore_index=True)
+    with pytest.raises(UserError, match=message):
+        tokenize_corpus(table, progress=False)
+
+
+def test_a_corpus_needs_a_train_row_with_a_label() -> None:
+    with pytest.raises(UserError, match="no train row"):
+        tokenize_corpus(mixed()[mixed()["split"] == "unlabelled"], progress=False)

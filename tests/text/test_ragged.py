@@ -145,3 +145,14 @@ def test_files_of_different_corpora_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "train.ids.npy", np.zeros(5, np.int32))
     with pytest.raises(UserError, match=r"train\.ids\.npy does not match its offsets"):
         RaggedTokens.load(tmp_path / "train")
+
+
+def test_a_cut_is_the_rows_before_and_after() -> None:
+    rows = RaggedTokens(np.arange(6, dtype=np.int32), np.array([0, 2, 2, 5, 6]))
+    for place in range(5):
+        before, after = rows.cut(place)
+        for found, expected in ((before, range(place)), (after, range(place, 4))):
+            assert found.ids.tolist() == rows.take(list(expected)).ids.tolist()
+            assert found.offsets.tolist() == rows.take(list(expected)).offsets.tolist()
+        assert before.ids.base is not None  # no copy
+    assert len(RaggedTokens.empty()) == 0

@@ -17,11 +17,11 @@ import torch
 
 from tests.tiny import corpus
 from textmetric import parallel
-from textmetric.encoders import BagEncoder
+from textmetric.encoders import BagEncoder, build_encoder
 from textmetric.losses import OBJECTIVES, Objective, build, family_of
 from textmetric.losses.distances import Distance
 from textmetric.losses.mining import Miner
-from textmetric.params import Train
+from textmetric.params import Model, Train
 from textmetric.text import LabelledTokens, RaggedTokens
 from textmetric.training.compiled_step import CompiledStep
 from textmetric.training.loop import fit, warm_up
@@ -107,7 +107,9 @@ def assert_they_train_alike(
             # Distances do not change with a shift of all rows: the bias has no gradient but the
             # rounding of a sum that is 0, of which Adagrad and Adam make steps of some size.
             embeddings = [rows - rows.mean(0) for rows in embeddings]
-            states = [{k: v for k, v in state.items() if k != "linear.bias"} for state in states]
+            states = [
+                {k: v for k, v in state.items() if k != "projection.bias"} for state in states
+            ]
         torch.testing.assert_close(*embeddings, **close)
         torch.testing.assert_close(*states, **close)
         for name, value in torch_step.objective.log.items():
@@ -426,3 +428,27 @@ def test_a_checkout_that_cannot_be_written_trains_all_the_same(home: str, tmp_pa
 @pytest.mark.parametrize("stage", ["evaluate", "embed", "report", "objectives", "tokenize"])
 def test_stages_that_do_not_train_import_no_compiler(stage: str) -> None:
     assert run(f"import sys, stages.{stage}; print('numba' in sys.modules)").strip() == "False"
+
+
+@pytest.mark.parametrize("tuned", [True, False])
+@pytest.mark.parametrize("layer", ["linear", "layernorm", "mlp"])
+@pytest.mark.parametrize("name", ["triplet", "cross_entropy", "norm_softmax"])
+def test_wide_given_vectors_train_as_in_torch_tuned_or_frozen(
+    name: str, layer: Any, tuned: bool
+) -> None:
+    params = {"name": name}
+    data, steps = with_empty_texts(corpus().train), list[TorchStep | CompiledStep]()
+    vectors = np.random.default_rng(0).normal(size=(25, 6)).astype(np.float32)
+    for kind in (TorchStep, CompiledStep):
+        torch.manual_seed(3)
+        encoder = build_encoder(Model(dim=8, layer=layer), 27, vectors).double()
+        encoder.weight.requires_grad_(tuned)
+        extra = {"batch_size": 12} if kind is CompiledStep else {}
+        steps.append(kind(encoder, objective(params, seed=1).double(), data, "adam", **extra))
+    before = steps[0].encoder.state_dict()
+    before = {key: value.clone() for key, value in before.items()}
+    assert_they_train_alike(steps, params, batches=24, tolerance=1e-7)
+    changed = {key for key, value in steps[1].encoder.state_dict().items()
+               if not torch.equal(value, before[key])}  # fmt: skip
+    assert ("weight" in changed) == tuned
+    assert changed >= {key for key in before if key.startswith("projection")} - {"projection.bias"}

@@ -106,7 +106,7 @@ def test_what_the_source_knows_is_copied_and_the_rest_starts_as_from_scratch(lay
         encoder.weight.detach()[known == 0], scratch.weight.detach()[known == 0]
     )
     if layer == "linear":
-        assert torch.equal(encoder.linear.weight, source.encoder.linear.weight)
+        assert torch.equal(encoder.projection.weight, source.encoder.projection.weight)
 
 
 LABELS = np.repeat([0, 1, 2, 3], [400, 60, 30, 1]).astype(np.int32)

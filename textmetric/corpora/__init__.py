@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from textmetric.corpora.parts import Parted
+    from textmetric.types import Floats
 
 Spec = str | Mapping[str, Any]
 """A corpus as the user names it, see docs/corpora.md."""
@@ -31,7 +32,7 @@ BUILT_IN = ("ag_news", "dbpedia14", "dbpedia_classes", "docstring_modules", "doc
 PUBLISHED = ("ag_news", "dbpedia14", "dbpedia_classes")
 """The published ones. A table may be a sample of one of them."""
 
-__all__ = ["BUILT_IN", "Corpus", "load", "load_roles"]
+__all__ = ["BUILT_IN", "Corpus", "Spec", "load", "load_roles", "text_vectors"]
 
 _log = logging.getLogger(__name__)
 
@@ -44,12 +45,15 @@ class Corpus:
         frame: the columns ``text``, ``label`` and ``split``, all strings. ``split`` holds the part
             (``train``, ``validation``, ``test``); this name is fixed by the files of the pipeline,
             elsewhere a split is a training set made from the train part. Train rows come first,
-            then validation, then test, each in the corpus's order.
+            then validation, then test, each in the corpus's order. Then come the texts without a
+            label, if the corpus keeps them: their ``split`` is ``unlabelled``, their label None.
+            If the corpus brings vectors, ``row`` holds the number of each text's vector.
         summary: ``name``, ``sample_of`` (the published corpus that the rows are from, as the user
             says, or None), ``classes``, the rows of each part (``train_rows``, ...), the rows that
             were left out by reason (``leaked_rows``, ``conflicting_rows``, ``duplicate_rows``,
             ``short_rows``, ``small_class_rows``, ``crossing_rows``), ``small_classes``, and
-            ``limit``.
+            ``limit``; if a row has no label also ``unlabelled_rows``,
+            ``unlabelled_leaked_rows`` and ``unlabelled_duplicate_rows``.
     """
 
     frame: pd.DataFrame
@@ -71,8 +75,10 @@ def load(
 
     Args:
         spec: a built-in name, a path of a table or folder, or a mapping ``{name, level,
-            min_rows}`` or ``{path, text, label, min_rows, sample_of}`` (see docs/corpora.md).
-        limit: at most this many train rows, stratified; validation and test shrink in proportion.
+            min_rows}`` or ``{path, text, label, unlabelled, vectors, min_rows, sample_of}`` (see
+            docs/corpora.md).
+        limit: at most this many train rows, stratified; validation and test, and the texts without
+            a label, shrink in proportion.
         validation: the fraction of the train rows to cut for validation, in [0, 1), where the
             corpus has no validation part.
         test: the fraction of all rows to cut for test, in (0, 1), where it has no test part.
@@ -93,7 +99,9 @@ def load(
         cache=cache,
         progress=progress,
     )
-    return _limited(corpus, about, limit, seed)
+    from textmetric.corpora.parts import with_unlabelled
+
+    return _limited(with_unlabelled(corpus), about, limit, seed)
 
 
 def load_roles(
@@ -112,7 +120,8 @@ def load_roles(
 
     A text that both have is in the train part of both or in the test part of both. Other rows of
     shared texts are left out (``crossing_rows`` of each summary). A test part that a corpus brings
-    is never changed.
+    is never changed. No text without a label is in the validation or test part of either
+    (``unlabelled_leaked_rows``).
 
     Args:
         target: the corpus of the target, as in :func:`load`.
@@ -131,7 +140,7 @@ def load_roles(
     Raises:
         UserError: as :func:`load`; a class that has fewer than two train rows then.
     """
-    from textmetric.corpora.parts import uncrossed
+    from textmetric.corpora.parts import uncrossed, with_unlabelled
 
     (first, about_first), (second, about_second) = (
         _cut(
@@ -147,7 +156,24 @@ def load_roles(
         for spec, reverse in ((target, False), (source, True))
     )
     first, second = uncrossed(first, second)
+    first, second = with_unlabelled(first, [second]), with_unlabelled(second, [first])
     return _limited(first, about_first, limit, seed), _limited(second, about_second, limit, seed)
+
+
+def text_vectors(spec: Spec) -> Floats | None:
+    """The vectors (n, width) that a corpus brings, one for each row of its table; None if none.
+
+    Column ``row`` of the frame that :func:`load` gives says which is whose.
+
+    Raises:
+        UserError: a mistake in the spec; the vectors are missing or damaged.
+    """
+    from textmetric.corpora import given_vectors
+
+    options = _checked(spec)
+    if "vectors" not in options:
+        return None
+    return given_vectors.read(Path(options["path"]).expanduser(), options["vectors"])
 
 
 def _cut(
@@ -166,7 +192,7 @@ def _cut(
     Returns:
         The corpus, and what reading adds to the summary.
     """
-    from textmetric.corpora import parts, readers
+    from textmetric.corpora import given_vectors, parts, readers
 
     options = _checked(spec)
     name, min_rows = str(options.get("name", options.get("path"))), options.get("min_rows")
@@ -191,7 +217,10 @@ def _cut(
             Path(name).expanduser(),
             text=options.get("text", "text"),
             label=options.get("label", "label"),
+            keep_unlabelled="unlabelled" in options,
         )
+        if "vectors" in options:
+            frame = given_vectors.numbered(frame, Path(name).expanduser(), options["vectors"])
     corpus = parts.clean_and_cut(
         frame,
         name=name,
@@ -242,13 +271,23 @@ def _checked(spec: Spec) -> dict[str, Any]:
             "a corpus mapping needs the key name (a built-in corpus) or path (a table), but has "
             + (", ".join(map(str, spec)) or "no key")
         )
-    of_a_table = ("path", "text", "label", "min_rows", "sample_of")
+    of_a_table = ("path", "text", "label", "unlabelled", "vectors", "min_rows", "sample_of")
     known = of_a_table if "path" in spec else ("name", "level", "min_rows")
     for key in spec:
         if key not in known:
             raise unknown_name("corpus key", str(key), known)
     if "name" in spec and spec["name"] not in BUILT_IN:
         raise _unknown(str(spec["name"]))
+    if "unlabelled" in spec and spec["unlabelled"] != "keep":
+        raise UserError(
+            f"unlabelled of a corpus is {spec['unlabelled']!r}, expected keep: write unlabelled:"
+            " keep, or leave the key out, and an empty label is an error"
+        )
+    vectors = spec.get("vectors", "")
+    if "vectors" in spec and (not isinstance(vectors, str) or not vectors):
+        raise UserError(
+            f"vectors of a corpus must be the name of a column or of an .npy file, not {vectors!r}"
+        )
     min_rows, sample_of = spec.get("min_rows"), spec.get("sample_of")
     if min_rows is not None and (not isinstance(min_rows, int) or min_rows < 2):
         raise UserError(

@@ -8,13 +8,17 @@ One rule for two corpora, target and source: a text that both have is in the tra
 in the test part of both. So nothing that one role is validated or tested on is in what the other
 trains or validates on. Parts are cut by a hash of the text, which puts most shared texts into the
 same part of both; :func:`uncrossed` drops the others.
+
+A row without a label is in no part. It is left out if its text is in the validation or test part
+of this role or the other (``unlabelled_leaked_rows``), or in this role's train part or another row
+without a label (``unlabelled_duplicate_rows``); see :func:`with_unlabelled`.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,7 +27,7 @@ import numpy.typing as npt
 from textmetric.errors import UserError
 from textmetric.sampling.draws import apportion, first_of_each
 from textmetric.text.tokenizer import BASIC_ENGLISH, chunks
-from textmetric.types import PARTS, Bools, Int64
+from textmetric.types import PARTS, UNLABELLED, Bools, Int64
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,6 +52,9 @@ class Parted:
         labels: (n,) class numbers.
         part: (n,) numbers of ``PARTS``.
         counts: the rows that were left out by reason.
+        unlabelled: (u,) which rows of the frame are text without a label, rising; None if the
+            frame has no such row.
+        unlabelled_texts: (u,) the first hash of each of these texts.
     """
 
     name: str
@@ -60,6 +67,8 @@ class Parted:
     labels: Int64
     part: Int64
     counts: dict[str, int]
+    unlabelled: Int64 | None = None
+    unlabelled_texts: Hashes = field(default_factory=lambda: np.empty(0, np.uint64))
 
     def take(self, chosen: Bools | Int64) -> Parted:
         """The corpus with some of its rows, as a mask or as rising places."""
@@ -90,7 +99,8 @@ def clean_and_cut(
 
     Args:
         frame: columns ``text``, ``label``, and ``split``, which holds the part. A corpus without
-            a test (validation) part has no such row.
+            a test (validation) part has no such row. A row whose label is missing is text without
+            a label, in no part.
         name: of the corpus, for messages.
         test: fraction of a class's rows to cut for test, in (0, 1).
         validation: fraction of a class's train rows to cut for validation, in [0, 1).
@@ -111,11 +121,13 @@ def clean_and_cut(
 
     hashes = text_hashes(frame["text"], seed)
     codes, index = pd.factorize(frame["label"], sort=True)
-    labels, names = codes.astype(np.int64), [str(name) for name in index]
-    given = frame["split"].to_numpy(dtype=object)
+    names = [str(name) for name in index]
+    rows, unlabelled = np.flatnonzero(codes >= 0), np.flatnonzero(codes < 0)
+    labels = codes[rows].astype(np.int64)
+    given = frame["split"].to_numpy(dtype=object)[rows]
     part = np.select([given == name for name in PARTS], range(len(PARTS))).astype(np.int64)
 
-    keep, counts = clean(numbered(hashes[:, 0]), labels, part)
+    keep, counts = clean(numbered(hashes[rows, 0]), labels, part)
     counts |= {"small_classes": 0, "small_class_rows": 0, "crossing_rows": 0}
     everything = Parted(
         name=name,
@@ -123,11 +135,13 @@ def clean_and_cut(
         names=names,
         min_rows=min_rows,
         brings_test=bool((part == TEST).any()),
-        rows=np.arange(len(frame)),
-        texts=hashes[:, 0],
+        rows=rows,
+        texts=hashes[rows, 0],
         labels=labels,
         part=part,
         counts=counts,
+        unlabelled=unlabelled if unlabelled.size else None,
+        unlabelled_texts=hashes[unlabelled, 0],
     )
     corpus = _large_enough(
         everything.take(keep),
@@ -212,6 +226,34 @@ def _needed_in_train(role: Parted, drop: Bools, there: Int64, test_is_fixed: boo
     return first_of_each(rows, role.labels, np.maximum(2 - left, 0))
 
 
+def with_unlabelled(corpus: Parted, others: Sequence[Parted] = ()) -> Parted:
+    """Leave out and count the texts without a label that another row has.
+
+    Args:
+        corpus: the rows and their final parts.
+        others: the other role, with its final parts.
+    """
+    if corpus.unlabelled is None:
+        return corpus
+    texts = corpus.unlabelled_texts
+    measured = [role.texts[role.part != TRAIN] for role in (corpus, *others)]
+    leaked = np.isin(texts, np.concatenate(measured))
+    repeated = np.ones(len(texts), dtype=bool)
+    repeated[np.unique(texts, return_index=True)[1]] = False  # the first row of each text
+    repeated |= np.isin(texts, corpus.texts[corpus.part == TRAIN])
+    keep = ~(leaked | repeated)
+    counts = {
+        "unlabelled_leaked_rows": int(leaked.sum()),
+        "unlabelled_duplicate_rows": int((repeated & ~leaked).sum()),
+    }
+    return replace(
+        corpus,
+        unlabelled=corpus.unlabelled[keep],
+        unlabelled_texts=texts[keep],
+        counts=corpus.counts | counts,
+    )
+
+
 def finished(
     corpus: Parted, limit: int | None, seed: int
 ) -> tuple[pd.DataFrame, dict[str, int | str | None]]:
@@ -223,20 +265,30 @@ def finished(
         seed: of the draw.
 
     Returns:
-        The columns ``text``, ``label`` and ``split`` (train, validation, test, each in the given
-        order), and the counts.
+        The columns ``text``, ``label``, ``row`` if the frame has it, and ``split`` (train,
+        validation, test, then texts without a label, each in the given order), and the counts.
 
     Raises:
         UserError: the limit is too low.
     """
+    unlabelled = np.empty(0, np.int64) if corpus.unlabelled is None else corpus.unlabelled
     if limit is not None:
+        train = int((corpus.part == TRAIN).sum())
+        if limit < train:
+            share = _rounded(limit / train * len(unlabelled))
+            unlabelled = np.sort(_shuffled(unlabelled, [seed, 3 + len(PARTS)])[:share])
         corpus = corpus.take(limited(corpus.labels, corpus.part, limit, seed, corpus.name))
     order = np.argsort(corpus.part, kind="stable")
-    result = corpus.frame[["text", "label"]].iloc[corpus.rows[order]].reset_index(drop=True)
-    result["split"] = np.array(PARTS, dtype=object)[corpus.part[order]]
+    rows = np.concatenate([corpus.rows[order], unlabelled])
+    kept = [name for name in ("text", "label", "row") if name in corpus.frame]
+    result = corpus.frame[kept].iloc[rows].reset_index(drop=True)
+    parts = np.array([*PARTS, UNLABELLED], dtype=object)
+    result["split"] = parts[np.concatenate([corpus.part[order], np.full_like(unlabelled, 3)])]
     sizes = {
         f"{name}_rows": int((corpus.part == number).sum()) for number, name in enumerate(PARTS)
     }
+    if corpus.unlabelled is not None:
+        sizes["unlabelled_rows"] = len(unlabelled)
     classes = int((corpus.train_counts() > 0).sum())
     return result, {**corpus.counts, **sizes, "classes": classes, "limit": limit}
 

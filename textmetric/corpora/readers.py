@@ -27,7 +27,9 @@ _PREFIXES = ("train", "val", "test")  # of file names in a folder, by part
 _BLOCK = 1 << 30  # bytes of csv that are parsed at a time; no row may be longer
 
 
-def read(path: Path, *, text: str = "text", label: str = "label") -> pd.DataFrame:
+def read(
+    path: Path, *, text: str = "text", label: str = "label", keep_unlabelled: bool = False
+) -> pd.DataFrame:
     """Read a table, or a folder of a train, a test and maybe a validation table.
 
     Args:
@@ -36,14 +38,16 @@ def read(path: Path, *, text: str = "text", label: str = "label") -> pd.DataFram
             ``val`` (so ``valid`` too). Other files and folders in it are ignored.
         text: the column of the texts.
         label: the column of the class names.
+        keep_unlabelled: a row of a train table may have an empty label.
 
     Returns:
         The columns ``text``, ``label``, and ``split``, which holds the part; a single file is all
-        ``train``. White space around labels is removed, texts stay as they are.
+        ``train``. White space around labels is removed, texts stay as they are. The label of a row
+        without one is None.
 
     Raises:
         UserError: a file is missing, unreadable, not UTF-8, or without rows; a column is missing;
-            a text or label is empty.
+            a text is empty, or a label that may not be.
     """
     import pandas as pd
 
@@ -52,8 +56,21 @@ def read(path: Path, *, text: str = "text", label: str = "label") -> pd.DataFram
             raise UserError(f"the corpus key {key} must be the name of a column, not {column!r}")
     if text == label:
         raise UserError(f"text and label of corpus {path} name the same column {text!r}")
+    frames = [_read_file(file, text, label, part, keep_unlabelled) for part, file in tables(path)]
+    return frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
+
+
+def tables(path: Path) -> list[tuple[str, Path]]:
+    """The part and the path of every table of a corpus, in the order of the parts.
+
+    Args:
+        path: see :func:`read`.
+
+    Raises:
+        UserError: a folder cannot be read, or does not hold such tables.
+    """
     if not os.path.isdir(path):  # unlike Path.is_dir, False where permission is missing
-        return _read_file(path, text, label).assign(split="train")
+        return [("train", path)]
     try:
         files = sorted(file for file in path.iterdir() if file.is_file())
     except OSError as error:
@@ -76,22 +93,15 @@ def read(path: Path, *, text: str = "text", label: str = "label") -> pd.DataFram
                 f" ({', '.join(SUFFIXES)}, plain or .gz), but has {names}: rename or move files,"
                 " or give the path of one table"
             )
-    return pd.concat(
-        [
-            _read_file(file, text, label).assign(split=part)
-            for part, found in by_part.items()
-            for file in found
-        ],
-        ignore_index=True,
-    )
+    return [(part, file) for part, found in by_part.items() for file in found]
 
 
 def _suffix(path: Path) -> str:
     return Path(path.name.lower().removesuffix(".gz")).suffix
 
 
-def _read_file(path: Path, text: str, label: str) -> pd.DataFrame:
-    """One table as the columns ``text`` and ``label``, checked."""
+def _read_file(path: Path, text: str, label: str, part: str, keep_unlabelled: bool) -> pd.DataFrame:
+    """One table as the columns ``text``, ``label`` and ``split``, checked."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -111,16 +121,24 @@ def _read_file(path: Path, text: str, label: str) -> pd.DataFrame:
     if not table.num_rows:
         raise UserError(f"{path} has no rows: give a table with a text and a label in each row")
     texts, labels = table.columns[0], pc.utf8_trim_whitespace(table.columns[1])
-    for values, name in ((texts, text), (labels, label)):
-        empty = _blank_rows(values)
-        if len(empty):
+    unlabelled = _blank_rows(labels)
+    may_lack = keep_unlabelled and part == "train"
+    for name, empty in ((text, _blank_rows(texts)), (label, unlabelled)):
+        if len(empty) and not (name == label and may_lack):
             more = f" (and {len(empty) - 1} other rows)" if len(empty) > 1 else ""
+            remedy = "fill it in or remove the row"
+            if name == label and keep_unlabelled:
+                remedy += ", since only train rows may lack one"
+            elif name == label and part == "train":
+                remedy += ", or give the corpus as a mapping with unlabelled: keep"
             raise UserError(
                 f"row {empty[0] + 1}{more} of {path}, not counting a header, has an empty"
-                f" {name!r}: fill it in or remove the row"
+                f" {name!r}: {remedy}"
             )
     frame: pd.DataFrame = pa.table([texts, labels], names=["text", "label"]).to_pandas()
-    return frame
+    if len(unlabelled):
+        frame.loc[unlabelled, "label"] = None
+    return frame.assign(split=part)
 
 
 def _blank_rows(values: pa.ChunkedArray) -> Int64:
@@ -248,9 +266,13 @@ def _json_lines(data: bytes, path: Path, columns: Sequence[str]) -> pa.Table:
     return pa.table([pa.array(kept, pa.string()) for kept in values], names=list(columns))
 
 
-def _parquet(data: bytes, path: Path, columns: Sequence[str]) -> pa.Table:
+def parquet_columns(data: bytes, path: Path, columns: Sequence[str]) -> pa.Table:
+    """Some columns of a parquet table, of any type.
+
+    Raises:
+        UserError: ``data``, the content of ``path``, is no such table, or lacks a column.
+    """
     import pyarrow as pa
-    import pyarrow.compute as pc
     import pyarrow.parquet
 
     try:
@@ -258,11 +280,18 @@ def _parquet(data: bytes, path: Path, columns: Sequence[str]) -> pa.Table:
         names = file.schema_arrow.names
         if not set(columns) <= set(names):
             raise _missing(path, columns, names)
-        table = file.read(columns=list(columns))
+        return file.read(columns=list(columns))
     except (pa.ArrowException, OSError) as error:
         raise UserError(
             f"{path} cannot be read as parquet ({str(error).splitlines()[0]}): write it again"
         ) from None
+
+
+def _parquet(data: bytes, path: Path, columns: Sequence[str]) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    table = parquet_columns(data, path, columns)
     strings = []
     for column in columns:
         try:

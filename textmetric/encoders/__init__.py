@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
 from textmetric.encoders.bag import BagEncoder, Layer
 from textmetric.encoders.encoder import Encoder
+from textmetric.encoders.frozen import FrozenEncoder, TextVectors
+from textmetric.encoders.vectors import standardised, token_vectors
+from textmetric.errors import UserError
 from textmetric.params import Model
+from textmetric.text import RaggedTokens, TokenizedCorpus
+from textmetric.types import Float32
 
-__all__ = ["BagEncoder", "Encoder", "Layer", "build_encoder"]
+__all__ = [
+    "BagEncoder",
+    "Encoder",
+    "FrozenEncoder",
+    "Layer",
+    "TextVectors",
+    "build_encoder",
+    "load_encoder",
+    "start_encoder",
+    "token_vectors",
+]
 
 
-def build_encoder(model: Model, tokens: int) -> BagEncoder:
+def build_encoder(
+    model: Model, tokens: int, vectors: Float32 | TextVectors | None = None
+) -> BagEncoder:
     """The encoder that the section ``model`` of params.yaml describes, with new weights.
 
     The random state is torch's own: call ``torch.manual_seed`` first.
@@ -17,5 +41,74 @@ def build_encoder(model: Model, tokens: int) -> BagEncoder:
     Args:
         model: the section.
         tokens: size of the vocabulary, ``<unk>`` included.
+        vectors: (v, width) the given vectors of its first tokens, see
+            :meth:`.BagEncoder.start_at`; None: all start at random. For a frozen encoder the
+            vectors of the texts, which are attached.
+
+    Raises:
+        UserError: the vectors do not fit the section.
     """
-    return BagEncoder(tokens, model.dim, model.layer)
+    if isinstance(vectors, TextVectors) != (model.encoder == "frozen"):
+        raise UserError(
+            "model.encoder is frozen, but there are no vectors of the texts: run the stage encode"
+            if model.encoder == "frozen"
+            else "vectors of texts are for a frozen encoder: set model.encoder to frozen"
+        )
+    if isinstance(vectors, TextVectors):
+        frozen = FrozenEncoder(
+            model.dim,
+            model.layer,
+            width=vectors.values.shape[1],
+            source=vectors.source,
+            sha256=vectors.sha256,
+        )
+        frozen.attach(vectors.values)
+        return frozen
+    if vectors is None:
+        return BagEncoder(tokens, model.dim, model.layer)
+    encoder = BagEncoder(tokens, model.dim, model.layer, width=vectors.shape[1])
+    encoder.start_at(vectors)
+    return encoder
+
+
+def start_encoder(
+    model: Model, corpus: TokenizedCorpus, vectors: Float32 | TextVectors | None = None
+) -> BagEncoder:
+    """The encoder that a training on ``corpus`` starts from, see :func:`build_encoder`.
+
+    With ``weights: idf`` each token vector starts multiplied by its inverse document frequency,
+    so that the bag is a weighted mean. As the vectors are trained, so are the weights.
+
+    Args:
+        model: the section.
+        corpus: whose tokens it embeds.
+        vectors: (v, width) given vectors, :func:`.standardised` by the train texts; or those of
+            the texts, for a frozen encoder.
+    """
+    if isinstance(vectors, np.ndarray):
+        vectors = standardised(vectors, corpus.texts)
+    encoder = build_encoder(model, len(corpus.vocabulary), vectors)
+    if model.weights == "idf":
+        weights = torch.from_numpy(inverse_frequencies(corpus.texts, len(encoder.weight)))
+        with torch.no_grad():
+            encoder.weight.mul_(weights[:, None])
+    return encoder
+
+
+def inverse_frequencies(tokens: RaggedTokens, size: int) -> Float32:
+    """(size,) ln((1 + n) / (1 + rows with the token)) + 1, scikit-learn's ``TfidfTransformer``.
+
+    They are divided by their mean over the tokens of the n texts, so that bags keep their size.
+    """
+    values = np.log((1 + len(tokens)) / (1 + tokens.rows_with(size))) + 1
+    mean = values[tokens.ids].mean() if tokens.ids.size else 1.0
+    weights: Float32 = (values / mean).astype(np.float32)
+    return weights
+
+
+def load_encoder(
+    description: Mapping[str, Any], tensors: Mapping[str, Tensor], tokens: int
+) -> BagEncoder:
+    """The encoder of a saved model, of whichever kind it is; see :meth:`.Encoder.load`."""
+    kind = FrozenEncoder if description.get("encoder") == "frozen" else BagEncoder
+    return kind.load(description, tensors, tokens)

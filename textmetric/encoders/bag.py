@@ -1,4 +1,4 @@
-"""The encoder of the study: the mean of a text's token vectors, optionally a linear layer."""
+"""The encoder of the study: the mean of a text's token vectors, optionally with a layer on top."""
 
 from __future__ import annotations
 
@@ -11,40 +11,65 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from textmetric.encoders.encoder import Encoder
+from textmetric.errors import UserError
 from textmetric.text.ragged import RaggedTokens
 from textmetric.types import Float32
 
-Layer = Literal["bag", "linear"]
+Layer = Literal["bag", "linear", "layernorm", "mlp"]
 
 
 class BagEncoder(Encoder):
-    """``EmbeddingBag(mean)``, with ``layer="linear"`` followed by ``Linear(dim, dim)``.
+    """``EmbeddingBag(mean)``, and a projection on top.
 
-    The token vectors start uniform in ±0.5, as in the original study. A text without a known
-    token has the zero vector as its bag.
+    The projection is none (``layer="bag"``), ``Linear``, ``LayerNorm`` and ``Linear``, or an
+    ``mlp`` of ``Linear``, ``ReLU`` and ``Linear``, as wide inside as the token vectors. The token
+    vectors start uniform in ±0.5, as in the original study, or at given values. A text without a
+    known token has the zero vector as its bag.
 
     Args:
         tokens: size of the vocabulary, ``<unk>`` included.
         dim: width of the embedding.
         layer: which layer is "the embedding".
+        width: of the token vectors; None for ``dim``, the only width that ``bag`` can have.
 
     The random state is torch's own: call ``torch.manual_seed`` first.
+
+    Raises:
+        UserError: the layer is ``bag`` and the token vectors have another width.
     """
 
-    def __init__(self, tokens: int, dim: int, layer: Layer = "bag") -> None:
+    def __init__(
+        self, tokens: int, dim: int, layer: Layer = "bag", *, width: int | None = None
+    ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(tokens, dim).uniform_(-0.5, 0.5))
-        self.linear = nn.Linear(dim, dim) if layer == "linear" else None
+        width = width or dim
+        self.layer: Layer = layer
+        self.dim = dim
+        self.weight = nn.Parameter(torch.empty(tokens, width).uniform_(-0.5, 0.5))
+        self.projection = _projection(layer, width, dim)
 
-    @property
-    def layer(self) -> Layer:
-        """Which layer is the embedding."""
-        return "bag" if self.linear is None else "linear"
+    def start_at(self, vectors: Float32) -> None:
+        """Set the first token vectors to ``vectors`` (v, width).
 
-    @property
-    def dim(self) -> int:
-        """Width of the embedding."""
-        return int(self.weight.shape[1])
+        The others stay uniform, in a range that gives them the same mean square (Kim 2014).
+
+        Raises:
+            UserError: the vectors have another width than the encoder's.
+        """
+        if vectors.shape[1] != self.weight.shape[1]:
+            raise UserError(
+                f"the given vectors are {vectors.shape[1]} wide, but those of the encoder "
+                f"{self.weight.shape[1]}: set model.dim to {vectors.shape[1]}, or model.layer to "
+                "linear"
+            )
+        with torch.no_grad():
+            given = torch.from_numpy(np.array(vectors))
+            self.weight.mul_(given.square().mean().sqrt() * 12**0.5)
+            self.weight[: len(given)] = given
+
+    def drop_projection(self) -> None:
+        """From now on the embedding is the bag alone, as wide as the token vectors."""
+        self.projection, self.layer, self.dim = None, "bag", int(self.weight.shape[1])
 
     @property
     def token_vectors(self) -> nn.Parameter:
@@ -60,7 +85,8 @@ class BagEncoder(Encoder):
 
     def project(self, inputs: Tensor) -> Tensor:
         """From bags to embeddings, both (B, dim)."""
-        return inputs if self.linear is None else self.linear(inputs)
+        projected: Tensor = inputs if self.projection is None else self.projection(inputs)
+        return projected
 
     def forward(self, ids: Tensor, offsets: Tensor) -> Tensor:
         """The embeddings (B, dim) of B texts."""
@@ -84,7 +110,10 @@ class BagEncoder(Encoder):
 
     def describe(self) -> dict[str, Any]:
         """See :meth:`.Encoder.describe`."""
-        return {"dim": self.dim, "layer": self.layer}
+        width = self.weight.shape[1]
+        return {"dim": self.dim, "layer": self.layer} | (
+            {"width": width} if width != self.dim else {}
+        )
 
     def tensors(self) -> dict[str, Tensor]:
         """See :meth:`.Encoder.tensors`."""
@@ -95,7 +124,24 @@ class BagEncoder(Encoder):
         cls, description: Mapping[str, Any], tensors: Mapping[str, Tensor], tokens: int
     ) -> BagEncoder:
         """See :meth:`.Encoder.load`."""
-        encoder = cls(tokens, description["dim"], description["layer"])
+        encoder = cls(
+            tokens, description["dim"], description["layer"], width=description.get("width")
+        )
         encoder.load_state_dict({name: tensors[name] for name in encoder.state_dict()})
         encoder.eval()
         return encoder
+
+
+def _projection(layer: Layer, width: int, dim: int) -> nn.Module | None:
+    if layer == "bag":
+        if width != dim:
+            raise UserError(
+                f"model.layer is bag, so the token vectors must be model.dim = {dim} wide, but "
+                f"they are {width} wide: set model.layer to linear"
+            )
+        return None
+    if layer == "linear":
+        return nn.Linear(width, dim)
+    if layer == "layernorm":
+        return nn.Sequential(nn.LayerNorm(width), nn.Linear(width, dim))
+    return nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, dim))

@@ -16,12 +16,12 @@ class Encoder(nn.Module):
 
     An encoder has an input for each text, such as the mean of its token vectors, and projects it
     to the embedding. A training step needs the two apart: the gradient of token vectors is sparse.
+
+    Attributes:
+        dim: width of the embedding.
     """
 
-    @property
-    def dim(self) -> int:
-        """Width of the embedding."""
-        raise NotImplementedError  # abstract: every encoder has its own
+    dim: int
 
     @property
     def token_vectors(self) -> nn.Parameter | None:

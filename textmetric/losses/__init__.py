@@ -32,8 +32,11 @@ __all__ = [
     "describe",
     "family_of",
     "ignored",
+    "label_free",
     "module_of",
+    "named",
     "parameters",
+    "refuse_frozen",
 ]
 
 # family -> name -> "module.Class" in this folder
@@ -48,6 +51,7 @@ OBJECTIVES: dict[Family, dict[str, str]] = {
         "dvml": "dvml.DVML",
         "facility_location": "facility_location.FacilityLocation",
         "invariant_spreading": "invariant_spreading.InvariantSpreading",
+        "inverse_cloze": "inverse_cloze.InverseCloze",
         "lifted": "lifted.Lifted",
         "magnet": "magnet.Magnet",
         "multi_similarity": "multi_similarity.MultiSimilarity",
@@ -128,6 +132,51 @@ def ignored(family: Family, params: Mapping[str, Any], section: str | None = Non
     return foreign
 
 
+def named(name: str, given: Mapping[str, Any], section: str, key: str) -> dict[str, Any]:
+    """The objective as :func:`build` takes it, from its name and parameters given for it alone.
+
+    Sections of params.yaml may keep parameters of another objective; these may not.
+
+    Args:
+        name: of the objective.
+        given: its parameters.
+        section: what the user calls ``given``, for messages.
+        key: what the user calls ``name``.
+
+    Raises:
+        UserError: the objective is unknown, or a parameter is not its own or has a bad value.
+    """
+    family = family_of(name)
+    if "name" in given:
+        raise UserError(f"{section} has 'name': give the name as {key}")
+    objective = {"name": name, **given}
+    for foreign in ignored(family, objective, section):
+        raise UserError(f"{section} has {foreign!r}, which {name!r} does not have: drop it")
+    parameters(family, objective, section)
+    return objective
+
+
+def label_free(name: str, given: Mapping[str, Any], section: str = "pretrain") -> dict[str, Any]:
+    """An objective that needs no labels, see :func:`named`.
+
+    Args:
+        name: of the objective.
+        given: its parameters.
+        section: of both, for messages.
+
+    Raises:
+        UserError: the objective needs labels, or as :func:`named`.
+    """
+    objective = named(name, given, f"{section}.parameters", f"{section}.objective")
+    if class_of(name).NEEDS_LABELS:
+        every = (other for names in OBJECTIVES.values() for other in names)
+        free = [other for other in every if not class_of(other).NEEDS_LABELS]
+        raise UserError(
+            f"{section}.objective is {name!r}, which needs labels: choose {' or '.join(free)}"
+        )
+    return objective
+
+
 def carried_over(family: Family, params: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """The given parameters that differ from the objective's defaults: ``{key: (given, default)}``.
 
@@ -169,6 +218,19 @@ def describe(family: Family, params: Mapping[str, Any]) -> dict[str, Any]:
     """
     checked = parameters(family, params)
     return {"name": params["name"], "parameters": checked.model_dump()}
+
+
+def refuse_frozen(objective: type[Objective], name: str) -> None:
+    """Refuse an objective that needs tokens, where the encoder is frozen and has none.
+
+    Raises:
+        UserError: the objective alters the tokens of a text.
+    """
+    if objective.VIEWS > 1:
+        raise UserError(
+            f"{name} compares altered copies of a text, but a frozen encoder has one vector a "
+            "text and no tokens to alter: choose another objective, or set model.encoder to bag"
+        )
 
 
 def module_of(family: Family, params: Mapping[str, Any]) -> str:

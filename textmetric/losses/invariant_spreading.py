@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from textmetric.losses.copies import log_of_copies
 from textmetric.losses.distances import unit
 from textmetric.losses.objective import Objective, parameter
 from textmetric.sampling.streams import Stream, generator_of
@@ -57,6 +56,7 @@ class InvariantSpreading(Objective):
     Params = InvariantSpreadingParameters
     params: InvariantSpreadingParameters
     VIEWS = 2
+    NEEDS_LABELS = False
 
     def __init__(
         self, params: InvariantSpreadingParameters, *, dim: int, classes: int, seed: int = 0
@@ -71,29 +71,16 @@ class InvariantSpreading(Objective):
         views, copies = rows[:size], rows[size : 2 * size]
         among = views @ views.T
         across = copies @ views.T
-        self._note(views.detach(), copies.detach(), among.detach(), across.detach())
+        temperature = self.params.temperature
+        self.log = log_of_copies(views.detach(), copies.detach(), temperature)
         if size < 2:
             return embeddings.sum() * 0
-        temperature = self.params.temperature
         invariant = (across / temperature).log_softmax(1).diagonal()
         taken = (among / temperature).softmax(1)
         # u_j is nearer to itself than to any other, so P(i|u_j) ≤ ½ and the logarithm is tame.
         others = 1 - torch.eye(size, dtype=rows.dtype, device=rows.device)
         spread = torch.log1p(-taken * others)
         return -(invariant.sum() + spread.sum()) / size
-
-    def _note(self, views: Tensor, copies: Tensor, among: Tensor, across: Tensor) -> None:
-        size = len(views)
-        own = (across / self.params.temperature).log_softmax(1).diagonal()
-        others = ~torch.eye(size, dtype=torch.bool, device=views.device)
-        # Of unit rows, to the half of the digits that the product keeps: for the curve.
-        apart = (2 - 2 * among).clamp_min(0).sqrt()
-        count = size if size > 1 else math.nan
-        self.log = {
-            "active_fraction": (own < -math.log(2)).sum() / count,
-            "positive_distance": torch.linalg.vector_norm(views - copies, dim=1).mean(),
-            "negative_distance": (apart * others).sum() / others.sum(),
-        }
 
     def views(
         self, ids: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64]

@@ -76,6 +76,7 @@ class Objective(torch.nn.Module):
     Attributes:
         Params: The schema of the objective's parameters.
         VIEWS: How many rows ``forward`` gets for each text of the batch.
+        NEEDS_LABELS: Whether ``forward`` uses the labels. Pre-training takes an objective without.
         log: What the learning curve shows of the last batch, by name. The values are
             0-dimensional detached tensors, so that a step never waits for a conversion; average
             them over an epoch with ``nanmean`` and convert once. NaN means that the batch held
@@ -85,6 +86,7 @@ class Objective(torch.nn.Module):
 
     Params: ClassVar[type[Section]]
     VIEWS: ClassVar[int] = 1
+    NEEDS_LABELS: ClassVar[bool] = True
     params: Any
 
     def __init__(self, params: Any, *, dim: int, classes: int, seed: int = 0) -> None:

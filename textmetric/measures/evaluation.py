@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from textmetric.errors import UserError
 from textmetric.measures.cohesion import cohesion
-from textmetric.measures.retrieval import retrieval
+from textmetric.measures.retrieval import Retrieval, retrieval
 from textmetric.measures.rows import checked_labels, class_means, mean
 from textmetric.measures.separation import (
     between_class_cosine,
@@ -17,7 +18,10 @@ from textmetric.measures.separation import (
     class_centroids,
     cosines_to_others,
 )
-from textmetric.types import Floats, Integers
+from textmetric.types import Float64, Floats, Integers
+
+KS = (1, 10, 100)
+"""The k of Recall@k."""
 
 
 @dataclass(frozen=True)
@@ -81,16 +85,49 @@ def evaluate(
     [1.0, 0.5]
     """
     labels = checked_labels(labels, len(embeddings), classes)
+    return evaluated(
+        Space(
+            retrieval(embeddings, labels, KS),
+            cohesion(embeddings, labels, classes),
+            centroid_cosines(class_centroids(embeddings, labels, classes)),
+        ),
+        labels,
+        classes=classes,
+        scarce=scarce,
+        predictions=predictions,
+    )
+
+
+class Space(NamedTuple):
+    """What the measures of a space are made from.
+
+    Attributes:
+        found: retrieval of every row, with the ``KS``.
+        within: (C,) cohesion of every class.
+        cosines: (C, C) between the centroids of the classes.
+    """
+
+    found: Retrieval
+    within: Float64
+    cosines: Float64
+
+
+def evaluated(
+    space: Space,
+    labels: Integers,
+    *,
+    classes: int,
+    scarce: Sequence[int] = (),
+    predictions: Mapping[str, Integers] | None = None,
+) -> Evaluation:
+    """The measures of :func:`evaluate`, of a space. Arguments and errors are those of it."""
     for class_id in scarce:
         if not 0 <= class_id < classes:
             raise UserError(
                 f"scarce class {class_id} does not exist, expected 0 to {classes - 1}: "
                 "name the id of a class"
             )
-    found = retrieval(embeddings, labels, ks=(1, 10, 100))
-    within = cohesion(embeddings, labels, classes)
-    cosines = centroid_cosines(class_centroids(embeddings, labels, classes))
-
+    found, within, cosines = space
     right = {
         f"{name}_accuracy": (_checked_prediction(name, predicted, len(labels)) == labels).astype(
             np.float64

@@ -1,8 +1,7 @@
-"""The record of an arm on a split: what stage evaluate writes and the report reads."""
+"""The record of an arm or a baseline on a split: what is measured and the report reads."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -12,18 +11,17 @@ import numpy as np
 
 from textmetric.errors import UserError
 from textmetric.files import read_json, write_json
-from textmetric.measures.chance import random_map_at_r
 from textmetric.types import Float64, Measured
 
 
 @dataclass(frozen=True)
 class ArmRecord:
-    """All measures of the seeds of an arm on a split.
+    """All measures of the seeds of an arm, or of a baseline, on a split.
 
     Attributes:
         split: its name.
-        arm: name of the arm.
-        seeds: of the trainings, in order.
+        arm: name of the arm or baseline.
+        seeds: of the trainings, in order; of what draws nothing, the first alone.
         label_names: the C class names, by id.
         train_rows: number of rows of each class in the train part, by id.
         test_rows: number of rows of each class in the test part, by id.
@@ -72,7 +70,7 @@ class ArmRecord:
         for field in fields(cls):
             if not isinstance(found, dict) or field.name not in found:
                 raise UserError(
-                    f"{path} lacks {field.name!r}: run stage evaluate again (dvc repro)"
+                    f"{path} lacks {field.name!r}: run the stage that writes it again (dvc repro)"
                 )
         return cls(**{field.name: found[field.name] for field in fields(cls)})
 
@@ -93,21 +91,6 @@ class ArmRecord:
         """Number of test rows that a measure averages over: of the scarce classes, or all."""
         of = self.scarce if measure.startswith("scarce_") else range(len(self.test_rows))
         return sum(self.test_rows[label] for label in of)
-
-    def chance(self, measure: str) -> float:
-        """What no training gives: a random ranking for MAP@R, the largest class for an accuracy.
-
-        NaN for other measures, and where no query has a row to find.
-        """
-        rows = np.array(self.test_rows)
-        if measure == "knn_accuracy":
-            return float(rows.max() / rows.sum())
-        if measure in ("map_at_r", "scarce_map_at_r"):
-            of = np.isin(np.arange(len(rows)), self.scarce) | (measure == "map_at_r")
-            known = of & (rows >= 2)
-            if known.any():
-                return float(np.average(random_map_at_r(rows)[known], weights=rows[known]))
-        return math.nan
 
     def seeds_of(self, measure: str, part: Measured = "test") -> Float64:
         """(seeds,) the values of a measure on a part, NaN where it is missing."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from textmetric.errors import UserError
 from textmetric.measures.neighbours import exact_rows, ranked_blocks
 from textmetric.measures.rows import checked_labels, mean
-from textmetric.types import Float64, Floats, Integers
+from textmetric.types import Float64, Floats, Int64, Integers
 
 
 @dataclass(frozen=True)
@@ -77,20 +77,43 @@ def retrieval(embeddings: Floats, labels: Integers, ks: Sequence[int] = (1, 10, 
     0.667
     """
     rows = exact_rows(embeddings)
-    labels = checked_labels(labels, len(rows))
+    return scored(
+        checked_labels(labels, len(rows)),
+        ks,
+        lambda queries, depths: ranked_blocks(rows, rows[queries], depths, left_out=queries),
+    )
+
+
+def scored(
+    labels: Integers,
+    ks: Sequence[int],
+    ranked: Callable[[Int64, Int64], Iterable[tuple[slice, Int64]]],
+) -> Retrieval:
+    """The measures of :func:`retrieval`, of rows that ``ranked`` orders.
+
+    Args:
+        labels: (n,) class ids from 0.
+        ks: the k of Recall@k, each at least 1.
+        ranked: from the ids of queries (q,) and how many neighbours each needs (q,), rising, to
+            blocks: a slice of the queries, and (rows of the slice, depth of the block) ids, the
+            nearest first, without the query itself.
+
+    Raises:
+        UserError: a k below 1.
+    """
     if not ks or min(ks) < 1:
         raise UserError(f"ks is {list(ks)}, expected whole numbers from 1: name at least one")
 
-    partners = np.bincount(labels)[labels] - 1 if len(rows) else np.zeros(0, dtype=np.int64)
-    recall = {int(k): np.full(len(rows), np.nan) for k in ks}
-    r_precision = np.full(len(rows), np.nan)
-    map_at_r = np.full(len(rows), np.nan)
+    partners = np.bincount(labels)[labels] - 1 if len(labels) else np.zeros(0, dtype=np.int64)
+    recall = {int(k): np.full(len(labels), np.nan) for k in ks}
+    r_precision = np.full(len(labels), np.nan)
+    map_at_r = np.full(len(labels), np.nan)
 
     # Small classes first: a block is as deep as its largest class.
     queries = np.argsort(partners, kind="stable")
     queries = queries[partners[queries] > 0]
-    depths = np.minimum(np.maximum(partners[queries], max(ks)), len(rows) - 1)
-    for part, ids in ranked_blocks(rows, rows[queries], depths, left_out=queries):
+    depths = np.minimum(np.maximum(partners[queries], max(ks)), len(labels) - 1)
+    for part, ids in ranked(queries, depths):
         block = queries[part]
         related = labels[ids] == labels[block][:, None]
         for k, hits in recall.items():

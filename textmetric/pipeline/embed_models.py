@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from textmetric import parallel
+from textmetric.encoders import FrozenEncoder, TextVectors
 from textmetric.files import replacing_folder, write_arrays
 from textmetric.grid import Arm, Family, Layout, Split, array_of, moved, trainings
 from textmetric.measures import knn_predict
 from textmetric.model import TrainedModel
-from textmetric.text import LabelledTokens, TokenizedCorpus
+from textmetric.pipeline.encoder_vectors import fitting
+from textmetric.text import LabelledTokens, RaggedTokens, TokenizedCorpus
 from textmetric.training.loop import one_thread
-from textmetric.types import MEASURED, Floats, Integers
+from textmetric.types import MEASURED, Float32, Floats, Integers
 
 # A process embeds the same texts with many models. Callers must clear this cache before new work:
 # the folder may have been rewritten.
@@ -60,6 +62,7 @@ def embed_models(
             [
                 (
                     layout.split(training.split),
+                    layout.text_vectors(training.split.role),
                     layout.model(training),
                     moved(layout.embedding(training), out, folder),
                     neighbours,
@@ -72,26 +75,48 @@ def embed_models(
         )
 
 
-def _embed(job: tuple[Path, Path, Path, int], tick: Callable[[], None]) -> None:
-    split, folder, out, neighbours = job
+def _embed(job: tuple[Path, Path, Path, Path, int], tick: Callable[[], None]) -> None:
+    split, encoded, folder, out, neighbours = job
     corpus, model = _corpus(split), TrainedModel.load(folder)
+    if isinstance(model.encoder, FrozenEncoder):
+        vectors = TextVectors.load(encoded)
+        model.encoder.attach(vectors.values)
+        corpus = fitting(corpus, vectors)
+    predictors: dict[str, Callable[[Float32], Integers]] = {"centroid": model.predict_centroid}
+    if model.head is not None:
+        predictors["head"] = model.predict_head
+    write_arrays(out, **embedded_parts(corpus, model.embed, predictors, neighbours))
+    tick()
+
+
+def embedded_parts(
+    corpus: TokenizedCorpus,
+    embed: Callable[[RaggedTokens], Float32],
+    predictors: Mapping[str, Callable[[Float32], Integers]],
+    neighbours: int,
+) -> dict[str, Floats | Integers]:
+    """The arrays of :func:`embed_models` of one model.
+
+    Args:
+        corpus: whose test and validation parts are embedded.
+        embed: from the tokens of n texts to (n, dim).
+        predictors: name of a prediction → from embeddings (n, dim) to class ids (n,).
+        neighbours: k of ``knn``.
+    """
+    arrays: dict[str, Floats | Integers] = {}
     with one_thread():
-        train = None if corpus.unseen else model.embed(corpus.train.tokens)
-        arrays: dict[str, Floats | Integers] = {}
+        train = None if corpus.unseen else embed(corpus.train.tokens)
         for part in MEASURED:
             rows: LabelledTokens = getattr(corpus, part)
             if part == "validation" and not len(rows):
                 continue
-            embeddings = model.embed(rows.tokens)
+            embeddings = embed(rows.tokens)
             found: dict[str, Floats | Integers] = {
                 "embeddings": embeddings,
                 "labels": np.array(rows.labels),
             }
             if train is not None:
                 found["knn"] = knn_predict(train, corpus.train.labels, embeddings, k=neighbours)
-                found["centroid"] = model.predict_centroid(embeddings)
-                if model.head is not None:
-                    found["head"] = model.predict_head(embeddings)
+                found |= {name: predict(embeddings) for name, predict in predictors.items()}
             arrays |= {array_of(part, name): array for name, array in found.items()}
-    write_arrays(out, **arrays)
-    tick()
+    return arrays

@@ -10,16 +10,14 @@ from typing import Any
 from textmetric import parallel
 from textmetric.encoders import build_encoder
 from textmetric.files import write_csv
-from textmetric.grid import SCRATCH, Arm, Family, Layout, Split, Training
+from textmetric.grid import SCRATCH, SOURCE, TARGET, Arm, Family, Layout, Training
 from textmetric.model import TrainedModel
 from textmetric.params import Finetune, Model, Train
+from textmetric.pipeline.encoder_vectors import encoder_vectors, first_two, fitting
 from textmetric.text import TokenizedCorpus
 from textmetric.training.device import choose_device
 from textmetric.training.finetuning import TUNINGS, TransferHead, finetune
 from textmetric.training.loop import warm_up
-
-TARGET = Split("target", "target")
-SOURCE = Split("source", "source")
 
 # Many trainings start from the same files, and none changes them. Callers must clear these caches
 # before new work: the files may have been rewritten.
@@ -70,6 +68,7 @@ def finetune_seeds(
             "settings": settings,
             "model": model,
             "train": train,
+            "layout": layout,
             "device": device,
         }
         for tuning in TUNINGS
@@ -77,7 +76,12 @@ def finetune_seeds(
         for share in settings.shares
         for seed in seeds
     ]
-    warm_up(build_encoder(model, 2).to(device), TransferHead(model.dim, 2).to(device), train)
+    vectors = first_two(encoder_vectors(layout, model, TARGET.role))
+    warm_up(
+        build_encoder(model, 2, vectors).to(device),
+        TransferHead(model.dim, 2).to(device),
+        train,
+    )
     results = parallel.run(
         _finetune_job,
         jobs,
@@ -93,8 +97,13 @@ def finetune_seeds(
 def _finetune_job(job: dict[str, Any], tick: Callable[[], None]) -> list[dict[str, Any]]:
     init: str = job.pop("init")
     source: Path | None = job.pop("source")
+    vectors = encoder_vectors(job.pop("layout"), job["model"], TARGET.role)
     rows = finetune(
-        _target(job.pop("target")), None if source is None else _source(source), tick=tick, **job
+        fitting(_target(job.pop("target")), vectors),
+        None if source is None else _source(source),
+        vectors=vectors,
+        tick=tick,
+        **job,
     )
     about = {
         "init": init,

@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from numpy.typing import NDArray
+
 from textmetric import parallel
 from textmetric.files import read_arrays, read_json, replacing_folder, write_json
 from textmetric.grid import Arm, Family, Layout, Split, array_of, moved, trainings
@@ -44,10 +46,7 @@ def measure_arms(
     Raises:
         UserError: a file is missing or damaged.
     """
-    about = {
-        split: [read_json(layout.split(split) / name) for name in ("labels.json", "corpus.json")]
-        for split in splits
-    }
+    about = {split: about_split(layout, split) for split in splits}
     found = iter(
         parallel.run(
             _measure,
@@ -68,23 +67,42 @@ def measure_arms(
     with replacing_folder(measures) as records, replacing_folder(metrics) as means:
         for split in splits:
             for arm in arms:
-                record = _record(split, arm, seeds, about[split], [next(found) for _ in seeds])
+                of_arm = [next(found) for _ in seeds]
+                record = record_of(split, arm.name, seeds, about[split], of_arm)
                 record.write(moved(layout.record(arm, split), measures, records))
                 write_json(moved(layout.metric(arm, split), metrics, means), record.metrics())
 
 
-def _record(
+def about_split(layout: Layout, split: Split) -> list[dict[str, Any]]:
+    """What stage split wrote of a split's labels and corpus.
+
+    Raises:
+        UserError: a file is missing or damaged.
+    """
+    return [read_json(layout.split(split) / name) for name in ("labels.json", "corpus.json")]
+
+
+def record_of(
     split: Split,
-    arm: Arm,
+    name: str,
     seeds: Sequence[int],
     about: Sequence[dict[str, Any]],
-    found: Sequence[dict[Measured, Evaluation]],
+    found: Sequence[Mapping[Measured, Evaluation]],
 ) -> ArmRecord:
+    """The record of an arm or a baseline.
+
+    Args:
+        split: that was measured.
+        name: of the arm or the baseline.
+        seeds: of ``found``.
+        about: of :func:`about_split`.
+        found: by seed, the measures of each part that has rows.
+    """
     labels, corpus = about
     of_test, of_validation = ([one[part] for one in found if part in one] for part in MEASURED)
     return ArmRecord(
         split=split.name,
-        arm=arm.name,
+        arm=name,
         seeds=list(seeds),
         label_names=labels["names"],
         train_rows=labels["train_rows"],
@@ -114,7 +132,15 @@ def _measure(
     job: tuple[Path, int, list[int]], tick: Callable[[], None]
 ) -> dict[Measured, Evaluation]:
     path, classes, scarce = job
-    arrays = read_arrays(path)
+    found = measure_parts(read_arrays(path), classes, scarce)
+    tick()
+    return found
+
+
+def measure_parts(
+    arrays: Mapping[str, NDArray[Any]], classes: int, scarce: Sequence[int]
+) -> dict[Measured, Evaluation]:
+    """The measures of each part that has rows, from what :func:`.embedded_parts` gives."""
     found: dict[Measured, Evaluation] = {}
     for part in MEASURED:
         name_of = partial(array_of, part)
@@ -128,5 +154,4 @@ def _measure(
                     name: arrays[name_of(name)] for name in PREDICTIONS if name_of(name) in arrays
                 },
             )
-    tick()
     return found

@@ -15,7 +15,8 @@ from textmetric.encoders import build_encoder
 from textmetric.files import replacing_folder, write_csv, write_json
 from textmetric.grid import Arm, Family, Layout, Role, Sampler, Split, moved, trainings
 from textmetric.losses import build
-from textmetric.params import Model, Train
+from textmetric.params import Model, Pretrain, Train
+from textmetric.pipeline.encoder_vectors import encoder_vectors, first_two, fitting
 from textmetric.text import TokenizedCorpus
 from textmetric.training.device import choose_device
 from textmetric.training.loop import train, warm_up
@@ -36,6 +37,7 @@ def train_arms(
     seeds: Sequence[int],
     model: Model,
     settings: Train,
+    pretrain: Pretrain | None = None,
     progress: bool = True,
 ) -> None:
     """Train one model a split, sampler and seed; write models, learning curves and costs.
@@ -54,6 +56,8 @@ def train_arms(
             another on CUDA.
         model: the encoder.
         settings: the loop.
+        pretrain: what every encoder learns from text alone before; None for nothing. Trainings
+            with the same split and seed do the same here, each for itself.
         progress: show a progress bar.
 
     Raises:
@@ -62,8 +66,9 @@ def train_arms(
     started = time.perf_counter()
     _corpus.cache_clear()
     device = choose_device(settings.device, "params.yaml: train.device")
+    vectors = first_two(encoder_vectors(layout, model, role))
     warm_up(
-        build_encoder(model, 2).to(device),
+        build_encoder(model, 2, vectors).to(device),
         build(family, objective, dim=model.dim, classes=2).to(device),
         settings,
     )
@@ -81,13 +86,16 @@ def train_arms(
                     "sampler": training.arm.sampler,
                     "model": model,
                     "settings": settings,
+                    "pretrain": pretrain,
                     "seed": training.seed,
+                    "layout": layout,
+                    "role": role,
                     "device": device,
                 }
                 for training in trainings(arms, splits, seeds)
             ],
             workers=1 if device.type == "cuda" else None,
-            ticks=settings.epochs,
+            ticks=settings.epochs + (0 if pretrain is None else pretrain.epochs),
             label=f"train {family.short}/{role}",
             unit="epoch",
             progress=progress,
@@ -113,7 +121,10 @@ def _train_seed(
     job: dict[str, Any], tick: Callable[[], None]
 ) -> tuple[list[dict[str, float]], dict[str, Any]]:
     folder: Path = job.pop("folder")
-    trained = train(_corpus(job.pop("split")), tick=tick, **job)
+    # Mapped by every process: a copy for each training would take long.
+    vectors = encoder_vectors(job.pop("layout"), job["model"], job.pop("role"))
+    corpus = fitting(_corpus(job.pop("split")), vectors)
+    trained = train(corpus, vectors=vectors, tick=tick, **job)
     trained.model.save(folder)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     cost = {
@@ -121,4 +132,6 @@ def _train_seed(
         "epoch_seconds": [round(value, 4) for value in trained.seconds],
         "peak_mib": round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10), 1),
     }
+    if trained.pretraining:
+        cost["pretraining_seconds"] = [round(value, 4) for value in trained.pretraining]
     return trained.curve, cost

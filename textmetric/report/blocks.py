@@ -22,7 +22,8 @@ class Mean:
 
     Attributes:
         interval: (mean, low, high), None or NaN for what is unknown.
-        seeds: the value of each seed, in the order of ``Document.seeds``.
+        seeds: the value of each seed, in the order of ``Document.seeds``; a single one stands for
+            all.
     """
 
     interval: Sequence[float | None]

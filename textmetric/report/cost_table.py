@@ -26,7 +26,11 @@ def write_costs(layout: Layout, *, splits: Sequence[Split], arms: Sequence[Arm])
     for split in splits:
         for arm in arms:
             cost = read_json(layout.cost(arm, split))
-            seconds = [sum(seed["epoch_seconds"]) for seed in cost["seeds"]]
+            # Only a run with pre-training has its seconds.
+            seconds = [
+                sum(seed["epoch_seconds"] + seed.get("pretraining_seconds", []))
+                for seed in cost["seeds"]
+            ]
             mean, low, high = mean_interval(seconds)
             spread = "" if low != low else f" ± {(high - low) / 2:.2f}"
             peak = max(seed["peak_mib"] for seed in cost["seeds"])

@@ -7,7 +7,7 @@ import posixpath
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from textmetric.grid import ROLES, Family
+from textmetric.grid import ROLES, Baseline, Family
 from textmetric.measures import Outcome
 from textmetric.measures.paired import FEWEST_SEEDS
 from textmetric.report import original
@@ -20,7 +20,6 @@ from textmetric.report.blocks import (
     Document,
     Judgement,
     Map,
-    Mean,
     Picture,
     Section,
     Table,
@@ -36,7 +35,7 @@ from textmetric.report.findings.finding import (
     tsne_map,
 )
 from textmetric.report.formats import NO_VERDICT, plain, words
-from textmetric.report.names import ANSWER, HEADLINES, MEASURES, SCARCE_MEASURES
+from textmetric.report.names import ANSWER, BASELINES, HEADLINES, MEASURES, SCARCE_MEASURES
 from textmetric.report.study import Study
 from textmetric.report.verdicts import DECIDED, Verdict, effects_of
 
@@ -76,23 +75,27 @@ def build_document(study: Study, *, folder: str = "reports") -> Document:
 
 
 def _about(study: Study) -> list[Block]:
-    counted = (
+    counted = [
         "classes",
         "train_rows",
         "validation_rows",
         "test_rows",
         "leaked_rows",
         "crossing_rows",
-    )
+    ]
+    head = ["role", "corpus", "classes", "train", "validation", "test", "leaked", "crossing"]
+    unlabelled = any("unlabelled_rows" in summary for summary in study.corpora.values())
+    if unlabelled:
+        counted += ["unlabelled_rows", "unlabelled_leaked_rows", "unlabelled_duplicate_rows"]
+        head += ["unlabelled", "unlabelled, leaked", "unlabelled, repeated"]
     rows: list[list[Cell]] = [
         [
             role,
             plain(original.corpus_title(summary)),
-            *(Count(summary[key]) for key in counted),
+            *(Count(summary.get(key, 0)) for key in counted),
         ]
         for role, summary in study.corpora.items()
     ]
-    head = ["role", "corpus", "classes", "train", "validation", "test", "leaked", "crossing"]
     train = study.train
     seeds = (
         "**One seed only: no intervals can be given, there is no verdict, and no difference "
@@ -107,15 +110,64 @@ def _about(study: Study) -> list[Block]:
         "Two objectives train the same encoder: "
         f"{_objective(study.objectives[Family.CLASSIFICATION])} (classification) and "
         f"{_objective(study.objectives[Family.METRIC])} (metric learning). {seeds}",
+        _encoder(study),
         f"Equal for every arm: {train.epochs} epochs of the same number of steps, "
         f"{train.batch_size} texts a batch, {train.optimizer} with learning rate {train.lr:g} "
         f"({train.decay} decay), and the seeds. **No objective is tuned**: each has the "
         "parameters above in every table.",
+        "Next to the arms are two baselines, measured by the same functions on the same rows. "
+        "*TF-IDF*: vectors weighted by the train rows of each split; its head is logistic "
+        "regression on them. *Untrained*: the encoder with the weights that every training of a "
+        "seed starts from. TF-IDF draws nothing at random, so it has no interval.",
+        *([] if study.pretraining is None else [_pretraining(study.pretraining)]),
         Table([Column(title) for title in head], rows),
         "*leaked*: texts of the test part that also occur in train and were dropped there. "
         "*crossing*: texts that were dropped because the other role has them in another part, so "
         "that neither trains or validates on what the other validates or tests on.",
+        *[
+            "*unlabelled*: texts without a label, which count for the vocabulary and the "
+            "pre-training alone. Left out before: texts that are in the validation or test part of "
+            "either role (*leaked*), and texts of train or of another such row (*repeated*)."
+        ]
+        * unlabelled,
     ]
+
+
+def _encoder(study: Study) -> str:
+    model = study.model
+    on_top = {
+        "bag": "nothing",
+        "linear": "a linear layer",
+        "layernorm": "layer norm and a linear layer",
+        "mlp": "two linear layers with a ReLU",
+    }[model.layer]
+    if model.encoder == "frozen":
+        of = "that the corpora bring" if model.vectors is None else f"of `{model.vectors}`"
+        return (
+            f"The encoder: text vectors {of}, which stay as they are, and {on_top} over them, "
+            f"{model.dim} wide."
+        )
+    start = "which start at random"
+    if model.vectors is not None:
+        shares = " and ".join(f"{share:.0%} ({role})" for role, share in study.found.items())
+        kept = ", which stay as they are" if study.train.vectors == "frozen" else ""
+        start = (
+            f"which start at those of `{model.vectors}`{kept}; these have {shares} of the train "
+            "texts' tokens"
+        )
+    weighted = ", weighted by inverse document frequency at the start" * (model.weights == "idf")
+    return (
+        f"The encoder: the mean of token vectors, {start}{weighted}; with {on_top} over it, "
+        f"{model.dim} wide."
+    )
+
+
+def _pretraining(about: Mapping[str, Any]) -> str:
+    return (
+        f"Before, the encoder of every arm is trained without labels by {_objective(about)} on all "
+        f"texts to learn from, in {about['epochs']} epochs of {about['batch_size']} texts a batch "
+        f"with learning rate {about['lr']:g}. Arms with the same seed start from the same weights."
+    )
 
 
 def _objective(description: Mapping[str, Any]) -> str:
@@ -136,7 +188,7 @@ def _summary(study: Study, findings: Sequence[Finding]) -> list[Block]:
         "metric − classification",
         "classification",
         "metric",
-        "untrained",
+        *BASELINES.values(),
         "covers",
     ]
     if not rows:
@@ -154,9 +206,11 @@ def _summary(study: Study, findings: Sequence[Finding]) -> list[Block]:
             f"reports/figures/{ANSWER}",
             "the difference of metric learning and classification for each use, with its interval",
         ),
-        f"Measured by: {measured}. Large is good in all of them. *Untrained*: a random ranking, "
-        "the largest class, or fine-tuning from scratch. *Depends on the sampler*: under one "
-        "sampler the verdict is another, see the table.",
+        _worth_training(used),
+        f"Measured by: {measured}. Large is good in all of them. *TF-IDF* learns no embedding: "
+        "its cosines, or logistic regression on it for classifying and for transfer. *Untrained*: "
+        "the encoder as every training starts from it, or fine-tuning from scratch. *Depends on "
+        "the sampler*: under one sampler the verdict is another, see the table.",
         f"Means over {len(study.seeds)} seeds. The intervals of the differences are simultaneous "
         f"at 95 % for the primary comparisons of all {primaries} tables (paired t, Bonferroni), so "
         "these verdicts can be read together. *Covers* is what differs between the repeats: seeds "
@@ -175,9 +229,22 @@ def _answer(finding: Finding, verdict: Verdict) -> list[Cell]:
         Difference([paired.mean, paired.low, paired.high]),
         mean_of(compared.second),
         mean_of(compared.first),
-        None if finding.baseline is None else Mean((finding.baseline, None, None)),
+        *(mean_of(finding.baselines[baseline].values) for baseline in Baseline),
         finding.covers,
     ]
+
+
+def _worth_training(used: Sequence[Finding]) -> str:
+    """For which uses nothing that was trained beats a baseline."""
+    said = []
+    for baseline, name in {
+        Baseline.TFIDF: "TF-IDF",
+        Baseline.UNTRAINED: "what was not trained",
+    }.items():
+        uses = [finding.use for finding in used if not finding.baselines[baseline].beaten]
+        if uses:
+            said.append(f"**Nothing that was trained beats {name}** for: {'; '.join(uses)}.")
+    return " ".join(said) or "For no use is a baseline unbeaten by all that was trained."
 
 
 def _name(study: Study, family: Family) -> str:
@@ -264,12 +331,15 @@ def _holds(outcome: Outcome, better: Outcome) -> str:
 def _overview(study: Study) -> list[Block]:
     headline = MEASURES[0]
     rows: list[list[Cell]] = [
-        [plain(split), *(mean_of(study.per_seed([split], arm, headline.key)) for arm in study.arms)]
+        [
+            plain(split),
+            *(mean_of(study.per_seed([split], side, headline.key)) for side in study.sides),
+        ]
         for split in study.splits
     ]
     names = ", ".join(measure.name for measure in HEADLINES)
     return [
-        f"{headline.name} at a glance: one row a split, one column an arm.",
+        f"{headline.name} at a glance: one row a split, one column an arm or a baseline.",
         arms_table(study, f"split, {headline.title}", rows),
         *(
             Picture(

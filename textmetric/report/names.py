@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from textmetric.grid import SCRATCH, Arm, Family
+from textmetric.grid import SCRATCH, Arm, Baseline, Family
 
 FAMILIES = {Family.CLASSIFICATION: "classification", Family.METRIC: "metric learning"}
+
+BASELINES = {Baseline.TFIDF: "TF-IDF", Baseline.UNTRAINED: "untrained"}
+"""The heads of columns."""
 
 INITS = {family.short: words for family, words in FAMILIES.items()} | {SCRATCH: "from scratch"}
 """What fine-tuning starts from → the words for it."""
@@ -64,6 +67,9 @@ TEST_ACCURACY = Measure("test_accuracy", "test accuracy")
 
 BY_KEY = {measure.key: measure for measure in (*MEASURES, *SCARCE_MEASURES)}
 
+OF_TFIDF = {"knn_accuracy": "head_accuracy"}
+"""The key of a measure → that by which TF-IDF competes in it: it has a classifier of its own."""
+
 HEADLINES = tuple(
     BY_KEY[key] for key in ("map_at_r", "knn_accuracy", "cohesion", "between_class_cosine")
 )
@@ -85,6 +91,11 @@ def arm_title(arm: Arm) -> str:
     'metric learning, balanced'
     """
     return f"{FAMILIES[arm.family]}, {arm.sampler}"
+
+
+def side_title(side: Arm | Baseline) -> str:
+    """An arm or a baseline in words."""
+    return arm_title(side) if isinstance(side, Arm) else BASELINES[side]
 
 
 def pairs(arms: Iterable[Arm]) -> list[tuple[Arm, Arm]]:

@@ -13,10 +13,13 @@ import pandas as pd
 
 from textmetric.errors import UserError
 from textmetric.files import read_arrays, read_json, reading
-from textmetric.grid import INITS, Arm, Family, Layout, Role, Sampler, Split
+from textmetric.grid import INITS, Arm, Baseline, Family, Layout, Role, Sampler, Split
 from textmetric.measures.record import ArmRecord
-from textmetric.params import SplitEntry, Train
+from textmetric.params import Model, Pretrain, SplitEntry, Train
 from textmetric.types import Float32, Float64, Int64, Integers, Measured
+
+Side = Arm | Baseline
+"""What has a record on every split."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +32,20 @@ class Study:
         samplers: in order.
         seeds: of every training.
         train: the loop's settings, equal for every arm.
+        model: the encoder's settings.
+        found: the share of the train texts' tokens that have a given vector, by role; empty without
+            given token vectors.
         corpora: role → summary of its corpus.
         objectives: family → name and parameters.
         records: split → arm → its measures.
+        baselines: split → baseline → its measures.
+        tfidf_transfer: the columns share, seed and test_accuracy of TF-IDF with logistic
+            regression on the target, see
+            :func:`textmetric.pipeline.measure_baselines.measure_baselines`.
         curves: split → arm → a row a seed and epoch.
         transfers: initialisation → what stage finetune found, see
             :func:`textmetric.pipeline.finetune_seeds.finetune_seeds`.
+        pretraining: the objective, its parameters and the loop of the pre-training; None without.
     """
 
     splits: Mapping[str, SplitEntry]
@@ -42,16 +53,26 @@ class Study:
     samplers: Sequence[Sampler]
     seeds: Sequence[int]
     train: Train
+    model: Model
+    found: Mapping[Role, float]
     corpora: Mapping[Role, Mapping[str, Any]]
     objectives: Mapping[Family, Mapping[str, Any]]
     records: Mapping[str, Mapping[Arm, ArmRecord]]
+    baselines: Mapping[str, Mapping[Baseline, ArmRecord]]
+    tfidf_transfer: pd.DataFrame
     curves: Mapping[str, Mapping[Arm, pd.DataFrame]]
     transfers: Mapping[str, pd.DataFrame]
+    pretraining: Mapping[str, Any] | None = None
 
     @property
     def roles(self) -> list[Role]:
         """The roles that a split has, in order."""
         return list(dict.fromkeys(split.role for split in self.splits.values()))
+
+    @property
+    def sides(self) -> list[Side]:
+        """The arms, then the baselines: the columns of a table."""
+        return [*self.arms, *Baseline]
 
     def full(self, role: Role) -> str | None:
         """The first split of a role that cuts nothing."""
@@ -61,8 +82,12 @@ class Study:
         return None
 
     def scarce(self, role: Role) -> list[str]:
-        """The splits of a role with labels cut."""
-        return [name for name, split in self.splits.items() if split.role == role and split.scarce]
+        """The splits of a role with labels cut; where all are, none is scarcer than another."""
+        return [
+            name
+            for name, split in self.splits.items()
+            if split.role == role and 0 < len(set(split.scarce)) < len(self.about(name).label_names)
+        ]
 
     def open(self) -> list[str]:
         """The splits that are measured on labels never trained on."""
@@ -72,11 +97,18 @@ class Study:
         """A record of a split, for what is the same in every arm: names, rows, scarce labels."""
         return self.records[split][self.arms[0]]
 
+    def record(self, split: str, side: Side) -> ArmRecord:
+        """The measures of an arm or a baseline on a split."""
+        return self.records[split][side] if isinstance(side, Arm) else self.baselines[split][side]
+
     def per_seed(
-        self, splits: Iterable[str], arm: Arm, key: str, part: Measured = "test"
+        self, splits: Iterable[str], side: Side, key: str, part: Measured = "test"
     ) -> Float64:
-        """(seeds,) a measure, averaged over ``splits``; NaN where one of them lacks it."""
-        values = [self.records[split][arm].seeds_of(key, part) for split in splits]
+        """(seeds,) a measure, averaged over ``splits``; NaN where one of them lacks it.
+
+        (1,) of a baseline that draws nothing.
+        """
+        values = [self.record(split, side).seeds_of(key, part) for split in splits]
         return np.asarray(np.array(values).mean(axis=0))
 
     def grain(self, splits: Sequence[str], key: str) -> float:
@@ -87,10 +119,6 @@ class Study:
         steps = [1 / max(1, self.about(split).queries(key)) for split in splits]
         return math.hypot(*steps) / len(steps)
 
-    def chance(self, splits: Sequence[str], key: str) -> float:
-        """What a random ranking or the largest class gives, averaged over ``splits``."""
-        return float(np.mean([self.about(split).chance(key) for split in splits]))
-
 
 def read_study(
     layout: Layout,
@@ -99,6 +127,8 @@ def read_study(
     arms: Sequence[Arm],
     samplers: Sequence[Sampler],
     train: Train,
+    model: Model,
+    pretrain: Pretrain | None = None,
 ) -> Study:
     """Read what the stages wrote.
 
@@ -111,6 +141,8 @@ def read_study(
         arms: of the study.
         samplers: of the study.
         train: the loop's settings, for the text.
+        model: the encoder, for the text.
+        pretrain: what the encoders were pre-trained by; None if they were not.
 
     Raises:
         UserError: a file is missing or damaged, or does not fit the others.
@@ -123,14 +155,23 @@ def read_study(
         samplers=samplers,
         seeds=next(iter(records.values()))[arms[0]].seeds,
         train=train,
+        model=model,
+        found={
+            role: read_json(layout.token_labels(role))["found"]
+            for role in roles
+            if model.encoder == "bag" and model.vectors is not None
+        },
         corpora={role: read_json(layout.summary(role)) for role in roles},
         objectives={family: read_json(layout.objective(family)) for family in Family},
         records=records,
+        baselines={split.name: _baselines(layout, split, records[split.name]) for split in splits},
+        tfidf_transfer=_read_csv(layout.baseline_transfer),
         curves={
             split.name: {arm: _read_csv(layout.curve(arm, split)) for arm in arms}
             for split in splits
         },
         transfers={init: _read_csv(layout.transfer(init)) for init in INITS},
+        pretraining=None if pretrain is None else read_json(layout.pretraining),
     )
 
 
@@ -199,6 +240,21 @@ def _records(layout: Layout, split: Split, arms: Sequence[Arm]) -> dict[Arm, Arm
                 "(dvc repro)"
             )
     return records
+
+
+def _baselines(
+    layout: Layout, split: Split, of_arms: Mapping[Arm, ArmRecord]
+) -> dict[Baseline, ArmRecord]:
+    """The baselines of a split, whose seeds must be those of the arms, or the first alone."""
+    found = {name: ArmRecord.read(layout.baseline(name, split)) for name in Baseline}
+    expected = next(iter(of_arms.values())).seeds
+    for name, record in found.items():
+        if record.seeds not in (expected, expected[:1]):
+            raise UserError(
+                f"{layout.baseline(name, split)} has the seeds {record.seeds}, but the arms have "
+                f"{expected}, expected the same: run stage baselines again (dvc repro)"
+            )
+    return found
 
 
 def _read_csv(path: Path) -> pd.DataFrame:

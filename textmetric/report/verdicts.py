@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from textmetric.grid import ARMS, Arm, Family
+from textmetric.grid import ARMS, Arm, Baseline, Family
 from textmetric.measures import Outcome, Paired, mean_interval, simultaneous_differences
 from textmetric.report.blocks import Cell, Column, Difference, Effect, Judgement, PValue, Table
 from textmetric.report.names import Measure, pairs
@@ -224,6 +224,80 @@ def _supported(verdict: Verdict, judged: Collection[Verdict]) -> Verdict:
     if verdict.outcome in under_one_sampler or not under_one_sampler & set(DECIDED):
         return verdict
     return replace(verdict, judgement=replace(verdict.judgement, outcome=Outcome.DEPENDS))
+
+
+# ---------------------------------------------------------------- baselines
+
+
+@dataclass(frozen=True)
+class Against:
+    """What was trained, compared with a baseline.
+
+    Attributes:
+        baseline: which.
+        title: what it is called in a sentence.
+        measure: by which it is compared.
+        values: (seeds,) of the baseline; (1,) if it draws nothing.
+        trained: name → (seeds,) the values of what was trained.
+        outcomes: name → whether the trained side (``FIRST``) or the baseline is better.
+    """
+
+    baseline: Baseline
+    title: str
+    measure: Measure
+    values: Float64
+    trained: Mapping[str, Float64]
+    outcomes: Mapping[str, Outcome]
+
+    @property
+    def beaten(self) -> bool:
+        """Whether a trained side is better, or no test is possible."""
+        return not self.outcomes or not set(self.outcomes.values()) <= {
+            Outcome.SECOND,
+            Outcome.NO_DIFFERENCE,
+        }
+
+    @property
+    def best(self) -> str:
+        """The name of the trained side with the best mean."""
+        sign = 1 if self.measure.large_is_good else -1
+        return max(self.trained, key=lambda name: sign * float(self.trained[name].mean()))
+
+
+def against(
+    baseline: Baseline,
+    title: str,
+    measure: Measure,
+    values: Float64,
+    trained: Mapping[str, Float64],
+    grain: float,
+) -> Against:
+    """Compare each trained side with a baseline, paired by seed and corrected for their number.
+
+    A side or a baseline without the measure is left out.
+
+    Args:
+        baseline: which.
+        title: what it is called in a sentence.
+        measure: by which they are compared.
+        values: (seeds,) of the baseline; (1,) if it draws nothing.
+        trained: name → (seeds,) the values of what was trained.
+        grain: the step of the values, see :func:`textmetric.measures.paired_difference`.
+    """
+    known = {
+        name: series
+        for name, series in trained.items()
+        if np.isfinite(series).all() and np.isfinite(values).all()
+    }
+    found = simultaneous_differences(
+        [(series, np.broadcast_to(values, series.shape)) for series in known.values()],
+        grains=[grain] * len(known),
+    )
+    outcomes = {
+        name: paired.outcome(large_is_good=measure.large_is_good)
+        for name, paired in zip(known, found, strict=True)
+    }
+    return Against(baseline, title, measure, values, known, outcomes)
 
 
 # ---------------------------------------------------------------- tables

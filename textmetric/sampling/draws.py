@@ -87,6 +87,35 @@ def share_of_label(labels: Integers, label: int, share: float, seed: int) -> Int
 
     A larger share appends to a smaller one.
     """
+    shuffled = _shuffled_rows(labels, label, seed)
+    return shuffled[: max(_FEWEST_ROWS, round(share * shuffled.size))]
+
+
+def rows_of_each(labels: Integers, rows: int, seed: int) -> Int64:
+    """Choose as many rows of every label, or all of one that has fewer.
+
+    More rows contain fewer, as in :func:`share_of_rows`.
+
+    Args:
+        labels: (n,) label id of every row, >= 0.
+        rows: how many of each label, at least 2.
+        seed: chooses the rows, >= 0.
+
+    Returns:
+        The chosen row ids, rising.
+
+    Raises:
+        UserError: ``rows`` out of range.
+    """
+    if rows < _FEWEST_ROWS:
+        raise UserError(
+            f"rows of each label is {rows}, expected {_FEWEST_ROWS} or more: a single row has no "
+            "other of its label"
+        )
+    chosen = [_shuffled_rows(labels, label, seed)[:rows] for label in np.unique(labels).tolist()]
+    return np.sort(np.concatenate(chosen)) if chosen else np.empty(0, dtype=np.int64)
+
+
+def _shuffled_rows(labels: Integers, label: int, seed: int) -> Int64:
     rows = np.flatnonzero(labels == label)
-    shuffled = np.random.default_rng([seed, label]).permutation(rows)
-    return shuffled[: max(_FEWEST_ROWS, round(share * rows.size))]
+    return np.random.default_rng([seed, label]).permutation(rows)

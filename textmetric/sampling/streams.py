@@ -35,6 +35,8 @@ class Stream(IntEnum):
     """How an ensemble groups the classes."""
     MEMBERS = 9
     """The seeds of an ensemble's members."""
+    PRETRAINING = 10
+    """The seed of the pre-training, whose batches and objective are streams of that seed."""
 
 
 def generator_of(seed: int, stream: Stream) -> np.random.Generator:

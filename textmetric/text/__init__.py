@@ -7,9 +7,11 @@ from textmetric.text.dataset import (
     TokenizedCorpus,
     tokenize_corpus,
     tokenize_file,
+    tokenize_given,
     tokenize_train,
 )
 from textmetric.text.ragged import RaggedTokens
+from textmetric.text.token_vectors import TokenVectors
 from textmetric.text.tokenizer import BASIC_ENGLISH, Tokenizer, tokenizer_named
 from textmetric.text.vocabulary import UNKNOWN, Vocabulary
 
@@ -18,11 +20,13 @@ __all__ = [
     "UNKNOWN",
     "LabelledTokens",
     "RaggedTokens",
+    "TokenVectors",
     "TokenizedCorpus",
     "Tokenizer",
     "Vocabulary",
     "tokenize_corpus",
     "tokenize_file",
+    "tokenize_given",
     "tokenize_train",
     "tokenizer_named",
 ]

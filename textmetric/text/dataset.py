@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,7 +27,7 @@ from textmetric.files import (
 from textmetric.text.ragged import RaggedTokens
 from textmetric.text.tokenizer import BASIC_ENGLISH, Tokenizer, chunks
 from textmetric.text.vocabulary import UNKNOWN, Vocabulary
-from textmetric.types import PARTS, Bools, Int32, Int64, Integers, PathLike
+from textmetric.types import PARTS, UNLABELLED, Bools, Int32, Int64, Integers, PathLike
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,19 +43,29 @@ class LabelledTokens:
     Args:
         tokens: n rows of token ids.
         labels: (n,) int32, ids >= 0 into ``label_names`` of the corpus.
+        texts: (n,) int32, the row of each text among the vectors of the corpus's texts, for a
+            frozen encoder; None if there are no such vectors.
 
     Raises:
-        ValueError: the labels have another type or number.
+        ValueError: the labels or the rows have another type or number.
     """
 
     tokens: RaggedTokens
     labels: Int32
+    texts: Int32 | None = None
 
     def __post_init__(self) -> None:
         if self.labels.dtype != np.int32 or self.labels.shape != (len(self.tokens),):
             raise ValueError(
                 f"labels are {self.labels.dtype} of shape {self.labels.shape}, expected int32, "
                 f"one for each of the {len(self.tokens)} rows"
+            )
+        if self.texts is not None and (
+            self.texts.dtype != np.int32 or self.texts.shape != self.labels.shape
+        ):
+            raise ValueError(
+                f"texts are {self.texts.dtype} of shape {self.texts.shape}, expected int32, one "
+                f"for each of the {len(self.tokens)} rows"
             )
 
     def __len__(self) -> int:
@@ -64,12 +76,34 @@ class LabelledTokens:
         rows = np.asarray(rows)
         if rows.size == 0:
             rows = rows.astype(np.int64)
-        return LabelledTokens(self.tokens.take(rows), self.labels[rows])
+        texts = None if self.texts is None else self.texts[rows]
+        return LabelledTokens(self.tokens.take(rows), self.labels[rows], texts)
+
+    def by_text(self, texts: int) -> LabelledTokens:
+        """The same rows for a frozen encoder: each has one token, its row among the vectors.
+
+        Args:
+            texts: how many vectors there are.
+
+        Raises:
+            UserError: the rows are unknown, or there is no such vector.
+        """
+        if self.texts is None or (len(self.texts) and self.texts.max() >= texts):
+            raise UserError(
+                "the training sets do not match the vectors of the texts: run the stages tokenize, "
+                "encode and split again (dvc repro)"
+            )
+        return replace(self, tokens=RaggedTokens.one_each(self.texts))
 
     def save(self, prefix: PathLike) -> None:
-        """Write ``<prefix>.ids.npy``, ``<prefix>.offsets.npy`` and ``<prefix>.labels.npy``."""
+        """Write ``<prefix>.ids.npy``, ``<prefix>.offsets.npy`` and ``<prefix>.labels.npy``.
+
+        If there are vectors of the texts, their rows are written to ``<prefix>.texts.npy``.
+        """
         self.tokens.save(prefix)
         write_array(f"{os.fspath(prefix)}.labels.npy", self.labels)
+        if self.texts is not None:
+            write_array(f"{os.fspath(prefix)}.texts.npy", self.texts)
 
     @classmethod
     def load(cls, prefix: PathLike) -> LabelledTokens:
@@ -86,7 +120,13 @@ class LabelledTokens:
                 f"holds {len(labels)} labels, expected one for each of the {len(tokens)} rows of "
                 "tokens next to it",
             )
-        return cls(tokens, labels)
+        path = f"{os.fspath(prefix)}.texts.npy"
+        texts = map_array(path, np.int32) if os.path.exists(path) else None
+        if texts is not None and (len(texts) != len(tokens) or (texts < 0).any()):
+            raise damaged(
+                path, f"does not hold a row for each of the {len(tokens)} rows of tokens next to it"
+            )
+        return cls(tokens, labels, texts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +134,7 @@ class TokenizedCorpus:
     """A corpus ready for training: complete in one folder, without the text.
 
     Args:
-        vocabulary: the tokens of the train part.
+        vocabulary: the tokens of the train part and of the texts without a label.
         label_names: the name of each label id.
         train: the texts to learn from.
         validation: the texts to tune with; may be empty.
@@ -103,6 +143,11 @@ class TokenizedCorpus:
         held_out: ids of the labels that only the validation part has: the last ones before
             ``unseen``, or none.
         unseen: ids of the labels that only the test part has: the last ones, or none.
+        given: how many tokens of the vocabulary, ``<unk>`` included, came with given vectors: the
+            first ones, or none.
+        found: the share of the train texts' tokens, in [0, 1], that are among these; NaN if there
+            are none.
+        unlabelled: more texts to learn from, without a label; none by default.
     """
 
     vocabulary: Vocabulary
@@ -113,6 +158,24 @@ class TokenizedCorpus:
     scarce: list[int] = field(default_factory=list)
     held_out: list[int] = field(default_factory=list)
     unseen: list[int] = field(default_factory=list)
+    given: int = 0
+    found: float = math.nan
+    unlabelled: RaggedTokens = field(default_factory=RaggedTokens.empty)
+
+    @property
+    def texts(self) -> RaggedTokens:
+        """All texts to learn from: those of train, then those without a label."""
+        if not len(self.unlabelled):
+            return self.train.tokens
+        both = (self.train.tokens, self.unlabelled)
+        return RaggedTokens.joined((tokens.ids, tokens.offsets) for tokens in both)
+
+    def by_text(self, texts: int) -> TokenizedCorpus:
+        """The corpus as a frozen encoder takes it, see :meth:`LabelledTokens.by_text`."""
+        parts = {part: getattr(self, part).by_text(texts) for part in PARTS}
+        return replace(
+            self, vocabulary=Vocabulary([UNKNOWN]), unlabelled=RaggedTokens.empty(), **parts
+        )
 
     @property
     def trained_labels(self) -> list[str]:
@@ -136,7 +199,9 @@ class TokenizedCorpus:
 
         The files are ``vocabulary.txt``; ``labels.json`` (``names``, ``train_rows`` by label,
         ``scarce``, ``held_out``, ``unseen``, ``empty_rows`` by part); ``ids``, ``offsets`` and
-        ``labels`` of each part as ``.npy``.
+        ``labels`` of each part as ``.npy``, and ``texts`` if there are vectors of the texts. If
+        there are texts without a label, also their ``ids`` and ``offsets``, and
+        ``unlabelled_rows`` in ``labels.json``.
 
         Args:
             folder: the folder to write.
@@ -146,17 +211,20 @@ class TokenizedCorpus:
             self.vocabulary.save(temporary / "vocabulary.txt")
             for part in PARTS:
                 getattr(self, part).save(temporary / part)
-            write_json(
-                temporary / "labels.json",
-                {
-                    "names": self.label_names,
-                    "train_rows": self.train_counts,
-                    "scarce": self.scarce,
-                    "held_out": self.held_out,
-                    "unseen": self.unseen,
-                    "empty_rows": self.empty_rows,
-                },
-            )
+            about = {
+                "names": self.label_names,
+                "train_rows": self.train_counts,
+                "scarce": self.scarce,
+                "held_out": self.held_out,
+                "unseen": self.unseen,
+                "empty_rows": self.empty_rows,
+            }
+            if self.given:
+                about |= {"given": self.given, "found": self.found}
+            if len(self.unlabelled):
+                self.unlabelled.save(temporary / UNLABELLED)
+                about["unlabelled_rows"] = len(self.unlabelled)
+            write_json(temporary / "labels.json", about)
 
     @classmethod
     def load(cls, folder: PathLike) -> TokenizedCorpus:
@@ -173,6 +241,8 @@ class TokenizedCorpus:
             scarce, held_out, unseen = (
                 list(map(int, about[key])) for key in ("scarce", "held_out", "unseen")
             )
+            given, found = int(about.get("given", 0)), float(about.get("found", math.nan))
+            more = int(about.get("unlabelled_rows", 0))
         vocabulary = Vocabulary.load(folder / "vocabulary.txt")
         parts = {part: LabelledTokens.load(folder / part) for part in PARTS}
         for part, rows in parts.items():
@@ -187,7 +257,24 @@ class TokenizedCorpus:
                 f"has the held-out labels {held_out} and the unseen labels {unseen}, expected the "
                 f"last of the {len(names)} in this order",
             )
-        return cls(vocabulary, names, **parts, scarce=scarce, held_out=held_out, unseen=unseen)
+        unlabelled = RaggedTokens.load(folder / UNLABELLED) if more else RaggedTokens.empty()
+        if len(unlabelled) != more:
+            raise damaged(
+                folder / f"{UNLABELLED}.offsets.npy",
+                f"holds {len(unlabelled)} rows, expected the {more} of labels.json next to it",
+            )
+        _check_range(folder / f"{UNLABELLED}.ids.npy", unlabelled.ids, 1, len(vocabulary))
+        return cls(
+            vocabulary,
+            names,
+            **parts,
+            scarce=scarce,
+            held_out=held_out,
+            unseen=unseen,
+            given=given,
+            found=found,
+            unlabelled=unlabelled,
+        )
 
 
 def tokenize_train(
@@ -224,23 +311,69 @@ def tokenize_train(
     return vocabulary, RaggedTokens(rows.ids[:kept], rows.offsets)
 
 
+def tokenize_given(
+    texts: Iterable[str],
+    given: Vocabulary,
+    *,
+    extend: bool = False,
+    min_freq: int = 1,
+    max_size: int | None = None,
+) -> tuple[Vocabulary, RaggedTokens, float]:
+    """Encode ``texts`` by the vocabulary that came with given token vectors.
+
+    Args:
+        texts: the train texts.
+        given: the tokens that have a vector, with their tokenizer.
+        extend: add the tokens of the texts that have none, after the others.
+        min_freq: those that occur less often are not added, >= 1.
+        max_size: how many to add at most, >= 1; None for all.
+
+    Returns:
+        The vocabulary; the tokens that it knows; the share of the texts' tokens, in [0, 1], that
+        have a given vector.
+
+    Raises:
+        UserError: see :func:`tokenize_train`.
+    """
+    found, rows = tokenize_train(texts, tokenizer=given.tokenizer)
+    counts = np.bincount(rows.ids, minlength=len(found))
+    ids = np.fromiter((given.ids.get(token, 0) for token in found.tokens), np.int32, len(found))
+    share = float(counts[ids > 0].sum() / counts.sum())
+    vocabulary = given
+    if extend:
+        ids[0] = -1  # <unk> is no token of the texts
+        new = np.flatnonzero((ids == 0) & (counts >= min_freq))[:max_size]
+        ids[0] = 0
+        vocabulary = given.extended(found.tokens[place] for place in new.tolist())
+        ids[new] = np.arange(len(given), len(vocabulary))
+    return vocabulary, rows.remap(ids), share
+
+
 def tokenize_corpus(
     frame: pd.DataFrame,
     *,
     min_freq: int = 1,
     max_size: int | None = None,
+    given: Vocabulary | None = None,
+    extend: bool = False,
+    keep_rows: bool = False,
     progress: bool = True,
 ) -> TokenizedCorpus:
-    """Tokenise a corpus; the vocabulary comes from its train rows only.
+    """Tokenise a corpus; the vocabulary comes from its train rows and texts without a label only.
 
     The rows of each part keep their order. Label ids follow the sorted names of all labels in
     the frame.
 
     Args:
-        frame: one row a text, columns ``text``, ``label`` and ``split`` (train, validation or
-            test), as :func:`textmetric.corpora.load` returns it.
+        frame: one row a text, columns ``text``, ``label`` and ``split`` (train, validation, test,
+            or unlabelled for a text without a label), as :func:`textmetric.corpora.load` returns
+            it.
         min_freq: tokens that occur less often in train are unknown, >= 1.
         max_size: how many tokens to know at most, without ``<unk>``, >= 1; None for all.
+        given: the tokens that have a given vector, all of them known; see
+            :func:`tokenize_given` for what the other arguments mean then.
+        extend: add the train tokens that have none.
+        keep_rows: note the row of each text in the frame, as the vectors of a frozen encoder need.
         progress: show a progress bar.
 
     Raises:
@@ -249,10 +382,10 @@ def tokenize_corpus(
     """
     import pandas as pd
 
-    missing = np.flatnonzero(frame["label"].isna().to_numpy())
     part_codes, parts = pd.factorize(frame["split"])
-    label_codes, labels = pd.factorize(frame["label"].astype(str))
-    label_codes[missing] = -1
+    labelled = frame["label"].notna().to_numpy()
+    label_codes = np.full(len(frame), -1)
+    label_codes[labelled], labels = pd.factorize(frame["label"][labelled].astype(str))
 
     def texts(wanted: Bools) -> Iterator[str]:
         for start in range(0, len(frame), _ROWS_AT_ONCE):
@@ -265,6 +398,9 @@ def tokenize_corpus(
         texts,
         min_freq=min_freq,
         max_size=max_size,
+        given=given,
+        extend=extend,
+        keep_rows=keep_rows,
         progress=progress,
     )
 
@@ -274,6 +410,9 @@ def tokenize_file(
     *,
     min_freq: int = 1,
     max_size: int | None = None,
+    given: Vocabulary | None = None,
+    extend: bool = False,
+    keep_rows: bool = False,
     progress: bool = True,
 ) -> TokenizedCorpus:
     """Tokenise a corpus in a file like :func:`tokenize_corpus`, without reading it whole.
@@ -283,6 +422,9 @@ def tokenize_file(
             row group at a time is in memory.
         min_freq: as in :func:`tokenize_corpus`.
         max_size: as in :func:`tokenize_corpus`.
+        given: as in :func:`tokenize_corpus`.
+        extend: as in :func:`tokenize_corpus`.
+        keep_rows: as in :func:`tokenize_corpus`.
         progress: show a progress bar.
 
     Raises:
@@ -310,7 +452,17 @@ def tokenize_file(
                     first += len(batch)
             first = last
 
-    return _tokenized(parts, labels, texts, min_freq=min_freq, max_size=max_size, progress=progress)
+    return _tokenized(
+        parts,
+        labels,
+        texts,
+        min_freq=min_freq,
+        max_size=max_size,
+        given=given,
+        extend=extend,
+        keep_rows=keep_rows,
+        progress=progress,
+    )
 
 
 class _Column(NamedTuple):
@@ -340,25 +492,38 @@ def _tokenized(
     *,
     min_freq: int,
     max_size: int | None,
+    given: Vocabulary | None,
+    extend: bool,
+    keep_rows: bool,
     progress: bool,
 ) -> TokenizedCorpus:
     """See :func:`tokenize_corpus`; ``texts`` returns the texts where its argument is true."""
-    unknown = sorted({*parts.names, *["nan"] * bool((parts.codes < 0).any())} - set(PARTS))
+    known = (*PARTS, UNLABELLED)
+    unknown = sorted({*parts.names, *["nan"] * bool((parts.codes < 0).any())} - set(known))
     if unknown:
         raise UserError(
-            f"column split holds {unknown[0]!r}, expected {', '.join(PARTS)}: rename it"
+            f"column split holds {unknown[0]!r}, expected {', '.join(known)}: rename it"
         )
     if "train" not in parts.names:
         raise UserError("the corpus has no train row: add some, or lower data.validation")
-    missing = np.flatnonzero(labels.codes < 0)
-    if missing.size:
-        raise UserError(f"row {missing[0]} (counted from 0) has no label: fill or drop it")
-    order = sorted(range(len(labels.names)), key=labels.names.__getitem__)
-    codes = np.argsort(order).astype(np.int32)[labels.codes]
     rows = {
         part: parts.codes == (parts.names.index(part) if part in parts.names else -1)
-        for part in PARTS
+        for part in known
     }
+    missing = np.flatnonzero((labels.codes < 0) & ~rows[UNLABELLED])
+    if missing.size:
+        raise UserError(
+            f"row {missing[0]} (counted from 0) has no label: fill or drop it, or write "
+            f"{UNLABELLED} in its column split"
+        )
+    named = np.flatnonzero((labels.codes >= 0) & rows[UNLABELLED])
+    if named.size:
+        raise UserError(
+            f"row {named[0]} (counted from 0) has a label, but {UNLABELLED} in its column "
+            "split: write train there, or empty the label"
+        )
+    order = sorted(range(len(labels.names)), key=labels.names.__getitem__)
+    codes = np.argsort(order).astype(np.int32)[labels.codes]
 
     def of_part(part: str) -> Iterable[str]:
         bar: Iterable[str] = tqdm(
@@ -370,14 +535,31 @@ def _tokenized(
         )
         return bar
 
-    vocabulary, train = tokenize_train(of_part("train"), min_freq=min_freq, max_size=max_size)
+    def labelled(part: str, tokens: RaggedTokens) -> LabelledTokens:
+        places = np.flatnonzero(rows[part]).astype(np.int32) if keep_rows else None
+        return LabelledTokens(tokens, codes[rows[part]], places)
+
+    found = math.nan
+    learnt: Iterable[str] = of_part("train")
+    if UNLABELLED in parts.names:
+        learnt = chain(learnt, of_part(UNLABELLED))
+    if given is None:
+        vocabulary, tokens = tokenize_train(learnt, min_freq=min_freq, max_size=max_size)
+    else:
+        vocabulary, tokens, found = tokenize_given(
+            learnt, given, extend=extend, min_freq=min_freq, max_size=max_size
+        )
+    train, unlabelled = tokens.cut(int(np.count_nonzero(rows["train"])))
     validation, test = (vocabulary.encode(of_part(part)) for part in PARTS[1:])
     return TokenizedCorpus(
         vocabulary,
         [labels.names[label] for label in order],
-        train=LabelledTokens(train, codes[rows["train"]]),
-        validation=LabelledTokens(validation, codes[rows["validation"]]),
-        test=LabelledTokens(test, codes[rows["test"]]),
+        train=labelled("train", train),
+        validation=labelled("validation", validation),
+        test=labelled("test", test),
+        given=0 if given is None else len(given),
+        found=found,
+        unlabelled=unlabelled,
     )
 
 

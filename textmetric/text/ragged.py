@@ -74,6 +74,16 @@ class RaggedTokens:
             ids.frombytes(more.view(np.uint8).data)
         return cls(np.frombuffer(ids, np.int32), np.frombuffer(offsets, np.int64))
 
+    @classmethod
+    def empty(cls) -> RaggedTokens:
+        """No row."""
+        return cls(np.empty(0, np.int32), np.zeros(1, np.int64))
+
+    @classmethod
+    def one_each(cls, ids: Int32) -> RaggedTokens:
+        """Texts of one token each: its id (n,)."""
+        return cls(ids, np.arange(len(ids) + 1, dtype=np.int64))
+
     def take(self, rows: ArrayLike) -> RaggedTokens:
         """Copy the given rows, in the given order; a row may be given more than once.
 
@@ -99,6 +109,18 @@ class RaggedTokens:
             ids[block[0] : block[-1]] = self.ids[positions]
         return RaggedTokens(ids, offsets)
 
+    def cut(self, row: int) -> tuple[RaggedTokens, RaggedTokens]:
+        """The rows before ``row``, and it and those after, without a copy of the tokens.
+
+        Args:
+            row: in [0, n].
+        """
+        start = self.offsets[row]
+        return (
+            RaggedTokens(self.ids[:start], self.offsets[: row + 1]),
+            RaggedTokens(self.ids[start:], self.offsets[row:] - start),
+        )
+
     def remap(self, new_ids: Int32) -> RaggedTokens:
         """Rename every id ``i`` to ``new_ids[i]`` and drop the tokens whose new id is 0.
 
@@ -119,6 +141,11 @@ class RaggedTokens:
         for first in range(0, self.ids.size, _TOKENS_AT_ONCE):
             counts += np.bincount(self.ids[first : first + _TOKENS_AT_ONCE], minlength=size)
         return counts
+
+    def rows_with(self, size: int) -> Int64:
+        """(size,) in how many rows each id in [0, size) occurs, at least once."""
+        row_of = np.repeat(np.arange(len(self), dtype=np.int64), self.lengths)
+        return np.bincount(np.unique(row_of * size + self.ids) % size, minlength=size)
 
     def save(self, prefix: PathLike) -> None:
         """Write ``<prefix>.ids.npy`` and ``<prefix>.offsets.npy``."""

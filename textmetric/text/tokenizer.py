@@ -1,11 +1,13 @@
-"""Tokenizers by name; the first is torchtext 0.6.0's ``basic_english``, without torchtext."""
+"""Tokenizers: torchtext 0.6.0's ``basic_english``, without torchtext, and given ones."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from typing import Any
 
-from textmetric.errors import UserError, unknown_name
+from textmetric.errors import UserError, missing_package, unknown_name
 
 END = b"\xff"
 """Ends each text in what :attr:`Tokenizer.separated` returns: UTF-8 never has this byte."""
@@ -21,13 +23,16 @@ class Tokenizer:
 
     Attributes:
         name: the name in ``model.json``.
+        definition: the file ``tokenizer.json`` of a :func:`given_tokenizer`; "" for one that has
+            only a name.
         separated: takes n texts and returns one string of bytes: the tokens in UTF-8 (half a
             surrogate pair is allowed) with ASCII white space between, and :data:`END` after each
             text. No token holds white space in the sense of ``str.split``.
     """
 
     name: str
-    separated: Callable[[Sequence[str]], bytes]
+    separated: Callable[[Sequence[str]], bytes] = field(compare=False, repr=False)
+    definition: str = field(default="", repr=False)
 
     def split(self, texts: Sequence[str]) -> list[list[str]]:
         """The tokens of each text.
@@ -107,14 +112,69 @@ around it; ``; :`` and ``<br />`` become white space; the rest is split at white
 """
 
 _TOKENIZERS = (BASIC_ENGLISH,)
+GIVEN = "given"
+"""The name of every tokenizer that is a file ``tokenizer.json``."""
 
 
-def tokenizer_named(name: str) -> Tokenizer:
+def given_tokenizer(definition: str) -> Tokenizer:
+    """The tokenizer that a ``tokenizer.json`` of the library ``tokenizers`` defines.
+
+    Special tokens are not added, and texts are neither cut nor padded.
+
+    Args:
+        definition: the content of the file.
+
+    Raises:
+        UserError: when it is used: ``tokenizers`` is not installed, or cannot read the file.
+    """
+    return Tokenizer(GIVEN, partial(_given, definition), definition)
+
+
+def _given(definition: str, texts: Sequence[str]) -> bytes:
+    # Half a surrogate pair has no UTF-8, which the library needs.
+    whole = [text.encode("utf-8", "replace").decode() for text in texts]
+    rows = read_tokenizer(definition).encode_batch(whole, add_special_tokens=False)
+    return b"".join(" ".join(row.tokens).encode() + END for row in rows)
+
+
+@lru_cache(maxsize=2)
+def read_tokenizer(definition: str) -> Any:
+    """The ``tokenizers.Tokenizer`` of a ``tokenizer.json``, without cutting and padding.
+
+    Raises:
+        UserError: see :func:`given_tokenizer`.
+    """
+    try:
+        import tokenizers
+    except ImportError:
+        raise missing_package("tokenizers", "the tokenizer that comes with given vectors") from None
+    try:
+        machine = tokenizers.Tokenizer.from_str(definition)
+    except Exception as error:  # the library raises nothing more special
+        problem = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"tokenizer.json cannot be read by the library tokenizers ({problem}): copy it again "
+            "from the folder of the vectors"
+        ) from None
+    machine.no_truncation()
+    machine.no_padding()
+    return machine
+
+
+def tokenizer_named(name: str, definition: str = "") -> Tokenizer:
     """The tokenizer with this name.
+
+    Args:
+        name: of a model or a corpus.
+        definition: see :class:`Tokenizer`.
 
     Raises:
         UserError: there is none.
     """
+    if name == GIVEN:
+        if not definition:
+            raise UserError("its tokenizer.json is missing")
+        return given_tokenizer(definition)
     for tokenizer in _TOKENIZERS:
         if tokenizer.name == name:
             return tokenizer

@@ -12,7 +12,7 @@ import numpy as np
 from textmetric.errors import UserError
 from textmetric.files import reading, replacing_file
 from textmetric.text.ragged import RaggedTokens
-from textmetric.text.tokenizer import BASIC_ENGLISH, Tokenizer, chunks
+from textmetric.text.tokenizer import BASIC_ENGLISH, Tokenizer, chunks, given_tokenizer
 from textmetric.types import Int32, Int64, PathLike
 
 UNKNOWN = "<unk>"
@@ -149,22 +149,42 @@ class Vocabulary:
         offsets = np.fromiter(accumulate(map(len, rows), initial=0), np.int64)
         return np.fromiter(chain.from_iterable(rows), np.int32, offsets[-1]), offsets
 
+    def extended(self, tokens: Iterable[str]) -> Vocabulary:
+        """This vocabulary and, after its tokens, those of ``tokens`` that it lacks."""
+        new = [token for token in tokens if token not in self.ids]
+        return Vocabulary([*self.tokens, *new], self.tokenizer)
+
     def save(self, path: PathLike) -> None:
-        """Write one token a line, UTF-8, in the order of the ids."""
+        """Write one token a line, UTF-8, in the order of the ids.
+
+        A given tokenizer is written next to it, as ``tokenizer.json``.
+        """
         # A docstring may hold half of a surrogate pair, which strict UTF-8 cannot write.
         text = "".join(f"{token}\n" for token in self.tokens)
         with replacing_file(path) as temporary:
             temporary.write_bytes(text.encode("utf-8", "surrogatepass"))
+        if self.tokenizer.definition:
+            with replacing_file(_next_to(path)) as temporary:
+                temporary.write_text(self.tokenizer.definition, encoding="utf-8")
 
     @classmethod
     def load(cls, path: PathLike) -> Vocabulary:
-        """Read what :meth:`save` wrote; the tokenizer is ``basic_english``.
+        """Read what :meth:`save` wrote.
 
         Raises:
             UserError: the file is missing or damaged.
         """
+        tokenizer = BASIC_ENGLISH
+        beside = _next_to(path)
+        if beside.exists():
+            with reading(beside, "a tokenizer"):
+                tokenizer = given_tokenizer(beside.read_text(encoding="utf-8"))
         with reading(path, "a vocabulary"):
             text = Path(path).read_bytes().decode("utf-8", "surrogatepass")
             if not text.endswith("\n"):
                 raise ValueError("its last line is cut off")
-            return cls(text[:-1].split("\n"))
+            return cls(text[:-1].split("\n"), tokenizer)
+
+
+def _next_to(path: PathLike) -> Path:
+    return Path(path).with_name("tokenizer.json")

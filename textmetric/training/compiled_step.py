@@ -68,11 +68,13 @@ class CompiledStep:
         tokens = len(self._weight)
         if self._ids.size and not 0 <= self._ids.min() <= self._ids.max() < tokens:
             raise IndexError(f"the texts hold a token id outside 0 to {tokens - 1}")
-        linear = None if frozen else encoder.linear
-        self._linear = _Dense([] if linear is None else linear.parameters(), optimizer)
+        projection = None if frozen else encoder.projection
+        self._projection = _Dense([] if projection is None else projection.parameters(), optimizer)
         self._objective = _Dense(objective.parameters(), optimizer)
-        longest = int(data.tokens.lengths.max(initial=0))
-        self._rows = _Rows(self._weight, optimizer, objective.VIEWS * batch_size * longest)
+        self._rows = None
+        if encoder.weight.requires_grad and not frozen:
+            longest = int(data.tokens.lengths.max(initial=0))
+            self._rows = _Rows(self._weight, optimizer, objective.VIEWS * batch_size * longest)
 
     @property
     def embeddings(self) -> Tensor:
@@ -87,12 +89,12 @@ class CompiledStep:
         if self.objective.VIEWS > 1:
             ids, offsets = self._views(rows)
             rows, labels = np.arange(len(offsets) - 1), np.tile(labels, self.objective.VIEWS)
-        if not self.frozen:
+        if self._rows is not None:
             self._rows.meet(ids, offsets, rows)
         bags = np.empty((len(rows), self._weight.shape[1]), self._weight.dtype)
         kernels.mean_bags(ids, offsets, rows, self._weight, bags)
         gradient, loss = self._learn(bags, labels, lr)
-        if gradient is not None:
+        if self._rows is not None and gradient is not None:
             self._rows.step(offsets, rows, gradient, lr)
         return loss
 
@@ -110,13 +112,16 @@ class CompiledStep:
         """Update what is trained besides the token vectors.
 
         Returns:
-            The gradient of the loss by the bags (B, d), None if the encoder is frozen; the loss.
+            The gradient of the loss by the bags (B, d), None if they are not trained; the loss.
         """
         leaf = embeddings = None
         self._embeddings = bags
-        if self.encoder.linear is not None:
-            leaf = torch.from_numpy(bags).requires_grad_(not self.frozen)
-            embeddings = self.encoder.project(leaf)
+        if self.encoder.projection is not None:
+            leaf = torch.from_numpy(bags).requires_grad_(self._rows is not None)
+            with torch.set_grad_enabled(not self.frozen):
+                embeddings = self.encoder.project(leaf)
+            if self.frozen:
+                embeddings.requires_grad_()  # see TorchStep
             self._embeddings = embeddings.detach().numpy()
         found = self.objective.loss_and_gradient(self._embeddings, labels, self._objective.values)
         if found is None:
@@ -128,8 +133,8 @@ class CompiledStep:
         elif embeddings is not None and not self.frozen:
             torch.autograd.backward(embeddings, torch.from_numpy(found.embeddings))
         self._objective.step(found.parameters, lr)
-        self._linear.step(self._linear.taken(), lr)
-        if self.frozen:
+        self._projection.step(self._projection.taken(), lr)
+        if self._rows is None:
             return None, found.loss
         if leaf is None:
             return found.embeddings, found.loss

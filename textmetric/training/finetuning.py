@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from textmetric.encoders import BagEncoder, build_encoder
+from textmetric.encoders import BagEncoder, FrozenEncoder, TextVectors, start_encoder
 from textmetric.losses import ClassificationObjective
 from textmetric.losses.objective import Gradients
 from textmetric.model import TrainedModel
@@ -20,7 +20,7 @@ from textmetric.sampling.draws import share_of_rows
 from textmetric.sampling.streams import Stream, generator_of, seed_of
 from textmetric.text import LabelledTokens, RaggedTokens, TokenizedCorpus, Vocabulary
 from textmetric.training.loop import Epoch, fit, one_thread
-from textmetric.types import PARTS, Floats, Int64, Integers
+from textmetric.types import PARTS, Float32, Floats, Int64, Integers
 
 Tuning = Literal["frozen", "finetuned"]
 TUNINGS: tuple[Tuning, ...] = ("frozen", "finetuned")
@@ -179,6 +179,7 @@ def finetune(
     train: Train,
     seed: int,
     device: torch.device,
+    vectors: Float32 | TextVectors | None = None,
     tick: Callable[[], Any] = lambda: None,
 ) -> list[dict[str, float]]:
     """Train a classifier of the target on top of the source's embeddings.
@@ -198,6 +199,7 @@ def finetune(
         seed: of the new weights, the rows of the share, the batches and the dropout, each a stream
             of its own.
         device: where to train.
+        vectors: see :func:`start`.
         tick: called after each epoch.
 
     Returns:
@@ -207,12 +209,15 @@ def finetune(
     Raises:
         UserError: ``share`` out of range, or see :func:`textmetric.training.loop.fit`.
     """
-    encoder, head = start(corpus, source, tanh=tanh, model=model, seed=seed)
+    encoder, head = start(corpus, source, tanh=tanh, model=model, seed=seed, vectors=vectors)
+    of_tokens = not isinstance(encoder, FrozenEncoder)
+    if of_tokens:
+        encoder.weight.requires_grad_(train.vectors == "tuned")
     encoder.to(device)
     head.to(device)
     parts = {part: getattr(corpus, part) for part in PARTS}
     frozen = tuning == "frozen"
-    if frozen and source is not None:
+    if frozen and of_tokens and source is not None:
         parts = _known_only(parts, shared_tokens(corpus.vocabulary, source.vocabulary))
     if frozen:
         parts = _embedded(encoder, parts)
@@ -258,12 +263,13 @@ def start(
     tanh: bool,
     model: Model,
     seed: int,
+    vectors: Float32 | TextVectors | None = None,
 ) -> tuple[BagEncoder, TransferHead]:
     """The encoder and the head that the training starts from, on the CPU.
 
-    Vectors of tokens that both vocabularies know, and the linear layer if there is one, are the
-    source's. The target's other tokens start uniform in ±0.5 like any new vector; with
-    ``source=None`` all do.
+    Vectors of tokens that both vocabularies know, and the projection if there is one, are the
+    source's. The target's other tokens start like those of any new encoder; with ``source=None``
+    all do. Vectors of texts are always the target's.
 
     Args:
         corpus: the target.
@@ -271,19 +277,21 @@ def start(
         tanh: whether the head ends in tanh.
         model: the encoder's shape if there is no source.
         seed: of the new weights and the dropout; the head's weights depend on nothing else.
+        vectors: see :func:`.start_encoder`.
     """
     torch.manual_seed(seed_of(seed, Stream.TRANSFER_WEIGHTS))
     if source is not None:
-        model = Model(dim=source.encoder.dim, layer=source.encoder.layer)
+        model = model.model_copy(update={"dim": source.encoder.dim, "layer": source.encoder.layer})
     head = TransferHead(model.dim, len(corpus.label_names), tanh=tanh, seed=seed)
-    encoder = build_encoder(model, len(corpus.vocabulary))
+    encoder = start_encoder(model, corpus, vectors)
     if source is not None:
-        known = shared_tokens(corpus.vocabulary, source.vocabulary)
         with torch.no_grad():
-            rows = torch.from_numpy(np.flatnonzero(known))
-            encoder.weight[rows] = source.encoder.weight[torch.from_numpy(known[known > 0])]
-            if encoder.linear is not None and source.encoder.linear is not None:
-                encoder.linear.load_state_dict(source.encoder.linear.state_dict())
+            if not isinstance(encoder, FrozenEncoder):
+                known = shared_tokens(corpus.vocabulary, source.vocabulary)
+                rows = torch.from_numpy(np.flatnonzero(known))
+                encoder.weight[rows] = source.encoder.weight[torch.from_numpy(known[known > 0])]
+            if encoder.projection is not None and source.encoder.projection is not None:
+                encoder.projection.load_state_dict(source.encoder.projection.state_dict())
     return encoder, head
 
 
@@ -325,12 +333,11 @@ def _embedded(encoder: BagEncoder, parts: dict[str, LabelledTokens]) -> dict[str
     encoder.weight = nn.Parameter(
         torch.from_numpy(table).to(encoder.weight.device), requires_grad=False
     )
-    encoder.linear = None
+    encoder.projection = None
     embedded, first = {}, 0
     for name, part in parts.items():
         ids = np.arange(first, first + len(part), dtype=np.int32)
-        offsets = np.arange(len(part) + 1, dtype=np.int64)
-        embedded[name] = LabelledTokens(RaggedTokens(ids, offsets), part.labels)
+        embedded[name] = LabelledTokens(RaggedTokens.one_each(ids), part.labels)
         first += len(part)
     return embedded
 

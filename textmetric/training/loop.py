@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -17,19 +17,20 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from textmetric.encoders import BagEncoder, build_encoder
+from textmetric.encoders import BagEncoder, FrozenEncoder, TextVectors, start_encoder
 from textmetric.errors import UserError
 from textmetric.grid import Family
-from textmetric.losses import ClassificationObjective, Objective, build
+from textmetric.losses import ClassificationObjective, Objective, build, refuse_frozen
 from textmetric.losses.objective import Batches
 from textmetric.measures import retrieval
 from textmetric.measures.rows import class_sums, unit
 from textmetric.model import TrainedModel
-from textmetric.params import Model, Train
+from textmetric.params import Model, Pretrain, Train
 from textmetric.sampling.batches import BatchSampler, steps_per_epoch
 from textmetric.sampling.streams import Stream, generator_of, seed_of
 from textmetric.text import LabelledTokens, RaggedTokens, TokenizedCorpus
 from textmetric.training.step import Step, TorchStep
+from textmetric.types import Float32
 
 COLLAPSE_DISTANCE = 1e-3
 VALIDATION_ROWS = 1000
@@ -126,12 +127,14 @@ class Trained(NamedTuple):
         curve: a row an epoch: seed, epoch, loss, what the objective logs, validation MAP@R.
         seconds: of the batches of each epoch.
         losses: of every step.
+        pretraining: seconds of each epoch of the pre-training, empty without.
     """
 
     model: TrainedModel
     curve: list[dict[str, float]]
     seconds: list[float]
     losses: list[float]
+    pretraining: Sequence[float] = ()
 
 
 def train(
@@ -144,14 +147,16 @@ def train(
     settings: Train,
     seed: int,
     device: torch.device,
+    vectors: Float32 | TextVectors | None = None,
     batches: Batches | None = None,
+    pretrain: Pretrain | None = None,
     tick: Callable[[], Any] = lambda: None,
 ) -> Trained:
     """Train one arm with one seed.
 
     Args:
-        corpus: trained on its train part; its validation part gives the curve and nothing
-            else; its test part is not looked at.
+        corpus: trained on its train part, and pre-trained on all its texts to learn from; its
+            validation part gives the curve and nothing else; its test part is not looked at.
         family: ``classification`` or ``metric``.
         objective: name and parameters, as in params.yaml.
         sampler: ``shuffled`` or ``balanced``.
@@ -160,17 +165,31 @@ def train(
         seed: of the weights, the batches, the mining and the validation rows, each a stream of its
             own.
         device: where to train.
+        vectors: given ones, see :func:`.start_encoder`. If they are of texts, each text of the
+            corpus is one token, its row among them; see :meth:`.TokenizedCorpus.by_text`.
         batches: see :func:`fit`.
-        tick: called after each epoch.
+        pretrain: what the encoder learns from the texts before; None for nothing.
+        tick: called after each epoch, those of the pre-training included.
 
     Raises:
-        UserError: see :func:`fit` and :func:`textmetric.losses.build`.
+        UserError: see :func:`fit`, :func:`.pretraining.pretrain` and
+            :func:`textmetric.losses.build`.
     """
-    torch.manual_seed(seed_of(seed, Stream.WEIGHTS))
-    encoder = build_encoder(model, len(corpus.vocabulary))
+    encoder = first_encoder(corpus, model, seed, vectors)
     module = build(family, objective, dim=model.dim, classes=len(corpus.trained_labels), seed=seed)
+    if isinstance(encoder, FrozenEncoder):
+        refuse_frozen(type(module), objective["name"])
+    else:
+        encoder.weight.requires_grad_(settings.vectors == "tuned")
     encoder.to(device)
     module.to(device)
+    pretraining: list[float] = []
+    if pretrain is not None:
+        from textmetric.training import pretraining as before  # which needs `fit`
+
+        pretraining = before.pretrain(
+            encoder, corpus.texts, pretrain, settings, seed=seed, tick=tick
+        )
     sample = _validation_sample(corpus.validation, seed)
     curve: list[dict[str, float]] = []
     seconds: list[float] = []
@@ -204,6 +223,8 @@ def train(
     )
     with one_thread():
         centroids = train_centroids(encoder, corpus.train, len(corpus.trained_labels))
+    if isinstance(encoder, FrozenEncoder):
+        encoder.detach()  # the vectors of the texts are no part of the model
     trained = TrainedModel(
         encoder=encoder.cpu(),
         head=module.cpu() if isinstance(module, ClassificationObjective) else None,
@@ -215,7 +236,25 @@ def train(
         sampler=sampler,
         seed=seed,
     )
-    return Trained(trained, curve, seconds, losses)
+    return Trained(trained, curve, seconds, losses, pretraining)
+
+
+def first_encoder(
+    corpus: TokenizedCorpus,
+    model: Model,
+    seed: int,
+    vectors: Float32 | TextVectors | None = None,
+) -> BagEncoder:
+    """The encoder that a training starts from, on the CPU.
+
+    Args:
+        corpus: that it will be trained on.
+        model: the encoder.
+        seed: of the training; the weights are its stream ``WEIGHTS``.
+        vectors: given ones, see :func:`.start_encoder`.
+    """
+    torch.manual_seed(seed_of(seed, Stream.WEIGHTS))
+    return start_encoder(model, corpus, vectors)
 
 
 def train_centroids(

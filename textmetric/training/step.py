@@ -63,11 +63,12 @@ class TorchStep:
         self.labels = np.asarray(data.labels, dtype=np.int64)
         self.frozen = frozen
         dense = list(objective.parameters())
-        if encoder.linear is not None and not frozen:
-            dense += encoder.linear.parameters()
+        if encoder.projection is not None and not frozen:
+            dense += encoder.projection.parameters()
+        tuned = encoder.weight.requires_grad and not frozen
         # torch warns about the sparse tensors of optimisers unless their checks are set.
         torch.sparse.check_sparse_tensor_invariants.disable()  # type: ignore[no-untyped-call]
-        self.optimizers = _optimizers(optimizer, dense, [] if frozen else [encoder.weight])
+        self.optimizers = _optimizers(optimizer, dense, [encoder.weight] if tuned else [])
 
     def __call__(self, rows: Int64, lr: float) -> Tensor:
         """See :class:`Step`."""

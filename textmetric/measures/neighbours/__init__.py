@@ -10,6 +10,7 @@ from textmetric.measures.neighbours.keys import exact_rows
 from textmetric.measures.neighbours.search import (
     centroid_predict,
     knn_predict,
+    majority,
     nearest_neighbours,
     ranked_blocks,
 )
@@ -18,6 +19,7 @@ __all__ = [
     "centroid_predict",
     "exact_rows",
     "knn_predict",
+    "majority",
     "nearest_neighbours",
     "ranked_blocks",
 ]

@@ -125,7 +125,21 @@ def knn_predict(
     labels = checked_labels(reference_labels, len(reference))
     if not len(labels):
         raise UserError("the reference has no rows, expected at least one: pass train rows")
-    neighbours = labels[nearest_neighbours(reference, queries, min(k, len(labels)))]
+    return majority(labels[nearest_neighbours(reference, queries, min(k, len(labels)))])
+
+
+def majority(neighbours: Integers) -> Integers:
+    """The most frequent class of each row; of equally frequent ones, the first.
+
+    Args:
+        neighbours: (q, k) class ids, the nearest neighbour first.
+
+    Returns:
+        (q,) int32.
+
+    >>> majority(np.array([[0, 1, 1], [2, 1, 0]]))
+    array([1, 2], dtype=int32)
+    """
     votes = np.zeros(neighbours.shape, dtype=np.int32)
     for other in range(neighbours.shape[1]):
         votes += neighbours == neighbours[:, [other]]

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from textmetric.grid import Family
-from textmetric.measures import mean_interval
+from textmetric.grid import Baseline, Family
+from textmetric.measures import Outcome, mean_interval
 from textmetric.measures.record import ArmRecord
 from textmetric.report import original
 from textmetric.report.blocks import Block, Cell, Column, Map, Mean, Picture, Published, Table
-from textmetric.report.formats import NO_VERDICT, plain, words
-from textmetric.report.names import BY_KEY, FAMILIES, Measure, arm_title
+from textmetric.report.formats import NO_VERDICT, cell_text, plain, words
+from textmetric.report.names import (
+    BY_KEY,
+    FAMILIES,
+    OF_TFIDF,
+    Measure,
+    arm_title,
+    side_title,
+)
 from textmetric.report.study import Study
 from textmetric.report.verdicts import (
+    Against,
     Comparison,
     Verdict,
+    against,
     disagreements,
     effects_table,
     verdict_table,
@@ -52,7 +61,7 @@ class Finding:
         write: makes what is under its heading from the verdicts.
         use: what a reader wants embeddings for, if the table answers that: a row of the summary.
         covers: what differs between the repeats, and so what the intervals cover.
-        baseline: of ``subject``, without any training; None if there is none.
+        baselines: how what was trained compares with each baseline, by ``subject``.
         verdicts: on ``comparisons``; empty until they are judged.
     """
 
@@ -63,7 +72,7 @@ class Finding:
     write: Callable[[Sequence[Verdict]], list[Block]]
     use: str = ""
     covers: str = "seeds"
-    baseline: float | None = None
+    baselines: Mapping[Baseline, Against] = field(default_factory=dict)
     verdicts: Sequence[Verdict] = ()
 
     @property
@@ -85,8 +94,12 @@ class Finding:
 
     @property
     def blocks(self) -> list[Block]:
-        """What is under its heading."""
-        return self.write(self.verdicts)
+        """What is under its heading; the unbeaten baselines are named below the first table."""
+        blocks = self.write(self.verdicts)
+        tables = [place for place, block in enumerate(blocks) if isinstance(block, Table)]
+        below = tables[0] + 1 if tables else len(blocks)
+        said = [unbeaten(one) for one in self.baselines.values() if not one.beaten]
+        return [*blocks[:below], *([" ".join(said)] if said else []), *blocks[below:]]
 
     @property
     def anchor(self) -> str:
@@ -105,8 +118,9 @@ class Finding:
 def arms_table(
     study: Study, first: str, rows: Sequence[Sequence[Cell]], originals: Originals | None = None
 ) -> Table:
-    """One column an arm, then the original's values if there are any."""
+    """One column an arm, one a baseline, then the original's values if there are any."""
     columns = [Column(first), *(Column(arm_title(arm), arm.sampler) for arm in study.arms)]
+    columns += [Column(side_title(baseline)) for baseline in Baseline]
     columns += [Column(f"original, {FAMILIES[family]}") for family in originals or ()]
     return Table(columns, rows)
 
@@ -123,31 +137,31 @@ def measure_rows(
     originals: Originals | None = None,
     prefix: str = "",
 ) -> list[list[Cell]]:
-    """A row a measure, averaged over ``splits``; those that no arm has are left out."""
+    """A row a measure, averaged over ``splits``; those that no side has are left out."""
     rows: list[list[Cell]] = []
     for measure in measures:
-        by_arm = [study.per_seed(splits, arm, measure.key) for arm in study.arms]
-        if all(np.isnan(values).all() for values in by_arm):
+        by_side = [study.per_seed(splits, side, measure.key) for side in study.sides]
+        if all(np.isnan(values).all() for values in by_side):
             continue
         blank = [None for _ in originals or ()]
-        rows.append([f"{prefix}{measure.title}", *map(mean_of, by_arm), *blank])
+        rows.append([f"{prefix}{measure.title}", *map(mean_of, by_side), *blank])
     return rows
 
 
 def label_rows(study: Study, split: str, key: str, originals: Originals | None) -> list[list[Cell]]:
     """A row a label with its train rows, and the average over them."""
     about = study.about(split)
-    by_arm = [study.records[split][arm].classes_of(key) for arm in study.arms]
+    by_side = [study.record(split, side).classes_of(key) for side in study.sides]
     rows: list[list[Cell]] = []
     for label, name in enumerate(about.trained_labels):
         rows.append(
             [
                 f"{plain(name)} ({about.train_rows[label]:,} train rows)",
-                *(mean_of(values[:, label]) for values in by_arm),
+                *(mean_of(values[:, label]) for values in by_side),
                 *_originals(originals, name),
             ]
         )
-    average = [mean_of(study.per_seed([split], arm, key)) for arm in study.arms]
+    average = [mean_of(study.per_seed([split], side, key)) for side in study.sides]
     title = f"average {BY_KEY[key].title}"
     return [*rows, [title, *average, *_originals(originals, "average")]]
 
@@ -160,17 +174,17 @@ def statistic_rows(
     labels: Sequence[int] | None = None,
 ) -> list[list[Cell]]:
     """A row a statistic over ``labels`` (all), taken in each seed and averaged over the seeds."""
-    by_arm = []
-    for arm in study.arms:
-        values = study.records[split][arm].classes_of(key)
+    by_side = []
+    for side in study.sides:
+        values = study.record(split, side).classes_of(key)
         values = values if labels is None else values[:, list(labels)]
-        by_arm.append([seed[~np.isnan(seed)] for seed in values])
+        by_side.append([seed[~np.isnan(seed)] for seed in values])
     rows: list[list[Cell]] = []
     for name, statistic in STATISTICS.items():
         cells = [
             # a class with one test row has no cohesion, and in a small sample most have one
             mean_of([float(statistic(seed)) if len(seed) >= 2 else np.nan for seed in seeds])
-            for seeds in by_arm
+            for seeds in by_side
         ]
         rows.append([name, *cells, *_originals(originals, name)])
     return rows
@@ -277,6 +291,43 @@ def cohesion_against_retrieval(verdicts: Sequence[Verdict]) -> list[str]:
             f"by MAP@R {words(retrieval.judgement)}"
         )
     return sentences
+
+
+def against_baselines(
+    study: Study, splits: Sequence[str], subject: Measure
+) -> dict[Baseline, Against]:
+    """The arms against each baseline, by a measure averaged over ``splits``.
+
+    Where the arms compete by their neighbours, TF-IDF does so by its logistic regression.
+    """
+    trained = {arm_title(arm): study.per_seed(splits, arm, subject.key) for arm in study.arms}
+    keys = {Baseline.TFIDF: OF_TFIDF.get(subject.key, subject.key), Baseline.UNTRAINED: subject.key}
+    with_classifier = " with logistic regression" * (keys[Baseline.TFIDF] != subject.key)
+    titles = {
+        Baseline.TFIDF: f"TF-IDF{with_classifier}",
+        Baseline.UNTRAINED: "the untrained encoder",
+    }
+    grain = study.grain(splits, subject.key)
+    return {
+        baseline: against(
+            baseline,
+            titles[baseline],
+            subject,
+            study.per_seed(splits, baseline, key),
+            trained,
+            grain,
+        )
+        for baseline, key in keys.items()
+    }
+
+
+def unbeaten(one: Against) -> str:
+    """That nothing that was trained beats a baseline, in a sentence."""
+    baseline, best = cell_text(mean_of(one.values)), cell_text(mean_of(one.trained[one.best]))
+    numbers = f"{baseline}: the best, {one.best}, has a {one.measure.name} of {best}"
+    if set(one.outcomes.values()) == {Outcome.SECOND}:
+        return f"**{one.title[0].upper()}{one.title[1:]} beats all that was trained**, {numbers}."
+    return f"**Nothing that was trained beats {one.title}**, {numbers}."
 
 
 def original_by_label(label_names: Sequence[str]) -> Originals:

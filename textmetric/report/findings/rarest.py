@@ -12,6 +12,7 @@ from textmetric.measures.record import ArmRecord
 from textmetric.report.blocks import Block, Picture
 from textmetric.report.findings.finding import (
     Finding,
+    against_baselines,
     arms_table,
     measure_rows,
     statistic_rows,
@@ -100,7 +101,7 @@ def _retrieval(study: Study, split: str, count: int) -> Finding:
         comparisons(study, [split], RETRIEVAL),
         write,
         use=f"retrieval of {count} rare labels",
-        baseline=study.chance([split], RETRIEVAL[0].key),
+        baselines=against_baselines(study, [split], RETRIEVAL[0]),
     )
 
 
@@ -131,7 +132,14 @@ def _spread(
             ),
         ]
 
-    return Finding(table, title, subject, comparisons(study, [split], measures), write)
+    return Finding(
+        table,
+        title,
+        subject,
+        comparisons(study, [split], measures),
+        write,
+        baselines=against_baselines(study, [split], subject),
+    )
 
 
 def label_values(study: Study, split: str, key: str, labels: Sequence[int]) -> pd.DataFrame:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from textmetric.report.blocks import Block
 from textmetric.report.findings.finding import (
     Finding,
+    against_baselines,
     arms_table,
     measure_rows,
     scarce_names,
@@ -62,5 +63,5 @@ def each_label_scarce(study: Study) -> Finding | None:
         comparisons(study, splits, measures),
         write,
         use="retrieval of a scarce label",
-        baseline=study.chance(splits, subject.key),
+        baselines=against_baselines(study, splits, subject),
     )

@@ -6,12 +6,19 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from textmetric.grid import SCRATCH, Family
+from textmetric.grid import SCRATCH, Baseline, Family
 from textmetric.report.blocks import Block, Cell, Column, Picture, Table
 from textmetric.report.findings.finding import Finding, corrected_for, mean_of
 from textmetric.report.names import INITS, TEST_ACCURACY, TUNINGS
 from textmetric.report.study import Study
-from textmetric.report.verdicts import Comparison, Contrast, Verdict, verdict_table
+from textmetric.report.verdicts import (
+    Against,
+    Comparison,
+    Contrast,
+    Verdict,
+    against,
+    verdict_table,
+)
 from textmetric.types import Float64
 
 METRIC, CLASSIFICATION = Family.METRIC.short, Family.CLASSIFICATION.short
@@ -23,6 +30,10 @@ ORIGINAL: Condition = ("finetuned", True)
 """The condition of the original study, which is the headline."""
 
 
+TFIDF = "TF-IDF, logistic regression"
+"""The name of its row."""
+
+
 def transfer(study: Study) -> Finding:
     """9: with the whole train part of the target."""
     conditions = _conditions(study)
@@ -30,7 +41,8 @@ def transfer(study: Study) -> Finding:
         [INITS[init], *(mean_of(_accuracy(study, init, each, 1.0)) for each in conditions)]
         for init in study.transfers
     ]
-    against = _metric_against_classification(study, conditions, {1.0: ""})
+    rows.append([TFIDF, *[mean_of(_of_tfidf(study, 1.0))] * len(conditions)])
+    families = _metric_against_classification(study, conditions, {1.0: ""})
     helps = [
         _comparison(study, Contrast(f"{INITS[init]}, {name}"), init, SCRATCH, condition, 1.0)
         for init in (CLASSIFICATION, METRIC)
@@ -40,14 +52,15 @@ def transfer(study: Study) -> Finding:
     def write(verdicts: Sequence[Verdict]) -> list[Block]:
         return [
             "Embeddings trained on the source start a classifier of the target; *scratch* starts "
-            "from nothing. Read a column from top to bottom: test accuracy after the last epoch, "
-            "with the encoder frozen or fine-tuned, and a head that ends in tanh (the original's) "
-            "or does not.",
+            "from nothing, and with the encoder frozen it is the untrained encoder. Read a column "
+            "from top to bottom: test accuracy after the last epoch, with the encoder frozen or "
+            "fine-tuned, and a head that ends in tanh (the original's) or does not. TF-IDF with "
+            "logistic regression has no encoder, so it is the same in every column.",
             Table([Column("initialisation"), *map(Column, conditions.values())], rows),
             corrected_for(verdicts),
-            verdict_table(verdicts[: len(against)]),
+            verdict_table(verdicts[: len(families)]),
             "Does training on the source help at all?",
-            verdict_table(verdicts[len(against) :], minus="pre-trained − scratch"),
+            verdict_table(verdicts[len(families) :], minus="pre-trained − scratch"),
             Picture(
                 "reports/figures/transfer.png",
                 "accuracy and loss on the target's validation part by epoch",
@@ -58,10 +71,10 @@ def transfer(study: Study) -> Finding:
         "9",
         "Transfer to the target",
         TEST_ACCURACY,
-        [*against, *helps],
+        [*families, *helps],
         write,
         use="transfer, all labels",
-        baseline=float(_accuracy(study, SCRATCH, _headline(conditions), 1.0).mean()),
+        baselines=_baselines(study, _headline(conditions), 1.0),
     )
 
 
@@ -80,6 +93,10 @@ def label_efficiency(study: Study) -> Finding | None:
         for share in shares
         for init in study.transfers
     ]
+    rows += [
+        [f"{share * 100:g} %, {TFIDF}", *[mean_of(_of_tfidf(study, share))] * len(conditions)]
+        for share in shares
+    ]
     found = _metric_against_classification(
         study, conditions, {share: f"{share * 100:g} %, " for share in reversed(small)}
     )
@@ -87,7 +104,8 @@ def label_efficiency(study: Study) -> Finding | None:
     def write(verdicts: Sequence[Verdict]) -> list[Block]:
         return [
             "The same with a part of the target's train rows and as many steps. Read a column "
-            "from block to block: how much of the accuracy is left with fewer labels.",
+            "from block to block: how much of the accuracy is left with fewer labels. TF-IDF with "
+            "logistic regression learns from the same rows and from nothing else.",
             Table([Column("train rows"), *map(Column, conditions.values())], rows),
             corrected_for(verdicts),
             verdict_table(verdicts),
@@ -105,7 +123,7 @@ def label_efficiency(study: Study) -> Finding | None:
         write,
         use=f"transfer, {small[0] * 100:g} % of the labels",
         covers="seeds, rows",
-        baseline=float(_accuracy(study, SCRATCH, _headline(conditions), small[0]).mean()),
+        baselines=_baselines(study, _headline(conditions), small[0]),
     )
 
 
@@ -154,6 +172,38 @@ def _comparison(
         grain=study.grain([target], TEST_ACCURACY.key) if target else 0.0,
         sides=("pre-training", "scratch") if second == SCRATCH else ("metric", "classification"),
     )
+
+
+def _baselines(study: Study, condition: Condition, share: float) -> dict[Baseline, Against]:
+    """The starts from the source against TF-IDF, and against starting from scratch."""
+    target = study.full("target")
+    trained = {
+        f"from {INITS[init]}": _accuracy(study, init, condition, share)
+        for init in (CLASSIFICATION, METRIC)
+    }
+    of_scratch = _accuracy(study, SCRATCH, condition, share)
+    return {
+        baseline: against(
+            baseline,
+            title,
+            TEST_ACCURACY,
+            values,
+            trained,
+            study.grain([target], TEST_ACCURACY.key) if target else 0.0,
+        )
+        for baseline, title, values in (
+            (Baseline.TFIDF, "TF-IDF with logistic regression", _of_tfidf(study, share)),
+            (Baseline.UNTRAINED, "starting from scratch", of_scratch),
+        )
+    }
+
+
+def _of_tfidf(study: Study, share: float) -> Float64:
+    """(seeds,) test accuracy of TF-IDF with logistic regression; (1,) with all rows."""
+    frame = study.tfidf_transfer
+    by_seed = frame[np.isclose(frame["share"], share)].set_index("seed")["test_accuracy"]
+    seeds = list(study.seeds) if len(by_seed) > 1 else by_seed.index
+    return by_seed.reindex(seeds).to_numpy(np.float64)
 
 
 def _conditions(study: Study) -> dict[Condition, str]:

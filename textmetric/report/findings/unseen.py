@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from textmetric.report.blocks import Block
 from textmetric.report.findings.finding import (
     Finding,
+    against_baselines,
     arms_table,
     measure_rows,
     tsne_map,
@@ -51,5 +52,5 @@ def unseen_labels(study: Study) -> Finding | None:
         comparisons(study, splits, measures),
         write,
         use="retrieval of unseen labels",
-        baseline=study.chance(splits, headline.key),
+        baselines=against_baselines(study, splits, headline),
     )

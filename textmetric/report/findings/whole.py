@@ -11,6 +11,7 @@ from textmetric.report.findings.finding import (
     STATISTICS,
     Finding,
     Originals,
+    against_baselines,
     arms_table,
     label_rows,
     measure_rows,
@@ -54,7 +55,8 @@ def _retrieval(study: Study, role: Role, split: str) -> Finding:
 def _classifying(study: Study, role: Role, split: str) -> Finding:
     guide = (
         "the share of the test texts whose label is found, by the nearest train texts, by the "
-        "nearest centroid, and by the classifier that an objective trains, if it trains one."
+        "nearest centroid, and by the classifier that an objective trains, if it trains one (the "
+        "head of TF-IDF is logistic regression)."
     )
     shown = (*CLASSIFYING, BY_KEY["head_accuracy"])
     return _simple(study, role, split, "C", "classifying", CLASSIFYING, shown, guide)
@@ -87,7 +89,7 @@ def _simple(
         comparisons(study, [split], measures),
         write,
         use=f"{use}, {len(about.label_names)} classes",
-        baseline=about.chance(measures[0].key),
+        baselines=against_baselines(study, [split], measures[0]),
     )
 
 
@@ -124,7 +126,7 @@ def _cohesion(study: Study, role: Role, split: str) -> Finding:
         comparisons(study, [split], COHESION_NEVER_ALONE),
         write,
         use=f"compact clusters, {len(about.label_names)} classes",
-        baseline=0.0,
+        baselines=against_baselines(study, [split], BY_KEY["gap"]),
     )
 
 

@@ -198,7 +198,10 @@ def _values(cell: Cell, seeds: int) -> str:
     known = "" if value is None else f' data-value="{repr(value).replace("inf", "Infinity")}"'
     if not by_seed:
         return known
-    shown = [number(one) for one in (*by_seed, *[None] * (seeds - len(by_seed)))]
+    # What draws nothing has one value, the same with every seed.
+    missing = seeds - len(by_seed)
+    padding = by_seed * missing if len(by_seed) == 1 else [None] * missing
+    shown = [number(one) for one in (*by_seed, *padding)]
     return f'{known} data-seeds="{escape(json.dumps(shown, ensure_ascii=False))}"'
 
 

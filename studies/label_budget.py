@@ -1,0 +1,466 @@
+"""How many labelled texts a class does it take? Both families, from every start of the encoder.
+
+From each class 2, 4, 8, 16, 64, 256 and all rows are drawn, several times. Both families are
+trained on them, with the encoder at random and, with --vectors, from given token vectors; and each
+of these again after pre-training on all train texts without their labels (--unlabelled). Next to
+them are TF-IDF with logistic regression, and the encoders before training.
+
+Measured on the whole test part: accuracy, by the head of classification and the nearest class
+centroid of metric learning, and MAP@R. Each cell takes the learning rate that is best on the
+validation part by the measure that is shown. Where two lines cross is said with a bootstrap
+interval over the draws.
+
+Each finished training is a small file, named by a hash of all it depends on: the job can be
+interrupted, and a second run does only what is missing. Writes label-budget.md and
+label-budget.png.
+
+Examples:
+    python -m studies.label_budget
+    python -m studies.label_budget --corpus ag_news --vectors all-MiniLM-L6-v2 --unlabelled
+    python -m studies.label_budget --budgets 8 64 --draws 0 1 2
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from studies import charts, options
+from studies.inputs import load_tokenized, store
+from studies.trials import ROOT
+from textmetric import command, parallel, splits
+from textmetric.command import INTERACTIVE
+from textmetric.encoders import build_encoder, token_vectors
+from textmetric.errors import UserError
+from textmetric.files import read_json, replacing_file, write_json
+from textmetric.grid import Family
+from textmetric.losses import build, module_of
+from textmetric.measures import mean_interval, retrieval
+from textmetric.measures.rows import mean
+from textmetric.params import Model, Pretrain, Train, read
+from textmetric.pipeline.measure_baselines import measure_tfidf, measure_untrained
+from textmetric.pipeline.stage_code import code_of
+from textmetric.report.formats import plain, table, with_interval
+from textmetric.report.names import FAMILIES
+from textmetric.report.original import corpus_title
+from textmetric.text import LabelledTokens, TokenizedCorpus, TokenVectors
+from textmetric.training.device import choose_device
+from textmetric.training.loop import one_thread, train, warm_up
+from textmetric.types import Floats
+
+BUDGETS = [2, 4, 8, 16, 64, 256]
+MEASURES = {"accuracy": "accuracy", "map_at_r": "MAP@R"}
+TFIDF = "TF-IDF"
+PRETRAIN = Pretrain(objective="inverse_cloze", epochs=3, lr=0.1)
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Job:
+    """One measurement: everything its result depends on.
+
+    Attributes:
+        corpus: folder of a tokenised corpus, named by a hash of its contents.
+        family: of the objective; None for the encoder before training, or for TF-IDF.
+        objective: its name and the parameters that were given; empty without a family.
+        model: the encoder.
+        settings: the loop.
+        vectors: folder of given token vectors, named by a hash of its contents; None for none.
+        pretrain: what the encoder learns without labels; None for nothing.
+        seed: of the training.
+        tfidf: measure TF-IDF with logistic regression instead.
+    """
+
+    corpus: Path
+    family: Family | None
+    objective: dict[str, Any]
+    model: Model
+    settings: Train
+    vectors: Path | None
+    pretrain: Pretrain | None
+    seed: int
+    tfidf: bool = False
+
+    def key(self) -> str:
+        """The name of the result: a hash of the above and of the code that counts."""
+        modules = ["studies.label_budget"]
+        if self.family is not None:
+            modules.append(module_of(self.family, self.objective))
+        text = json.dumps(
+            [
+                self.corpus.name,
+                self.family,
+                self.objective,
+                self.model.model_dump(),
+                self.settings.model_dump(),
+                None if self.vectors is None else self.vectors.name,
+                None if self.pretrain is None else self.pretrain.model_dump(),
+                self.seed,
+                self.tfidf,
+                code_of(modules, ROOT),
+            ],
+            sort_keys=True,
+        )
+        return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Train what is missing, write the table and the picture."""
+    params = read(arguments.params)
+    if arguments.limit is not None:
+        params = params.model_copy(
+            update={"data": params.data.model_copy(update={"limit": arguments.limit})}
+        )
+    _check(arguments)
+    spec = options.mapping_or_name(arguments.corpus)
+    starts: dict[str, tuple[Path | None, TokenizedCorpus]] = {}
+    corpus, summary = load_tokenized(spec, params.data, progress=INTERACTIVE)
+    starts["random"] = (None, corpus)
+    if arguments.vectors is not None:
+        found = token_vectors(arguments.vectors, dim=arguments.dim, progress=INTERACTIVE)
+        folder = _stored(found, arguments.results / "vectors")
+        given, _ = load_tokenized(spec, params.data, given=found.vocabulary, progress=INTERACTIVE)
+        starts["given vectors"] = (folder, given)
+    everything = int(corpus.train_counts.max())
+    budgets = [*(k for k in sorted(arguments.budgets) if k < everything), everything]
+    jobs, places = _jobs(arguments, params.train, params, starts, budgets)
+    values = _chosen(pd.DataFrame(places), _run_all(jobs, arguments.results / "budget"))
+    title = corpus_title(summary)
+    with replacing_file(arguments.out / "label-budget.md") as path:
+        path.write_text(_page(values, budgets, title, arguments), encoding="utf-8")
+    _draw(arguments.out / "label-budget.png", values)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    for name, values, low in (("budgets", arguments.budgets, 2), ("draws", arguments.draws, 0)):
+        if min(values) < low or len(set(values)) < len(values):
+            raise UserError(f"--{name} is {values}: give different whole numbers from {low}")
+    if min(arguments.lr) <= 0:
+        raise UserError(f"--lr is {arguments.lr}, expected rates above 0")
+
+
+def _stored(found: TokenVectors, folder: Path) -> Path:
+    digest = hashlib.sha256(np.ascontiguousarray(found.values).tobytes())
+    digest.update("\n".join(found.vocabulary.tokens).encode())
+    path = folder / digest.hexdigest()[:24]
+    if not path.is_dir():
+        found.save(path)
+    return path
+
+
+def _jobs(
+    arguments: argparse.Namespace,
+    settings: Train,
+    params: Any,
+    starts: dict[str, tuple[Path | None, TokenizedCorpus]],
+    budgets: Sequence[int],
+) -> tuple[list[Job], list[dict[str, Any]]]:
+    """The measurements, and for each the line, the budget, the draw and the learning rate."""
+    model = Model(dim=arguments.dim)
+    variants = [None, PRETRAIN] if arguments.unlabelled else [None]
+    jobs, places = list[Job](), list[dict[str, Any]]()
+    for budget in budgets:
+        for draw in arguments.draws:
+            for start, (vectors, corpus) in starts.items():
+                for pretrain in variants:
+                    few = splits.few_rows(corpus, budget, draw, unlabel=pretrain is not None)
+                    folder = store(few, arguments.results / "corpora")
+                    name = start if pretrain is None else f"{start}, pre-trained"
+                    about = {"budget": budget, "draw": draw, "start": name}
+                    for family in Family:
+                        for lr in arguments.lr:
+                            jobs.append(
+                                Job(
+                                    folder, family, params.objective(family), model,
+                                    settings.model_copy(update={"lr": lr}), vectors, pretrain, draw,
+                                )
+                            )  # fmt: skip
+                            places.append(about | {"family": FAMILIES[family], "lr": lr})
+                    if pretrain is None:
+                        jobs.append(Job(folder, None, {}, model, settings, vectors, None, draw))
+                        places.append(about | {"family": "untrained", "lr": 0.0})
+                    if start == "random" and pretrain is None:
+                        jobs.append(
+                            Job(folder, None, {}, model, settings, None, None, draw, tfidf=True)
+                        )
+                        places.append(about | {"start": TFIDF, "family": TFIDF, "lr": 0.0})
+    return jobs, places
+
+
+def _run_all(jobs: Sequence[Job], results: Path) -> list[dict[str, float]]:
+    """The measures of the jobs, in their order; those in the folder are read, the others done."""
+    files = [results / f"{job.key()}.json" for job in jobs]
+    missing = {file: job for file, job in zip(files, jobs, strict=True) if not file.is_file()}
+    for family in Family:
+        some = next((job for job in missing.values() if job.family is family), None)
+        if some is not None:
+            warm_up(
+                build_encoder(Model(dim=some.model.dim), 2),
+                build(family, some.objective, dim=some.model.dim, classes=2),
+                some.settings,
+            )
+    if missing:
+        parallel.run(
+            _run,
+            [(job, file) for file, job in missing.items()],
+            label="label budget",
+            unit="training",
+            progress=INTERACTIVE,
+        )
+    return [
+        {key: math.nan if value is None else value for key, value in read_json(file).items()}
+        for file in files
+    ]
+
+
+def _run(job: tuple[Job, Path], tick: Callable[[], None]) -> None:
+    given, file = job
+    corpus = TokenizedCorpus.load(given.corpus)
+    vectors = None if given.vectors is None else TokenVectors.load(given.vectors).values
+    if given.family is None:
+        found = (
+            measure_tfidf(corpus, 1)
+            if given.tfidf
+            else measure_untrained(corpus, given.model, given.seed, 1, vectors)
+        )
+        flat = found["test"].flat
+        by = "head_accuracy" if given.tfidf else "centroid_accuracy"
+        measures = {"accuracy": flat[by], "map_at_r": flat["map_at_r"]}
+    else:
+        try:
+            measures = _trained(given, given.family, corpus, vectors)
+        except UserError:  # diverged or collapsed: another learning rate may not
+            measures = dict.fromkeys([*MEASURES, *(f"validation_{key}" for key in MEASURES)], -1.0)
+    write_json(file, measures)
+    tick()
+
+
+def _trained(job: Job, family: Family, corpus: TokenizedCorpus, vectors: Any) -> dict[str, float]:
+    model = train(
+        corpus,
+        family=family,
+        objective=job.objective,
+        sampler="balanced",
+        model=job.model,
+        settings=job.settings,
+        seed=job.seed,
+        device=choose_device(job.settings.device, "train.device"),
+        vectors=vectors,
+        pretrain=job.pretrain,
+    ).model
+    predict = model.predict_centroid if model.head is None else model.predict_head
+    measures: dict[str, float] = {}
+    parts: list[tuple[str, LabelledTokens]] = [
+        ("", corpus.test), ("validation_", corpus.validation)
+    ]  # fmt: skip
+    for prefix, rows in parts:
+        with one_thread():
+            embeddings = model.embed(rows.tokens)
+        labels = np.asarray(rows.labels)
+        measures[f"{prefix}accuracy"] = float((predict(embeddings) == labels).mean())
+        measures[f"{prefix}map_at_r"] = mean(retrieval(embeddings, labels, ks=(1,)).map_at_r)
+    return measures
+
+
+def _chosen(places: pd.DataFrame, results: Sequence[dict[str, float]]) -> pd.DataFrame:
+    """A row a line, budget, draw and measure, with the learning rate that validation prefers.
+
+    Returns:
+        The columns start, family, budget, draw, measure, value.
+    """
+    measured = pd.concat([places, pd.DataFrame(results)], axis=1)
+    rows = []
+    for measure in MEASURES:
+        by = f"validation_{measure}"
+        for (start, family, budget), cell in measured.groupby(
+            ["start", "family", "budget"], sort=False
+        ):
+            # baselines have no learning rate, and nothing on validation
+            best = cell["lr"].iloc[0] if cell[by].isna().any() else _best_rate(cell, by)
+            chosen = cell[cell["lr"] == best]
+            rows.append(
+                pd.DataFrame(
+                    {
+                        "start": start,
+                        "family": family,
+                        "budget": budget,
+                        "draw": chosen["draw"],
+                        "measure": measure,
+                        "value": chosen[measure],
+                    }
+                )
+            )
+    return pd.concat(rows, ignore_index=True)
+
+
+def _best_rate(cell: pd.DataFrame, by: str) -> float:
+    means = {lr: cell.loc[cell["lr"] == lr, by].mean() for lr in map(float, cell["lr"].unique())}
+    return max(means, key=means.__getitem__)
+
+
+def crossing(budgets: Sequence[int], differences: Floats) -> float:
+    """Where a difference changes its sign for the first time, in rows a class.
+
+    Between two budgets it is interpolated over the logarithm of the rows.
+
+    Args:
+        budgets: (k,) rising.
+        differences: (k,) the mean difference at each.
+
+    Returns:
+        In [first, last budget]; NaN if the sign never changes.
+    """
+    for place in range(1, len(budgets)):
+        before, after = differences[place - 1], differences[place]
+        if before * after < 0:
+            low, high = np.log2(budgets[place - 1]), np.log2(budgets[place])
+            return float(2 ** (low + (high - low) * before / (before - after)))
+    return math.nan
+
+
+def crossing_interval(
+    budgets: Sequence[int], differences: Floats, seed: int = 0
+) -> tuple[float, float, float]:
+    """The crossing, and the 95 % percentile bootstrap interval over the draws.
+
+    Args:
+        budgets: (k,) rising.
+        differences: (draws, k), one row a draw; the draws are resampled as a whole.
+        seed: of the resampling.
+
+    Returns:
+        The crossing of the means, NaN if there is none; low; high, which is infinite where more
+        than 2.5 % of the resamples have no crossing.
+    """
+    rng = np.random.default_rng(seed)
+    rows = rng.integers(len(differences), size=(RESAMPLES, len(differences)))
+    found = np.array([crossing(budgets, differences[few].mean(axis=0)) for few in rows])
+    low, high = np.quantile(
+        np.where(np.isnan(found), np.inf, found), [0.025, 0.975], method="inverted_cdf"
+    )
+    return crossing(budgets, differences.mean(axis=0)), float(low), float(high)
+
+
+def _page(
+    values: pd.DataFrame, budgets: Sequence[int], title: str, arguments: argparse.Namespace
+) -> str:
+    lines = [*dict.fromkeys(zip(values["start"], values["family"], strict=True))]
+    text = [
+        "# How many labels does it take?",
+        "",
+        f"Accuracy and MAP@R on the test part by labelled rows a class, on {title}: means over "
+        f"{len(arguments.draws)} draws of the rows, ± half of the 95 % interval. "
+        f"{arguments.dim}-wide embeddings, balanced batches, the learning rate of each cell by the "
+        "same measure on the validation part. Written by `python -m studies.label_budget`.",
+        "",
+        "![Accuracy and MAP@R by rows a class](label-budget.png)",
+    ]
+    for measure, name in MEASURES.items():
+        text += ["", f"## {name}", ""]
+        head = ["encoder starts", "trained by", *(_budget(k, budgets) for k in budgets)]
+        rows = []
+        for start, family in lines:
+            mine = values[
+                (values["start"] == start)
+                & (values["family"] == family)
+                & (values["measure"] == measure)
+            ]
+            cells = [
+                with_interval(mean_interval(mine.loc[mine["budget"] == k, "value"]))
+                for k in budgets
+            ]
+            rows.append([plain(start), plain(family), *cells])
+        text += [table(head, rows), "", *_crossings(values, budgets, measure)]
+    return "\n".join(text) + "\n"
+
+
+def _budget(rows: int, budgets: Sequence[int]) -> str:
+    return f"all ({rows})" if rows == budgets[-1] else str(rows)
+
+
+def _crossings(values: pd.DataFrame, budgets: Sequence[int], measure: str) -> list[str]:
+    """A sentence for each pair of lines that is worth comparing."""
+
+    def of(start: str, family: str) -> Floats:
+        mine = values[
+            (values["start"] == start)
+            & (values["family"] == family)
+            & (values["measure"] == measure)
+        ]
+        wide = mine.pivot_table(index="draw", columns="budget", values="value")
+        return wide[list(budgets)].to_numpy()
+
+    classification, metric = (FAMILIES[family] for family in Family)
+    said = []
+    for start in [start for start in dict.fromkeys(values["start"]) if start != TFIDF]:
+        pairs = [((start, metric), (start, classification))]
+        pairs += [((start, family), (TFIDF, TFIDF)) for family in (classification, metric)]
+        for one, other in pairs:
+            names = [
+                TFIDF if line[0] == TFIDF else f"{line[1]} from a {line[0]} start"
+                for line in (one, other)
+            ]
+            said.append(f"- {_crossing_words(names, budgets, of(*one) - of(*other))}")
+    return said
+
+
+def _crossing_words(names: Sequence[str], budgets: Sequence[int], differences: Floats) -> str:
+    point, low, high = crossing_interval(budgets, differences)
+    ahead = names[0] if differences.mean(axis=0)[0] > 0 else names[1]
+    behind = names[1] if ahead == names[0] else names[0]
+    if math.isnan(point):
+        return f"No crossing up to {budgets[-1]}: {ahead} has the higher mean at every budget."
+    upper = f"{high:.0f}" if math.isfinite(high) else f"more than {budgets[-1]}"
+    return (
+        f"{behind} overtakes {ahead} at about {point:.0f} rows a class "
+        f"(95 % interval {low:.0f} to {upper})."
+    )
+
+
+def _draw(path: Path, values: pd.DataFrame) -> None:
+    rows = []
+    for (start, family, budget, measure), cell in values.groupby(
+        ["start", "family", "budget", "measure"], sort=False
+    ):
+        middle, low, high = mean_interval(cell["value"])
+        line = TFIDF if start == TFIDF else f"{family}, {start}"
+        rows.append(
+            {"line": line, "measure": measure, "rows": budget}
+            | {"mean": middle, "low": low, "high": high}
+        )
+    charts.lines(path, pd.DataFrame(rows), MEASURES, x="rows", label="labelled rows a class")
+
+
+def _parser() -> argparse.ArgumentParser:
+    made = command.parser("studies.label_budget", __doc__)
+    made.add_argument("--corpus", default="docstrings", metavar="SPEC", help="(%(default)s)")
+    made.add_argument("--limit", type=int, help="at most this many train rows (data.limit)")
+    made.add_argument("--budgets", nargs="+", type=int, default=BUDGETS, help="rows a class")
+    made.add_argument("--draws", nargs="+", type=int, default=[0, 1, 2, 3, 4], help="(0 to 4)")
+    made.add_argument("--lr", nargs="+", type=float, default=[0.01, 0.03, 0.1], help="(.01 .03 .1)")
+    made.add_argument("--dim", type=int, default=256, help="width of the embedding (%(default)s)")
+    made.add_argument("--vectors", metavar="NAME", help="given token vectors, see docs/encoders.md")
+    made.add_argument("--unlabelled", action="store_true", help="also pre-train on all train texts")
+    made.add_argument("--params", default="params.yaml", metavar="FILE", help="(%(default)s)")
+    made.add_argument(
+        "--results", type=Path, default=Path("data/studies"), metavar="FOLDER",
+        help="finished trainings; what is there is not done again (%(default)s)",
+    )  # fmt: skip
+    made.add_argument(
+        "--out", type=Path, default=Path("docs"), metavar="FOLDER",
+        help="where table and picture go (%(default)s)",
+    )  # fmt: skip
+    return made
+
+
+if __name__ == "__main__":
+    command.run(main, _parser(), after_interrupt=options.AFTER_INTERRUPT)

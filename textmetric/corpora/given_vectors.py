@@ -1,0 +1,113 @@
+"""The vectors that a user's table brings for its texts, a row each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from textmetric.corpora import readers
+from textmetric.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+Values = npt.NDArray[Any]
+
+
+def numbered(frame: pd.DataFrame, path: Path, vectors: str) -> pd.DataFrame:
+    """The rows of a table with their numbers as the column ``row``: those of their vectors.
+
+    Args:
+        frame: what :func:`.readers.read` gave for ``path``.
+        path: the table, or the folder of tables.
+        vectors: see :func:`read`.
+
+    Raises:
+        UserError: there is not one vector for each row.
+    """
+    values = read(path, vectors)
+    if len(values) != len(frame):
+        raise UserError(
+            f"{path} has {len(frame)} rows, but {vectors} {len(values)} vectors: give one for each "
+            "row, in the same order"
+        )
+    return frame.assign(row=np.arange(len(frame)))
+
+
+def read(path: Path, vectors: str) -> Values:
+    """The vectors (n, width) of the n rows of a table, of any type of number.
+
+    Args:
+        path: the table; or a folder of tables, whose rows are those of train, validation and test,
+            one after another.
+        vectors: an ``.npy`` file next to the table or in the folder, which is mapped into memory;
+            or a column of lists, all of one length, of parquet tables.
+
+    Raises:
+        UserError: the file or column is missing, or does not hold such vectors.
+    """
+    if vectors.endswith(".npy"):
+        file = (path if path.is_dir() else path.parent) / vectors
+        try:
+            values: Values = np.load(file, mmap_mode="r", allow_pickle=False)
+        except FileNotFoundError:
+            raise UserError(f"{file} does not exist: put it next to the table {path}") from None
+        except (OSError, ValueError, EOFError) as error:
+            raise UserError(
+                f"{file} cannot be read as an array ({error}): write it again with numpy.save"
+            ) from None
+        if values.ndim != 2:
+            raise UserError(
+                f"{file} holds an array of shape {values.shape}, expected (rows, width): give a "
+                "vector for each row"
+            )
+        return np.asarray(values)
+    parts = [_column(table, vectors) for _, table in readers.tables(path)]
+    if len({part.shape[1] for part in parts}) > 1:
+        raise UserError(
+            f"the tables of {path} have vectors of different widths in the column {vectors!r}: "
+            "give them one width"
+        )
+    return np.concatenate(parts)
+
+
+def _column(path: Path, name: str) -> Values:
+    import pyarrow as pa
+
+    if not path.name.lower().removesuffix(".gz").endswith(".parquet"):
+        raise UserError(
+            f"vectors of the corpus {path} is {name!r}, but only parquet tables have columns of "
+            "vectors: name an .npy file next to the table"
+        )
+    lists = readers.parquet_columns(readers.read_bytes(path), path, [name])[name].combine_chunks()
+    kinds = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    if not any(is_kind(lists.type) for is_kind in kinds) or lists.null_count:
+        raise UserError(
+            f"column {name!r} of {path} holds {lists.type}, expected a list of numbers in each row"
+        )
+    values = lists.flatten()
+    if values.null_count or not _are_numbers(values.type) or len(values) % len(lists):
+        raise _uneven(path, name)
+    if pa.types.is_list(lists.type) or pa.types.is_large_list(lists.type):
+        lengths = np.diff(lists.offsets.to_numpy())
+        if (lengths != lengths[0]).any():
+            raise _uneven(path, name)
+    found: Values = values.to_numpy(zero_copy_only=False)
+    return found.reshape(len(lists), -1)
+
+
+def _are_numbers(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
+
+
+def _uneven(path: Path, name: str) -> UserError:
+    return UserError(
+        f"column {name!r} of {path} does not hold as many numbers in every row: give every text a "
+        "vector of the same width"
+    )
