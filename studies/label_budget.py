@@ -23,11 +23,8 @@ Examples:
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,82 +32,26 @@ import numpy as np
 import pandas as pd
 
 from studies import charts, options
+from studies.few_labels import MEASURES, Job, run_jobs, store_vectors
 from studies.inputs import load_tokenized, store
-from studies.trials import ROOT
-from textmetric import command, parallel, splits
+from textmetric import command, splits
 from textmetric.command import INTERACTIVE
-from textmetric.encoders import build_encoder, token_vectors
+from textmetric.encoders import token_vectors
 from textmetric.errors import UserError
-from textmetric.files import read_json, replacing_file, write_json
+from textmetric.files import replacing_file
 from textmetric.grid import Family
-from textmetric.losses import build, module_of
-from textmetric.measures import mean_interval, retrieval
-from textmetric.measures.rows import mean
+from textmetric.measures import mean_interval
 from textmetric.params import Model, Pretrain, Train, read
-from textmetric.pipeline.measure_baselines import measure_tfidf, measure_untrained
-from textmetric.pipeline.stage_code import code_of
 from textmetric.report.formats import plain, table, with_interval
 from textmetric.report.names import FAMILIES
 from textmetric.report.original import corpus_title
-from textmetric.text import LabelledTokens, TokenizedCorpus, TokenVectors
-from textmetric.training.device import choose_device
-from textmetric.training.loop import one_thread, train, warm_up
+from textmetric.text import TokenizedCorpus
 from textmetric.types import Floats
 
 BUDGETS = [2, 4, 8, 16, 64, 256]
-MEASURES = {"accuracy": "accuracy", "map_at_r": "MAP@R"}
 TFIDF = "TF-IDF"
 PRETRAIN = Pretrain(objective="inverse_cloze", epochs=3, lr=0.1)
 RESAMPLES = 2000
-
-
-@dataclass(frozen=True)
-class Job:
-    """One measurement: everything its result depends on.
-
-    Attributes:
-        corpus: folder of a tokenised corpus, named by a hash of its contents.
-        family: of the objective; None for the encoder before training, or for TF-IDF.
-        objective: its name and the parameters that were given; empty without a family.
-        model: the encoder.
-        settings: the loop.
-        vectors: folder of given token vectors, named by a hash of its contents; None for none.
-        pretrain: what the encoder learns without labels; None for nothing.
-        seed: of the training.
-        tfidf: measure TF-IDF with logistic regression instead.
-    """
-
-    corpus: Path
-    family: Family | None
-    objective: dict[str, Any]
-    model: Model
-    settings: Train
-    vectors: Path | None
-    pretrain: Pretrain | None
-    seed: int
-    tfidf: bool = False
-
-    def key(self) -> str:
-        """The name of the result: a hash of the above and of the code that counts."""
-        modules = ["studies.label_budget"]
-        if self.family is not None:
-            modules.append(module_of(self.family, self.objective))
-        text = json.dumps(
-            [
-                self.corpus.name,
-                self.family,
-                self.objective,
-                self.model.model_dump(),
-                self.settings.model_dump(),
-                None if self.vectors is None else self.vectors.name,
-                None if self.pretrain is None else self.pretrain.model_dump(),
-                self.seed,
-                self.tfidf,
-                code_of(modules, ROOT),
-            ],
-            sort_keys=True,
-        )
-        return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -127,13 +68,13 @@ def main(arguments: argparse.Namespace) -> None:
     starts["random"] = (None, corpus)
     if arguments.vectors is not None:
         found = token_vectors(arguments.vectors, dim=arguments.dim, progress=INTERACTIVE)
-        folder = _stored(found, arguments.results / "vectors")
+        folder = store_vectors(found, arguments.results / "vectors")
         given, _ = load_tokenized(spec, params.data, given=found.vocabulary, progress=INTERACTIVE)
         starts["given vectors"] = (folder, given)
     everything = int(corpus.train_counts.max())
     budgets = [*(k for k in sorted(arguments.budgets) if k < everything), everything]
     jobs, places = _jobs(arguments, params.train, params, starts, budgets)
-    values = _chosen(pd.DataFrame(places), _run_all(jobs, arguments.results / "budget"))
+    values = _chosen(pd.DataFrame(places), run_jobs(jobs, arguments.results / "budget"))
     title = corpus_title(summary)
     with replacing_file(arguments.out / "label-budget.md") as path:
         path.write_text(_page(values, budgets, title, arguments), encoding="utf-8")
@@ -146,15 +87,6 @@ def _check(arguments: argparse.Namespace) -> None:
             raise UserError(f"--{name} is {values}: give different whole numbers from {low}")
     if min(arguments.lr) <= 0:
         raise UserError(f"--lr is {arguments.lr}, expected rates above 0")
-
-
-def _stored(found: TokenVectors, folder: Path) -> Path:
-    digest = hashlib.sha256(np.ascontiguousarray(found.values).tobytes())
-    digest.update("\n".join(found.vocabulary.tokens).encode())
-    path = folder / digest.hexdigest()[:24]
-    if not path.is_dir():
-        found.save(path)
-    return path
 
 
 def _jobs(
@@ -194,81 +126,6 @@ def _jobs(
                         )
                         places.append(about | {"start": TFIDF, "family": TFIDF, "lr": 0.0})
     return jobs, places
-
-
-def _run_all(jobs: Sequence[Job], results: Path) -> list[dict[str, float]]:
-    """The measures of the jobs, in their order; those in the folder are read, the others done."""
-    files = [results / f"{job.key()}.json" for job in jobs]
-    missing = {file: job for file, job in zip(files, jobs, strict=True) if not file.is_file()}
-    for family in Family:
-        some = next((job for job in missing.values() if job.family is family), None)
-        if some is not None:
-            warm_up(
-                build_encoder(Model(dim=some.model.dim), 2),
-                build(family, some.objective, dim=some.model.dim, classes=2),
-                some.settings,
-            )
-    if missing:
-        parallel.run(
-            _run,
-            [(job, file) for file, job in missing.items()],
-            label="label budget",
-            unit="training",
-            progress=INTERACTIVE,
-        )
-    return [
-        {key: math.nan if value is None else value for key, value in read_json(file).items()}
-        for file in files
-    ]
-
-
-def _run(job: tuple[Job, Path], tick: Callable[[], None]) -> None:
-    given, file = job
-    corpus = TokenizedCorpus.load(given.corpus)
-    vectors = None if given.vectors is None else TokenVectors.load(given.vectors).values
-    if given.family is None:
-        found = (
-            measure_tfidf(corpus, 1)
-            if given.tfidf
-            else measure_untrained(corpus, given.model, given.seed, 1, vectors)
-        )
-        flat = found["test"].flat
-        by = "head_accuracy" if given.tfidf else "centroid_accuracy"
-        measures = {"accuracy": flat[by], "map_at_r": flat["map_at_r"]}
-    else:
-        try:
-            measures = _trained(given, given.family, corpus, vectors)
-        except UserError:  # diverged or collapsed: another learning rate may not
-            measures = dict.fromkeys([*MEASURES, *(f"validation_{key}" for key in MEASURES)], -1.0)
-    write_json(file, measures)
-    tick()
-
-
-def _trained(job: Job, family: Family, corpus: TokenizedCorpus, vectors: Any) -> dict[str, float]:
-    model = train(
-        corpus,
-        family=family,
-        objective=job.objective,
-        sampler="balanced",
-        model=job.model,
-        settings=job.settings,
-        seed=job.seed,
-        device=choose_device(job.settings.device, "train.device"),
-        vectors=vectors,
-        pretrain=job.pretrain,
-    ).model
-    predict = model.predict_centroid if model.head is None else model.predict_head
-    measures: dict[str, float] = {}
-    parts: list[tuple[str, LabelledTokens]] = [
-        ("", corpus.test), ("validation_", corpus.validation)
-    ]  # fmt: skip
-    for prefix, rows in parts:
-        with one_thread():
-            embeddings = model.embed(rows.tokens)
-        labels = np.asarray(rows.labels)
-        measures[f"{prefix}accuracy"] = float((predict(embeddings) == labels).mean())
-        measures[f"{prefix}map_at_r"] = mean(retrieval(embeddings, labels, ks=(1,)).map_at_r)
-    return measures
 
 
 def _chosen(places: pd.DataFrame, results: Sequence[dict[str, float]]) -> pd.DataFrame:

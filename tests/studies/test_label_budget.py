@@ -86,7 +86,7 @@ def test_the_study_runs_resumes_and_writes_a_table_with_every_line(
     def never(*args: object, **kwargs: object) -> None:
         raise AssertionError("everything is done")
 
-    monkeypatch.setattr("studies.label_budget.parallel.run", never)
+    monkeypatch.setattr("studies.few_labels.parallel.run", never)
     label_budget.main(arguments)
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
     assert (tmp_path / "out" / "label-budget.md").read_text() == text

@@ -1,0 +1,177 @@
+"""Trainings on a few labelled rows of a corpus, measured on validation and test, a file each."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from studies.trials import ROOT
+from textmetric import parallel
+from textmetric.command import INTERACTIVE
+from textmetric.encoders import build_encoder
+from textmetric.errors import UserError
+from textmetric.files import read_json, write_json
+from textmetric.grid import Family
+from textmetric.losses import build, module_of
+from textmetric.measures import retrieval
+from textmetric.measures.rows import mean
+from textmetric.params import Model, Pretrain, Train
+from textmetric.pipeline.measure_baselines import measure_tfidf, measure_untrained
+from textmetric.pipeline.stage_code import code_of
+from textmetric.text import LabelledTokens, TokenizedCorpus, TokenVectors
+from textmetric.training.device import choose_device
+from textmetric.training.loop import one_thread, train, warm_up
+
+MEASURES = {"accuracy": "accuracy", "map_at_r": "MAP@R"}
+FAILED = -1.0
+"""Every measure of a training that diverged or collapsed."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One measurement: everything its result depends on.
+
+    Attributes:
+        corpus: folder of a tokenised corpus, named by a hash of its contents.
+        family: of the objective; None for the encoder before training, or for TF-IDF.
+        objective: its name and the parameters that were given; empty without a family.
+        model: the encoder.
+        settings: the loop.
+        vectors: folder of given token vectors, named by a hash of its contents; None for none.
+        pretrain: what the encoder learns without labels; None for nothing.
+        seed: of the training.
+        tfidf: measure TF-IDF with logistic regression instead.
+        sampler: ``shuffled`` or ``balanced``.
+    """
+
+    corpus: Path
+    family: Family | None
+    objective: dict[str, Any]
+    model: Model
+    settings: Train
+    vectors: Path | None
+    pretrain: Pretrain | None
+    seed: int
+    tfidf: bool = False
+    sampler: str = "balanced"
+
+    def key(self) -> str:
+        """The name of the result: a hash of the above and of the code that counts."""
+        modules = ["studies.few_labels"]
+        if self.family is not None:
+            modules.append(module_of(self.family, self.objective))
+        text = json.dumps(
+            [
+                self.corpus.name,
+                self.family,
+                self.objective,
+                self.model.model_dump(),
+                self.settings.model_dump(),
+                None if self.vectors is None else self.vectors.name,
+                None if self.pretrain is None else self.pretrain.model_dump(),
+                self.seed,
+                self.tfidf,
+                self.sampler,
+                code_of(modules, ROOT),
+            ],
+            sort_keys=True,
+        )
+        return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def store_vectors(found: TokenVectors, folder: Path) -> Path:
+    """Save given vectors in ``folder`` under a hash of their contents, unless they are there."""
+    digest = hashlib.sha256(np.ascontiguousarray(found.values).tobytes())
+    digest.update("\n".join(found.vocabulary.tokens).encode())
+    path = folder / digest.hexdigest()[:24]
+    if not path.is_dir():
+        found.save(path)
+    return path
+
+
+def run_jobs(jobs: Sequence[Job], results: Path) -> list[dict[str, float]]:
+    """The measures of the jobs, in their order; those in the folder are read, the others done.
+
+    They are ``accuracy``, by the head or else the nearest class centroid, and ``map_at_r``, of the
+    test part, and of a training the same of the validation part, ``validation_accuracy`` and
+    ``validation_map_at_r``.
+    """
+    files = [results / f"{job.key()}.json" for job in jobs]
+    missing = {file: job for file, job in zip(files, jobs, strict=True) if not file.is_file()}
+    for family in Family:
+        some = next((job for job in missing.values() if job.family is family), None)
+        if some is not None:
+            warm_up(
+                build_encoder(Model(dim=some.model.dim), 2),
+                build(family, some.objective, dim=some.model.dim, classes=2),
+                some.settings,
+            )
+    if missing:
+        parallel.run(
+            _run,
+            [(job, file) for file, job in missing.items()],
+            label="label budget",
+            unit="training",
+            progress=INTERACTIVE,
+        )
+    return [
+        {key: math.nan if value is None else value for key, value in read_json(file).items()}
+        for file in files
+    ]
+
+
+def _run(job: tuple[Job, Path], tick: Callable[[], None]) -> None:
+    given, file = job
+    corpus = TokenizedCorpus.load(given.corpus)
+    vectors = None if given.vectors is None else TokenVectors.load(given.vectors).values
+    if given.family is None:
+        found = (
+            measure_tfidf(corpus, 1)
+            if given.tfidf
+            else measure_untrained(corpus, given.model, given.seed, 1, vectors)
+        )
+        flat = found["test"].flat
+        by = "head_accuracy" if given.tfidf else "centroid_accuracy"
+        measures = {"accuracy": flat[by], "map_at_r": flat["map_at_r"]}
+    else:
+        try:
+            measures = _trained(given, given.family, corpus, vectors)
+        except UserError:  # diverged or collapsed: other settings may not
+            names = [*MEASURES, *(f"validation_{key}" for key in MEASURES)]
+            measures = dict.fromkeys(names, FAILED)
+    write_json(file, measures)
+    tick()
+
+
+def _trained(job: Job, family: Family, corpus: TokenizedCorpus, vectors: Any) -> dict[str, float]:
+    model = train(
+        corpus,
+        family=family,
+        objective=job.objective,
+        sampler=job.sampler,
+        model=job.model,
+        settings=job.settings,
+        seed=job.seed,
+        device=choose_device(job.settings.device, "train.device"),
+        vectors=vectors,
+        pretrain=job.pretrain,
+    ).model
+    predict = model.predict_centroid if model.head is None else model.predict_head
+    measures: dict[str, float] = {}
+    parts: list[tuple[str, LabelledTokens]] = [
+        ("", corpus.test), ("validation_", corpus.validation)
+    ]  # fmt: skip
+    for prefix, rows in parts:
+        with one_thread():
+            embeddings = model.embed(rows.tokens)
+        labels = np.asarray(rows.labels)
+        measures[f"{prefix}accuracy"] = float((predict(embeddings) == labels).mean())
+        measures[f"{prefix}map_at_r"] = mean(retrieval(embeddings, labels, ks=(1,)).map_at_r)
+    return measures
