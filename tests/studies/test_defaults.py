@@ -45,4 +45,6 @@ def test_the_study_chooses_and_writes_both_tables(tmp_path: Path) -> None:
         for variant in (title, f"{title}, pre-trained"):
             section = text.partition(f"## {variant}\n")[2].partition("\n## ")[0]
             assert section.count(" wide, lr 0.1, 200 texts |") == 4  # candidates
-            assert section.count("| few.csv | ") == section.count("| more.csv | ") == 2  # 4 rows, all
+            assert (
+                section.count("| few.csv | ") == section.count("| more.csv | ") == 2
+            )  # 4 rows, all
