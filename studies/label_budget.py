@@ -75,7 +75,10 @@ def main(arguments: argparse.Namespace) -> None:
     budgets = [*(k for k in sorted(arguments.budgets) if k < everything), everything]
     jobs, places = _jobs(arguments, params.train, params, starts, budgets)
     values = _chosen(pd.DataFrame(places), run_jobs(jobs, arguments.results / "budget"))
-    title = corpus_title(summary)
+    title = (
+        f"{corpus_title(summary)}, {len(corpus.train):,} train texts and {len(corpus.test):,} "
+        f"test texts of {len(corpus.label_names)} classes"
+    )
     with replacing_file(arguments.out / "label-budget.md") as path:
         path.write_text(_page(values, budgets, title, arguments), encoding="utf-8")
     _draw(arguments.out / "label-budget.png", values)
@@ -214,15 +217,18 @@ def _page(
     text = [
         "# How many labels does it take?",
         "",
-        f"Accuracy and MAP@R on the test part by labelled rows a class, on {title}: means over "
+        f"Accuracy and MAP@R on the test part by labelled rows a class. {title}. Means over "
         f"{len(arguments.draws)} draws of the rows, ± half of the 95 % interval. "
         f"{arguments.dim}-wide embeddings, balanced batches, the learning rate of each cell by the "
-        "same measure on the validation part. Written by `python -m studies.label_budget`.",
+        "same measure on the validation part. The accuracy of classification is that of its head, "
+        "that of metric learning and of the untrained encoder that of the nearest class centroid. "
+        "*Pre-trained*: on all train texts without their labels, by `inverse_cloze`. Written by "
+        "`python -m studies.label_budget`.",
         "",
         "![Accuracy and MAP@R by rows a class](label-budget.png)",
     ]
     for measure, name in MEASURES.items():
-        text += ["", f"## {name}", ""]
+        text += ["", f"## {name[0].upper()}{name[1:]}", ""]
         head = ["encoder starts", "trained by", *(_budget(k, budgets) for k in budgets)]
         rows = []
         for start, family in lines:
@@ -236,7 +242,8 @@ def _page(
                 for k in budgets
             ]
             rows.append([plain(start), plain(family), *cells])
-        text += [table(head, rows), "", *_crossings(values, budgets, measure)]
+        text += [table(head, rows), "", "Where the means cross, in rows a class:", ""]
+        text += _crossings(values, budgets, measure)
     return "\n".join(text) + "\n"
 
 
@@ -263,8 +270,7 @@ def _crossings(values: pd.DataFrame, budgets: Sequence[int], measure: str) -> li
         pairs += [((start, family), (TFIDF, TFIDF)) for family in (classification, metric)]
         for one, other in pairs:
             names = [
-                TFIDF if line[0] == TFIDF else f"{line[1]} from a {line[0]} start"
-                for line in (one, other)
+                TFIDF if line[0] == TFIDF else f"{line[1]} ({line[0]})" for line in (one, other)
             ]
             said.append(f"- {_crossing_words(names, budgets, of(*one) - of(*other))}")
     return said
@@ -275,10 +281,13 @@ def _crossing_words(names: Sequence[str], budgets: Sequence[int], differences: F
     ahead = names[0] if differences.mean(axis=0)[0] > 0 else names[1]
     behind = names[1] if ahead == names[0] else names[0]
     if math.isnan(point):
-        return f"No crossing up to {budgets[-1]}: {ahead} has the higher mean at every budget."
+        return (
+            f"{ahead} has a higher mean than {behind} at every budget: no crossing up to "
+            f"{budgets[-1]}."
+        )
     upper = f"{high:.0f}" if math.isfinite(high) else f"more than {budgets[-1]}"
     return (
-        f"{behind} overtakes {ahead} at about {point:.0f} rows a class "
+        f"The mean of {behind} passes that of {ahead} at about {point:.0f} rows a class "
         f"(95 % interval {low:.0f} to {upper})."
     )
 
