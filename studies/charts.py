@@ -97,7 +97,12 @@ def lines(
         one_scale: whether all panels have the same scale upwards.
     """
     looks = _looks(list(dict.fromkeys(values["line"])))
-    with new_figure(path, 3.4 * len(panels), 3.6 + 0.17 * math.ceil(len(looks) / 5)) as figure:
+    # at this size a letter takes about .06 inch, and the sample of a line half an inch
+    columns = max(1, int(3.4 * len(panels) / (0.5 + 0.06 * max(map(len, looks)))))
+    columns = min(columns, 5)
+    with new_figure(
+        path, 3.4 * len(panels), 3.6 + 0.17 * math.ceil(len(looks) / columns)
+    ) as figure:
         axes = figure.subplots(1, len(panels), squeeze=False, sharey=one_scale)[0]
         ticks = sorted(set(values[x]))
         for axis, (measure, title) in zip(axes, panels.items(), strict=True):
@@ -120,7 +125,7 @@ def lines(
             [Line2D([], [], **look) for look in looks.values()],
             list(looks),
             loc="outside lower center",
-            ncols=5,
+            ncols=columns,
             fontsize=8,
         )
 

@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 
 from studies import options
-from studies.few_labels import Job, run_jobs, store_vectors
+from studies.few_labels import PRETRAIN, Job, add_few_label_options, run_jobs, store_vectors
 from studies.inputs import load_tokenized, store
 from textmetric import command, splits
 from textmetric.command import INTERACTIVE
@@ -35,13 +35,12 @@ from textmetric.encoders import token_vectors
 from textmetric.errors import UserError
 from textmetric.files import replacing_file
 from textmetric.measures import mean_interval
-from textmetric.params import Model, Pretrain, Train, read
+from textmetric.params import Model, Train, read
 from textmetric.report.formats import plain, table, with_interval
 from textmetric.report.original import corpus_title
 from textmetric.text import TokenizedCorpus
 
 OBJECTIVES = ["cross_entropy", "triplet", "sup_con", "proxy_nca"]
-PRETRAIN = Pretrain(objective="inverse_cloze", epochs=3, lr=0.1)
 ALL = 10**9
 """More rows a class than any corpus has."""
 RANDOM, GIVEN = "random start", "given vectors"
@@ -216,17 +215,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--budgets", nargs="+", type=int, default=[8, 64], help="and all (8 64)")
     made.add_argument("--draws", nargs="+", type=int, default=[0, 1, 2], help="(0 1 2)")
-    made.add_argument("--vectors", metavar="NAME", help="given token vectors, see docs/encoders.md")
-    made.add_argument("--unlabelled", action="store_true", help="also pre-train on all train texts")
-    made.add_argument("--params", default="params.yaml", metavar="FILE", help="(%(default)s)")
-    made.add_argument(
-        "--results", type=Path, default=Path("data/studies"), metavar="FOLDER",
-        help="finished trainings; what is there is not done again (%(default)s)",
-    )  # fmt: skip
-    made.add_argument(
-        "--out", type=Path, default=Path("docs"), metavar="FOLDER",
-        help="where the tables go (%(default)s)",
-    )  # fmt: skip
+    add_few_label_options(made, "where the tables go")
     return made
 
 

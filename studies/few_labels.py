@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import math
@@ -30,6 +31,8 @@ from textmetric.training.device import choose_device
 from textmetric.training.loop import one_thread, train, warm_up
 
 MEASURES = {"accuracy": "accuracy", "map_at_r": "MAP@R"}
+PRETRAIN = Pretrain(objective="inverse_cloze", epochs=3, lr=0.1)
+"""What encoders learn from text without labels, where a study asks for it."""
 FAILED = -1.0
 """Every measure of a training that diverged or collapsed."""
 
@@ -84,6 +87,24 @@ class Job:
             sort_keys=True,
         )
         return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def add_few_label_options(parser: argparse.ArgumentParser, out: str) -> None:
+    """Add the options that the studies of few labels share; ``out`` says what is written where."""
+    parser.add_argument(
+        "--vectors", metavar="NAME", help="given token vectors, see docs/encoders.md"
+    )
+    parser.add_argument(
+        "--unlabelled", action="store_true", help="also pre-train on all train texts"
+    )
+    parser.add_argument("--params", default="params.yaml", metavar="FILE", help="(%(default)s)")
+    parser.add_argument(
+        "--results", type=Path, default=Path("data/studies"), metavar="FOLDER",
+        help="finished trainings; what is there is not done again (%(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--out", type=Path, default=Path("docs"), metavar="FOLDER", help=f"{out} (%(default)s)"
+    )
 
 
 def store_vectors(found: TokenVectors, folder: Path) -> Path:

@@ -32,7 +32,14 @@ import numpy as np
 import pandas as pd
 
 from studies import charts, options
-from studies.few_labels import MEASURES, Job, run_jobs, store_vectors
+from studies.few_labels import (
+    MEASURES,
+    PRETRAIN,
+    Job,
+    add_few_label_options,
+    run_jobs,
+    store_vectors,
+)
 from studies.inputs import load_tokenized, store
 from textmetric import command, splits
 from textmetric.command import INTERACTIVE
@@ -41,7 +48,7 @@ from textmetric.errors import UserError
 from textmetric.files import replacing_file
 from textmetric.grid import Family
 from textmetric.measures import mean_interval
-from textmetric.params import Model, Pretrain, Train, read
+from textmetric.params import Model, Train, read
 from textmetric.report.formats import plain, table, with_interval
 from textmetric.report.names import FAMILIES
 from textmetric.report.original import corpus_title
@@ -50,7 +57,6 @@ from textmetric.types import Floats
 
 BUDGETS = [2, 4, 8, 16, 64, 256]
 TFIDF = "TF-IDF"
-PRETRAIN = Pretrain(objective="inverse_cloze", epochs=3, lr=0.1)
 RESAMPLES = 2000
 
 
@@ -314,17 +320,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--draws", nargs="+", type=int, default=[0, 1, 2, 3, 4], help="(0 to 4)")
     made.add_argument("--lr", nargs="+", type=float, default=[0.01, 0.03, 0.1], help="(.01 .03 .1)")
     made.add_argument("--dim", type=int, default=256, help="width of the embedding (%(default)s)")
-    made.add_argument("--vectors", metavar="NAME", help="given token vectors, see docs/encoders.md")
-    made.add_argument("--unlabelled", action="store_true", help="also pre-train on all train texts")
-    made.add_argument("--params", default="params.yaml", metavar="FILE", help="(%(default)s)")
-    made.add_argument(
-        "--results", type=Path, default=Path("data/studies"), metavar="FOLDER",
-        help="finished trainings; what is there is not done again (%(default)s)",
-    )  # fmt: skip
-    made.add_argument(
-        "--out", type=Path, default=Path("docs"), metavar="FOLDER",
-        help="where table and picture go (%(default)s)",
-    )  # fmt: skip
+    add_few_label_options(made, "where the table and picture go")
     return made
 
 

@@ -21,7 +21,7 @@ def table(rows: int = 60, first: int = 0) -> pd.DataFrame:
     )
 
 
-def own_vectors(frame: pd.DataFrame, values: np.ndarray) -> None:
+def assert_own_vectors(frame: pd.DataFrame, values: np.ndarray) -> None:
     """Assert that every text gets its own vector."""
     numbers = frame["text"].str.extract(r"row (\d+)")[0].astype(int).to_numpy()
     np.testing.assert_array_equal(values[frame["row"].to_numpy()], VALUES[numbers])
@@ -33,7 +33,7 @@ def test_a_file_next_to_a_table_brings_a_vector_for_each_row(tmp_path: Path) -> 
     spec = {"path": str(tmp_path / "t.csv"), "vectors": "v.npy"}
     frame = load(spec).frame
     assert list(frame.columns) == ["text", "label", "row", "split"]
-    own_vectors(frame, text_vectors(spec))
+    assert_own_vectors(frame, text_vectors(spec))
     assert "row" not in load(str(tmp_path / "t.csv")).frame
     assert text_vectors(str(tmp_path / "t.csv")) is None
 
@@ -53,7 +53,7 @@ def test_a_parquet_column_brings_a_vector_for_each_row(
     # several row groups: several chunks of the column
     pyarrow.parquet.write_table(columns, tmp_path / "t.parquet", row_group_size=7)
     spec = {"path": str(tmp_path / "t.parquet"), "vectors": "emb"}
-    own_vectors(load(spec).frame, text_vectors(spec))
+    assert_own_vectors(load(spec).frame, text_vectors(spec))
 
 
 def test_a_folder_brings_the_vectors_of_train_validation_and_test(tmp_path: Path) -> None:
@@ -64,14 +64,14 @@ def test_a_folder_brings_the_vectors_of_train_validation_and_test(tmp_path: Path
     spec = {"path": str(tmp_path), "vectors": "all.npy"}
     frame = load(spec).frame
     assert frame["split"].value_counts().to_dict() == {"train": 30, "test": 20, "validation": 10}
-    own_vectors(frame, text_vectors(spec))
+    assert_own_vectors(frame, text_vectors(spec))
     for file in tmp_path.glob("*.csv"):
         frame = pd.read_csv(file)
         numbers = frame["text"].str.extract(r"row (\d+)")[0].astype(int)
         frame.assign(emb=list(VALUES[numbers])).to_parquet(file.with_suffix(".parquet"))
         file.unlink()
     spec = {"path": str(tmp_path), "vectors": "emb"}
-    own_vectors(load(spec).frame, text_vectors(spec))
+    assert_own_vectors(load(spec).frame, text_vectors(spec))
 
 
 def test_rows_that_are_dropped_cut_or_limited_leave_every_text_its_own_vector(
@@ -87,7 +87,7 @@ def test_rows_that_are_dropped_cut_or_limited_leave_every_text_its_own_vector(
     for corpus in load_roles(spec, spec, limit=25):
         assert corpus.summary["duplicate_rows"] == 1
         assert (corpus.frame["split"] == "train").sum() == 25
-        own_vectors(corpus.frame, text_vectors(spec))
+        assert_own_vectors(corpus.frame, text_vectors(spec))
 
 
 @pytest.mark.parametrize(

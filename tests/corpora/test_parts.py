@@ -366,7 +366,11 @@ def test_classes_keep_two_train_rows_where_no_corpus_brings_a_test_part(
 ) -> None:
     frames_ = [frame[frame.groupby("label")["text"].transform("size") > 1] for frame in frames]
     if min(frame["label"].nunique() for frame in frames_) > 1:
-        parts.uncrossed(*roles(*frames_, seed=seed, test=0.4, validation=0.4))  # no UserError
+        for new in parts.uncrossed(*roles(*frames_, seed=seed, test=0.4, validation=0.4)):
+            rows = parts.finished(new, None, 0)[0]
+            kept = rows[rows["split"] == "train"].groupby("label").size()
+            assert set(kept.index) == set(rows["label"])
+            assert kept.min() >= 2
 
 
 def test_a_cut_test_part_leaves_most_of_the_other_roles_validation_part() -> None:
