@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 
 from textmetric.encoders import FrozenEncoder, Layer, TextVectors, token_vectors
 from textmetric.encoders.frozen import checked_vectors, sentence_vectors
+from textmetric.encoders.vectors import reduced
 from textmetric.errors import UserError
 from textmetric.grid import Family
 from textmetric.losses import family_of, label_free, named
@@ -25,12 +26,16 @@ from textmetric.text import (
     LabelledTokens,
     RaggedTokens,
     TokenizedCorpus,
+    TokenVectors,
     Vocabulary,
     tokenize_given,
     tokenize_train,
+    tokenizer_named,
 )
 from textmetric.training.device import choose_device
-from textmetric.training.loop import train
+from textmetric.training.loop import first_encoder, train
+from textmetric.training.pretraining import pretrain as learn_without_labels
+from textmetric.training.selection import LEARNING_RATES, choose_lr, trainings
 from textmetric.types import Float32
 
 Texts = Iterable[str] | npt.NDArray[np.floating[Any]]
@@ -39,30 +44,57 @@ Given = Float32 | TextVectors | None
 """Vectors that an encoder is given, see :func:`.build_encoder`."""
 
 
+Auto = Literal["auto"]
+WIDTH = 256
+SEEN = 100_000
+"""Texts that a training sees in all, where :data:`EPOCHS` allows."""
+EPOCHS = (4, 10)
+MANY_CLASSES = 30
+"""From this many classes on, batches have 256 texts instead of 64."""
+PRETRAIN = Pretrain(objective="inverse_cloze", epochs=3, lr=0.1)
+"""What is learnt from texts without a label by default."""
+
+
+class _Checked(NamedTuple):
+    """The checked parameters."""
+
+    family: Family
+    objective: dict[str, Any]
+    model: Model
+    settings: Train
+    pretrain: Pretrain | None
+
+
 class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Learn embeddings of short texts from their labels, by classification or metric learning.
 
     Args:
-        objective: name of the objective, such as ``triplet`` or ``cross_entropy``
+        objective: name of the objective, such as ``sup_con`` or ``cross_entropy``
             (docs/objectives.md).
         objective_params: its parameters, such as ``{"margin": 0.5}``; None for its defaults.
         sampler: how batches are drawn: ``shuffled`` or ``balanced``.
-        dim: width of the embedding.
+        dim: width of the embedding; ``auto``: 256, or the width of given vectors that are narrower.
         layer: ``bag``, ``linear``, ``layernorm`` or ``mlp``, the layer that is the embedding.
         encoder: ``bag`` of token vectors, or ``frozen`` text vectors of which a projection is
             trained (docs/encoders.md); ``layer`` must not be ``bag`` then.
+        tokenizer: ``words``, or the study's ``basic_english``, if no tokenizer comes with the
+            vectors.
+        start: where token vectors start that are not given: ``lsa`` of the texts, or ``uniform``.
         vectors: for a bag, the token vectors to start from: a file of word vectors, or the folder
             or hub name of a model. For a frozen encoder, the folder or hub name of the sentence
             encoder, or None: :meth:`fit`, :meth:`transform` and :meth:`predict` then take a float
             array (n, width) in place of the texts.
         tune_vectors: train the token vectors too, if the encoder is a bag.
-        epochs: passes over the texts.
-        batch_size: texts a batch, at least 4.
+        epochs: passes over the texts; ``auto``: as many as see 100,000 texts, from 4 to 10.
+        batch_size: texts a batch, at least 4; ``auto``: 64, or 256 with 30 classes or more.
         optimizer: ``adagrad``, ``sgd`` or ``adam``.
-        lr: learning rate at the first step.
+        lr: learning rate at the first step; ``auto``: one of five, chosen by cross-validation on
+            the texts with a label, see :func:`.choose_lr`.
         decay: ``linear`` to zero, or ``constant``.
         pretrain: what to learn from the texts before, without their labels, such as
-            ``{"objective": "inverse_cloze", "epochs": 5}`` (docs/training.md); None for nothing.
+            ``{"objective": "inverse_cloze", "epochs": 5}`` (docs/training.md); None for nothing;
+            ``auto``: ``inverse_cloze`` if there are texts without a label, and the encoder is a
+            bag.
         min_freq: tokens that occur less often are unknown.
         max_size: at most this many tokens in the vocabulary; None for all.
         seed: of weights, batches and mining; same seed, same result.
@@ -71,11 +103,12 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
 
     Attributes:
         model_: the trained model.
+        lr_: the learning rate that was used.
         classes_: (C,) the labels, sorted; str after :meth:`load`.
         curve_: a dict an epoch: loss, active fraction, distances.
 
     >>> texts = ["red apple pie", "green apple juice", "fast red car", "slow green car"]
-    >>> embedder = TextEmbedder(epochs=20).fit(texts, ["food", "food", "road", "road"])
+    >>> embedder = TextEmbedder(dim=32, lr=0.1).fit(texts, ["food", "food", "road", "road"])
     >>> embedder.transform(["apple car"]).shape
     (1, 32)
     >>> embedder.predict(["juice pie"]).tolist()
@@ -84,21 +117,23 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
 
     def __init__(
         self,
-        objective: str = "triplet",
+        objective: str = "sup_con",
         *,
         objective_params: Mapping[str, Any] | None = None,
         sampler: str = "balanced",
-        dim: int = 32,
+        dim: int | Auto = "auto",
         layer: Layer = "bag",
         encoder: str = "bag",
+        tokenizer: str = "words",
+        start: str = "lsa",
         vectors: str | None = None,
         tune_vectors: bool = True,
-        epochs: int = 10,
-        batch_size: int = 64,
+        epochs: int | Auto = "auto",
+        batch_size: int | Auto = "auto",
         optimizer: str = "adagrad",
-        lr: float = 0.1,
+        lr: float | Auto = "auto",
         decay: str = "linear",
-        pretrain: Mapping[str, Any] | None = None,
+        pretrain: Mapping[str, Any] | Auto | None = "auto",
         min_freq: int = 1,
         max_size: int | None = None,
         seed: int = 0,
@@ -111,6 +146,8 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         self.dim = dim
         self.layer = layer
         self.encoder = encoder
+        self.tokenizer = tokenizer
+        self.start = start
         self.vectors = vectors
         self.tune_vectors = tune_vectors
         self.epochs = epochs
@@ -148,7 +185,7 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         Raises:
             UserError: a bad parameter, an empty text, or vectors that are not finite numbers.
         """
-        _, _, model, *_ = self._checked_parameters()  # before the work on the texts
+        model = self._checked_parameters().model  # before the work on the texts
         if model.encoder == "frozen" and model.vectors is None:
             return checked_vectors(_array(texts), "the text vectors")
         return checked_texts(texts)
@@ -172,14 +209,12 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
             return Vocabulary([UNKNOWN]), RaggedTokens.one_each(rows), found
         assert isinstance(texts, list)
         sizes: dict[str, Any] = {"min_freq": self.min_freq, "max_size": self.max_size}
+        tokenizer = tokenizer_named(self.tokenizer)
         if self.vectors is None:
-            return *tokenize_train(texts, **sizes), None
-        given = token_vectors(
-            self.vectors,
-            dim=self.dim if self.layer == "bag" else None,
-            max_size=self.max_size,
-            progress=self.progress,
-        )
+            return *tokenize_train(texts, tokenizer=tokenizer, **sizes), None
+        given = token_vectors(self.vectors, max_size=self.max_size, progress=self.progress)
+        if self.layer == "bag":
+            given = TokenVectors(given.vocabulary, reduced(given.values, self._width(given.values)))
         # a tokenizer that comes with the vectors has a token for every text
         extend = self.tune_vectors and not given.vocabulary.tokenizer.definition
         vocabulary, tokens, _ = tokenize_given(texts, given.vocabulary, extend=extend, **sizes)
@@ -205,7 +240,8 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         Raises:
             UserError: a bad parameter.
         """
-        family, objective, model, settings, pretrain = self._checked_parameters()
+        checked = self._checked_parameters(data, unlabelled, vectors)
+        model, settings, pretrain = checked.model, checked.settings, checked.pretrain
         nothing = LabelledTokens(vocabulary.encode([]), np.empty(0, dtype=np.int32))
         corpus = TokenizedCorpus(
             vocabulary=vocabulary,
@@ -215,35 +251,63 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
             test=nothing,
             unlabelled=unlabelled,
         )
-        epochs = settings.epochs + (0 if pretrain is None else pretrain.epochs)
+        arguments: dict[str, Any] = {
+            "family": checked.family,
+            "objective": checked.objective,
+            "sampler": self.sampler,
+            "model": model,
+            "seed": self.seed,
+            "device": choose_device(self.device, "device"),
+            "vectors": vectors,
+        }
+        tried = trainings(data) if self.lr == "auto" else 0
+        epochs = settings.epochs * (1 + tried) + (0 if pretrain is None else pretrain.epochs)
         with tqdm(total=epochs, unit="epoch", disable=not self.progress) as bar:
+            encoder = None
+            if pretrain is not None:
+                encoder = first_encoder(corpus, model, self.seed, vectors)
+                encoder.to(arguments["device"])
+                learn_without_labels(
+                    encoder, corpus.texts, pretrain, settings, seed=self.seed, tick=bar.update
+                )
+            if tried:
+                lr = choose_lr(
+                    corpus,
+                    settings=settings,
+                    encoder=encoder,
+                    tick=lambda: bar.update(settings.epochs),
+                    **arguments,
+                )
+                settings = settings.model_copy(update={"lr": lr})
             self.model_, self.curve_, *_ = train(
-                corpus,
-                family=family,
-                objective=objective,
-                sampler=self.sampler,
-                model=model,
-                settings=settings,
-                seed=self.seed,
-                device=choose_device(self.device, "device"),
-                pretrain=pretrain,
-                vectors=vectors,
-                tick=bar.update,
+                corpus, settings=settings, encoder=encoder, tick=bar.update, **arguments
             )
         self.classes_ = classes
+        self.lr_ = settings.lr
         return self
 
-    def _checked_parameters(self) -> tuple[Family, dict[str, Any], Model, Train, Pretrain | None]:
+    def _checked_parameters(
+        self,
+        data: LabelledTokens | None = None,
+        unlabelled: RaggedTokens | None = None,
+        vectors: Given = None,
+    ) -> _Checked:
+        """The parameters as the training takes them.
+
+        Without data, which the values ``auto`` depend on, these have any value that is allowed.
+        """
         objective = named(
             self.objective, self.objective_params or {}, "objective_params", "objective"
         )
+        uniform = self.encoder == "frozen" or self.vectors is not None
         model = validated(
             Model,
             {
                 "encoder": self.encoder,
-                "dim": self.dim,
+                "dim": self._width(vectors),
                 "layer": self.layer,
                 "vectors": self.vectors,
+                "start": "uniform" if uniform else self.start,
             },
         )
         if not self.tune_vectors and self.layer == "bag":
@@ -251,23 +315,46 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
                 "tune_vectors is False and layer is bag, so nothing of the encoder would be "
                 "trained: set layer to linear, layernorm or mlp, or tune_vectors to True"
             )
+        rows, classes = (1, 1) if data is None else (len(data), int(data.labels.max()) + 1)
+        chosen = {
+            "epochs": int(np.clip(round(SEEN / rows), *EPOCHS)),
+            "batch_size": 256 if classes >= MANY_CLASSES else 64,
+            "lr": LEARNING_RATES[0],  # until it is chosen
+        }
         settings = validated(
             Train,
             {
-                "epochs": self.epochs,
-                "batch_size": self.batch_size,
                 "optimizer": self.optimizer,
-                "lr": self.lr,
                 "decay": self.decay,
                 "device": self.device,
                 "vectors": "tuned" if self.tune_vectors else "frozen",
+            }
+            | {
+                name: value if getattr(self, name) == "auto" else getattr(self, name)
+                for name, value in chosen.items()
             },
         )
-        pretrain = None
-        if self.pretrain is not None:
-            pretrain = validated(Pretrain, self.pretrain, "pretrain")
-            label_free(pretrain.objective, pretrain.parameters)
-        return family_of(self.objective), objective, model, settings, pretrain
+        return _Checked(
+            family_of(self.objective), objective, model, settings, self._pretraining(unlabelled)
+        )
+
+    def _width(self, vectors: Given) -> int:
+        """The width of the embedding."""
+        if self.dim != "auto":
+            return int(self.dim)
+        if isinstance(vectors, np.ndarray) and self.layer == "bag":
+            return min(WIDTH, vectors.shape[1])
+        return WIDTH
+
+    def _pretraining(self, unlabelled: RaggedTokens | None) -> Pretrain | None:
+        if self.pretrain == "auto":
+            wanted = self.encoder == "bag" and self.tune_vectors and unlabelled is not None
+            return PRETRAIN if wanted and len(unlabelled or ()) else None
+        if self.pretrain is None:
+            return None
+        pretrain = validated(Pretrain, self.pretrain, "pretrain")
+        label_free(pretrain.objective, pretrain.parameters)
+        return pretrain
 
     def transform(self, texts: Texts) -> npt.NDArray[np.float32]:
         """The embeddings (n, dim) float32 of n texts.

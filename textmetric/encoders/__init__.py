@@ -76,6 +76,7 @@ def start_encoder(
 ) -> BagEncoder:
     """The encoder that a training on ``corpus`` starts from, see :func:`build_encoder`.
 
+    With ``start: lsa`` the token vectors start at :func:`.lsa_vectors` of the texts to learn from.
     With ``weights: idf`` each token vector starts multiplied by its inverse document frequency,
     so that the bag is a weighted mean. As the vectors are trained, so are the weights.
 
@@ -87,6 +88,10 @@ def start_encoder(
     """
     if isinstance(vectors, np.ndarray):
         vectors = standardised(vectors, corpus.texts)
+    elif model.start == "lsa":
+        from textmetric.encoders.lsa import lsa_vectors  # needs scipy
+
+        vectors = lsa_vectors(corpus.texts, len(corpus.vocabulary), model.dim)
     encoder = build_encoder(model, len(corpus.vocabulary), vectors)
     if model.weights == "idf":
         weights = torch.from_numpy(inverse_frequencies(corpus.texts, len(encoder.weight)))

@@ -148,6 +148,7 @@ def train(
     seed: int,
     device: torch.device,
     vectors: Float32 | TextVectors | None = None,
+    encoder: BagEncoder | None = None,
     batches: Batches | None = None,
     pretrain: Pretrain | None = None,
     tick: Callable[[], Any] = lambda: None,
@@ -167,6 +168,7 @@ def train(
         device: where to train.
         vectors: given ones, see :func:`.start_encoder`. If they are of texts, each text of the
             corpus is one token, its row among them; see :meth:`.TokenizedCorpus.by_text`.
+        encoder: where to start, in place of :func:`first_encoder`; it is trained in place.
         batches: see :func:`fit`.
         pretrain: what the encoder learns from the texts before; None for nothing.
         tick: called after each epoch, those of the pre-training included.
@@ -175,7 +177,7 @@ def train(
         UserError: see :func:`fit`, :func:`.pretraining.pretrain` and
             :func:`textmetric.losses.build`.
     """
-    encoder = first_encoder(corpus, model, seed, vectors)
+    encoder = encoder or first_encoder(corpus, model, seed, vectors)
     module = build(family, objective, dim=model.dim, classes=len(corpus.trained_labels), seed=seed)
     if isinstance(encoder, FrozenEncoder):
         refuse_frozen(type(module), objective["name"])
