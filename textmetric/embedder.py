@@ -343,7 +343,7 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         if self.dim != "auto":
             return int(self.dim)
         if isinstance(vectors, np.ndarray) and self.layer == "bag":
-            return min(WIDTH, vectors.shape[1])
+            return min(WIDTH, int(vectors.shape[1]))
         return WIDTH
 
     def _pretraining(self, unlabelled: RaggedTokens | None) -> Pretrain | None:
