@@ -66,6 +66,8 @@ CHANGES: dict[str, dict[str, Any]] = {
     "lr 0.1": {"lr": 0.1},
     "4 epochs": {"epochs": 4},
     "20 epochs": {"epochs": 20},
+    "nearest centroid": {"classifier": "centroid"},
+    "logistic regression": {"classifier": "logistic"},
 }
 """What is changed, from every start."""
 OF_START: dict[str, dict[str, dict[str, Any]]] = {

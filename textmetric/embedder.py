@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 from textmetric.encoders import FrozenEncoder, Layer, TextVectors, token_vectors
 from textmetric.encoders.frozen import checked_vectors, sentence_vectors
 from textmetric.encoders.vectors import reduced
-from textmetric.errors import UserError
+from textmetric.errors import UserError, unknown_name
 from textmetric.grid import Family
 from textmetric.losses import family_of, label_free, named
 from textmetric.model import TrainedModel
@@ -35,7 +35,12 @@ from textmetric.text import (
 from textmetric.training.device import choose_device
 from textmetric.training.loop import first_encoder, train
 from textmetric.training.pretraining import pretrain as learn_without_labels
-from textmetric.training.selection import LEARNING_RATES, choose_lr, trainings
+from textmetric.training.selection import (
+    LEARNING_RATES,
+    choose_lr,
+    logistic_regression,
+    trainings,
+)
 from textmetric.types import Float32
 
 Texts = Iterable[str] | npt.NDArray[np.floating[Any]]
@@ -44,11 +49,14 @@ Given = Float32 | TextVectors | None
 """Vectors that an encoder is given, see :func:`.build_encoder`."""
 
 
+CLASSIFIERS = ["auto", "centroid", "logistic"]
 Auto = Literal["auto"]
 WIDTH = 256
 SEEN = 100_000
 """Texts that a training sees in all, where :data:`EPOCHS` allows."""
 EPOCHS = (4, 10)
+FEW_ROWS = 2000
+"""With more rows, logistic regression overfits embeddings that were trained on them."""
 MANY_CLASSES = 30
 """From this many classes on, batches have 256 texts instead of 64."""
 PRETRAIN = Pretrain(objective="inverse_cloze", epochs=3, lr=0.1)
@@ -95,6 +103,9 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
             ``{"objective": "inverse_cloze", "epochs": 5}`` (docs/training.md); None for nothing;
             ``auto``: ``inverse_cloze`` if there are texts without a label, and the encoder is a
             bag.
+        classifier: how :meth:`predict` works if the objective has no head: ``centroid``, the class
+            centroid with the largest cosine; ``logistic``, a logistic regression on the unit
+            embeddings; ``auto``: the second with 2,000 texts or fewer.
         min_freq: tokens that occur less often are unknown.
         max_size: at most this many tokens in the vocabulary; None for all.
         seed: of weights, batches and mining; same seed, same result.
@@ -134,6 +145,7 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         lr: float | Auto = "auto",
         decay: str = "linear",
         pretrain: Mapping[str, Any] | Auto | None = "auto",
+        classifier: str = "auto",
         min_freq: int = 1,
         max_size: int | None = None,
         seed: int = 0,
@@ -156,6 +168,7 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         self.lr = lr
         self.decay = decay
         self.pretrain = pretrain
+        self.classifier = classifier
         self.min_freq = min_freq
         self.max_size = max_size
         self.seed = seed
@@ -282,6 +295,13 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
             self.model_, self.curve_, *_ = train(
                 corpus, settings=settings, encoder=encoder, tick=bar.update, **arguments
             )
+        if self.model_.head is None and self._classifier(len(data)) == "logistic":
+            embeddings = self.model_.embed(
+                vectors.values[np.asarray(data.tokens.ids)]
+                if isinstance(vectors, TextVectors)
+                else data.tokens
+            )
+            self.model_.logistic = logistic_regression(embeddings, data.labels)
         self.classes_ = classes
         self.lr_ = settings.lr
         return self
@@ -310,6 +330,8 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
                 "start": "uniform" if uniform else self.start,
             },
         )
+        if self.classifier not in CLASSIFIERS:
+            raise unknown_name("classifier", self.classifier, CLASSIFIERS)
         if not self.tune_vectors and self.layer == "bag":
             raise UserError(
                 "tune_vectors is False and layer is bag, so nothing of the encoder would be "
@@ -346,6 +368,12 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
             return min(WIDTH, int(vectors.shape[1]))
         return WIDTH
 
+    def _classifier(self, rows: int) -> str:
+        """How an objective without a head predicts."""
+        if self.classifier == "auto":
+            return "logistic" if rows <= FEW_ROWS else "centroid"
+        return self.classifier
+
     def _pretraining(self, unlabelled: RaggedTokens | None) -> Pretrain | None:
         if self.pretrain == "auto":
             wanted = self.encoder == "bag" and self.tune_vectors and unlabelled is not None
@@ -378,11 +406,8 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         return model.encode(checked_texts(texts, empty_allowed=True), progress=self.progress)
 
     def predict(self, texts: Texts) -> npt.NDArray[Any]:
-        """The label (n,) of each text: by the head if the objective has one, else by centroid."""
-        model = self._fitted()
-        embeddings = self.transform(texts)
-        by = model.predict_centroid if model.head is None else model.predict_head
-        labels: npt.NDArray[Any] = self.classes_[by(embeddings)]
+        """The label (n,) of each text, by the objective's head or else by ``classifier``."""
+        labels: npt.NDArray[Any] = self.classes_[self._fitted().predict(self.transform(texts))]
         return labels
 
     def save(self, folder: str | os.PathLike[str]) -> None:

@@ -20,6 +20,7 @@ from textmetric.files import read_json, reading, replacing_folder, write_json
 from textmetric.grid import Family
 from textmetric.losses import ClassificationObjective, build
 from textmetric.measures import centroid_predict
+from textmetric.measures.rows import unit
 from textmetric.text import RaggedTokens, Vocabulary, tokenizer_named
 from textmetric.types import Float32, Int32, PathLike
 
@@ -41,6 +42,8 @@ class TrainedModel:
         objective: name and parameters of the objective.
         sampler: how its batches were drawn.
         seed: of its training.
+        logistic: (C, dim + 1) float32, the weights and, last, the intercepts of a logistic
+            regression on the unit embeddings; None without.
     """
 
     encoder: BagEncoder
@@ -52,6 +55,7 @@ class TrainedModel:
     objective: dict[str, Any]
     sampler: str
     seed: int
+    logistic: Float32 | None = None
 
     def encode(self, texts: Sequence[str], *, progress: bool = False) -> RaggedTokens | Float32:
         """What :meth:`embed` takes of n texts: their tokens, or their vectors.
@@ -109,6 +113,28 @@ class TrainedModel:
         """The class (n,) int32 whose centroid has the largest cosine with each embedding."""
         return centroid_predict(self.centroids, embeddings).astype(np.int32, copy=False)
 
+    def predict_logistic(self, embeddings: Float32) -> Int32:
+        """The class (n,) int32 that the logistic regression gives to embeddings (n, dim).
+
+        Raises:
+            UserError: the model has none.
+        """
+        if self.logistic is None:
+            raise UserError(
+                "this model has no logistic regression: predict by the nearest centroid instead"
+            )
+        scores = unit(embeddings) @ self.logistic[:, :-1].T + self.logistic[:, -1]
+        labels: Int32 = scores.argmax(axis=1).astype(np.int32)
+        return labels
+
+    def predict(self, embeddings: Float32) -> Int32:
+        """The class (n,) int32 by the head, else the logistic regression, else the centroids."""
+        if self.head is not None:
+            return self.predict_head(embeddings)
+        if self.logistic is not None:
+            return self.predict_logistic(embeddings)
+        return self.predict_centroid(embeddings)
+
     def save(self, folder: PathLike) -> None:
         """Write ``model.json`` and ``weights.safetensors`` to ``folder``, replacing it.
 
@@ -130,6 +156,8 @@ class TrainedModel:
             "centroids": torch.from_numpy(self.centroids),
             "vocabulary": torch.from_numpy(np.frombuffer(tokens, dtype=np.uint8).copy()),
         }
+        if self.logistic is not None:
+            tensors["logistic"] = torch.from_numpy(self.logistic)
         if self.head is not None:
             tensors |= {f"head.{name}": value for name, value in self.head.state_dict().items()}
         description = {
@@ -205,6 +233,7 @@ class TrainedModel:
                 head.load_state_dict({name: tensors[f"head.{name}"] for name in head.state_dict()})
                 head.eval()
             centroids = tensors["centroids"].numpy()
+            logistic = tensors["logistic"].numpy() if "logistic" in tensors else None
         except (OSError, KeyError, RuntimeError, UnicodeDecodeError, SafetensorError) as error:
             problem = " ".join(str(error).split())[:200]
             raise UserError(
@@ -220,6 +249,7 @@ class TrainedModel:
             objective=description["objective"],
             sampler=description["sampler"],
             seed=description["seed"],
+            logistic=logistic,
         )
 
 

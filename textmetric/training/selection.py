@@ -1,4 +1,4 @@
-"""Choosing a learning rate by cross-validation on the train part, for :class:`.TextEmbedder`."""
+"""What :class:`.TextEmbedder` chooses from the rows to learn from, besides the training itself."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 
 from textmetric.encoders import BagEncoder, TextVectors
 from textmetric.errors import UserError
 from textmetric.grid import Family
+from textmetric.measures.rows import unit
 from textmetric.model import TrainedModel
 from textmetric.params import Model, Train
 from textmetric.sampling.streams import Stream, generator_of, seed_of
 from textmetric.text import LabelledTokens, TokenizedCorpus
 from textmetric.training.loop import first_encoder, one_thread, train
-from textmetric.types import Float32, Int64
+from textmetric.types import Float32, Int32, Int64
 
 LEARNING_RATES = (0.001, 0.01, 0.03, 0.1, 0.3)
 """Those that are tried, the smallest first; Adagrad at the first leaves a start nearly as it is."""
@@ -116,6 +118,22 @@ def folds(data: LabelledTokens, seed: int) -> Iterator[tuple[Int64, Int64]]:
     free[first] = False
     held_out = order[free][: min(HELD_OUT, len(order) // FOLDS)]
     yield np.setdiff1d(order, held_out), np.sort(held_out)
+
+
+def logistic_regression(embeddings: Float32, labels: Int32) -> Float32:
+    """The weights (C, dim + 1), the intercepts last, that predict labels from unit embeddings.
+
+    They are scikit-learn's ``LogisticRegression`` with its defaults.
+
+    Args:
+        embeddings: (n, dim).
+        labels: (n,) class ids 0 … C − 1, each at least once, C at least 2.
+    """
+    found = LogisticRegression(max_iter=1000).fit(unit(embeddings), labels)
+    weights = np.concatenate([found.coef_, found.intercept_[:, None]], axis=1)
+    if len(weights) == 1:  # two classes: the scores of the first are 0
+        weights = np.concatenate([np.zeros_like(weights), weights])
+    return weights.astype(np.float32)
 
 
 def _fold_count(data: LabelledTokens) -> int:
