@@ -374,7 +374,7 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
     def _width(self, vectors: Given) -> int:
         """The width of the embedding."""
         if self.dim != "auto":
-            return cast(int, self.dim)  # or it is refused
+            return self.dim
         if isinstance(vectors, np.ndarray) and self.layer == "bag":
             return min(WIDTH, int(vectors.shape[1]))
         return WIDTH
