@@ -206,7 +206,8 @@ def _page(title: str, name: str, measured: pd.DataFrame) -> str:
         "",
         table(["rows a class", *ways], rows),
         "",
-        f"{', '.join(f'{way}: {draws[way]} draws' for way in ways)}; fewer where all rows are used.",
+        f"Draws: {', '.join(f'{way} {draws[way]}' for way in ways)}; fewer where all rows are "
+        "used.",
     ]
     ours, theirs = UNLABELLED, SENTENCES
     for count, cell in measured[measured["rows"] != ALL].groupby("rows", sort=False):
