@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from textmetric.text.ragged import RaggedTokens
@@ -36,27 +36,49 @@ class Encoder(nn.Module):
         """The embeddings (n, dim) of n tokenised texts."""
         raise NotImplementedError  # abstract: every encoder has its own
 
-    def describe(self) -> dict[str, Any]:
-        """What :meth:`load` needs besides the tensors, as JSON."""
-        raise NotImplementedError  # abstract: every encoder has its own
-
     def tensors(self) -> dict[str, Tensor]:
         """What a saved model keeps, by name."""
         raise NotImplementedError  # abstract: every encoder has its own
 
-    @classmethod
-    def load(
-        cls, description: Mapping[str, Any], tensors: Mapping[str, Tensor], tokens: int
-    ) -> Encoder:
-        """The encoder that gave ``description`` and ``tensors``, on the CPU, for evaluation.
 
-        Args:
-            description: of :meth:`describe`.
-            tensors: of :meth:`tensors`; there may be others.
-            tokens: size of the vocabulary.
+def restore(
+    module: nn.Module,
+    saved: Mapping[str, Tensor],
+    tensors: Mapping[str, Tensor],
+    prefix: str = "",
+) -> None:
+    """Give a module its saved tensors, for evaluation; they are not copied.
 
-        Raises:
-            KeyError: a key or a tensor is missing.
-            RuntimeError: a tensor has another shape.
-        """
-        raise NotImplementedError  # abstract: every encoder has its own
+    Args:
+        module: may be on the device ``meta``, without memory.
+        saved: what of the module is saved, by name.
+        tensors: what was saved, by the same names after ``prefix``; there may be others.
+        prefix: of their names.
+
+    Raises:
+        ValueError: a tensor is missing, has another shape or type, or is not finite.
+    """
+    found: dict[str, Tensor] = {}
+    for name, wanted in saved.items():
+        full = f"{prefix}{name}"
+        if full not in tensors:
+            raise ValueError(f"the tensor {full} is missing")
+        found[name] = tensors[full]
+        check_tensor(full, found[name], wanted.dtype, tuple(wanted.shape))
+        if not bool(torch.isfinite(found[name]).all()):
+            raise ValueError(f"the tensor {full} holds NaN or infinity")
+    module.load_state_dict(found, strict=False, assign=True)
+    module.eval()
+
+
+def check_tensor(name: str, tensor: Tensor, dtype: torch.dtype, shape: tuple[int, ...]) -> None:
+    """Check type and shape of a saved tensor.
+
+    Raises:
+        ValueError: one is another.
+    """
+    if tensor.dtype != dtype or tuple(tensor.shape) != shape:
+        raise ValueError(
+            f"the tensor {name} is {tensor.dtype} of shape {tuple(tensor.shape)}, expected "
+            f"{dtype} of shape {shape}"
+        )
