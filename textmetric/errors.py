@@ -18,8 +18,8 @@ class UserError(ValueError):
 def shown(value: object) -> str:
     """A value for a message: its repr in one line, cut if it is long.
 
-    >>> shown("a\\nb"), len(shown([0] * 99))
-    ("'a\\\\nb'", 60)
+    >>> shown(range(3)), len(shown([0] * 99))
+    ('range(0, 3)', 60)
     """
     text = " ".join(repr(value).split())
     return text if len(text) <= 60 else f"{text[:59]}…"

@@ -165,9 +165,8 @@ class TrainedModel:
             **self.encoder.tensors(),
             "centroids": torch.from_numpy(self.centroids),
             "vocabulary": torch.from_numpy(np.frombuffer(tokens, dtype=np.uint8).copy()),
+            **_of_head(self.head),
         }
-        if self.head is not None:
-            tensors |= _of_head(self.head)
         weights = safetensors.torch.save(
             {name: tensor.contiguous() for name, tensor in tensors.items()}
         )
@@ -243,19 +242,12 @@ class TrainedModel:
                 restore(head, head.state_dict(), tensors, prefix=_HEAD)
             check_tensor("centroids", tensors["centroids"], torch.float32, (classes, encoder.dim))
             centroids = tensors["centroids"].numpy()
-            finite = np.isfinite(centroids)
-            if not (finite | np.isnan(centroids)).all() or (finite.any(1) != finite.all(1)).any():
-                raise ValueError("the tensor centroids has a row that is partly NaN, or infinity")
-            known = {
-                *encoder.tensors(),
-                "centroids",
-                "vocabulary",
-                *(_of_head(head) if head else ()),
-            }
-            if set(tensors) != known:
-                raise ValueError(
-                    f"it holds the tensors {sorted(tensors)}, expected {sorted(known)}"
-                )
+            missing = np.isnan(centroids).all(axis=1)  # of a class without train rows
+            if missing.all() or not np.isfinite(centroids[~missing]).all():
+                raise ValueError("the tensor centroids holds NaN or infinity")
+            known = {*encoder.tensors(), "centroids", "vocabulary"}
+            if extra := set(tensors) - known - set(_of_head(head)):
+                raise ValueError(f"it holds the tensor {min(extra)}, which no such model has")
         return cls(
             encoder=encoder,
             head=head,
@@ -271,9 +263,9 @@ _TOKENIZER = "tokenizer.json"
 _HEAD = "head."
 
 
-def _of_head(head: ClassificationObjective) -> dict[str, Tensor]:
-    """The tensors of the head, as a saved model names them."""
-    return {f"{_HEAD}{name}": value for name, value in head.state_dict().items()}
+def _of_head(head: ClassificationObjective | None) -> dict[str, Tensor]:
+    """The tensors of the head, as a saved model names them; none without a head."""
+    return {f"{_HEAD}{name}": value for name, value in (head.state_dict() if head else {}).items()}
 
 
 def _described(path: Path) -> Description:
