@@ -47,7 +47,7 @@ class Description(Section):
     format: int
     tokenizer: str
     width: int = Field(ge=1)
-    label_names: list[str]
+    label_names: list[str] = Field(min_length=1)
     recipe: Recipe
     sha256: str
     tokenizer_sha256: str
