@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence, Set
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,8 @@ from tqdm.auto import tqdm
 
 from textmetric.encoders import FrozenEncoder, Layer, TextVectors, token_vectors
 from textmetric.encoders.frozen import checked_vectors, sentence_vectors
-from textmetric.errors import UserError, shown
+from textmetric.encoders.vectors import reduced
+from textmetric.errors import UserError, shown, unknown_name
 from textmetric.grid import Family
 from textmetric.labels import check_labels
 from textmetric.losses import family_of, label_free, named
@@ -27,12 +28,21 @@ from textmetric.text import (
     LabelledTokens,
     RaggedTokens,
     TokenizedCorpus,
+    TokenVectors,
     Vocabulary,
     tokenize_given,
     tokenize_train,
+    tokenizer_named,
 )
 from textmetric.training.device import choose_device
-from textmetric.training.loop import train
+from textmetric.training.loop import first_encoder, train
+from textmetric.training.pretraining import pretrain as learn_without_labels
+from textmetric.training.selection import (
+    LEARNING_RATES,
+    choose_lr,
+    logistic_regression,
+    trainings,
+)
 from textmetric.types import Float32
 
 Texts = Iterable[str] | npt.NDArray[np.floating[Any]]
@@ -41,18 +51,46 @@ Given = Float32 | TextVectors | None
 """Vectors that an encoder is given, see :func:`.build_encoder`."""
 
 
+CLASSIFIERS = ["auto", "centroid", "logistic"]
+Auto = Literal["auto"]
+WIDTH = 256
+SEEN = 100_000
+"""Texts that a training sees in all, where :data:`EPOCHS` allows."""
+EPOCHS = (4, 10)
+FEW_ROWS = 2000
+"""With more rows, logistic regression overfits embeddings that were trained on them."""
+MANY_CLASSES = 30
+"""From this many classes on, batches have 256 texts instead of 64."""
+PRETRAIN = Pretrain(objective="inverse_cloze", epochs=3, lr=0.1)
+"""What is learnt from texts without a label by default."""
+
+
+class _Checked(NamedTuple):
+    """The checked parameters."""
+
+    family: Family
+    objective: dict[str, Any]
+    model: Model
+    settings: Train
+    pretrain: Pretrain | None
+    data: Data
+
+
 class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Learn embeddings of short texts from their labels, by classification or metric learning.
 
     Args:
-        objective: name of the objective, such as ``triplet`` or ``cross_entropy``
+        objective: name of the objective, such as ``sup_con`` or ``cross_entropy``
             (docs/objectives.md).
         objective_params: its parameters, such as ``{"margin": 0.5}``; None for its defaults.
         sampler: how batches are drawn: ``shuffled`` or ``balanced``.
-        dim: width of the embedding.
+        dim: width of the embedding; ``auto``: 256, or the width of given vectors that are narrower.
         layer: ``bag``, ``linear``, ``layernorm`` or ``mlp``, the layer that is the embedding.
         encoder: ``bag`` of token vectors, or ``frozen`` text vectors of which a projection is
             trained (docs/encoders.md); ``layer`` must not be ``bag`` then.
+        tokenizer: ``words``, or the study's ``basic_english``, if no tokenizer comes with the
+            vectors.
+        start: where token vectors start that are not given: ``lsa`` of the texts, or ``uniform``.
         vectors: for a bag, the token vectors to start from: a file of word vectors, or the folder
             or hub name of a model. For a frozen encoder, the folder or hub name of the sentence
             encoder, or None: :meth:`fit`, :meth:`transform` and :meth:`predict` then take a float
@@ -60,13 +98,19 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         weights: with ``idf`` each token vector of a bag starts multiplied by its inverse document
             frequency; ``uniform`` for none.
         tune_vectors: train the token vectors too, if the encoder is a bag.
-        epochs: passes over the texts.
-        batch_size: texts a batch, at least 4.
+        epochs: passes over the texts; ``auto``: as many as see 100,000 texts, from 4 to 10.
+        batch_size: texts a batch, at least 4; ``auto``: 64, or 256 with 30 classes or more.
         optimizer: ``adagrad``, ``sgd`` or ``adam``.
-        lr: learning rate at the first step.
+        lr: learning rate at the first step; ``auto``: one of five, chosen by cross-validation on
+            the texts with a label, see :func:`.choose_lr`.
         decay: ``linear`` to zero, or ``constant``.
         pretrain: what to learn from the texts before, without their labels, such as
-            ``{"objective": "inverse_cloze", "epochs": 5}`` (docs/training.md); None for nothing.
+            ``{"objective": "inverse_cloze", "epochs": 5}`` (docs/training.md); None for nothing;
+            ``auto``: ``inverse_cloze`` if there are texts without a label, and the encoder is a
+            bag.
+        classifier: how :meth:`predict` works if the objective has no head: ``centroid``, the class
+            centroid with the largest cosine; ``logistic``, a logistic regression on the unit
+            embeddings; ``auto``: the second with 2,000 texts or fewer.
         min_freq: tokens that occur less often are unknown.
         max_size: at most this many tokens in the vocabulary; None for all.
         seed: of weights, batches and mining; same seed, same result.
@@ -75,11 +119,12 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
 
     Attributes:
         model_: the trained model.
+        lr_: the learning rate that was used.
         classes_: (C,) the labels, sorted; str after :meth:`load`.
         curve_: a dict an epoch: loss, active fraction, distances.
 
     >>> texts = ["red apple pie", "green apple juice", "fast red car", "slow green car"]
-    >>> embedder = TextEmbedder(epochs=20).fit(texts, ["food", "food", "road", "road"])
+    >>> embedder = TextEmbedder(dim=32, lr=0.1).fit(texts, ["food", "food", "road", "road"])
     >>> embedder.transform(["apple car"]).shape
     (1, 32)
     >>> embedder.predict(["juice pie"]).tolist()
@@ -88,22 +133,25 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
 
     def __init__(
         self,
-        objective: str = "triplet",
+        objective: str = "sup_con",
         *,
         objective_params: Mapping[str, Any] | None = None,
         sampler: str = "balanced",
-        dim: int = 32,
+        dim: int | Auto = "auto",
         layer: Layer = "bag",
         encoder: str = "bag",
+        tokenizer: str = "words",
+        start: str = "lsa",
         vectors: str | None = None,
         weights: str = "uniform",
         tune_vectors: bool = True,
-        epochs: int = 10,
-        batch_size: int = 64,
+        epochs: int | Auto = "auto",
+        batch_size: int | Auto = "auto",
         optimizer: str = "adagrad",
-        lr: float = 0.1,
+        lr: float | Auto = "auto",
         decay: str = "linear",
-        pretrain: Mapping[str, Any] | None = None,
+        pretrain: Mapping[str, Any] | Auto | None = "auto",
+        classifier: str = "auto",
         min_freq: int = 1,
         max_size: int | None = None,
         seed: int = 0,
@@ -116,6 +164,8 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         self.dim = dim
         self.layer = layer
         self.encoder = encoder
+        self.tokenizer = tokenizer
+        self.start = start
         self.vectors = vectors
         self.weights = weights
         self.tune_vectors = tune_vectors
@@ -125,6 +175,7 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         self.lr = lr
         self.decay = decay
         self.pretrain = pretrain
+        self.classifier = classifier
         self.min_freq = min_freq
         self.max_size = max_size
         self.seed = seed
@@ -155,8 +206,7 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         Raises:
             UserError: a bad parameter, an empty text, or vectors that are not finite numbers.
         """
-        _, _, model, *_ = self._checked_parameters()  # before the work on the texts
-        self._checked_data()
+        model = self._checked_parameters().model  # before the work on the texts
         if model.encoder == "frozen" and model.vectors is None:
             return checked_vectors(_array(texts), "the text vectors")
         return checked_texts(texts)
@@ -179,16 +229,18 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
             rows = np.arange(len(found.values), dtype=np.int32)
             return Vocabulary([UNKNOWN]), RaggedTokens.one_each(rows), found
         assert isinstance(texts, list)
-        data = self._checked_data()
-        sizes: dict[str, Any] = {"min_freq": data.min_freq, "max_size": data.max_size}
+        checked = self._checked_parameters()
+        sizes: dict[str, Any] = {
+            "min_freq": checked.data.min_freq,
+            "max_size": checked.data.max_size,
+        }
+        tokenizer = tokenizer_named(self.tokenizer)
         if self.vectors is None:
-            return *tokenize_train(texts, **sizes), None
-        given = token_vectors(
-            self.vectors,
-            dim=self.dim if self.layer == "bag" else None,
-            max_size=self.max_size,
-            progress=self.progress,
-        )
+            return *tokenize_train(texts, tokenizer=tokenizer, **sizes), None
+        given = token_vectors(self.vectors, max_size=self.max_size, progress=self.progress)
+        if self.layer == "bag":
+            dim = self._checked_parameters(vectors=given.values).model.dim
+            given = TokenVectors(given.vocabulary, reduced(given.values, dim))
         # a tokenizer that comes with the vectors has a token for every text
         extend = self.tune_vectors and not given.vocabulary.tokenizer.definition
         vocabulary, tokens, _ = tokenize_given(texts, given.vocabulary, extend=extend, **sizes)
@@ -214,7 +266,8 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         Raises:
             UserError: a bad parameter.
         """
-        family, objective, model, settings, pretrain = self._checked_parameters()
+        checked = self._checked_parameters(data, unlabelled, vectors)
+        model, settings, pretrain = checked.model, checked.settings, checked.pretrain
         nothing = LabelledTokens(vocabulary.encode([]), np.empty(0, dtype=np.int32))
         corpus = TokenizedCorpus(
             vocabulary=vocabulary,
@@ -224,70 +277,144 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
             test=nothing,
             unlabelled=unlabelled,
         )
-        given, device = self._checked_data(), choose_device(self.device, "device")
-        epochs = settings.epochs + (0 if pretrain is None else pretrain.epochs)
+        arguments: dict[str, Any] = {
+            "family": checked.family,
+            "objective": checked.objective,
+            "sampler": self.sampler,
+            "model": model,
+            "seed": checked.data.seed,
+            "device": choose_device(self.device, "device"),
+            "vectors": vectors,
+        }
+        device: torch.device = arguments["device"]
+        tried = trainings(data) if self.lr == "auto" else 0
+        epochs = settings.epochs * (1 + tried) + (0 if pretrain is None else pretrain.epochs)
         with (
-            # the weights are drawn from torch's own random state, which is put back afterwards
+            # weights are drawn from torch's own random state, which is put back afterwards
             torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
             tqdm(total=epochs, unit="epoch", disable=not self.progress) as bar,
         ):
+            encoder = None
+            if pretrain is not None:
+                encoder = first_encoder(corpus, model, checked.data.seed, vectors)
+                encoder.to(device)
+                learn_without_labels(
+                    encoder,
+                    corpus.texts,
+                    pretrain,
+                    settings,
+                    seed=checked.data.seed,
+                    tick=bar.update,
+                )
+            if tried:
+                lr = choose_lr(
+                    corpus,
+                    settings=settings,
+                    encoder=encoder,
+                    tick=lambda: bar.update(settings.epochs),
+                    **arguments,
+                )
+                settings = settings.model_copy(update={"lr": lr})
             self.model_, self.curve_, *_ = train(
                 corpus,
-                family=family,
-                objective=objective,
-                sampler=self.sampler,
-                model=model,
                 settings=settings,
-                seed=given.seed,
-                device=device,
+                encoder=encoder,
                 pretrain=pretrain,
-                min_freq=given.min_freq,
-                max_size=given.max_size,
-                vectors=vectors,
+                min_freq=checked.data.min_freq,
+                max_size=checked.data.max_size,
                 tick=bar.update,
+                **arguments,
             )
+        if self.model_.head is None and self._classifier(len(data)) == "logistic":
+            embeddings = self.model_.embed(
+                vectors.values[np.asarray(data.tokens.ids)]
+                if isinstance(vectors, TextVectors)
+                else data.tokens
+            )
+            self.model_.logistic = logistic_regression(embeddings, data.labels)
         self.classes_ = classes
+        self.lr_ = settings.lr
         return self
 
-    def _checked_parameters(self) -> tuple[Family, dict[str, Any], Model, Train, Pretrain | None]:
+    def _checked_parameters(
+        self,
+        data: LabelledTokens | None = None,
+        unlabelled: RaggedTokens | None = None,
+        vectors: Given = None,
+    ) -> _Checked:
+        """The parameters as the training takes them.
+
+        Without data, which the values ``auto`` depend on, these have any value that is allowed.
+        """
         given = {} if self.objective_params is None else self.objective_params
         objective = named(self.objective, given, "objective_params", "objective")
+        uniform = self.encoder == "frozen" or self.vectors is not None
         model = validated(
             Model,
             {
                 "encoder": self.encoder,
-                "dim": self.dim,
+                "dim": self._width(vectors),
                 "layer": self.layer,
                 "vectors": self.vectors,
                 "weights": self.weights,
+                "start": "uniform" if uniform else self.start,
             },
         )
+        if self.classifier not in CLASSIFIERS:
+            raise unknown_name("classifier", self.classifier, CLASSIFIERS)
         if not self.tune_vectors and self.layer == "bag":
             raise UserError(
                 "tune_vectors is False and layer is bag, so nothing of the encoder would be "
                 "trained: set layer to linear, layernorm or mlp, or tune_vectors to True"
             )
+        rows, classes = (1, 1) if data is None else (len(data), int(data.labels.max()) + 1)
+        chosen = {
+            "epochs": int(np.clip(round(SEEN / rows), *EPOCHS)),
+            "batch_size": 256 if classes >= MANY_CLASSES else 64,
+            "lr": LEARNING_RATES[0],  # until it is chosen
+        }
         settings = validated(
             Train,
             {
-                "epochs": self.epochs,
-                "batch_size": self.batch_size,
                 "optimizer": self.optimizer,
-                "lr": self.lr,
                 "decay": self.decay,
                 "device": self.device,
                 "vectors": "tuned" if self.tune_vectors else "frozen",
+            }
+            | {
+                name: value if getattr(self, name) == "auto" else getattr(self, name)
+                for name, value in chosen.items()
             },
         )
-        pretrain = None
-        if self.pretrain is not None:
-            pretrain = validated(Pretrain, self.pretrain, "pretrain")
-            label_free(pretrain.objective, pretrain.parameters)
-        return family_of(self.objective), objective, model, settings, pretrain
+        own = validated(
+            Data, {"min_freq": self.min_freq, "max_size": self.max_size, "seed": self.seed}
+        )
+        pretrain = self._pretraining(unlabelled)
+        return _Checked(family_of(self.objective), objective, model, settings, pretrain, own)
 
-    def _checked_data(self) -> Data:
-        given = {"min_freq": self.min_freq, "max_size": self.max_size, "seed": self.seed}
-        return validated(Data, given)
+    def _width(self, vectors: Given) -> object:
+        """The width of the embedding, not yet checked if it was given."""
+        if self.dim != "auto":
+            return self.dim
+        if isinstance(vectors, np.ndarray) and self.layer == "bag":
+            return min(WIDTH, int(vectors.shape[1]))
+        return WIDTH
+
+    def _classifier(self, rows: int) -> str:
+        """How an objective without a head predicts."""
+        if self.classifier == "auto":
+            return "logistic" if rows <= FEW_ROWS else "centroid"
+        return self.classifier
+
+    def _pretraining(self, unlabelled: RaggedTokens | None) -> Pretrain | None:
+        if self.pretrain == "auto":
+            wanted = self.encoder == "bag" and self.tune_vectors and unlabelled is not None
+            return PRETRAIN if wanted and len(unlabelled or ()) else None
+        if self.pretrain is None:
+            return None
+        pretrain = validated(Pretrain, self.pretrain, "pretrain")
+        label_free(pretrain.objective, pretrain.parameters)
+        return pretrain
 
     def transform(self, texts: Texts) -> npt.NDArray[np.float32]:
         """The embeddings (n, dim) float32 of n texts.
@@ -311,11 +438,8 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         return model.encode(checked_texts(texts, empty_allowed=True), progress=self.progress)
 
     def predict(self, texts: Texts) -> npt.NDArray[Any]:
-        """The label (n,) of each text: by the head if the objective has one, else by centroid."""
-        model = self._fitted()
-        embeddings = self.transform(texts)
-        by = model.predict_centroid if model.head is None else model.predict_head
-        labels: npt.NDArray[Any] = self.classes_[by(embeddings)]
+        """The label (n,) of each text, by the objective's head or else by ``classifier``."""
+        labels: npt.NDArray[Any] = self.classes_[self._fitted().predict(self.transform(texts))]
         return labels
 
     def save(self, folder: str | os.PathLike[str]) -> None:
@@ -339,7 +463,7 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
             UserError: a file is missing, damaged or of a newer format.
         """
         model = TrainedModel.load(folder)
-        recipe = model.recipe
+        recipe, tokenizer = model.recipe, model.vocabulary.tokenizer
         objective = dict(recipe.objective)
         embedder = cls(
             objective.pop("name"),
@@ -349,12 +473,16 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
             pretrain=None if recipe.pretrain is None else recipe.pretrain.model_dump(),
             min_freq=recipe.min_freq,
             max_size=recipe.max_size,
+            # one that comes with given vectors is no parameter
+            tokenizer="words" if tokenizer.definition else tokenizer.name,
+            classifier="centroid" if model.logistic is None else "logistic",
             seed=recipe.seed,
             **recipe.model.model_dump(),
             **recipe.train.model_dump(exclude={"vectors"}),
         )
         embedder.model_ = model
         embedder.classes_ = np.array(model.label_names)
+        embedder.lr_ = recipe.train.lr
         return embedder
 
     def _fitted(self) -> TrainedModel:

@@ -16,12 +16,13 @@ from pydantic import Field, field_validator
 from safetensors import SafetensorError
 from torch import Tensor
 
-from textmetric.encoders import BagEncoder, FrozenEncoder, check_tensor, load_encoder, restore
+from textmetric.encoders import BagEncoder, FrozenEncoder, checked, load_encoder, restore
 from textmetric.errors import UserError
 from textmetric.files import read_json, replacing_folder, write_json
 from textmetric.grid import Family
 from textmetric.losses import PML, ClassificationObjective, build, family_of, named
 from textmetric.measures import centroid_predict
+from textmetric.measures.rows import unit
 from textmetric.params import Recipe
 from textmetric.schema import Section, validated
 from textmetric.text import RaggedTokens, Vocabulary, tokenizer_named
@@ -39,6 +40,7 @@ class Description(Section):
         width: of the token vectors, or of the text vectors that a frozen encoder takes.
         label_names: the class names.
         recipe: how the model was trained.
+        logistic: whether there is a logistic regression.
         sha256: of ``weights.safetensors``.
         tokenizer_sha256: of ``tokenizer.json``; "" if there is no such file.
         encoder_sha256: of the weights of the sentence encoder; "" if there is no sum.
@@ -49,6 +51,7 @@ class Description(Section):
     width: int = Field(ge=1)
     label_names: list[str] = Field(min_length=1)
     recipe: Recipe
+    logistic: bool
     sha256: str
     tokenizer_sha256: str
     encoder_sha256: str
@@ -73,6 +76,8 @@ class TrainedModel:
         vocabulary: the known tokens, with their tokenizer.
         label_names: the C class names; labels are their places.
         recipe: how it was trained.
+        logistic: (C, dim + 1) float32, the weights and, last, the intercepts of a logistic
+            regression on the unit embeddings; None without.
     """
 
     encoder: BagEncoder
@@ -81,6 +86,7 @@ class TrainedModel:
     vocabulary: Vocabulary
     label_names: list[str]
     recipe: Recipe
+    logistic: Float32 | None = None
 
     @property
     def family(self) -> Family:
@@ -143,6 +149,28 @@ class TrainedModel:
         """The class (n,) int32 whose centroid has the largest cosine with each embedding."""
         return centroid_predict(self.centroids, embeddings).astype(np.int32, copy=False)
 
+    def predict_logistic(self, embeddings: Float32) -> Int32:
+        """The class (n,) int32 that the logistic regression gives to embeddings (n, dim).
+
+        Raises:
+            UserError: the model has none.
+        """
+        if self.logistic is None:
+            raise UserError(
+                "this model has no logistic regression: predict by the nearest centroid instead"
+            )
+        scores = unit(embeddings) @ self.logistic[:, :-1].T + self.logistic[:, -1]
+        labels: Int32 = scores.argmax(axis=1).astype(np.int32)
+        return labels
+
+    def predict(self, embeddings: Float32) -> Int32:
+        """The class (n,) int32 by the head, else the logistic regression, else the centroids."""
+        if self.head is not None:
+            return self.predict_head(embeddings)
+        if self.logistic is not None:
+            return self.predict_logistic(embeddings)
+        return self.predict_centroid(embeddings)
+
     def save(self, folder: PathLike) -> None:
         """Write ``model.json`` and ``weights.safetensors`` to ``folder``, replacing it.
 
@@ -167,6 +195,8 @@ class TrainedModel:
             "vocabulary": torch.from_numpy(np.frombuffer(tokens, dtype=np.uint8).copy()),
             **_of_head(self.head),
         }
+        if self.logistic is not None:
+            tensors[_LOGISTIC] = torch.from_numpy(self.logistic)
         weights = safetensors.torch.save(
             {name: tensor.contiguous() for name, tensor in tensors.items()}
         )
@@ -178,6 +208,7 @@ class TrainedModel:
             width=encoder.weight.shape[1],
             label_names=self.label_names,
             recipe=self.recipe,
+            logistic=self.logistic is not None,
             sha256=_sha256(weights),
             tokenizer_sha256=_sha256(definition) if definition else "",
             encoder_sha256=encoder.sha256 if isinstance(encoder, FrozenEncoder) else "",
@@ -218,7 +249,7 @@ class TrainedModel:
         with _damage(folder / _WEIGHTS):
             tensors = safetensors.torch.load(weights)
             letters = tensors["vocabulary"]
-            check_tensor("vocabulary", letters, torch.uint8, (letters.numel(),))
+            checked("vocabulary", torch.empty(letters.numel(), dtype=torch.uint8), tensors)
             tokens = letters.numpy().tobytes().decode("utf-8", "surrogatepass").split("\n")
             vocabulary = Vocabulary(tokens, tokenizer)
             encoder = load_encoder(
@@ -240,12 +271,17 @@ class TrainedModel:
                 assert isinstance(built, ClassificationObjective)
                 head = built
                 restore(head, head.state_dict(), tensors, prefix=_HEAD)
-            check_tensor("centroids", tensors["centroids"], torch.float32, (classes, encoder.dim))
-            centroids = tensors["centroids"].numpy()
+            expected = torch.empty((classes, encoder.dim), device="meta")
+            centroids = checked("centroids", expected, tensors, finite=False).numpy()
             missing = np.isnan(centroids).all(axis=1)  # of a class without train rows
             if missing.all() or not np.isfinite(centroids[~missing]).all():
                 raise ValueError("the tensor centroids holds NaN or infinity")
+            logistic: Float32 | None = None
+            if about.logistic:
+                expected = torch.empty((classes, encoder.dim + 1), device="meta")
+                logistic = checked(_LOGISTIC, expected, tensors).numpy()
             known = {*encoder.tensors(), "centroids", "vocabulary"}
+            known |= {_LOGISTIC} if about.logistic else set()
             if extra := set(tensors) - known - set(_of_head(head)):
                 raise ValueError(f"it holds the tensor {min(extra)}, which no such model has")
         return cls(
@@ -255,12 +291,14 @@ class TrainedModel:
             vocabulary=vocabulary,
             label_names=about.label_names,
             recipe=recipe,
+            logistic=logistic,
         )
 
 
 _DESCRIPTION, _WEIGHTS = _FILES = ("model.json", "weights.safetensors")
 _TOKENIZER = "tokenizer.json"
 _HEAD = "head."
+_LOGISTIC = "logistic"
 
 
 def _of_head(head: ClassificationObjective | None) -> dict[str, Tensor]:

@@ -75,6 +75,23 @@ class Model(Section):
     layer: Literal["bag", "linear", "layernorm", "mlp"] = "bag"
     vectors: str | None = None
     weights: Literal["uniform", "idf"] = "uniform"
+    start: Literal["uniform", "lsa"] = "uniform"
+
+    @model_validator(mode="after")
+    def _one_start(self) -> Model:
+        if self.start == "lsa":
+            other = (
+                "model.encoder is frozen" if self.encoder == "frozen"
+                else "model.vectors gives the token vectors" if self.vectors is not None
+                else "model.weights is idf" if self.weights == "idf"
+                else ""
+            )  # fmt: skip
+            if other:
+                raise UserError(
+                    f"model.start is lsa, which starts and weighs the token vectors, but {other}: "
+                    "set model.start to uniform"
+                )
+        return self
 
     @model_validator(mode="after")
     def _something_is_trained(self) -> Model:

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 
 from textmetric.text import RaggedTokens
-from textmetric.types import Integers
+from textmetric.types import Float64, Integers
 
 C = 10.0
 """The inverse strength of regularisation, chosen once on the validation part of the docstrings.
@@ -35,6 +35,12 @@ class Tfidf:
         self._size = size
         self._known = np.where(train.counts(size) > 0, np.arange(size), 0).astype(np.int32)
         self._transformer = TfidfTransformer().fit(_counts(train, size))
+
+    @property
+    def idf(self) -> Float64:
+        """(d,) of each token; 0 of those that ``train`` lacks."""
+        idf: Float64 = np.where(self._known > 0, self._transformer.idf_, 0.0)
+        return idf
 
     def vectors(self, tokens: RaggedTokens) -> csr_array:
         """The rows (m, d) of m texts, float64."""

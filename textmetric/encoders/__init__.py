@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from textmetric.encoders.bag import BagEncoder, Layer
-from textmetric.encoders.encoder import Encoder, check_tensor, restore
+from textmetric.encoders.encoder import Encoder, checked, restore
 from textmetric.encoders.frozen import FrozenEncoder, TextVectors
 from textmetric.encoders.vectors import standardised, token_vectors
 from textmetric.errors import UserError
@@ -25,7 +25,7 @@ __all__ = [
     "Layer",
     "TextVectors",
     "build_encoder",
-    "check_tensor",
+    "checked",
     "load_encoder",
     "restore",
     "start_encoder",
@@ -83,6 +83,7 @@ def start_encoder(
 ) -> BagEncoder:
     """The encoder that a training on ``corpus`` starts from, see :func:`build_encoder`.
 
+    With ``start: lsa`` the token vectors start at :func:`.lsa_vectors` of the texts to learn from.
     With ``weights: idf`` each token vector starts multiplied by its inverse document frequency,
     so that the bag is a weighted mean. As the vectors are trained, so are the weights.
 
@@ -94,6 +95,10 @@ def start_encoder(
     """
     if isinstance(vectors, np.ndarray):
         vectors = standardised(vectors, corpus.texts)
+    elif model.start == "lsa":
+        from textmetric.encoders.lsa import lsa_vectors  # needs scipy
+
+        vectors = lsa_vectors(corpus.texts, len(corpus.vocabulary), model.dim)
     encoder = build_encoder(model, len(corpus.vocabulary), vectors)
     if model.weights == "idf":
         weights = torch.from_numpy(inverse_frequencies(corpus.texts, len(encoder.weight)))

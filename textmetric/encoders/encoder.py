@@ -56,29 +56,33 @@ def restore(
         prefix: of their names.
 
     Raises:
-        ValueError: a tensor is missing, has another shape or type, or is not finite.
+        ValueError: see :func:`checked`.
     """
-    found: dict[str, Tensor] = {}
-    for name, wanted in saved.items():
-        full = f"{prefix}{name}"
-        if full not in tensors:
-            raise ValueError(f"the tensor {full} is missing")
-        found[name] = tensors[full]
-        check_tensor(full, found[name], wanted.dtype, tuple(wanted.shape))
-        if not bool(torch.isfinite(found[name]).all()):
-            raise ValueError(f"the tensor {full} holds NaN or infinity")
+    found = {name: checked(f"{prefix}{name}", like, tensors) for name, like in saved.items()}
     module.load_state_dict(found, strict=False, assign=True)
     module.eval()
 
 
-def check_tensor(name: str, tensor: Tensor, dtype: torch.dtype, shape: tuple[int, ...]) -> None:
-    """Check type and shape of a saved tensor.
+def checked(name: str, like: Tensor, tensors: Mapping[str, Tensor], finite: bool = True) -> Tensor:
+    """A saved tensor.
+
+    Args:
+        name: of the tensor.
+        like: has its type and shape; may be on the device ``meta``.
+        tensors: what was saved, by name.
+        finite: refuse NaN and infinity.
 
     Raises:
-        ValueError: one is another.
+        ValueError: it is missing, has another type or shape, or is not finite.
     """
-    if tensor.dtype != dtype or tuple(tensor.shape) != shape:
+    if name not in tensors:
+        raise ValueError(f"the tensor {name} is missing")
+    tensor = tensors[name]
+    if tensor.dtype != like.dtype or tensor.shape != like.shape:
         raise ValueError(
             f"the tensor {name} is {tensor.dtype} of shape {tuple(tensor.shape)}, expected "
-            f"{dtype} of shape {shape}"
+            f"{like.dtype} of shape {tuple(like.shape)}"
         )
+    if finite and not bool(torch.isfinite(tensor).all()):
+        raise ValueError(f"the tensor {name} holds NaN or infinity")
+    return tensor

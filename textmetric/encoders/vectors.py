@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -30,6 +31,7 @@ SIF = 1e-4
 """The a of the weight a / (a + p) of a token of probability p; model2vec's default."""
 _TOKENS_AT_ONCE = 256
 _TEXTS = 1000
+_SAVED = "vectors.npy"
 _WORD_FILES = (".vec", ".txt", ".gz")
 
 
@@ -39,8 +41,9 @@ def token_vectors(
     """The token vectors that ``model.vectors`` names.
 
     Args:
-        name: a word file (``.vec``, ``.txt`` or either with ``.gz``), or the folder or hub name of
-            a static model or of any sentence-transformers model, which is distilled.
+        name: a word file (``.vec``, ``.txt`` or either with ``.gz``); a folder that
+            :meth:`.TokenVectors.save` wrote; or the folder or hub name of a static model or of any
+            sentence-transformers model, which is distilled, once in a process.
         dim: reduce the vectors to this width by their principal components; None keeps them.
         max_size: read this many words of a word file at most: its first, which are the most
             frequent; None for all. The tokens of a model are all read.
@@ -51,7 +54,9 @@ def token_vectors(
             is damaged or of another kind, a value is not finite, or the vectors are narrower than
             ``dim``.
     """
-    if name.endswith(_WORD_FILES):
+    if Path(name, _SAVED).is_file():
+        found = TokenVectors.load(Path(name))
+    elif name.endswith(_WORD_FILES):
         found = read_words(name, max_size=max_size, progress=progress)
     else:
         found = _of_model(find(name), progress)
@@ -180,7 +185,9 @@ def _of_model(model: Pretrained, progress: bool) -> TokenVectors:
     with reading(path, "the tokenizer of a model"):
         tokenizer = read_tokenizer(path.read_text(encoding="utf-8"))
     stored = _stored(model.folder)
-    values = _distilled(model, tokenizer, progress) if stored is None else stored
+    values = (
+        _distilled(model, model.sha256, tokenizer.to_str(), progress) if stored is None else stored
+    )
     vocabulary = tokenizer.get_vocab(with_added_tokens=True)
     tokens = sorted(vocabulary, key=vocabulary.__getitem__)
     if max(vocabulary.values()) >= len(values):
@@ -229,10 +236,16 @@ def _stored(folder: Path) -> Float32 | None:
     return None
 
 
-def _distilled(model: Pretrained, tokenizer: Any, progress: bool) -> Float32:
-    """The embedding (tokens, width) of each token alone, between the special tokens."""
+@lru_cache(maxsize=1)
+def _distilled(model: Pretrained, sha256: str, definition: str, progress: bool) -> Float32:
+    """The embedding (tokens, width) of each token alone, between the special tokens.
+
+    It takes a minute, so that the result is kept for the next fit of the same weights and
+    tokenizer.
+    """
     import torch
 
+    tokenizer = read_tokenizer(definition)
     encoder = sentence_transformer(model)
     tokens: int = tokenizer.get_vocab_size(with_added_tokens=True)
     example = tokenizer.encode("a", add_special_tokens=True)

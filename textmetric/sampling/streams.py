@@ -37,6 +37,8 @@ class Stream(IntEnum):
     """The seeds of an ensemble's members."""
     PRETRAINING = 10
     """The seed of the pre-training, whose batches and objective are streams of that seed."""
+    SELECTION = 11
+    """The rows that a learning rate is chosen on."""
 
 
 def generator_of(seed: int, stream: Stream) -> np.random.Generator:

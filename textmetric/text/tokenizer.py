@@ -1,7 +1,8 @@
-"""Tokenizers: torchtext 0.6.0's ``basic_english``, without torchtext, and given ones."""
+"""Tokenizers: torchtext 0.6.0's ``basic_english``, without torchtext, words, and given ones."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
@@ -111,7 +112,20 @@ Lower case; ``' . , ( ) ! ?`` become tokens of their own; ``"`` is removed, so t
 around it; ``; :`` and ``<br />`` become white space; the rest is split at white space.
 """
 
-_TOKENIZERS = (BASIC_ENGLISH,)
+_WORD = re.compile(r"\w\w+")
+
+
+def _words(texts: Sequence[str]) -> bytes:
+    return b"".join(" ".join(_WORD.findall(text.lower())).encode() + END for text in texts)
+
+
+WORDS = Tokenizer("words", _words)
+"""Lower-case words of two characters or more, without punctuation.
+
+These are the tokens of scikit-learn's ``TfidfVectorizer``. ``half-way`` is two of them.
+"""
+
+_TOKENIZERS = (BASIC_ENGLISH, WORDS)
 GIVEN = "given"
 """The name of every tokenizer that is a file ``tokenizer.json``."""
 

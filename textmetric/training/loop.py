@@ -149,6 +149,7 @@ def train(
     seed: int,
     device: torch.device,
     vectors: Float32 | TextVectors | None = None,
+    encoder: BagEncoder | None = None,
     batches: Batches | None = None,
     pretrain: Pretrain | None = None,
     min_freq: int = 1,
@@ -170,6 +171,8 @@ def train(
         device: where to train.
         vectors: given ones, see :func:`.start_encoder`. If they are of texts, each text of the
             corpus is one token, its row among them; see :meth:`.TokenizedCorpus.by_text`.
+        encoder: where to start, in place of :func:`first_encoder` and the pre-training, which it
+            has had if ``pretrain`` is given; it is trained in place.
         batches: see :func:`fit`.
         pretrain: what the encoder learns from the texts before; None for nothing.
         min_freq: which tokens the vocabulary kept, and at most how many; the model says so.
@@ -180,7 +183,11 @@ def train(
         UserError: see :func:`fit`, :func:`.pretraining.pretrain` and
             :func:`textmetric.losses.build`.
     """
-    encoder = first_encoder(corpus, model, seed, vectors)
+    ready = encoder is not None
+    if encoder is None:
+        encoder = first_encoder(corpus, model, seed, vectors)
+    else:
+        torch.manual_seed(seed_of(seed, Stream.WEIGHTS))  # for the weights of the objective
     foreign = ignored(family, objective)
     recipe = validated(
         Recipe,
@@ -203,7 +210,7 @@ def train(
     encoder.to(device)
     module.to(device)
     pretraining: list[float] = []
-    if pretrain is not None:
+    if pretrain is not None and not ready:
         from textmetric.training import pretraining as before  # which needs `fit`
 
         pretraining = before.pretrain(

@@ -1,0 +1,154 @@
+"""What :class:`.TextEmbedder` chooses from the rows to learn from, besides the training itself."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold
+
+from textmetric.encoders import BagEncoder, TextVectors
+from textmetric.errors import UserError
+from textmetric.grid import Family
+from textmetric.measures.rows import unit
+from textmetric.model import TrainedModel
+from textmetric.params import Model, Train
+from textmetric.sampling.streams import Stream, generator_of, seed_of
+from textmetric.text import LabelledTokens, TokenizedCorpus
+from textmetric.training.loop import first_encoder, one_thread, train
+from textmetric.types import Float32, Int32, Int64
+
+LEARNING_RATES = (0.001, 0.01, 0.03, 0.1, 0.3)
+"""Those that are tried, the smallest first; Adagrad at the first leaves a start nearly as it is."""
+FOLDS = 5
+CROSS_VALIDATED = 1000
+"""Up to this many rows there are :data:`FOLDS` folds; beyond, one part is held out."""
+HELD_OUT = 3000
+"""At most this many rows are held out."""
+
+
+def choose_lr(
+    corpus: TokenizedCorpus,
+    *,
+    family: Family,
+    objective: Mapping[str, Any],
+    sampler: str,
+    model: Model,
+    settings: Train,
+    seed: int,
+    device: torch.device,
+    vectors: Float32 | TextVectors | None = None,
+    encoder: BagEncoder | None = None,
+    tick: Callable[[], Any] = lambda: None,
+) -> float:
+    """The learning rate of :data:`LEARNING_RATES` with the best accuracy on held-out train rows.
+
+    Each fold starts again from its own texts, so that no held-out row has a say in the start. Of
+    equal accuracies the smaller learning rate wins; so does it where every training fails.
+
+    Args:
+        corpus: whose train part is divided; each of its classes has two rows or more.
+        family: ``classification`` or ``metric``.
+        objective: name and parameters.
+        sampler: ``shuffled`` or ``balanced``.
+        model: the encoder.
+        settings: the loop; its learning rate is not used.
+        seed: of the training.
+        device: where to train.
+        vectors: given ones, see :func:`.start_encoder`.
+        encoder: where every training starts, if it does not start from the fold's own texts. It is
+            copied.
+        tick: called after each training.
+    """
+    correct = np.zeros(len(LEARNING_RATES), dtype=np.int64)
+    for kept, held_out in folds(corpus.train, seed):
+        part = replace(corpus, train=corpus.train.take(kept))
+        rest = corpus.train.take(held_out)
+        start = encoder or first_encoder(part, model, seed, vectors)
+        for place, lr in enumerate(LEARNING_RATES):
+            try:
+                trained = train(
+                    part,
+                    family=family,
+                    objective=objective,
+                    sampler=sampler,
+                    model=model,
+                    settings=settings.model_copy(update={"lr": lr}),
+                    seed=seed,
+                    device=device,
+                    vectors=vectors,
+                    encoder=copy.deepcopy(start),
+                ).model
+            except UserError:  # diverged or collapsed: another learning rate may not
+                correct[place] -= len(rest)
+            else:
+                correct[place] += _correct(trained, rest, vectors)
+            tick()
+    return LEARNING_RATES[int(correct.argmax())]
+
+
+def trainings(data: LabelledTokens) -> int:
+    """How many trainings :func:`choose_lr` makes."""
+    return len(LEARNING_RATES) * (_fold_count(data) if len(data) <= CROSS_VALIDATED else 1)
+
+
+def folds(data: LabelledTokens, seed: int) -> Iterator[tuple[Int64, Int64]]:
+    """Pairs of the rows to train on and the rows to measure on.
+
+    Args:
+        data: n rows, two or more of each class.
+        seed: of the training; the folds are its stream ``SELECTION``.
+    """
+    if len(data) <= CROSS_VALIDATED:
+        count = _fold_count(data)
+        seed = seed_of(seed, Stream.SELECTION) % 2**32
+        yield from StratifiedKFold(count, shuffle=True, random_state=seed).split(
+            data.labels, data.labels
+        )
+        return
+    order = generator_of(seed, Stream.SELECTION).permutation(len(data))
+    # the first row of each class in this order stays, so that every class is trained
+    _, first = np.unique(data.labels[order], return_index=True)
+    free = np.ones(len(order), dtype=bool)
+    free[first] = False
+    held_out = order[free][: min(HELD_OUT, len(order) // FOLDS)]
+    yield np.setdiff1d(order, held_out), np.sort(held_out)
+
+
+def logistic_regression(embeddings: Float32, labels: Int32) -> Float32:
+    """The weights (C, dim + 1), the intercepts last, that predict labels from unit embeddings.
+
+    They are scikit-learn's ``LogisticRegression`` with its defaults.
+
+    Args:
+        embeddings: (n, dim).
+        labels: (n,) class ids 0 … C − 1, each at least once, C at least 2.
+    """
+    found = LogisticRegression(max_iter=1000).fit(unit(embeddings), labels)
+    weights = np.concatenate([found.coef_, found.intercept_[:, None]], axis=1)
+    if len(weights) == 1:  # two classes: the scores of the first are 0
+        weights = np.concatenate([np.zeros_like(weights), weights])
+    return weights.astype(np.float32)
+
+
+def _fold_count(data: LabelledTokens) -> int:
+    return int(np.clip(np.bincount(data.labels).min(), 2, FOLDS))
+
+
+def _correct(
+    model: TrainedModel, rows: LabelledTokens, vectors: Float32 | TextVectors | None
+) -> int:
+    inputs = (
+        vectors.values[np.asarray(rows.tokens.ids)]
+        if isinstance(vectors, TextVectors)
+        else rows.tokens
+    )
+    with one_thread():
+        embeddings = model.embed(inputs)
+    predict = model.predict_centroid if model.head is None else model.predict_head
+    return int((predict(embeddings) == np.asarray(rows.labels)).sum())
