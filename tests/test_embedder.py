@@ -198,9 +198,14 @@ def test_fit_and_load_leave_the_random_state_of_torch_and_numpy_alone(tmp_path: 
     np.random.seed(3)  # noqa: NPY002
     before = torch.get_rng_state(), np.random.get_state()[1]  # noqa: NPY002
     for objective in ("triplet", "cross_entropy"):
-        fitted(objective, layer="mlp", pretrain={"epochs": 1}).save(tmp_path / "model")
+        fitted(objective, layer="mlp", lr=0.1, epochs=1, pretrain={"epochs": 1}).save(
+            tmp_path / "model"
+        )
         TextEmbedder.load(tmp_path / "model")
-    TextEnsemble(TextEmbedder("cross_entropy", dim=4, epochs=1), members=2).fit(TEXTS, LABELS)
+    TextEmbedder("cross_entropy", dim=4, epochs=1).fit(TEXTS, LABELS)
+    TextEnsemble(TextEmbedder("cross_entropy", dim=4, epochs=1, lr=0.1), members=2).fit(
+        TEXTS, LABELS
+    )
     assert torch.equal(torch.get_rng_state(), before[0])
     np.testing.assert_array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
 
@@ -208,8 +213,8 @@ def test_fit_and_load_leave_the_random_state_of_torch_and_numpy_alone(tmp_path: 
 RECIPES: list[dict[str, Any]] = [
     {
         "objective": "triplet", "objective_params": {"margin": 0.4}, "sampler": "shuffled",
-        "dim": 6, "layer": "mlp", "weights": "idf", "epochs": 2, "batch_size": 5,
-        "optimizer": "adam", "lr": 0.02, "decay": "constant", "min_freq": 2, "max_size": 9,
+        "dim": 6, "layer": "mlp", "start": "uniform", "weights": "idf", "epochs": 2,
+        "batch_size": 5, "optimizer": "adam", "lr": 0.02, "decay": "constant", "min_freq": 2, "max_size": 9,
         "pretrain": {"objective": "inverse_cloze", "parameters": {}, "epochs": 2, "batch_size": 5,
                      "lr": 0.2},
         "seed": 4, "device": "cpu",
@@ -230,6 +235,21 @@ def test_a_loaded_embedder_has_the_parameters_that_trained_it(
     loaded = TextEmbedder.load(tmp_path / "model")
     assert recipe.items() <= loaded.get_params().items()
     clone(loaded).fit(TEXTS, LABELS).save(tmp_path / "again")
+    for name in ("model.json", "weights.safetensors"):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "model" / name).read_bytes()
+
+
+@OBJECTIVES
+def test_a_loaded_embedder_has_what_auto_has_chosen(objective: str, tmp_path: Path) -> None:
+    texts, labels = [*TEXTS, *MORE], [*LABELS, *[""] * len(MORE)]
+    embedder = TextEmbedder(objective).fit(texts, labels)
+    embedder.save(tmp_path / "model")
+    loaded = TextEmbedder.load(tmp_path / "model")
+    assert "auto" not in [loaded.get_params()[name] for name in ("dim", "epochs", "lr", "pretrain")]
+    assert (loaded.lr, loaded.lr_) == (embedder.lr_, embedder.lr_)
+    assert loaded.pretrain["objective"] == "inverse_cloze"
+    np.testing.assert_array_equal(loaded.predict(texts), embedder.predict(texts))
+    clone(loaded).fit(texts, labels).save(tmp_path / "again")
     for name in ("model.json", "weights.safetensors"):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "model" / name).read_bytes()
 
