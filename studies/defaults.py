@@ -42,7 +42,7 @@ from studies.trials import ROOT
 from textmetric import command, parallel
 from textmetric.command import INTERACTIVE
 from textmetric.corpora import load
-from textmetric.embedder import TextEmbedder
+from textmetric.embedder import STUDY, TextEmbedder
 from textmetric.encoders import token_vectors
 from textmetric.errors import UserError
 from textmetric.files import read_json, replacing_file, write_json
@@ -74,15 +74,7 @@ OF_START: dict[str, dict[str, dict[str, Any]]] = {
     ALONE: {
         "uniform start": {"start": "uniform"},
         "basic_english": {"tokenizer": "basic_english"},
-        "the study's settings": {
-            "objective": "triplet",
-            "dim": 32,
-            "lr": 0.1,
-            "epochs": 10,
-            "batch_size": 64,
-            "start": "uniform",
-            "tokenizer": "basic_english",
-        },
+        "the study's settings": {"objective": "triplet"} | STUDY,
     },
     UNLABELLED: {"no pre-training": {"pretrain": None}},
 }

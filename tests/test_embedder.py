@@ -33,7 +33,7 @@ OBJECTIVES = pytest.mark.parametrize("objective", ["triplet", "cross_entropy"])
 
 
 def fitted(objective: str = "triplet", **options: object) -> TextEmbedder:
-    options = {"dim": 8, "epochs": 30, "batch_size": 8} | options
+    options = {"dim": 8, "epochs": 30, "batch_size": 8, "lr": 0.1, "start": "uniform"} | options
     return TextEmbedder(objective, **options).fit(TEXTS, LABELS)
 
 
@@ -66,12 +66,12 @@ def test_labels_keep_their_type() -> None:
 
 
 def test_it_follows_the_contract_of_scikit_learn() -> None:
-    embedder = TextEmbedder("triplet", objective_params={"margin": 0.5}, dim=4, epochs=5)
+    embedder = TextEmbedder("triplet", objective_params={"margin": 0.5}, epochs=5)
     parameters = embedder.get_params()
     assert clone(embedder).get_params() == parameters
     embedder.fit(TEXTS, LABELS)
     assert embedder.get_params() == parameters
-    model = make_pipeline(TextEmbedder(dim=8, epochs=30), KNeighborsClassifier(3))
+    model = make_pipeline(TextEmbedder(dim=8, epochs=30, lr=0.1), KNeighborsClassifier(3))
     assert cross_val_score(model, TEXTS, LABELS, cv=2).shape == (2,)
     assert model.fit(TEXTS, LABELS).score(TEXTS, LABELS) == 1
 
@@ -139,11 +139,20 @@ def test_bad_input_is_told_in_one_sentence(texts: object, labels: object, said: 
     ("options", "said"),
     [
         ({"objective": "tripplet"}, "did you mean 'triplet'"),
-        ({"objective_params": {"margin": -1}}, "margin is -1"),
-        ({"objective_params": {"margn": 1}}, "did you mean 'objective_params.margin'"),
-        ({"objective_params": {"power": 2}}, "'power', which 'triplet' does not have"),
+        ({"objective": "triplet", "objective_params": {"margin": -1}}, "margin is -1"),
+        (
+            {"objective": "triplet", "objective_params": {"margn": 1}},
+            "did you mean 'objective_params.margin'",
+        ),
+        ({"objective_params": {"power": 2}}, "'power', which 'sup_con' does not have"),
         ({"sampler": "balance"}, "did you mean 'balanced'"),
         ({"dim": 0}, "^dim is 0"),
+        ({"dim": "wide"}, "^dim is 'wide'"),
+        ({"lr": 0}, "^lr is 0"),
+        ({"epochs": "many"}, "^epochs is 'many'"),
+        ({"classifier": "svm"}, "unknown classifier 'svm'. Known: auto"),
+        ({"tokenizer": "word"}, "did you mean 'words'"),
+        ({"start": "lda"}, "did you mean 'lsa'"),
         ({"optimizer": "lbfgs"}, "unknown optimizer 'lbfgs'"),
         ({"min_freq": 0}, "^min_freq is 0, but it should be"),
         ({"min_freq": "two"}, "^min_freq is 'two', but it should be"),
@@ -214,7 +223,8 @@ RECIPES: list[dict[str, Any]] = [
     {
         "objective": "triplet", "objective_params": {"margin": 0.4}, "sampler": "shuffled",
         "dim": 6, "layer": "mlp", "start": "uniform", "weights": "idf", "epochs": 2,
-        "batch_size": 5, "optimizer": "adam", "lr": 0.02, "decay": "constant", "min_freq": 2, "max_size": 9,
+        "batch_size": 5, "optimizer": "adam", "lr": 0.02, "decay": "constant",
+        "min_freq": 2, "max_size": 9,
         "pretrain": {"objective": "inverse_cloze", "parameters": {}, "epochs": 2, "batch_size": 5,
                      "lr": 0.2},
         "seed": 4, "device": "cpu",
@@ -356,7 +366,7 @@ def test_pretraining_learns_from_texts_without_a_label() -> None:
         for estimator, none in (
             (embedder, [""] * 4),
             (clone(embedder), [None] * 4),
-            (TextEmbedder(dim=8, epochs=2), [""] * 4),
+            (TextEmbedder(dim=8, epochs=2, pretrain=None), [""] * 4),
         )
     )
     np.testing.assert_array_equal(one, two)
@@ -413,7 +423,7 @@ def test_a_frozen_encoder_learns_a_projection_of_given_vectors(
 def test_training_leaves_the_given_vectors_as_they_are() -> None:
     values = vectors_of(TEXTS).astype(np.float32)
     before = values.copy()
-    embedder = TextEmbedder(encoder="frozen", layer="linear", dim=4, epochs=5, batch_size=8)
+    embedder = TextEmbedder(encoder="frozen", layer="linear", dim=4, lr=0.1, epochs=5, batch_size=8)
     embedder.fit(values, LABELS).transform(values)
     np.testing.assert_array_equal(values, before)
 
@@ -426,7 +436,7 @@ def test_a_saved_frozen_model_does_not_grow_with_the_texts() -> None:
 
 def test_a_frozen_encoder_works_with_the_rest_of_scikit_learn() -> None:
     values = np.repeat(vectors_of(TEXTS), 2, axis=0)
-    embedder = TextEmbedder(encoder="frozen", layer="mlp", dim=4, epochs=20, batch_size=8)
+    embedder = TextEmbedder(encoder="frozen", layer="mlp", dim=4, lr=0.1, epochs=20, batch_size=8)
     pipeline = make_pipeline(embedder, KNeighborsClassifier(1))
     assert cross_val_score(pipeline, values, np.repeat(LABELS, 2), cv=2).min() > 0.8
 

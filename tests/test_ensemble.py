@@ -13,6 +13,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 
 from textmetric import TextEmbedder
+from textmetric.embedder import STUDY
 from textmetric.ensemble import TextEnsemble, balanced_groupings, number_of_groupings
 from textmetric.errors import UserError
 from textmetric.measures import class_centroids, retrieval, unit
@@ -27,7 +28,7 @@ TEXTS = [
     f"{a} {b}" for words in WORDS.values() for a, b in itertools.permutations(words.split(), 2)
 ]
 LABELS = np.repeat(list(WORDS), 12)
-SMALL = TextEmbedder("cross_entropy", dim=4, epochs=20, batch_size=16)
+SMALL = TextEmbedder("cross_entropy", **STUDY | {"dim": 4, "epochs": 20, "batch_size": 16})
 
 
 def groups(split: Any) -> frozenset[frozenset[int]]:
@@ -150,7 +151,7 @@ def test_progress_shows_a_bar_of_members(capsys: pytest.CaptureFixture[str]) -> 
         ({"meta_classes": 5}, "meta_classes is 5, but there are 4 classes: give fewer"),
         ({"seed": -1}, "seed is -1"),
         ({"embedder": TextEmbedder("cross_entropie")}, "did you mean 'cross_entropy'"),
-        ({"embedder": TextEmbedder(objective_params={"margin": -1})}, "margin is -1"),
+        ({"embedder": TextEmbedder("triplet", objective_params={"margin": -1})}, "margin is -1"),
     ],
 )
 def test_a_bad_parameter_is_told_when_fitting(options: dict[str, Any], said: str) -> None:
@@ -168,7 +169,7 @@ def test_bad_input_is_told_and_nothing_learnt_says_so() -> None:
 def test_texts_without_a_label_are_for_the_members_vocabulary_and_pretraining() -> None:
     texts = ["red apple pie", "green apple juice", "fast red car", "slow green car"] * 2
     labels = ["food", "food", "road", "road"] * 2
-    template = TextEmbedder("cross_entropy", dim=4, epochs=3)
+    template = TextEmbedder("cross_entropy", dim=4, epochs=3, lr=0.1, pretrain=None)
     plain = TextEnsemble(template, members=2).fit(texts, labels)
     more = TextEnsemble(template, members=2).fit(["", "tram pie", *texts][1:], ["", *labels])
     assert more.classes_.tolist() == ["food", "road"]
@@ -188,7 +189,7 @@ def test_members_with_a_frozen_encoder_embed_the_same_vectors() -> None:
     labels = np.arange(24) % 3
     values = rng.normal(size=(24, 6)) + 3 * np.eye(6)[labels]
     template = TextEmbedder(
-        "cross_entropy", encoder="frozen", layer="linear", dim=4, epochs=20, batch_size=8
+        "cross_entropy", encoder="frozen", layer="linear", dim=4, lr=0.1, epochs=20, batch_size=8
     )
     ensemble = TextEnsemble(template, members=3).fit(values, labels)
     assert ensemble.transform(values).shape == (24, 12)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence, Set
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -60,7 +60,18 @@ EPOCHS = (4, 10)
 FEW_ROWS = 2000
 """With more rows, logistic regression overfits embeddings that were trained on them."""
 MANY_CLASSES = 30
-"""From this many classes on, batches have 256 texts instead of 64."""
+"""From this many classes on, batches have 256 texts instead of 64, and centroids predict better."""
+STUDY: dict[str, Any] = {
+    "dim": 32,
+    "start": "uniform",
+    "tokenizer": "basic_english",
+    "epochs": 10,
+    "batch_size": 64,
+    "lr": 0.1,
+    "pretrain": None,
+    "classifier": "centroid",
+}
+"""The parameters with which an embedder is trained as the pipeline trains by default."""
 PRETRAIN = Pretrain(objective="inverse_cloze", epochs=3, lr=0.1)
 """What is learnt from texts without a label by default."""
 
@@ -110,7 +121,7 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
             bag.
         classifier: how :meth:`predict` works if the objective has no head: ``centroid``, the class
             centroid with the largest cosine; ``logistic``, a logistic regression on the unit
-            embeddings; ``auto``: the second with 2,000 texts or fewer.
+            embeddings; ``auto``: the second with at most 2,000 texts of less than 30 classes.
         min_freq: tokens that occur less often are unknown.
         max_size: at most this many tokens in the vocabulary; None for all.
         seed: of weights, batches and mining; same seed, same result.
@@ -325,7 +336,7 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
                 tick=bar.update,
                 **arguments,
             )
-        if self.model_.head is None and self._classifier(len(data)) == "logistic":
+        if self.model_.head is None and self._classifier(data) == "logistic":
             embeddings = self.model_.embed(
                 vectors.values[np.asarray(data.tokens.ids)]
                 if isinstance(vectors, TextVectors)
@@ -392,18 +403,19 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         pretrain = self._pretraining(unlabelled)
         return _Checked(family_of(self.objective), objective, model, settings, pretrain, own)
 
-    def _width(self, vectors: Given) -> object:
-        """The width of the embedding, not yet checked if it was given."""
+    def _width(self, vectors: Given) -> int:
+        """The width of the embedding."""
         if self.dim != "auto":
-            return self.dim
+            return cast(int, self.dim)  # or it is refused
         if isinstance(vectors, np.ndarray) and self.layer == "bag":
             return min(WIDTH, int(vectors.shape[1]))
         return WIDTH
 
-    def _classifier(self, rows: int) -> str:
+    def _classifier(self, data: LabelledTokens) -> str:
         """How an objective without a head predicts."""
         if self.classifier == "auto":
-            return "logistic" if rows <= FEW_ROWS else "centroid"
+            few = len(data) <= FEW_ROWS and data.labels.max() + 1 < MANY_CLASSES
+            return "logistic" if few else "centroid"
         return self.classifier
 
     def _pretraining(self, unlabelled: RaggedTokens | None) -> Pretrain | None:

@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
 from sklearn.exceptions import NotFittedError
 from tqdm.auto import tqdm
 
-from textmetric.embedder import TextEmbedder, Texts, checked_labels, divided
+from textmetric.embedder import STUDY, TextEmbedder, Texts, checked_labels, divided
 from textmetric.errors import UserError
 from textmetric.measures import centroid_predict, class_centroids, unit
 from textmetric.sampling.streams import Stream, generator_of
@@ -88,7 +88,9 @@ class TextEnsemble(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
             Ensemble,
             {"members": self.members, "meta_classes": self.meta_classes, "seed": self.seed},
         )
-        template = TextEmbedder("cross_entropy") if self.embedder is None else self.embedder
+        template = (
+            TextEmbedder("cross_entropy", **STUDY) if self.embedder is None else self.embedder
+        )
         texts = template.checked_inputs(texts)
         classes, codes = checked_labels(labels, len(texts))
         if settings.meta_classes > len(classes):
