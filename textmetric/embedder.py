@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence, Set
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -406,7 +406,7 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
     def _width(self, vectors: Given) -> int:
         """The width of the embedding."""
         if self.dim != "auto":
-            return cast(int, self.dim)  # or it is refused
+            return self.dim
         if isinstance(vectors, np.ndarray) and self.layer == "bag":
             return min(WIDTH, int(vectors.shape[1]))
         return WIDTH
