@@ -224,7 +224,7 @@ RECIPES: list[dict[str, Any]] = [
         "objective": "triplet", "objective_params": {"margin": 0.4}, "sampler": "shuffled",
         "dim": 6, "layer": "mlp", "start": "uniform", "weights": "idf", "epochs": 2,
         "batch_size": 5, "optimizer": "adam", "lr": 0.02, "decay": "constant",
-        "min_freq": 2, "max_size": 9,
+        "min_freq": 2, "max_size": 9, "tokenizer": "basic_english", "classifier": "centroid",
         "pretrain": {"objective": "inverse_cloze", "parameters": {}, "epochs": 2, "batch_size": 5,
                      "lr": 0.2},
         "seed": 4, "device": "cpu",

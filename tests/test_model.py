@@ -16,7 +16,9 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from sklearn.base import clone
 
+from tests.tiny import trained
 from textmetric import TextEmbedder
 from textmetric.errors import UserError
 from textmetric.model import TrainedModel
@@ -137,7 +139,7 @@ def described(files: Files, rng: random.Random) -> Tampered:
 
     for path in paths(about):
         yield f"no {path}", changed(path, lambda inner, key: inner.pop(key))
-        for odd in rng.sample(ODD, 8):
+        for odd in rng.sample(ODD, 5):
             yield f"{path} = {odd!r}", changed(path, lambda i, key, v=odd: i.__setitem__(key, v))
     for path in [("extra",), ("recipe", "extra"), ("recipe", "train", "extra")]:
         yield f"new {path}", changed(path, lambda inner, key: inner.__setitem__(key, 1))
@@ -253,8 +255,8 @@ def test_a_tampered_folder_is_refused_in_one_sentence_or_embeds_as_before(
         else:
             assert embedded(loaded) == expected, what
             accepted += 1
-    assert refused > 300
-    assert accepted > 20  # such as another name of a class, or another seed
+    assert refused > 250
+    assert accepted > 10  # such as another name of a class, or another seed
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no FIFO")
@@ -305,3 +307,21 @@ def test_a_model_of_another_format_says_which_version_to_use(tmp_path: Path) -> 
     path.write_text(path.read_text().replace('"format": 2', '"format": 1'))
     with pytest.raises(UserError, match=r"has format 1, this version reads format 2: install"):
         TrainedModel.load(tmp_path / "model")
+
+
+def test_classes_of_one_name_are_refused(tmp_path: Path) -> None:
+    bag().save(tmp_path / "model")
+    path = tmp_path / "model" / "model.json"
+    path.write_text(path.read_text().replace('"road"', '"food"'))
+    with pytest.raises(UserError, match="label_names is .*, but it should hold no name twice"):
+        TrainedModel.load(tmp_path / "model")
+
+
+def test_a_model_of_the_pipeline_has_the_parameters_of_its_own_objective(tmp_path: Path) -> None:
+    # a section of params.yaml may keep those of others
+    model, *_ = trained(objective={"name": "triplet", "margin": 0.3, "power": 2}, seed=3, epochs=2)
+    model.save(tmp_path / "model")
+    loaded = TextEmbedder.load(tmp_path / "model")
+    assert (loaded.objective, loaded.objective_params) == ("triplet", {"margin": 0.3})
+    assert (loaded.seed, loaded.epochs, loaded.batch_size, loaded.dim) == (3, 2, 12, 8)
+    clone(loaded).fit(TEXTS, LABELS)
