@@ -465,6 +465,8 @@ def test_a_mistake_in_given_vectors_is_one_sentence() -> None:
         embedder.transform(missing)
     with pytest.raises(UserError, match="in row 3"):
         embedder.fit(missing, LABELS)
+    with pytest.raises(UserError, match="in row 3"):
+        embedder.transform(np.ma.masked_invalid(missing))
     with pytest.raises(UserError, match=r"shape \(10, 4\), but the encoder was made for \(n, 5\)"):
         embedder.predict(values[:, 1:])
     with pytest.raises(UserError, match="not strings: give one, or name a sentence encoder"):

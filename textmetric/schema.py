@@ -6,7 +6,6 @@ import difflib
 from collections.abc import Mapping
 from typing import Any, TypeVar, get_args
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from textmetric.errors import UserError, unknown_name
@@ -26,7 +25,7 @@ def validated(model: type[_Model], raw: Mapping[str, Any], prefix: str = "") -> 
 
     Args:
         model: the schema.
-        raw: what the user wrote; numpy's numbers count as Python's.
+        raw: what the user wrote; pydantic takes numpy's numbers as Python's.
         prefix: the place of ``raw`` in params.yaml, such as ``"loss"``, for the message.
 
     Raises:
@@ -35,20 +34,9 @@ def validated(model: type[_Model], raw: Mapping[str, Any], prefix: str = "") -> 
     if not isinstance(raw, Mapping):
         raise UserError(f"{prefix} is {raw!r}, but it should be a mapping of keys to values")
     try:
-        return model.model_validate(_plain(raw))
+        return model.model_validate(dict(raw))
     except ValidationError as error:
         raise _explained(model, error, prefix) from None
-
-
-def _plain(value: Any) -> Any:
-    """The value with Python's numbers for those of numpy, in mappings and lists too."""
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value
 
 
 def _explained(model: type[BaseModel], error: ValidationError, prefix: str) -> UserError:

@@ -206,6 +206,8 @@ def checked_vectors(values: npt.ArrayLike, name: str) -> Float32:
     Raises:
         UserError: they have another shape, are no numbers, or are not finite.
     """
+    if isinstance(values, np.ma.MaskedArray):
+        values = values.astype(np.float32).filled(np.nan)
     array = np.asarray(values)
     if array.ndim != 2 or not array.shape[1] or array.dtype.kind not in "fiu":
         raise UserError(
