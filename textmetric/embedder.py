@@ -580,7 +580,7 @@ def checked_labels(
             one row, or there is one class.
     """
     if isinstance(labels, np.ma.MaskedArray):
-        labels = labels.astype(object).filled(np.nan)
+        labels = np.ma.filled(labels.astype(object), np.nan)
     # numpy makes strings of a list that mixes strings with -1
     each = np.asarray(labels, dtype=object)
     if each.shape != (rows,):

@@ -207,7 +207,7 @@ def checked_vectors(values: npt.ArrayLike, name: str) -> Float32:
         UserError: they have another shape, are no numbers, or are not finite.
     """
     if isinstance(values, np.ma.MaskedArray):
-        values = values.astype(np.float32).filled(np.nan)
+        values = np.ma.filled(values.astype(np.float32), np.nan)
     array = np.asarray(values)
     if array.ndim != 2 or not array.shape[1] or array.dtype.kind not in "fiu":
         raise UserError(
