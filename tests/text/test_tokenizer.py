@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from sklearn.feature_extraction.text import TfidfVectorizer
 from torchtext.data import get_tokenizer
 
 from textmetric.errors import UserError
@@ -118,3 +119,13 @@ def test_a_tokenizer_is_found_by_its_name() -> None:
     assert tokenizer_named(BASIC_ENGLISH.name) is BASIC_ENGLISH
     with pytest.raises(UserError, match=r"unknown tokenizer 'basic'.*Known: basic_english"):
         tokenizer_named("basic")
+
+
+@given(st.text())
+@example("half-way don't a_b 3.14 U.S. İSTANBUL ẞ 中文 x \ud83d \x85\xa0zz")
+def test_words_are_those_of_tfidf_vectorizer(text: str) -> None:
+    words = tokenizer_named("words")
+    assert words.split([text, "next one"]) == [
+        TfidfVectorizer().build_analyzer()(text),
+        ["next", "one"],
+    ]

@@ -147,7 +147,11 @@ def _encoder(study: Study) -> str:
             f"The encoder: text vectors {of}, which stay as they are, and {on_top} over them, "
             f"{model.dim} wide."
         )
-    start = "which start at random"
+    start = (
+        "which start at a latent semantic analysis of the texts to learn from"
+        if model.start == "lsa"
+        else "which start at random"
+    )
     if model.vectors is not None:
         shares = " and ".join(f"{share:.0%} ({role})" for role, share in study.found.items())
         kept = ", which stay as they are" if study.train.vectors == "frozen" else ""

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import normalize
+
+from tests.tiny import CPU, corpus
+from textmetric.errors import UserError
+from textmetric.grid import Family
+from textmetric.params import Model, Train
+from textmetric.text import LabelledTokens, RaggedTokens
+from textmetric.training import selection
+from textmetric.training.loop import train
+from textmetric.training.selection import (
+    HELD_OUT,
+    LEARNING_RATES,
+    choose_lr,
+    folds,
+    logistic_regression,
+    trainings,
+)
+
+
+def labelled(labels: Any) -> LabelledTokens:
+    labels = np.asarray(labels, dtype=np.int32)
+    rows = RaggedTokens(np.ones(len(labels), np.int32), np.arange(len(labels) + 1))
+    return LabelledTokens(rows, labels)
+
+
+@pytest.mark.parametrize(
+    ("labels", "count"),
+    [([0, 1] * 10, 5), ([0] * 30 + [1] * 2, 2), ([0, 1, 2] * 3, 3), ([0, 1] * 500, 5)],
+)
+def test_few_rows_are_each_held_out_once(labels: list[int], count: int) -> None:
+    data = labelled(labels)
+    found = list(folds(data, seed=1))
+    assert len(found) == count
+    assert trainings(data) == count * len(LEARNING_RATES)
+    assert np.sort(np.concatenate([out for _, out in found])).tolist() == list(range(len(labels)))
+    for kept, out in found:
+        assert not set(kept) & set(out)
+        assert len(kept) + len(out) == len(labels)
+        assert set(data.labels[kept]) == set(labels)
+
+
+@pytest.mark.parametrize("rows", [1001, 40_000])
+def test_of_many_rows_one_part_is_held_out_and_every_class_stays(rows: int) -> None:
+    labels = np.r_[np.zeros(rows - 8), np.repeat(np.arange(1, 5), 2)]
+    data = labelled(labels)
+    for seed in range(5):
+        [(kept, out)] = folds(data, seed)
+        assert len(out) == min(rows // 5, HELD_OUT)
+        assert not set(kept) & set(out)
+        assert len(kept) + len(out) == rows
+        assert set(data.labels[kept]) == set(labels)
+    assert trainings(data) == len(LEARNING_RATES)
+
+
+ARGUMENTS: dict[str, Any] = {
+    "family": Family.METRIC,
+    "objective": {"name": "sup_con"},
+    "sampler": "balanced",
+    "model": Model(dim=6, start="lsa"),
+    "seed": 3,
+    "device": CPU,
+}
+
+
+def test_the_best_learning_rate_on_held_out_rows_is_chosen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = corpus(rows=6, validation=0)
+    settings = Train(epochs=2, batch_size=8)
+    monkeypatch.setattr(selection, "LEARNING_RATES", (1e-6, 0.02, 0.5))
+    # labels in part at random, so that the choice is not between three perfect ones
+    labels = data.train.labels.copy()
+    labels[:6] = np.roll(labels[:6], 1)
+    data = replace(data, train=replace(data.train, labels=labels))
+    found = choose_lr(data, settings=settings, **ARGUMENTS)
+    # by training each from nothing, with the fold's texts alone
+    correct = []
+    for lr in (1e-6, 0.02, 0.5):
+        count = 0
+        for kept, out in folds(data.train, 3):
+            part = replace(data, train=data.train.take(kept))
+            options = settings.model_copy(update={"lr": lr})
+            model = train(part, settings=options, **ARGUMENTS).model
+            rows = data.train.take(out)
+            count += (model.predict_centroid(model.embed(rows.tokens)) == rows.labels).sum()
+        correct.append(count)
+    assert len(set(correct)) > 1
+    assert found == (1e-6, 0.02, 0.5)[int(np.argmax(correct))]
+
+
+def test_a_training_that_fails_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+
+    def fails_but_at(*_: Any, settings: Train, **rest: Any) -> Any:
+        tried.append(settings.lr)
+        if settings.lr != 0.1:
+            raise UserError("training diverged")
+        return train(*_, settings=settings, **rest)
+
+    monkeypatch.setattr(selection, "train", fails_but_at)
+    data = corpus(rows=2, validation=0)
+    assert choose_lr(data, settings=Train(epochs=1, batch_size=4), **ARGUMENTS) == 0.1
+    assert tried == [*LEARNING_RATES] * 2
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_logistic_regression_is_that_of_scikit_learn(classes: int) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(60, dtype=np.int32) % classes
+    embeddings = (rng.normal(size=(60, 3)) + labels[:, None]).astype(np.float32)
+    weights = logistic_regression(embeddings, labels)
+    assert (weights.shape, weights.dtype) == ((classes, 4), np.float32)
+    unit = normalize(embeddings)
+    twin = LogisticRegression(max_iter=1000).fit(unit, labels)
+    predicted = (unit @ weights[:, :3].T + weights[:, 3]).argmax(axis=1)
+    np.testing.assert_array_equal(predicted, twin.predict(unit))
+    assert len(set(predicted)) == classes
