@@ -1,8 +1,8 @@
 """Train the encoder by the objective of a family, one model a split, sampler and seed.
 
 The stages train_cls and train_metric of dvc.yaml. Reads data/splits/<role>/, data/vectors/ or
-data/encoded/ if the encoder is given vectors, and model, train, pretrain, samplers, seeds of
-params.yaml, and classification (cls) or loss (metric); writes
+data/encoded/ if the encoder is given vectors, and model, train, pretrain, samplers, seeds,
+data.min_freq and data.max_size of params.yaml, and classification (cls) or loss (metric); writes
 models/<family>/<role>/<split>/<sampler>/seed-<seed>/ and, below data/curves/<family>/ and
 data/costs/<family>/, <role>/<split>/<sampler>.csv and .json.
 
@@ -35,6 +35,8 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
         model=params.model,
         settings=params.train,
         pretrain=params.pretrain,
+        min_freq=params.data.min_freq,
+        max_size=params.data.max_size,
         progress=INTERACTIVE,
     )
 

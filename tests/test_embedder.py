@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+import multiprocessing
 import pickle
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import cross_val_score
+from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import normalize
@@ -19,7 +24,9 @@ from textmetric import TextEmbedder
 from textmetric import embedder as embedder_module
 from textmetric.embedder import STUDY
 from textmetric.encoders.vectors import standardised
+from textmetric.ensemble import TextEnsemble
 from textmetric.errors import UserError
+from textmetric.mahalanobis import Mahalanobis
 from textmetric.params import read
 from textmetric.text import BASIC_ENGLISH, TokenVectors, Vocabulary
 from textmetric.training.loop import train
@@ -100,8 +107,28 @@ def test_progress_shows_a_bar_of_epochs(capsys: pytest.CaptureFixture[str]) -> N
         (["a b", "c d"], ["x"], "2 texts came with labels of shape"),
         (["a b", " "], ["x", "y"], "text 1 is empty"),
         (["a b", None], ["x", "y"], "text 1 is None, expected a string"),
-        (["a b", "c d"], ["x", float("nan")], "a label is NaN"),
-        (["a b", "c d"], np.array([1.0, np.nan]), "a label is NaN"),
+        (None, ["a"], "texts is a NoneType, expected a list of texts"),
+        (pd.DataFrame({"text": ["a b"], "label": ["x"]}), ["x"], "texts is a DataFrame, expected"),
+        ({"text": ["a b"], "label": ["x"]}, ["x", "y"], "texts is a dict, expected"),
+        ({"a b", "c d"}, ["x", "y"], "texts is a set, expected"),
+        (np.array([["a b", "c d"]]), ["x"], "texts is a ndarray, expected a list of texts: pass"),
+        (pd.Series(["a b", pd.NA], dtype=object), ["x", "y"], "text 1 is <NA>, expected a string"),
+        (["a b", np.zeros((9, 9))], ["x", "y"], r"text 1 is array\(\[\[0[^\n]{50}…, expected"),
+        (["a b", "c d"], ["x", float("nan")], "label 1 is nan, a missing value: fill it in"),
+        (["a b", "c d"], np.array([1, np.nan], np.float32), "label 1 is .*, a missing value"),
+        (["a b", "c d"], pd.Series([1, pd.NA], dtype="Int64"), "label 1 is <NA>, a missing value"),
+        (["a b", "c d"], np.array(["x", np.nan]), "label 1 is .*'nan'.*, a missing value"),
+        (["a b", "c d"], ["x", "<NA>"], "label 1 is '<NA>', a missing value"),
+        (["a b", "c d"], [pd.NaT, pd.Timestamp(0)], "label 0 is NaT, a missing value"),
+        (["a b", "c d"], np.ma.array([1, 2], mask=[True, False]), "label 0 is nan, a missing"),
+        (["a b", "c d"], [1.0, np.inf], "label 1 is inf, expected a string, a finite number or"),
+        (["a b", "c d"], ["x", 7], "label 0 is the string 'x', but label 1 is the number 7"),
+        (["a b", "c d"], [2, True], "label 1 is the truth value True: give all labels the same"),
+        (["a b", "c d"], [["x"], ["y", "z"]], r"label 0 is \['x'\], expected a string"),
+        (["a b", "c d"], [("x", "y"), ("y", "z")], r"labels of shape \(2, 2\): pass one label"),
+        (["a b", "c d"], pd.DataFrame({"y": ["x", "z"]}), r"labels of shape \(2, 1\): pass one"),
+        (["a b", "c d"], {"x": 0, "y": 1}, r"labels of shape \(\): pass one label a text"),
+        (["a b", "c d"], [b"x", b"y"], "label 0 is b'x', expected a string"),
         (["a b", "c d"], ["x", ""], "1 classes and 1 texts without a label"),
         (["a b", "c d"], [-1, -1], r"0 classes and 2 texts without a label \(-1, None or empty\)"),
         (["a b", "c d"], [None, None], "expected at least two: label texts of two or more"),
@@ -134,7 +161,16 @@ def test_bad_input_is_told_in_one_sentence(texts: object, labels: object, said: 
         ({"tokenizer": "word"}, "did you mean 'words'"),
         ({"start": "lda"}, "did you mean 'lsa'"),
         ({"optimizer": "lbfgs"}, "unknown optimizer 'lbfgs'"),
-        ({"min_freq": 0}, "min_freq"),
+        ({"min_freq": 0}, "^min_freq is 0, but it should be"),
+        ({"min_freq": "two"}, "^min_freq is 'two', but it should be"),
+        ({"max_size": -3}, "^max_size is -3, but it should be"),
+        ({"max_size": 1.5}, "^max_size is 1.5, but it should be"),
+        ({"seed": -1}, "^seed is -1, but it should be"),
+        ({"seed": "zero"}, "^seed is 'zero', but it should be"),
+        ({"seed": None}, "^seed is None, but it should be"),
+        ({"weights": "tfidf"}, "unknown weights 'tfidf'"),
+        ({"objective_params": "margin"}, "^objective_params is 'margin', but .* a mapping"),
+        ({"pretrain": "inverse_cloze"}, "^pretrain is 'inverse_cloze', but .* a mapping"),
         ({"device": "gpu"}, "use auto, cpu or cuda"),
         ({"pretrain": {"objective": "triplet"}}, "'triplet', which needs labels: choose"),
         ({"pretrain": {"epoch": 2}}, "unknown key 'pretrain.epoch'; did you mean 'epochs'"),
@@ -237,6 +273,131 @@ def test_the_folder_of_saved_token_vectors_is_a_name_of_vectors(tmp_path: Path) 
     embedder.fit(TEXTS, LABELS)
     assert embedder.transform(["car"]).shape == (1, 2)  # dim is at most their width
     assert embedder.predict(["apple", "car"]).tolist() == ["food", "road"]
+
+
+def test_numbers_of_numpy_are_parameters(tmp_path: Path) -> None:
+    options: dict[str, Any] = {
+        "dim": 8, "epochs": 3, "batch_size": 8, "lr": 0.25, "min_freq": 1, "max_size": 20,
+        "seed": 5, "tune_vectors": True, "objective_params": {"margin": 0.5},
+        "pretrain": {"objective": "inverse_cloze", "epochs": 2},
+    }  # fmt: skip
+    kinds = {int: np.int64, float: np.float32, bool: np.bool_}
+
+    def of_numpy(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: of_numpy(item) for key, item in value.items()}
+        return kinds[type(value)](value) if type(value) in kinds else value
+
+    plain, other = fitted(**options), fitted(**of_numpy(options))
+    np.testing.assert_array_equal(other.transform(TEXTS), plain.transform(TEXTS))
+    for embedder, name in ((plain, "plain"), (other, "other")):
+        embedder.save(tmp_path / name)
+    written = [(tmp_path / name / "model.json").read_bytes() for name in ("plain", "other")]
+    assert written[0] == written[1]
+    search = GridSearchCV(
+        TextEmbedder("triplet", epochs=2, lr=0.1), {"dim": np.arange(4, 6), "seed": np.arange(2)},
+        cv=2, error_score="raise",
+    )  # fmt: skip
+    assert search.fit(TEXTS, LABELS).best_params_["dim"] in (4, 5)
+
+
+def test_fit_and_load_leave_the_random_state_of_torch_and_numpy_alone(tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    np.random.seed(3)  # noqa: NPY002
+    before = torch.get_rng_state(), np.random.get_state()[1]  # noqa: NPY002
+    for objective in ("triplet", "cross_entropy"):
+        fitted(objective, layer="mlp", lr=0.1, epochs=1, pretrain={"epochs": 1}).save(
+            tmp_path / "model"
+        )
+        TextEmbedder.load(tmp_path / "model")
+    TextEmbedder("cross_entropy", dim=4, epochs=1).fit(TEXTS, LABELS)
+    TextEnsemble(TextEmbedder("cross_entropy", dim=4, epochs=1, lr=0.1), members=2).fit(
+        TEXTS, LABELS
+    )
+    assert torch.equal(torch.get_rng_state(), before[0])
+    np.testing.assert_array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
+
+
+RECIPES: list[dict[str, Any]] = [
+    {
+        "objective": "triplet", "objective_params": {"margin": 0.4}, "sampler": "shuffled",
+        "dim": 6, "layer": "mlp", "start": "uniform", "weights": "idf", "epochs": 2,
+        "batch_size": 5, "optimizer": "adam", "lr": 0.02, "decay": "constant",
+        "min_freq": 2, "max_size": 9, "tokenizer": "basic_english", "classifier": "centroid",
+        "pretrain": {"objective": "inverse_cloze", "parameters": {}, "epochs": 2, "batch_size": 5,
+                     "lr": 0.2},
+        "seed": 4, "device": "cpu",
+    },
+    {
+        "objective": "norm_softmax", "dim": 4, "layer": "linear", "epochs": 2, "batch_size": 5,
+        "tune_vectors": False, "seed": 1,
+    },
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe["objective"])
+def test_a_loaded_embedder_has_the_parameters_that_trained_it(
+    recipe: dict[str, Any], tmp_path: Path
+) -> None:
+    embedder = TextEmbedder(**recipe).fit(TEXTS, LABELS)
+    embedder.save(tmp_path / "model")
+    loaded = TextEmbedder.load(tmp_path / "model")
+    assert recipe.items() <= loaded.get_params().items()
+    clone(loaded).fit(TEXTS, LABELS).save(tmp_path / "again")
+    for name in ("model.json", "weights.safetensors"):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "model" / name).read_bytes()
+
+
+@OBJECTIVES
+def test_a_loaded_embedder_has_what_auto_has_chosen(objective: str, tmp_path: Path) -> None:
+    texts, labels = [*TEXTS, *MORE], [*LABELS, *[""] * len(MORE)]
+    embedder = TextEmbedder(objective).fit(texts, labels)
+    embedder.save(tmp_path / "model")
+    loaded = TextEmbedder.load(tmp_path / "model")
+    assert "auto" not in [loaded.get_params()[name] for name in ("dim", "epochs", "lr", "pretrain")]
+    assert (loaded.lr, loaded.lr_) == (embedder.lr_, embedder.lr_)
+    assert loaded.pretrain["objective"] == "inverse_cloze"
+    np.testing.assert_array_equal(loaded.predict(texts), embedder.predict(texts))
+    clone(loaded).fit(texts, labels).save(tmp_path / "again")
+    for name in ("model.json", "weights.safetensors"):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "model" / name).read_bytes()
+
+
+VALUES = np.random.default_rng(0).normal(size=(2000, 64))
+MANY = [" ".join(TEXTS)] * 2000
+
+
+def forkable() -> dict[str, Callable[[], Any]]:
+    bag = TextEmbedder("triplet", dim=64, epochs=1, lr=0.1).fit(TEXTS, LABELS)
+    head = TextEmbedder("cross_entropy", dim=64, layer="mlp", epochs=1).fit(TEXTS, LABELS)
+    given = TextEmbedder("cross_entropy", encoder="frozen", layer="mlp", dim=64, epochs=1, lr=0.1)
+    given.fit(VALUES[:10], LABELS)
+    ensemble = TextEnsemble(head, members=2).fit(TEXTS, LABELS)
+    distance = Mahalanobis(max_iter=2).fit(VALUES[:100], np.arange(100) % 2)
+    return {
+        "bag": lambda: bag.transform(MANY),
+        "head": lambda: head.predict(MANY),
+        "frozen": lambda: given.transform(VALUES),
+        "ensemble": lambda: ensemble.predict(MANY),
+        "model": lambda: bag.model_.embed_texts(MANY),
+        "mahalanobis": lambda: distance.transform(VALUES),
+        "fit": lambda: bag.fit(TEXTS, LABELS).transform(MANY),
+    }
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems start processes anew")
+def test_a_forked_child_can_do_what_its_parent_has_done_with_several_threads() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        for name, call in forkable().items():
+            call()
+            child = multiprocessing.get_context("fork").Process(target=call, daemon=True)
+            child.start()
+            child.join(60)
+            assert child.exitcode == 0, name  # None: it waits for threads that it lacks
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_an_embedder_that_has_learnt_nothing_says_so() -> None:
@@ -384,7 +545,7 @@ def test_a_frozen_encoder_works_with_the_rest_of_scikit_learn() -> None:
         ({"layer": "bag"}, "model.layer is bag, so nothing would be trained"),
         ({"encoder": "forzen"}, "unknown encoder 'forzen'; did you mean 'frozen'"),
         ({"objective": "invariant_spreading"}, "compares altered copies of a text"),
-        ({"vectors": "no/such-model"}, "text 0 is array"),
+        ({"vectors": "no/such-model"}, r"texts is a ndarray, expected a list of texts"),
     ],
 )
 def test_a_frozen_encoder_refuses_what_it_cannot_train(
@@ -402,6 +563,8 @@ def test_a_mistake_in_given_vectors_is_one_sentence() -> None:
         embedder.transform(missing)
     with pytest.raises(UserError, match="in row 3"):
         embedder.fit(missing, LABELS)
+    with pytest.raises(UserError, match="in row 3"):
+        embedder.transform(np.ma.masked_invalid(missing))
     with pytest.raises(UserError, match=r"shape \(10, 4\), but the encoder was made for \(n, 5\)"):
         embedder.predict(values[:, 1:])
     with pytest.raises(UserError, match="not strings: give one, or name a sentence encoder"):
@@ -410,6 +573,10 @@ def test_a_mistake_in_given_vectors_is_one_sentence() -> None:
         embedder.fit(TEXTS, LABELS)
     with pytest.raises(UserError, match="10 texts came with labels of shape"):
         embedder.fit(values, LABELS[1:])
+    with pytest.raises(UserError, match="texts is a DataFrame, expected"):
+        embedder.transform(pd.DataFrame(values))
+    with pytest.raises(UserError, match="the text vectors differ in length"):
+        embedder.transform([[1.0, 2.0], [3.0]])
     with pytest.raises(UserError, match="by their tokens, not given vectors"):
         fitted(epochs=1).model_.embed(values.astype(np.float32))
 

@@ -108,12 +108,19 @@ def test_json_keeps_the_order_of_keys_and_writes_nan_as_null(tmp_path: Path) -> 
     assert list(read_json(path)) == ["z", "a", "é"]
 
 
+def test_json_is_utf_8_even_with_half_a_surrogate_pair(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", ["é", "\ud800", "\\\udfff", "😀"])
+    assert "é" in (tmp_path / "a.json").read_bytes().decode("utf-8")
+    assert read_json(tmp_path / "a.json") == ["é", "\ud800", "\\\udfff", "😀"]
+
+
 def test_errors_of_json_files_name_the_file_and_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"a\.json is missing: run the stage"):
         read_json(tmp_path / "a.json")
-    (tmp_path / "a.json").write_text("{")
-    with pytest.raises(UserError, match=r"a\.json cannot be read as JSON"):
-        read_json(tmp_path / "a.json")
+    for broken in ("{", "[" * 100_000):
+        (tmp_path / "a.json").write_text(broken)
+        with pytest.raises(UserError, match=r"a\.json cannot be read as JSON"):
+            read_json(tmp_path / "a.json")
 
 
 def test_csv_has_a_header_and_nan_as_empty_field(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import itertools
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.optimize import minimize
 from sklearn.decomposition import TruncatedSVD
@@ -243,6 +244,57 @@ def test_fit_refuses_a_bad_parameter_by_name(options: dict[str, Any], said: str)
     rows, labels = rows_and_classes()
     with pytest.raises(UserError, match=said):
         Mahalanobis(**options).fit(rows, labels)
+
+
+def test_it_keeps_the_names_of_the_columns_and_refuses_another_order() -> None:
+    rows, labels = rows_and_classes()
+    table = pd.DataFrame(rows, columns=["length", "width", "height"])
+    learnt = Mahalanobis().fit(table, labels)
+    assert learnt.feature_names_in_.tolist() == ["length", "width", "height"]
+    np.testing.assert_array_equal(
+        learnt.transform(table), Mahalanobis().fit(rows, labels).transform(rows)
+    )
+    with pytest.raises(ValueError, match="must be in the same order"):
+        learnt.transform(table[["width", "length", "height"]])
+    pairs = Mahalanobis().fit_pairs(table, [(0, 3)], [(0, 1)])
+    assert pairs.feature_names_in_.tolist() == ["length", "width", "height"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (["a", "b", "nan"] * 8, "label 2 is 'nan', a missing value: fill it in, or drop its row"),
+        (pd.Series([0, 1, pd.NA] * 8, dtype="Int64"), "label 2 is <NA>, a missing value|NaN"),
+        (["a", "b", 3] * 8, "label 0 is the string 'a', but label 2 is the number 3"),
+    ],
+)
+def test_missing_labels_and_labels_of_two_types_are_refused(labels: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Mahalanobis().fit(rows_and_classes()[0], labels)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "said"),
+    [
+        ([(0, 24)], "similar names the rows 0 to 24, but X has the rows 0 to 23"),
+        ([(-1, 2)], "similar names the rows -1 to 2"),
+        ([(0.5, 2)], r"similar is float64 of shape \(1, 2\), expected whole numbers"),
+        ([0, 1, 2, 3], r"similar is int64 of shape \(4,\), expected whole numbers of shape"),
+    ],
+)
+def test_pairs_that_are_no_rows_are_refused(pairs: Any, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        Mahalanobis().fit_pairs(rows_and_classes()[0], pairs, [(0, 1)])
+
+
+def test_numbers_of_numpy_are_parameters() -> None:
+    rows, labels = rows_and_classes()
+    options = {"diagonal": np.bool_(False), "pairs": np.int64(50), "ridge": np.float32(0.5)}
+    learnt = Mahalanobis(**options, max_iter=np.int32(9)).fit(rows, labels)
+    plain = Mahalanobis(pairs=50, ridge=0.5, max_iter=9).fit(rows, labels)
+    np.testing.assert_array_equal(learnt.matrix_, plain.matrix_)
+    whole = Mahalanobis(pairs=50.0, ridge=0.5, max_iter=9.0).fit(rows, labels)
+    np.testing.assert_array_equal(whole.matrix_, plain.matrix_)
 
 
 def test_it_works_after_tf_idf_in_a_pipeline() -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, cast
+from collections.abc import Iterable, Mapping, Sequence, Set
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.exceptions import NotFittedError
 from tqdm.auto import tqdm
@@ -15,11 +16,12 @@ from tqdm.auto import tqdm
 from textmetric.encoders import FrozenEncoder, Layer, TextVectors, token_vectors
 from textmetric.encoders.frozen import checked_vectors, sentence_vectors
 from textmetric.encoders.vectors import reduced
-from textmetric.errors import UserError, unknown_name
+from textmetric.errors import UserError, shown, unknown_name
 from textmetric.grid import Family
+from textmetric.labels import check_labels
 from textmetric.losses import family_of, label_free, named
 from textmetric.model import TrainedModel
-from textmetric.params import Model, Pretrain, Train
+from textmetric.params import Data, Model, Pretrain, Train
 from textmetric.schema import validated
 from textmetric.text import (
     UNKNOWN,
@@ -82,6 +84,7 @@ class _Checked(NamedTuple):
     model: Model
     settings: Train
     pretrain: Pretrain | None
+    data: Data
 
 
 class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -103,6 +106,8 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
             or hub name of a model. For a frozen encoder, the folder or hub name of the sentence
             encoder, or None: :meth:`fit`, :meth:`transform` and :meth:`predict` then take a float
             array (n, width) in place of the texts.
+        weights: with ``idf`` each token vector of a bag starts multiplied by its inverse document
+            frequency; ``uniform`` for none.
         tune_vectors: train the token vectors too, if the encoder is a bag.
         epochs: passes over the texts; ``auto``: as many as see 100,000 texts, from 4 to 10.
         batch_size: texts a batch, at least 4; ``auto``: 64, or 256 with 30 classes or more.
@@ -149,6 +154,7 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         tokenizer: str = "words",
         start: str = "lsa",
         vectors: str | None = None,
+        weights: str = "uniform",
         tune_vectors: bool = True,
         epochs: int | Auto = "auto",
         batch_size: int | Auto = "auto",
@@ -172,6 +178,7 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         self.tokenizer = tokenizer
         self.start = start
         self.vectors = vectors
+        self.weights = weights
         self.tune_vectors = tune_vectors
         self.epochs = epochs
         self.batch_size = batch_size
@@ -195,8 +202,9 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
                 it counts for the vocabulary and for the pre-training, and for nothing else.
 
         Raises:
-            UserError: a bad parameter, an empty text, a label that is NaN, different lengths, a
-                single class, a class with one row, or vectors that are missing or damaged.
+            UserError: a bad parameter, an empty text, a missing label, labels of two types,
+                different lengths, a single class, a class with one row, or vectors that are missing
+                or damaged.
         """
         texts = self.checked_inputs(texts)
         classes, codes = checked_labels(labels, len(texts))
@@ -232,13 +240,18 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
             rows = np.arange(len(found.values), dtype=np.int32)
             return Vocabulary([UNKNOWN]), RaggedTokens.one_each(rows), found
         assert isinstance(texts, list)
-        sizes: dict[str, Any] = {"min_freq": self.min_freq, "max_size": self.max_size}
+        checked = self._checked_parameters()
+        sizes: dict[str, Any] = {
+            "min_freq": checked.data.min_freq,
+            "max_size": checked.data.max_size,
+        }
         tokenizer = tokenizer_named(self.tokenizer)
         if self.vectors is None:
             return *tokenize_train(texts, tokenizer=tokenizer, **sizes), None
         given = token_vectors(self.vectors, max_size=self.max_size, progress=self.progress)
         if self.layer == "bag":
-            given = TokenVectors(given.vocabulary, reduced(given.values, self._width(given.values)))
+            dim = self._checked_parameters(vectors=given.values).model.dim
+            given = TokenVectors(given.vocabulary, reduced(given.values, dim))
         # a tokenizer that comes with the vectors has a token for every text
         extend = self.tune_vectors and not given.vocabulary.tokenizer.definition
         vocabulary, tokens, _ = tokenize_given(texts, given.vocabulary, extend=extend, **sizes)
@@ -280,19 +293,29 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
             "objective": checked.objective,
             "sampler": self.sampler,
             "model": model,
-            "seed": self.seed,
+            "seed": checked.data.seed,
             "device": choose_device(self.device, "device"),
             "vectors": vectors,
         }
+        device: torch.device = arguments["device"]
         tried = trainings(data) if self.lr == "auto" else 0
         epochs = settings.epochs * (1 + tried) + (0 if pretrain is None else pretrain.epochs)
-        with tqdm(total=epochs, unit="epoch", disable=not self.progress) as bar:
+        with (
+            # weights are drawn from torch's own random state, which is put back afterwards
+            torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
+            tqdm(total=epochs, unit="epoch", disable=not self.progress) as bar,
+        ):
             encoder = None
             if pretrain is not None:
-                encoder = first_encoder(corpus, model, self.seed, vectors)
-                encoder.to(arguments["device"])
+                encoder = first_encoder(corpus, model, checked.data.seed, vectors)
+                encoder.to(device)
                 learn_without_labels(
-                    encoder, corpus.texts, pretrain, settings, seed=self.seed, tick=bar.update
+                    encoder,
+                    corpus.texts,
+                    pretrain,
+                    settings,
+                    seed=checked.data.seed,
+                    tick=bar.update,
                 )
             if tried:
                 lr = choose_lr(
@@ -304,7 +327,14 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
                 )
                 settings = settings.model_copy(update={"lr": lr})
             self.model_, self.curve_, *_ = train(
-                corpus, settings=settings, encoder=encoder, tick=bar.update, **arguments
+                corpus,
+                settings=settings,
+                encoder=encoder,
+                pretrain=pretrain,
+                min_freq=checked.data.min_freq,
+                max_size=checked.data.max_size,
+                tick=bar.update,
+                **arguments,
             )
         if self.model_.head is None and self._classifier(data) == "logistic":
             embeddings = self.model_.embed(
@@ -327,9 +357,8 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
 
         Without data, which the values ``auto`` depend on, these have any value that is allowed.
         """
-        objective = named(
-            self.objective, self.objective_params or {}, "objective_params", "objective"
-        )
+        given = {} if self.objective_params is None else self.objective_params
+        objective = named(self.objective, given, "objective_params", "objective")
         uniform = self.encoder == "frozen" or self.vectors is not None
         model = validated(
             Model,
@@ -338,6 +367,7 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
                 "dim": self._width(vectors),
                 "layer": self.layer,
                 "vectors": self.vectors,
+                "weights": self.weights,
                 "start": "uniform" if uniform else self.start,
             },
         )
@@ -367,9 +397,11 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
                 for name, value in chosen.items()
             },
         )
-        return _Checked(
-            family_of(self.objective), objective, model, settings, self._pretraining(unlabelled)
+        own = validated(
+            Data, {"min_freq": self.min_freq, "max_size": self.max_size, "seed": self.seed}
         )
+        pretrain = self._pretraining(unlabelled)
+        return _Checked(family_of(self.objective), objective, model, settings, pretrain, own)
 
     def _width(self, vectors: Given) -> int:
         """The width of the embedding."""
@@ -436,23 +468,33 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
     def load(cls, folder: str | os.PathLike[str]) -> TextEmbedder:
         """The estimator saved in ``folder``, or a model that the pipeline trained.
 
+        Its parameters are those that trained it, so that a clone of it trains the same again;
+        ``progress`` is False.
+
         Raises:
             UserError: a file is missing, damaged or of a newer format.
         """
         model = TrainedModel.load(folder)
-        objective = dict(model.objective)
+        recipe, tokenizer = model.recipe, model.vocabulary.tokenizer
+        objective = dict(recipe.objective)
         embedder = cls(
             objective.pop("name"),
-            objective_params=objective,
-            sampler=model.sampler,
-            dim=model.encoder.dim,
-            layer=model.encoder.layer,
-            encoder="frozen" if isinstance(model.encoder, FrozenEncoder) else "bag",
-            vectors=model.encoder.source if isinstance(model.encoder, FrozenEncoder) else None,
-            seed=model.seed,
+            objective_params=objective or None,
+            sampler=recipe.sampler,
+            tune_vectors=recipe.train.vectors == "tuned",
+            pretrain=None if recipe.pretrain is None else recipe.pretrain.model_dump(),
+            min_freq=recipe.min_freq,
+            max_size=recipe.max_size,
+            # one that comes with given vectors is no parameter
+            tokenizer="words" if tokenizer.definition else tokenizer.name,
+            classifier="centroid" if model.logistic is None else "logistic",
+            seed=recipe.seed,
+            **recipe.model.model_dump(),
+            **recipe.train.model_dump(exclude={"vectors"}),
         )
         embedder.model_ = model
         embedder.classes_ = np.array(model.label_names)
+        embedder.lr_ = recipe.train.lr
         return embedder
 
     def _fitted(self) -> TrainedModel:
@@ -469,9 +511,13 @@ def _array(texts: Texts) -> npt.NDArray[Any]:
     """Texts that should be vectors, as an array of what they are.
 
     Raises:
-        UserError: they are strings.
+        UserError: they are strings, or a table, or their lengths differ.
     """
-    array = np.asarray(texts if isinstance(texts, np.ndarray) else list(texts))
+    items = texts if isinstance(texts, np.ndarray) else _listed(texts, ndim=2)
+    try:
+        array = np.asarray(items)
+    except ValueError:  # rows of different lengths
+        raise UserError("the text vectors differ in length: give an array (n, width)") from None
     if array.dtype.kind in "UO":
         raise UserError(
             "the encoder is frozen and vectors is None, so texts must be an array of their vectors "
@@ -486,15 +532,39 @@ def checked_texts(texts: Iterable[str], empty_allowed: bool = False) -> list[str
     Raises:
         UserError: one is no string, or empty unless ``empty_allowed``.
     """
-    if isinstance(texts, str):
-        raise UserError("texts is one string: pass a list of texts")
-    texts = list(texts)
+    texts = _listed(texts)
     for row, text in enumerate(texts):
         if not isinstance(text, str):
-            raise UserError(f"text {row} is {text!r}, expected a string: convert or drop it")
+            raise UserError(f"text {row} is {shown(text)}, expected a string: convert or drop it")
         if not empty_allowed and not text.strip():
             raise UserError(f"text {row} is empty: drop it or fill it in")
     return texts
+
+
+def _listed(texts: Any, ndim: int = 1) -> list[Any]:
+    """One text an item.
+
+    Args:
+        texts: what the user gave as texts.
+        ndim: that arrays must have.
+
+    Raises:
+        UserError: ``texts`` is one string, or what cannot be a column of texts, such as a table or
+            a dict, whose items would be its names.
+    """
+    if isinstance(texts, str | bytes):
+        raise UserError("texts is one string: pass a list of texts")
+    if (
+        not isinstance(texts, Iterable)
+        or isinstance(texts, Mapping | Set)
+        or hasattr(texts, "columns")
+        or getattr(texts, "ndim", ndim) != ndim
+    ):
+        raise UserError(
+            f"texts is a {type(texts).__name__}, expected a list of texts: pass the list or the "
+            "column that holds them"
+        )
+    return list(texts)
 
 
 def checked_labels(
@@ -506,18 +576,20 @@ def checked_labels(
     class is -1. So is that of None and of a string of white space. The string "-1" is a label.
 
     Raises:
-        UserError: a label is NaN, a class has one row, or there is one class.
+        UserError: a label is missing, such as NaN, or of another type than the others; a class has
+            one row, or there is one class.
     """
-    values = np.asarray(labels)
-    if values.shape != (rows,):
-        raise UserError(
-            f"{rows} texts came with labels of shape {values.shape}: pass one label a text"
-        )
+    if isinstance(labels, np.ma.MaskedArray):
+        labels = np.ma.filled(labels.astype(object), np.nan)
     # numpy makes strings of a list that mixes strings with -1
     each = np.asarray(labels, dtype=object)
-    if any(label != label for label in each):
-        raise UserError("a label is NaN: fill it in, or write None for a text without a label")
+    if each.shape != (rows,):
+        raise UserError(
+            f"{rows} texts came with labels of shape {each.shape}: pass one label a text"
+        )
     given = np.array([not _is_none(label) for label in each], dtype=bool)
+    check_labels((int(row), each[row]) for row in np.flatnonzero(given))
+    values = np.asarray(labels)
     classes, found, counts = np.unique(values[given], return_inverse=True, return_counts=True)
     codes = np.full(rows, -1, dtype=np.int32)
     codes[given] = found

@@ -15,6 +15,16 @@ class UserError(ValueError):
     """
 
 
+def shown(value: object) -> str:
+    """A value for a message: its repr in one line, cut if it is long.
+
+    >>> shown(range(3)), len(shown([0] * 99))
+    ('range(0, 3)', 60)
+    """
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:59]}…"
+
+
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> UserError:
     """The error for a name that is not in ``known``: lists these and suggests the closest.
 

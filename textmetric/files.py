@@ -22,8 +22,10 @@ from textmetric.errors import UserError
 from textmetric.types import PathLike
 
 # An array where an archive is expected is an AttributeError or, from Python 3.11 on, a TypeError.
+# Deeply nested JSON is a RecursionError.
 _READ_ERRORS = (
     OSError, ValueError, EOFError, KeyError, AttributeError, TypeError, zipfile.BadZipFile,
+    RecursionError,
 )  # fmt: skip
 
 
@@ -137,10 +139,14 @@ def damaged(path: PathLike, problem: str) -> UserError:
 
 
 def write_json(path: PathLike, value: Any) -> None:
-    """Write ``value`` as JSON, with keys in their order and NaN as null; same value, same bytes."""
+    """Write ``value`` as JSON, with keys in their order and NaN as null; same value, same bytes.
+
+    Half a surrogate pair, which has no UTF-8, is written as its escape.
+    """
     text = json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False)
     with replacing_file(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+        # the escape of Python, \udXXX, is that of JSON
+        temporary.write_bytes(f"{text}\n".encode("utf-8", "backslashreplace"))
 
 
 def write_csv(path: PathLike, rows: Sequence[Mapping[str, Any]]) -> None:

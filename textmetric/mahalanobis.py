@@ -13,6 +13,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from textmetric.errors import UserError
+from textmetric.labels import check_labels
 from textmetric.schema import Section, validated
 from textmetric.types import Float64, Floats, Int64
 
@@ -60,6 +61,8 @@ class Mahalanobis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         n_iter_: number of steps.
         gap_: upper bound of the relative distance to the optimum.
         n_features_in_: d.
+        feature_names_in_: (d,) the names of the columns, if ``X`` was a table whose columns have
+            strings as names; :meth:`transform` refuses others, or another order.
 
     >>> rows = np.array([[0, 0], [0, 9], [1, 0], [1, 9]])
     >>> learnt = Mahalanobis().fit(rows, ["left", "left", "right", "right"])
@@ -89,14 +92,16 @@ class Mahalanobis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """Learn from rows ``X`` (n, d) and their classes ``y`` (n,).
 
         Raises:
-            UserError: a parameter is out of range, or there is no pair of one kind.
+            UserError: a parameter is out of range, a label is missing or of another type than the
+                others, or there is no pair of one kind.
             ValueError: scikit-learn refuses ``X`` or ``y``.
         """
-        self._check_parameters()
+        settings = self._checked_parameters()
         rows, labels = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2)
         check_classification_targets(labels)
-        similar, dissimilar = _pairs(labels, self.pairs, check_random_state(self.random_state))
-        return self.fit_pairs(rows, similar, dissimilar)
+        check_labels(enumerate(np.asarray(y, dtype=object).ravel()))  # numpy makes strings of a mix
+        random = check_random_state(self.random_state)
+        return self._fit(settings, rows, *_pairs(labels, settings.pairs, random))
 
     def fit_pairs(
         self,
@@ -112,20 +117,31 @@ class Mahalanobis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             dissimilar: (t, 2) row numbers of pairs that should be far apart.
 
         Raises:
-            UserError: a parameter is out of range, or there is no pair of one kind.
+            UserError: a parameter is out of range, a pair is no two rows, or there is no pair of
+                one kind.
         """
-        self._check_parameters()
+        settings = self._checked_parameters()
         rows = validate_data(self, X, dtype=np.float64)
+        return self._fit(
+            settings,
+            rows,
+            _checked_pairs(similar, "similar", len(rows)),
+            _checked_pairs(dissimilar, "dissimilar", len(rows)),
+        )
+
+    def _fit(
+        self, settings: _Parameters, rows: Float64, similar: Int64, dissimilar: Int64
+    ) -> Mahalanobis:
         near, far = _differences(rows, similar), _differences(rows, dissimilar)
         if not len(near) or not len(far):
             raise UserError(
                 f"there are {len(near)} similar and {len(far)} dissimilar pairs, expected some of "
                 "both: add rows"
             )
-        if self.diagonal:
-            self._learn_diagonal(near, far)
+        if settings.diagonal:
+            self._learn_diagonal(settings, near, far)
         else:
-            self._learn_full(near, far)
+            self._learn_full(settings, near, far)
         self._n_features_out = len(self.components_)
         return self
 
@@ -136,16 +152,17 @@ class Mahalanobis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         mapped: Floats = rows @ self.components_.T.astype(rows.dtype)
         return mapped
 
-    def _check_parameters(self) -> None:
-        validated(_Parameters, {name: getattr(self, name) for name in _Parameters.model_fields})
+    def _checked_parameters(self) -> _Parameters:
+        given = {name: getattr(self, name) for name in _Parameters.model_fields}
+        return validated(_Parameters, given)
 
-    def _learn_full(self, near: Float64, far: Float64) -> None:
+    def _learn_full(self, settings: _Parameters, near: Float64, far: Float64) -> None:
         scatter = near.T @ near / len(near)
-        scatter += self.ridge * _mean_variance(scatter) * np.eye(len(scatter))
+        scatter += settings.ridge * _mean_variance(scatter) * np.eye(len(scatter))
         values, vectors = np.linalg.eigh(scatter)
         white = vectors / np.sqrt(np.maximum(values, values.max() * 1e-15))  # whiteᵀ A white = I
         points = far @ white
-        factor, self.n_iter_, self.gap_ = _ascend(points, self.tol, self.max_iter)
+        factor, self.n_iter_, self.gap_ = _ascend(points, settings.tol, settings.max_iter)
         mapped = white @ factor
         left, singular, _ = np.linalg.svd(mapped)
         # Rows by falling weight; signs such that the largest entry is positive.
@@ -153,11 +170,11 @@ class Mahalanobis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self.components_ = (left * signs * singular).T
         self.matrix_ = self.components_.T @ self.components_
 
-    def _learn_diagonal(self, near: Float64, far: Float64) -> None:
+    def _learn_diagonal(self, settings: _Parameters, near: Float64, far: Float64) -> None:
         scatter = np.square(near).mean(0)
-        scatter = scatter + self.ridge * _mean_variance(np.diag(scatter))
+        scatter = scatter + settings.ridge * _mean_variance(np.diag(scatter))
         points = np.square(far) / scatter
-        weights, self.n_iter_, self.gap_ = _ascend_diagonal(points, self.tol, self.max_iter)
+        weights, self.n_iter_, self.gap_ = _ascend_diagonal(points, settings.tol, settings.max_iter)
         weights = weights / scatter
         self.matrix_ = np.diag(weights)
         self.components_ = np.diag(np.sqrt(weights))
@@ -209,9 +226,30 @@ def _mean_variance(scatter: Float64) -> float:
     return float(np.trace(scatter) / len(scatter)) or 1.0
 
 
-def _differences(rows: Float64, pairs: npt.ArrayLike) -> Float64:
-    places = np.asarray(pairs, dtype=np.int64).reshape(-1, 2)
-    return rows[places[:, 0]] - rows[places[:, 1]]
+def _checked_pairs(pairs: npt.ArrayLike, name: str, rows: int) -> Int64:
+    """Pairs (p, 2) of row numbers.
+
+    Raises:
+        UserError: they have another shape, or there is no such row.
+    """
+    places = np.asarray(pairs)
+    if not places.size:
+        return np.empty((0, 2), dtype=np.int64)
+    if places.ndim != 2 or places.shape[1] != 2 or places.dtype.kind not in "iu":
+        raise UserError(
+            f"{name} is {places.dtype} of shape {places.shape}, expected whole numbers of shape "
+            "(pairs, 2): give two row numbers a pair"
+        )
+    if places.min() < 0 or places.max() >= rows:
+        raise UserError(
+            f"{name} names the rows {places.min()} to {places.max()}, but X has the rows 0 to "
+            f"{rows - 1}: give row numbers of X"
+        )
+    return places.astype(np.int64)
+
+
+def _differences(rows: Float64, pairs: Int64) -> Float64:
+    return rows[pairs[:, 0]] - rows[pairs[:, 1]]
 
 
 def _pairs(

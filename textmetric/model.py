@@ -2,29 +2,66 @@
 
 from __future__ import annotations
 
-import errno
+import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import safetensors.torch
 import torch
+from pydantic import Field, field_validator
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from torch import Tensor
 
-from textmetric.encoders import BagEncoder, FrozenEncoder, load_encoder
+from textmetric.encoders import BagEncoder, FrozenEncoder, checked, load_encoder, restore
 from textmetric.errors import UserError
-from textmetric.files import read_json, reading, replacing_folder, write_json
+from textmetric.files import read_json, replacing_folder, write_json
 from textmetric.grid import Family
-from textmetric.losses import ClassificationObjective, build
+from textmetric.losses import PML, ClassificationObjective, build, family_of, named
 from textmetric.measures import centroid_predict
 from textmetric.measures.rows import unit
+from textmetric.params import Recipe
+from textmetric.schema import Section, validated
 from textmetric.text import RaggedTokens, Vocabulary, tokenizer_named
 from textmetric.types import Float32, Int32, PathLike
 
-FORMAT = 1
+FORMAT = 2
+
+
+class Description(Section):
+    """What ``model.json`` holds.
+
+    Attributes:
+        format: of the folder.
+        tokenizer: the name of the vocabulary's tokenizer.
+        width: of the token vectors, or of the text vectors that a frozen encoder takes.
+        label_names: the class names.
+        recipe: how the model was trained.
+        logistic: whether there is a logistic regression.
+        sha256: of ``weights.safetensors``.
+        tokenizer_sha256: of ``tokenizer.json``; "" if there is no such file.
+        encoder_sha256: of the weights of the sentence encoder; "" if there is no sum.
+    """
+
+    format: int
+    tokenizer: str
+    width: int = Field(ge=1)
+    label_names: list[str] = Field(min_length=1)
+    recipe: Recipe
+    logistic: bool
+    sha256: str
+    tokenizer_sha256: str
+    encoder_sha256: str
+
+    @field_validator("label_names")
+    @classmethod
+    def _each_once(cls, names: list[str]) -> list[str]:
+        if len(set(names)) < len(names):
+            raise ValueError("it should hold no name twice")
+        return names
 
 
 @dataclass
@@ -38,10 +75,7 @@ class TrainedModel:
             class that had none.
         vocabulary: the known tokens, with their tokenizer.
         label_names: the C class names; labels are their places.
-        family: ``classification`` or ``metric``.
-        objective: name and parameters of the objective.
-        sampler: how its batches were drawn.
-        seed: of its training.
+        recipe: how it was trained.
         logistic: (C, dim + 1) float32, the weights and, last, the intercepts of a logistic
             regression on the unit embeddings; None without.
     """
@@ -51,11 +85,13 @@ class TrainedModel:
     centroids: Float32
     vocabulary: Vocabulary
     label_names: list[str]
-    family: Family
-    objective: dict[str, Any]
-    sampler: str
-    seed: int
+    recipe: Recipe
     logistic: Float32 | None = None
+
+    @property
+    def family(self) -> Family:
+        """``classification`` or ``metric``."""
+        return family_of(self.recipe.objective["name"])
 
     def encode(self, texts: Sequence[str], *, progress: bool = False) -> RaggedTokens | Float32:
         """What :meth:`embed` takes of n texts: their tokens, or their vectors.
@@ -101,7 +137,7 @@ class TrainedModel:
         """
         if self.head is None:
             raise UserError(
-                f"a model trained with {self.objective.get('name')!r} has no classification "
+                f"a model trained with {self.recipe.objective['name']!r} has no classification "
                 "head: predict by the nearest centroid instead"
             )
         with torch.no_grad():
@@ -138,51 +174,50 @@ class TrainedModel:
     def save(self, folder: PathLike) -> None:
         """Write ``model.json`` and ``weights.safetensors`` to ``folder``, replacing it.
 
-        A given tokenizer is written too, as ``tokenizer.json``.
+        A given tokenizer is written too, as ``tokenizer.json``. If ``folder`` is a link, the folder
+        that it leads to is replaced.
 
         Raises:
             UserError: ``folder`` holds something else than a model, or cannot be written.
         """
-        folder = Path(folder)
+        folder = Path(os.path.realpath(folder))
         if folder.exists() and (
             not folder.is_dir() or set(os.listdir(folder)) - {*_FILES, _TOKENIZER}
         ):
             raise UserError(
                 f"{folder} exists and is not a saved model: choose another folder, or empty it"
             )
-        tokens = "\n".join(self.vocabulary.tokens).encode("utf-8")
+        # a token may hold half of a surrogate pair, which strict UTF-8 cannot write
+        tokens = "\n".join(self.vocabulary.tokens).encode("utf-8", "surrogatepass")
         tensors = {
             **self.encoder.tensors(),
             "centroids": torch.from_numpy(self.centroids),
             "vocabulary": torch.from_numpy(np.frombuffer(tokens, dtype=np.uint8).copy()),
+            **_of_head(self.head),
         }
         if self.logistic is not None:
-            tensors["logistic"] = torch.from_numpy(self.logistic)
-        if self.head is not None:
-            tensors |= {f"head.{name}": value for name, value in self.head.state_dict().items()}
-        description = {
-            "format": FORMAT,
-            "tokenizer": self.vocabulary.tokenizer.name,
-            **self.encoder.describe(),
-            "label_names": self.label_names,
-            "family": self.family,
-            "objective": self.objective,
-            "sampler": self.sampler,
-            "seed": self.seed,
-        }
+            tensors[_LOGISTIC] = torch.from_numpy(self.logistic)
+        weights = safetensors.torch.save(
+            {name: tensor.contiguous() for name, tensor in tensors.items()}
+        )
+        definition = self.vocabulary.tokenizer.definition.encode("utf-8")
+        encoder = self.encoder
+        description = Description(
+            format=FORMAT,
+            tokenizer=self.vocabulary.tokenizer.name,
+            width=encoder.weight.shape[1],
+            label_names=self.label_names,
+            recipe=self.recipe,
+            logistic=self.logistic is not None,
+            sha256=_sha256(weights),
+            tokenizer_sha256=_sha256(definition) if definition else "",
+            encoder_sha256=encoder.sha256 if isinstance(encoder, FrozenEncoder) else "",
+        )
         with replacing_folder(folder) as temporary:
-            try:
-                save_file(
-                    {name: tensor.contiguous() for name, tensor in tensors.items()},
-                    temporary / "weights.safetensors",
-                )
-            except SafetensorError as error:  # only its text says that a disk is full
-                full = f"os error {errno.ENOSPC}" in str(error)
-                raise OSError(errno.ENOSPC if full else errno.EIO, str(error)) from None
-            write_json(temporary / "model.json", description)
-            if self.vocabulary.tokenizer.definition:
-                definition = self.vocabulary.tokenizer.definition
-                (temporary / _TOKENIZER).write_text(definition, encoding="utf-8")
+            (temporary / _WEIGHTS).write_bytes(weights)
+            if definition:
+                (temporary / _TOKENIZER).write_bytes(definition)
+            write_json(temporary / _DESCRIPTION, description.model_dump())
 
     @classmethod
     def load(cls, folder: PathLike) -> TrainedModel:
@@ -192,66 +227,141 @@ class TrainedModel:
             UserError: a file is missing or damaged, or this version lacks its format or tokenizer.
         """
         folder = Path(folder)
-        for name in sorted(_FILES):
+        for name in _FILES:
             if not (folder / name).is_file():
                 raise UserError(
                     f"{folder} holds no {name}, so it is not a saved model: name a folder such "
                     "as models/metric/target/target/balanced/seed-0"
                 )
-        description = read_json(folder / "model.json")
-        if description.get("format") != FORMAT:
-            raise UserError(
-                f"{folder / 'model.json'} has format {description.get('format')!r}, this version "
-                f"reads format {FORMAT}: install the version that wrote it, or train again"
-            )
-        definition = ""
-        if (folder / _TOKENIZER).exists():
-            with reading(folder / _TOKENIZER, "a tokenizer"):
-                definition = (folder / _TOKENIZER).read_text(encoding="utf-8")
+        about = _described(folder / _DESCRIPTION)
+        definition = b""
+        if os.path.lexists(folder / _TOKENIZER):
+            definition = _read(folder / _TOKENIZER, about.tokenizer_sha256)
         try:
-            tokenizer = tokenizer_named(description.get("tokenizer"), definition)
+            tokenizer = tokenizer_named(about.tokenizer, definition.decode("utf-8"))
         except UserError as error:
             raise UserError(
-                f"{folder / 'model.json'}: {error}; install the version that wrote the model, or "
+                f"{folder / _DESCRIPTION}: {error}; install the version that wrote the model, or "
                 "train again"
             ) from None
-        try:
-            tensors = load_file(folder / "weights.safetensors")
-            tokens = bytes(tensors["vocabulary"].numpy()).decode().split("\n")
+        weights = _read(folder / _WEIGHTS, about.sha256)
+        recipe, classes = about.recipe, len(about.label_names)
+        with _damage(folder / _WEIGHTS):
+            tensors = safetensors.torch.load(weights)
+            letters = tensors["vocabulary"]
+            checked("vocabulary", torch.empty(letters.numel(), dtype=torch.uint8), tensors)
+            tokens = letters.numpy().tobytes().decode("utf-8", "surrogatepass").split("\n")
             vocabulary = Vocabulary(tokens, tokenizer)
-            encoder = load_encoder(description, tensors, len(vocabulary))
+            encoder = load_encoder(
+                recipe.model,
+                tensors,
+                tokens=len(vocabulary),
+                width=about.width,
+                sha256=about.encoder_sha256,
+            )
             head: ClassificationObjective | None = None
-            if Family(description["family"]) is Family.CLASSIFICATION:
-                built = build(
-                    Family.CLASSIFICATION,
-                    description["objective"],
-                    dim=description["dim"],
-                    classes=len(description["label_names"]),
-                )
+            if family_of(recipe.objective["name"]) is Family.CLASSIFICATION:
+                with torch.device("meta"):  # see load_encoder
+                    built = build(
+                        Family.CLASSIFICATION,
+                        recipe.objective,
+                        dim=recipe.model.dim,
+                        classes=classes,
+                    )
                 assert isinstance(built, ClassificationObjective)
                 head = built
-                head.load_state_dict({name: tensors[f"head.{name}"] for name in head.state_dict()})
-                head.eval()
-            centroids = tensors["centroids"].numpy()
-            logistic = tensors["logistic"].numpy() if "logistic" in tensors else None
-        except (OSError, KeyError, RuntimeError, UnicodeDecodeError, SafetensorError) as error:
-            problem = " ".join(str(error).split())[:200]
-            raise UserError(
-                f"{folder} is damaged ({problem}): copy it again, or train again"
-            ) from None
+                restore(head, head.state_dict(), tensors, prefix=_HEAD)
+            expected = torch.empty((classes, encoder.dim), device="meta")
+            centroids = checked("centroids", expected, tensors, finite=False).numpy()
+            missing = np.isnan(centroids).all(axis=1)  # of a class without train rows
+            if missing.all() or not np.isfinite(centroids[~missing]).all():
+                raise ValueError("the tensor centroids holds NaN or infinity")
+            logistic: Float32 | None = None
+            if about.logistic:
+                expected = torch.empty((classes, encoder.dim + 1), device="meta")
+                logistic = checked(_LOGISTIC, expected, tensors).numpy()
+            known = {*encoder.tensors(), "centroids", "vocabulary"}
+            known |= {_LOGISTIC} if about.logistic else set()
+            if extra := set(tensors) - known - set(_of_head(head)):
+                raise ValueError(f"it holds the tensor {min(extra)}, which no such model has")
         return cls(
             encoder=encoder,
             head=head,
             centroids=centroids,
             vocabulary=vocabulary,
-            label_names=description["label_names"],
-            family=Family(description["family"]),
-            objective=description["objective"],
-            sampler=description["sampler"],
-            seed=description["seed"],
+            label_names=about.label_names,
+            recipe=recipe,
             logistic=logistic,
         )
 
 
-_FILES = {"model.json", "weights.safetensors"}
+_DESCRIPTION, _WEIGHTS = _FILES = ("model.json", "weights.safetensors")
 _TOKENIZER = "tokenizer.json"
+_HEAD = "head."
+_LOGISTIC = "logistic"
+
+
+def _of_head(head: ClassificationObjective | None) -> dict[str, Tensor]:
+    """The tensors of the head, as a saved model names them; none without a head."""
+    return {f"{_HEAD}{name}": value for name, value in (head.state_dict() if head else {}).items()}
+
+
+def _described(path: Path) -> Description:
+    """Read and check ``model.json``.
+
+    Raises:
+        UserError: it is damaged, or of another format.
+    """
+    with _damage(path):
+        raw = read_json(path)
+        if not isinstance(raw, dict):
+            raise ValueError(f"it holds a {type(raw).__name__}, expected a mapping")
+    if raw.get("format") != FORMAT:
+        raise UserError(
+            f"{path} has format {raw.get('format')!r:.20}, this version reads format {FORMAT}: "
+            "install the version that wrote it, or train again"
+        )
+    with _damage(path):
+        about = validated(Description, raw)
+        objective = dict(about.recipe.objective)
+        name = objective.pop("name", None)
+        family_of(name)
+        if not name.startswith(PML):  # its package is needed for training alone
+            named(name, objective, "recipe.objective", "recipe.objective.name")
+    return about
+
+
+def _read(path: Path, sha256: str) -> bytes:
+    """The content of a file.
+
+    Raises:
+        UserError: its sum is another, or it cannot be read.
+    """
+    with _damage(path):
+        if not path.is_file():
+            raise ValueError("it is no file")
+        content = path.read_bytes()
+        if _sha256(content) != sha256:
+            raise ValueError(f"its sha256 is not the one that {_DESCRIPTION} names")
+    return content
+
+
+@contextmanager
+def _damage(path: Path) -> Iterator[None]:
+    """Say that a file of a saved model is damaged if the block cannot use it.
+
+    Raises:
+        UserError: the block raised what bad files lead to.
+    """
+    try:
+        yield
+    except (OSError, ValueError, LookupError, TypeError, RuntimeError, OverflowError,
+            SafetensorError) as error:  # fmt: skip
+        problem = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(
+            f"{path} is damaged ({problem}): copy the folder again, or train again"
+        ) from None
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -130,6 +130,19 @@ class Pretrain(Section):
     lr: float = Field(default=0.3, gt=0)
 
 
+class Recipe(Section):
+    """How a model was trained: all that a training needs besides the texts and their labels."""
+
+    objective: dict[str, Any]
+    sampler: Sampler
+    model: Model
+    train: Train
+    pretrain: Pretrain | None = None
+    min_freq: int = Field(default=1, ge=1)
+    max_size: int | None = Field(default=None, ge=1)
+    seed: int = Field(ge=0)
+
+
 class Evaluate(Section):
     """The measures."""
 

@@ -25,12 +25,14 @@ def validated(model: type[_Model], raw: Mapping[str, Any], prefix: str = "") -> 
 
     Args:
         model: the schema.
-        raw: what the user wrote.
+        raw: what the user wrote; pydantic takes numpy's numbers as Python's.
         prefix: the place of ``raw`` in params.yaml, such as ``"loss"``, for the message.
 
     Raises:
-        UserError: the first key that is unknown, missing or out of range.
+        UserError: ``raw`` is no mapping; or the first key that is unknown, missing or out of range.
     """
+    if not isinstance(raw, Mapping):
+        raise UserError(f"{prefix} is {raw!r}, but it should be a mapping of keys to values")
     try:
         return model.model_validate(dict(raw))
     except ValidationError as error:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from textmetric.encoders import BagEncoder, build_encoder
+from textmetric.encoders import BagEncoder, build_encoder, load_encoder
 from textmetric.params import Model
 from textmetric.text import RaggedTokens
 
@@ -51,11 +51,17 @@ def test_token_vectors_start_uniform_between_plus_and_minus_a_half() -> None:
 def test_what_it_saves_gives_the_same_embeddings(layer: str) -> None:
     encoder = build_encoder(Model(dim=4, layer=layer), 20)
     tensors = encoder.tensors() | {"head.weight": torch.ones(2)}
-    again = BagEncoder.load(encoder.describe(), tensors, 20)
+    again = load_encoder(Model(dim=4, layer=layer), tensors, tokens=20, width=4)
     assert (again.dim, again.layer) == (4, layer)
     assert again.token_vectors is again.weight
     np.testing.assert_array_equal(again.embed(texts()), encoder.embed(texts()))
-    with pytest.raises(RuntimeError, match="size mismatch"):
-        BagEncoder.load(encoder.describe(), tensors, 21)
-    with pytest.raises(KeyError, match="weight"):
-        BagEncoder.load(encoder.describe(), {}, 20)
+    with pytest.raises(ValueError, match=r"shape \(20, 4\), expected torch.float32 of .*\(21, 4\)"):
+        load_encoder(Model(dim=4, layer=layer), tensors, tokens=21, width=4)
+    with pytest.raises(ValueError, match="weight is missing"):
+        load_encoder(Model(dim=4, layer=layer), {}, tokens=20, width=4)
+    doubled = tensors | {"weight": tensors["weight"].double()}
+    with pytest.raises(ValueError, match=r"weight is torch\.float64"):
+        load_encoder(Model(dim=4, layer=layer), doubled, tokens=20, width=4)
+    tensors["weight"][3, 1] = torch.nan
+    with pytest.raises(ValueError, match="weight holds NaN"):
+        load_encoder(Model(dim=4, layer=layer), tensors, tokens=20, width=4)

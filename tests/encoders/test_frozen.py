@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from tests.tiny import WITH_MINILM
-from textmetric.encoders import BagEncoder, FrozenEncoder, TextVectors, build_encoder, load_encoder
+from textmetric.encoders import FrozenEncoder, TextVectors, build_encoder, load_encoder
 from textmetric.encoders import frozen as module
 from textmetric.encoders.frozen import checked_vectors, sentence_vectors
 from textmetric.errors import UserError
@@ -72,29 +72,21 @@ def test_the_projection_starts_alike_however_many_texts_there_are() -> None:
 
 
 @LAYERS
-def test_a_saved_encoder_is_its_projection_and_the_name_of_the_sentence_encoder(
-    layer: str,
-) -> None:
+def test_a_saved_encoder_is_its_projection_alone(layer: str) -> None:
     encoder = frozen(layer)
     tensors = encoder.tensors()
     assert all(name.startswith("projection.") for name in tensors)
-    assert encoder.describe() == {
-        "encoder": "frozen", "dim": 4, "layer": layer, "width": 6, "vectors": "some/model",
-        "sha256": "abc",
-    }  # fmt: skip
-    again = load_encoder(encoder.describe(), tensors | {"head.weight": torch.ones(1)}, 99)
-    assert again.describe() == encoder.describe()
+    model = Model(encoder="frozen", dim=4, layer=layer, vectors="some/model")
+    more = tensors | {"head.weight": torch.ones(1)}
+    again = load_encoder(model, more, tokens=99, width=6, sha256="abc")
+    assert isinstance(again, FrozenEncoder)
+    assert (again.dim, again.layer, again.width) == (4, layer, 6)
+    assert (again.source, again.sha256) == ("some/model", "abc")
     np.testing.assert_array_equal(again.embed_vectors(VALUES), encoder.embed_vectors(VALUES))
-    with pytest.raises(KeyError, match="projection"):
-        load_encoder(encoder.describe(), {}, 99)
-    with pytest.raises(RuntimeError, match="size mismatch"):
-        load_encoder(encoder.describe() | {"width": 7}, tensors, 99)
-
-
-def test_a_bag_is_saved_and_loaded_as_before() -> None:
-    bag = build_encoder(Model(dim=4), 20)
-    assert bag.describe() == {"dim": 4, "layer": "bag"}
-    assert type(load_encoder(bag.describe(), bag.tensors(), 20)) is BagEncoder
+    with pytest.raises(ValueError, match=r"projection\..* is missing"):
+        load_encoder(model, {}, tokens=99, width=6)
+    with pytest.raises(ValueError, match=r"projection\..* expected"):
+        load_encoder(model, tensors, tokens=99, width=7)
 
 
 def test_what_does_not_fit_is_refused_in_one_sentence() -> None:

@@ -37,7 +37,7 @@ def layout(tmp_path_factory: pytest.TempPathFactory) -> Layout:
         corpus(seed=seed).save(layout.split(split))
     train_arms(
         layout, FAMILY, "target", splits=SPLITS, samplers=[arm.sampler for arm in ARMS],
-        seeds=SEEDS, progress=False, **HOW,
+        seeds=SEEDS, progress=False, max_size=500, **HOW,
     )  # fmt: skip
     return layout
 
@@ -52,7 +52,9 @@ def test_every_model_is_that_of_its_own_split_sampler_and_seed(layout: Layout) -
         model = TrainedModel.load(layout.model(cell))
         weights.append(model.encoder.weight)
         assert torch.equal(weights[-1], alone.model.encoder.weight)
-        assert (model.sampler, model.seed) == (cell.arm.sampler, cell.seed)
+        assert (model.recipe.sampler, model.recipe.seed) == (cell.arm.sampler, cell.seed)
+        assert (model.recipe.min_freq, model.recipe.max_size) == (1, 500)
+        assert model.recipe.train == HOW["settings"]
     assert not any(torch.equal(a, b) for a, b in itertools.combinations(weights, 2))
 
 

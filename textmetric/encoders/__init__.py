@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from textmetric.encoders.bag import BagEncoder, Layer
-from textmetric.encoders.encoder import Encoder
+from textmetric.encoders.encoder import Encoder, checked, restore
 from textmetric.encoders.frozen import FrozenEncoder, TextVectors
 from textmetric.encoders.vectors import standardised, token_vectors
 from textmetric.errors import UserError
@@ -25,10 +25,17 @@ __all__ = [
     "Layer",
     "TextVectors",
     "build_encoder",
+    "checked",
     "load_encoder",
+    "restore",
     "start_encoder",
     "token_vectors",
 ]
+
+# A forked child lacks the parent's threads, and would wait for them forever where torch shares its
+# work among threads. PyTorch's own DataLoader does the same in its workers.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 def build_encoder(
@@ -112,8 +119,27 @@ def inverse_frequencies(tokens: RaggedTokens, size: int) -> Float32:
 
 
 def load_encoder(
-    description: Mapping[str, Any], tensors: Mapping[str, Tensor], tokens: int
+    model: Model, tensors: Mapping[str, Tensor], *, tokens: int, width: int, sha256: str = ""
 ) -> BagEncoder:
-    """The encoder of a saved model, of whichever kind it is; see :meth:`.Encoder.load`."""
-    kind = FrozenEncoder if description.get("encoder") == "frozen" else BagEncoder
-    return kind.load(description, tensors, tokens)
+    """The encoder of a saved model, on the CPU, for evaluation.
+
+    Args:
+        model: the section that it was built by.
+        tensors: of :meth:`.Encoder.tensors`; there may be others.
+        tokens: size of the vocabulary.
+        width: of the token vectors, or of the text vectors of a frozen encoder, which come without.
+        sha256: of the weights of the sentence encoder, see :class:`.FrozenEncoder`.
+
+    Raises:
+        ValueError: a tensor is missing, has another shape or type, or is not finite.
+    """
+    encoder: BagEncoder
+    with torch.device("meta"):  # neither memory nor random numbers, whatever the sizes
+        if model.encoder == "frozen":
+            encoder = FrozenEncoder(
+                model.dim, model.layer, width=width, source=model.vectors, sha256=sha256
+            )
+        else:
+            encoder = BagEncoder(tokens, model.dim, model.layer, width=width)
+    restore(encoder, encoder.tensors(), tensors)
+    return encoder

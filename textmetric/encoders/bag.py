@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -108,28 +107,9 @@ class BagEncoder(Encoder):
             out[start:stop] = embeddings.cpu().numpy()
         return out
 
-    def describe(self) -> dict[str, Any]:
-        """See :meth:`.Encoder.describe`."""
-        width = self.weight.shape[1]
-        return {"dim": self.dim, "layer": self.layer} | (
-            {"width": width} if width != self.dim else {}
-        )
-
     def tensors(self) -> dict[str, Tensor]:
         """See :meth:`.Encoder.tensors`."""
         return {name: value.detach() for name, value in self.state_dict().items()}
-
-    @classmethod
-    def load(
-        cls, description: Mapping[str, Any], tensors: Mapping[str, Tensor], tokens: int
-    ) -> BagEncoder:
-        """See :meth:`.Encoder.load`."""
-        encoder = cls(
-            tokens, description["dim"], description["layer"], width=description.get("width")
-        )
-        encoder.load_state_dict({name: tensors[name] for name in encoder.state_dict()})
-        encoder.eval()
-        return encoder
 
 
 def _projection(layer: Layer, width: int, dim: int) -> nn.Module | None:

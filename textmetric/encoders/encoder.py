@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from textmetric.text.ragged import RaggedTokens
@@ -36,27 +36,53 @@ class Encoder(nn.Module):
         """The embeddings (n, dim) of n tokenised texts."""
         raise NotImplementedError  # abstract: every encoder has its own
 
-    def describe(self) -> dict[str, Any]:
-        """What :meth:`load` needs besides the tensors, as JSON."""
-        raise NotImplementedError  # abstract: every encoder has its own
-
     def tensors(self) -> dict[str, Tensor]:
         """What a saved model keeps, by name."""
         raise NotImplementedError  # abstract: every encoder has its own
 
-    @classmethod
-    def load(
-        cls, description: Mapping[str, Any], tensors: Mapping[str, Tensor], tokens: int
-    ) -> Encoder:
-        """The encoder that gave ``description`` and ``tensors``, on the CPU, for evaluation.
 
-        Args:
-            description: of :meth:`describe`.
-            tensors: of :meth:`tensors`; there may be others.
-            tokens: size of the vocabulary.
+def restore(
+    module: nn.Module,
+    saved: Mapping[str, Tensor],
+    tensors: Mapping[str, Tensor],
+    prefix: str = "",
+) -> None:
+    """Give a module its saved tensors, for evaluation; they are not copied.
 
-        Raises:
-            KeyError: a key or a tensor is missing.
-            RuntimeError: a tensor has another shape.
-        """
-        raise NotImplementedError  # abstract: every encoder has its own
+    Args:
+        module: may be on the device ``meta``, without memory.
+        saved: what of the module is saved, by name.
+        tensors: what was saved, by the same names after ``prefix``; there may be others.
+        prefix: of their names.
+
+    Raises:
+        ValueError: see :func:`checked`.
+    """
+    found = {name: checked(f"{prefix}{name}", like, tensors) for name, like in saved.items()}
+    module.load_state_dict(found, strict=False, assign=True)
+    module.eval()
+
+
+def checked(name: str, like: Tensor, tensors: Mapping[str, Tensor], finite: bool = True) -> Tensor:
+    """A saved tensor.
+
+    Args:
+        name: of the tensor.
+        like: has its type and shape; may be on the device ``meta``.
+        tensors: what was saved, by name.
+        finite: refuse NaN and infinity.
+
+    Raises:
+        ValueError: it is missing, has another type or shape, or is not finite.
+    """
+    if name not in tensors:
+        raise ValueError(f"the tensor {name} is missing")
+    tensor = tensors[name]
+    if tensor.dtype != like.dtype or tensor.shape != like.shape:
+        raise ValueError(
+            f"the tensor {name} is {tensor.dtype} of shape {tuple(tensor.shape)}, expected "
+            f"{like.dtype} of shape {tuple(like.shape)}"
+        )
+    if finite and not bool(torch.isfinite(tensor).all()):
+        raise ValueError(f"the tensor {name} holds NaN or infinity")
+    return tensor

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -146,39 +146,11 @@ class FrozenEncoder(BagEncoder):
         except UserError as error:
             raise UserError(f"this model embeds {self._what()}: {error}") from None
 
-    def describe(self) -> dict[str, Any]:
-        """See :meth:`.Encoder.describe`."""
-        return {
-            "encoder": "frozen",
-            "dim": self.dim,
-            "layer": self.layer,
-            "width": self.width,
-            "vectors": self.source,
-            "sha256": self.sha256,
-        }
-
     def tensors(self) -> dict[str, Tensor]:
         """See :meth:`.Encoder.tensors`: the projection alone."""
         found = super().tensors()
         del found["weight"]
         return found
-
-    @classmethod
-    def load(
-        cls, description: Mapping[str, Any], tensors: Mapping[str, Tensor], tokens: int
-    ) -> FrozenEncoder:
-        """See :meth:`.Encoder.load`; no table is attached, and ``tokens`` has no say."""
-        encoder = cls(
-            description["dim"],
-            description["layer"],
-            width=description["width"],
-            source=description["vectors"],
-            sha256=description["sha256"],
-        )
-        names = encoder.tensors()
-        encoder.load_state_dict({name: tensors[name] for name in names}, strict=False)
-        encoder.eval()
-        return encoder
 
     def _check_width(self, values: Float32) -> None:
         if values.ndim != 2 or values.shape[1] != self.width:
@@ -234,6 +206,8 @@ def checked_vectors(values: npt.ArrayLike, name: str) -> Float32:
     Raises:
         UserError: they have another shape, are no numbers, or are not finite.
     """
+    if isinstance(values, np.ma.MaskedArray):
+        values = np.ma.filled(values.astype(np.float32), np.nan)
     array = np.asarray(values)
     if array.ndim != 2 or not array.shape[1] or array.dtype.kind not in "fiu":
         raise UserError(

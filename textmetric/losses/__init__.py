@@ -147,6 +147,8 @@ def named(name: str, given: Mapping[str, Any], section: str, key: str) -> dict[s
         UserError: the objective is unknown, or a parameter is not its own or has a bad value.
     """
     family = family_of(name)
+    if not isinstance(given, Mapping):
+        raise UserError(f"{section} is {given!r}, but it should be a mapping of keys to values")
     if "name" in given:
         raise UserError(f"{section} has 'name': give the name as {key}")
     objective = {"name": name, **given}

@@ -38,6 +38,8 @@ def train_arms(
     model: Model,
     settings: Train,
     pretrain: Pretrain | None = None,
+    min_freq: int = 1,
+    max_size: int | None = None,
     progress: bool = True,
 ) -> None:
     """Train one model a split, sampler and seed; write models, learning curves and costs.
@@ -58,6 +60,8 @@ def train_arms(
         settings: the loop.
         pretrain: what every encoder learns from text alone before; None for nothing. Trainings
             with the same split and seed do the same here, each for itself.
+        min_freq: which tokens the vocabulary kept, and at most how many; the models say so.
+        max_size: see ``min_freq``.
         progress: show a progress bar.
 
     Raises:
@@ -87,6 +91,8 @@ def train_arms(
                     "model": model,
                     "settings": settings,
                     "pretrain": pretrain,
+                    "min_freq": min_freq,
+                    "max_size": max_size,
                     "seed": training.seed,
                     "layout": layout,
                     "role": role,

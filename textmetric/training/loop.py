@@ -20,14 +20,15 @@ import torch
 from textmetric.encoders import BagEncoder, FrozenEncoder, TextVectors, start_encoder
 from textmetric.errors import UserError
 from textmetric.grid import Family
-from textmetric.losses import ClassificationObjective, Objective, build, refuse_frozen
+from textmetric.losses import ClassificationObjective, Objective, build, ignored, refuse_frozen
 from textmetric.losses.objective import Batches
 from textmetric.measures import retrieval
 from textmetric.measures.rows import class_sums, unit
 from textmetric.model import TrainedModel
-from textmetric.params import Model, Pretrain, Train
+from textmetric.params import Model, Pretrain, Recipe, Train
 from textmetric.sampling.batches import BatchSampler, steps_per_epoch
 from textmetric.sampling.streams import Stream, generator_of, seed_of
+from textmetric.schema import validated
 from textmetric.text import LabelledTokens, RaggedTokens, TokenizedCorpus
 from textmetric.training.step import Step, TorchStep
 from textmetric.types import Float32
@@ -151,6 +152,8 @@ def train(
     encoder: BagEncoder | None = None,
     batches: Batches | None = None,
     pretrain: Pretrain | None = None,
+    min_freq: int = 1,
+    max_size: int | None = None,
     tick: Callable[[], Any] = lambda: None,
 ) -> Trained:
     """Train one arm with one seed.
@@ -168,16 +171,37 @@ def train(
         device: where to train.
         vectors: given ones, see :func:`.start_encoder`. If they are of texts, each text of the
             corpus is one token, its row among them; see :meth:`.TokenizedCorpus.by_text`.
-        encoder: where to start, in place of :func:`first_encoder`; it is trained in place.
+        encoder: where to start, in place of :func:`first_encoder` and the pre-training, which it
+            has had if ``pretrain`` is given; it is trained in place.
         batches: see :func:`fit`.
         pretrain: what the encoder learns from the texts before; None for nothing.
+        min_freq: which tokens the vocabulary kept, and at most how many; the model says so.
+        max_size: see ``min_freq``.
         tick: called after each epoch, those of the pre-training included.
 
     Raises:
         UserError: see :func:`fit`, :func:`.pretraining.pretrain` and
             :func:`textmetric.losses.build`.
     """
-    encoder = encoder or first_encoder(corpus, model, seed, vectors)
+    ready = encoder is not None
+    if encoder is None:
+        encoder = first_encoder(corpus, model, seed, vectors)
+    else:
+        torch.manual_seed(seed_of(seed, Stream.WEIGHTS))  # for the weights of the objective
+    foreign = ignored(family, objective)
+    recipe = validated(
+        Recipe,
+        {
+            "objective": {key: value for key, value in objective.items() if key not in foreign},
+            "sampler": sampler,
+            "model": model,
+            "train": settings,
+            "pretrain": pretrain,
+            "min_freq": min_freq,
+            "max_size": max_size,
+            "seed": seed,
+        },
+    )
     module = build(family, objective, dim=model.dim, classes=len(corpus.trained_labels), seed=seed)
     if isinstance(encoder, FrozenEncoder):
         refuse_frozen(type(module), objective["name"])
@@ -186,7 +210,7 @@ def train(
     encoder.to(device)
     module.to(device)
     pretraining: list[float] = []
-    if pretrain is not None:
+    if pretrain is not None and not ready:
         from textmetric.training import pretraining as before  # which needs `fit`
 
         pretraining = before.pretrain(
@@ -233,10 +257,7 @@ def train(
         centroids=centroids,
         vocabulary=corpus.vocabulary,
         label_names=corpus.trained_labels,
-        family=family,
-        objective=dict(objective),
-        sampler=sampler,
-        seed=seed,
+        recipe=recipe,
     )
     return Trained(trained, curve, seconds, losses, pretraining)
 
