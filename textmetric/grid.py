@@ -333,7 +333,7 @@ def array_of(part: Measured, name: str) -> str:
 def moved(path: Path, folder: Path, to: Path) -> Path:
     """The place of ``path``, which lies in ``folder``, when ``folder`` is written to ``to``.
 
-    >>> moved(Path("models/cls/target/all"), Path("models/cls"), Path("models/.writing-1"))
-    PosixPath('models/.writing-1/target/all')
+    >>> moved(Path("models/cls/target/all"), Path("models/cls"), Path("models/.new"))
+    PosixPath('models/.new/target/all')
     """
     return to / path.relative_to(folder)
