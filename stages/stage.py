@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from textmetric import command
 from textmetric.files import remove_stale
+from textmetric.grid import Layout
 from textmetric.params import Params, read
 
 
@@ -37,8 +38,8 @@ def run(
     )
 
     def work(given: argparse.Namespace) -> None:
-        for top in ("data", "models", "metrics", "plots", "reports"):
-            remove_stale(top, deep=True)
+        for folder in Layout().written:
+            remove_stale(folder, deep=True)
         main(given, read(given.params))
 
     command.run(work, parser, leave=_leave)

@@ -201,6 +201,29 @@ def test_a_damaged_compile_cache_is_made_again(
     assert hits() == 1
 
 
+def test_compiled_code_of_an_older_file_is_never_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def killed(*_: Any) -> None:
+        raise OSError(errno.EIO, "killed")
+
+    def result(operation: str) -> int:
+        # always in the same place: numba then uses the same names
+        (tmp_path / "program.py").write_text(f"def work(a, b):\n    return a {operation} b\n")
+        os.utime(tmp_path / "program.py", ns=(ord(operation) * 10**9,) * 2)
+        monkeypatch.delitem(sys.modules, "program", raising=False)
+        found: int = parallel.compiled(importlib.import_module("program").work)(2, 3)
+        return found
+
+    assert result("+") == 5
+    with monkeypatch.context() as patched:
+        patched.setattr("numba.core.caching.IndexDataCacheFile._save_data", killed)
+        assert result("*") == 6
+    assert result("*") == 6
+
+
 def test_a_compile_cache_that_cannot_be_written_does_not_matter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.queues import SimpleQueue
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from threadpoolctl import threadpool_limits
@@ -66,7 +67,8 @@ def _forgive(cache: Any) -> None:
     """Let a compiled function do without its cache on disk if that is damaged or not writable.
 
     A file that a power cut has truncated would else be a traceback in every run: it is dropped, and
-    the function is compiled and cached again.
+    the function is compiled and cached again. And numba writes the index before the code: killed in
+    between, it would later take what the same function did before its file changed.
     """
     load, save = cache.load_overload, cache.save_overload
 
@@ -80,9 +82,13 @@ def _forgive(cache: Any) -> None:
 
     def save_overload(*given: Any) -> None:
         with contextlib.suppress(OSError):
+            if not cache._cache_file._load_index():
+                for code in Path(cache.cache_path).glob(f"{cache._impl.filename_base}.*.nbc"):
+                    code.unlink()
             save(*given)
 
-    cache.load_overload, cache.save_overload = load_overload, save_overload
+    if cache.cache_path is not None:
+        cache.load_overload, cache.save_overload = load_overload, save_overload
 
 
 def _cores() -> int:

@@ -33,7 +33,7 @@ def answer_at_once() -> None:
     started also ends when DVC does, as by SIGTERM.
     """
     _handle(_leave)
-    if "DVC_STAGE" in os.environ:
+    if os.getenv("DVC_STAGE"):
         end_with_parent(signal.SIGTERM)
 
 

@@ -23,6 +23,7 @@ import tempfile
 from pathlib import Path
 
 from tests.endurance.trials import KINDS, Project, campaign
+from textmetric.signals import raise_interrupts
 
 FULL = {"random": 50, "operation": 40, "term": 20, "interrupt": 20, "disk": 20}
 QUICK = {"random": 2, "operation": 4, "term": 2, "interrupt": 2, "disk": 2}
@@ -38,6 +39,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="a few of each")
     parser.add_argument("--seed", type=int, default=0, help="of the moments (%(default)s)")
     given = parser.parse_args()
+    raise_interrupts()  # so that SIGTERM, too, gives the file system back
     wanted = QUICK if given.quick else FULL
     counts = {
         kind: wanted[kind] if getattr(given, kind) is None else getattr(given, kind)

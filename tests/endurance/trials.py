@@ -333,8 +333,10 @@ def disturb(
                     os.killpg(process.pid, number)
             status = process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
             return what, "it does not end"
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
     if kind == "disk":
         project.resize(1 << 30)
     said = log.read_text()
