@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := install
-.PHONY: help install pretrained browser run plots league ablations bench test mutants lint format lock clean
+.PHONY: help install pretrained browser run plots league ablations bench test mutants endurance lint format lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,7 @@ $(BIN)/.pretrained: $(BIN)/.installed requirements-pretrained.lock
 	@touch $@
 
 run: install  ## run the pipeline: dvc repro
+	@python -m textmetric.pipeline.dvc_files
 	dvc repro
 
 plots: install  ## draw the learning curves and t-SNE pictures: dvc plots show
@@ -43,6 +44,9 @@ bench: install  ## time everything against its peers (half an hour; make bench B
 
 test: install browser  ## run the tests
 	python -m pytest
+
+endurance: install  ## kill, interrupt and starve dvc repro: does the next one finish? (ENDURANCE=--quick: a minute)
+	python -m tests.endurance $(ENDURANCE)
 
 mutants: install  ## change the code in 400 places, one at a time: does a test fail? (25 minutes)
 	python -m tests.mutants $(MUTANTS)

@@ -205,6 +205,7 @@ class Layout:
         figures: the report's figures.
         results: the report in Markdown.
         cost_table: the table of seconds and memory.
+        written: the folders that all of these are in.
     """
 
     def __init__(self, root: str | os.PathLike[str] = ".") -> None:
@@ -220,6 +221,7 @@ class Layout:
         self.page = plots / "report.html"
         self.figures, self.results = reports / "figures", reports / "results.md"
         self.cost_table = reports / "costs.md"
+        self.written = (data, self.root / "models", self.root / "metrics", plots, reports)
 
     def corpus(self, role: Role) -> Path:
         """The texts of a role with their labels and parts."""
@@ -333,7 +335,7 @@ def array_of(part: Measured, name: str) -> str:
 def moved(path: Path, folder: Path, to: Path) -> Path:
     """The place of ``path``, which lies in ``folder``, when ``folder`` is written to ``to``.
 
-    >>> moved(Path("models/cls/target/all"), Path("models/cls"), Path("models/.writing-1"))
-    PosixPath('models/.writing-1/target/all')
+    >>> moved(Path("models/cls/target/all"), Path("models/cls"), Path("models/.new"))
+    PosixPath('models/.new/target/all')
     """
     return to / path.relative_to(folder)

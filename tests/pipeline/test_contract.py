@@ -187,6 +187,9 @@ def test_nothing_but_the_cost_table_depends_on_costs() -> None:
 def test_nothing_is_read_from_the_environment_or_found_by_globbing() -> None:
     for file in [*ROOT.glob("stages/*.py"), *ROOT.glob("textmetric/**/*.py")]:
         text = file.read_text(encoding="utf-8")
+        # that DVC has started a stage decides how it ends, and not what it writes
+        text = text.replace('os.getenv("DVC_STAGE")', "")
         assert "os.environ" not in text
+        assert "getenv" not in text
         if "stages" in file.parts:
             assert "glob" not in text

@@ -110,7 +110,7 @@ def test_every_stage_leaves_what_the_next_needs_and_nothing_half_written(project
     curves = pd.read_csv(project / "plots" / "curves" / "target-scarce-0.csv")
     assert curves["arm"].tolist() == ["cls_balanced"] * 2 + ["metric_balanced"] * 2
     assert curves["epoch"].tolist() == [1, 2, 1, 2]
-    assert not list(project.rglob(".writing-*"))
+    assert not list(project.rglob(".textmetric-writing-*"))
 
 
 @pytest.mark.parametrize("tuned", [True, False])

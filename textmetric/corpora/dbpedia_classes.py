@@ -34,14 +34,22 @@ def read(
     Raises:
         UserError: no address gives the files.
     """
-    level = level or "l3"
-    data = fetch.fetch(
-        "dbpedia_classes", _WANTED, ALTERNATIVES, cache=cache, mirror=mirror, progress=progress
+    column = level or "l3"
+    parts = dict(zip(_WANTED, ROWS, strict=True))
+
+    def parse(name: str, data: bytes) -> pd.DataFrame:
+        table = readers.csv_table(data, name, ["text", column]).rename_columns(["text", "label"])
+        return published.checked(
+            "dbpedia_classes", parts[name], table.to_pandas(), ROWS, LEVELS[column]
+        )
+
+    frames = fetch.fetch(
+        "dbpedia_classes",
+        _WANTED,
+        ALTERNATIVES,
+        cache=cache,
+        mirror=mirror,
+        progress=progress,
+        parse=parse,
     )
-    frames = {
-        part: readers.csv_table(content, name, ["text", level])
-        .rename_columns(["text", "label"])
-        .to_pandas()
-        for part, name, content in zip(ROWS, _WANTED, data, strict=True)
-    }
-    return published.join("dbpedia_classes", frames, ROWS, LEVELS[level], cache), {}
+    return published.join(dict(zip(ROWS, frames, strict=True))), {}
