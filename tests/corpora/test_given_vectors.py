@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,26 @@ def test_rows_that_are_dropped_cut_or_limited_leave_every_text_its_own_vector(
         assert corpus.summary["duplicate_rows"] == 1
         assert (corpus.frame["split"] == "train").sum() == 25
         assert_own_vectors(corpus.frame, text_vectors(spec))
+
+
+def test_empty_rows_that_are_left_out_leave_every_text_its_own_vector(tmp_path: Path) -> None:
+    frame = table()
+    frame.loc[[0, 7], "label"] = ""
+    frame.loc[[8], "text"] = " "
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    np.save(tmp_path / "v.npy", VALUES)
+    spec = {"path": str(tmp_path / "t.csv"), "vectors": "v.npy", "empty": "drop"}
+    corpus = load(spec)
+    assert corpus.summary["empty_rows"] == 3
+    assert len(corpus.frame) == 57
+    assert_own_vectors(corpus.frame, text_vectors(spec))
+
+
+def test_a_pipe_is_no_file_of_vectors(tmp_path: Path) -> None:
+    table().to_csv(tmp_path / "t.csv", index=False)
+    os.mkfifo(tmp_path / "v.npy")
+    with pytest.raises(UserError, match=r"v\.npy is a pipe, not a file"):
+        load({"path": str(tmp_path / "t.csv"), "vectors": "v.npy"})
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from textmetric.corpora import fetch, published, readers
+from textmetric.corpora import fetch, published
+from textmetric.corpora.delimited import csv_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +40,7 @@ def read(
         "dbpedia_classes", _WANTED, ALTERNATIVES, cache=cache, mirror=mirror, progress=progress
     )
     frames = {
-        part: readers.csv_table(content, name, ["text", level])
+        part: csv_table(content, name, ["text", level])
         .rename_columns(["text", "label"])
         .to_pandas()
         for part, name, content in zip(ROWS, _WANTED, data, strict=True)

@@ -18,24 +18,25 @@ if TYPE_CHECKING:
 Values = npt.NDArray[Any]
 
 
-def numbered(frame: pd.DataFrame, path: Path, vectors: str) -> pd.DataFrame:
+def numbered(frame: pd.DataFrame, path: Path, vectors: str, *, rows: int) -> pd.DataFrame:
     """The rows of a table with their numbers as the column ``row``: those of their vectors.
 
     Args:
         frame: what :func:`.readers.read` gave for ``path``.
         path: the table, or the folder of tables.
         vectors: see :func:`read`.
+        rows: of the table, with those that were dropped.
 
     Raises:
         UserError: there is not one vector for each row.
     """
     values = read(path, vectors)
-    if len(values) != len(frame):
+    if len(values) != rows:
         raise UserError(
-            f"{path} has {len(frame)} rows, but {vectors} {len(values)} vectors: give one for each "
+            f"{path} has {rows} rows, but {vectors} {len(values)} vectors: give one for each "
             "row, in the same order"
         )
-    return frame.assign(row=np.arange(len(frame)))
+    return frame.assign(row=frame.index)
 
 
 def read(path: Path, vectors: str) -> Values:
@@ -53,9 +54,12 @@ def read(path: Path, vectors: str) -> Values:
     if vectors.endswith(".npy"):
         file = (path if path.is_dir() else path.parent) / vectors
         try:
+            readers.refuse_special(file)
             values: Values = np.load(file, mmap_mode="r", allow_pickle=False)
         except FileNotFoundError:
             raise UserError(f"{file} does not exist: put it next to the table {path}") from None
+        except UserError:
+            raise
         except (OSError, ValueError, EOFError) as error:
             raise UserError(
                 f"{file} cannot be read as an array ({error}): write it again with numpy.save"
