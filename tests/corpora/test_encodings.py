@@ -50,3 +50,10 @@ def test_a_wrong_encoding_is_one_sentence_with_a_better_one() -> None:
             encodings.as_utf8(data, "toy", wrong)
     with pytest.raises(UserError, match="toy read as utf-7 is no text: give its right encoding"):
         encodings.as_utf8(b"+2AA-", "toy", "utf-7")
+
+
+def test_long_lines_are_looked_at_once() -> None:
+    data = b"x" * 4_000_000 + "é".encode("cp1252")
+    assert encodings.likely(data[-200:]) == "cp1252"
+    assert encodings.likely(data[:-1]) is None
+    encodings.likely(data)

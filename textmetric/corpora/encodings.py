@@ -87,7 +87,8 @@ def likely(data: bytes) -> str | None:
     if max(zeros) > len(head) // 5 + 4 * min(zeros):  # every second byte is zero, in ASCII text
         return "utf-16-le" if zeros[1] > zeros[0] else "utf-16-be"
     # Lines of ASCII say nothing about the encoding, and take time.
-    lines = b"\n".join(re.findall(rb"[^\n]*[\x80-\xff][^\n]*", data[: 64 * _SAMPLE]))[:_SAMPLE]
+    telling = (line for line in data[: 64 * _SAMPLE].split(b"\n") if not line.isascii())
+    lines = b"\n".join(telling)[:_SAMPLE]
     invalid = lines.decode("utf-8", "replace").count("\ufffd")
     if invalid * 2 <= len(re.findall(rb"[\x80-\xff]+", lines)):  # UTF-8 with a few damaged bytes
         return None
