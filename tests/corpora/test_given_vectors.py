@@ -22,6 +22,12 @@ def table(rows: int = 60, first: int = 0) -> pd.DataFrame:
     )
 
 
+def header(rows: int) -> bytes:
+    """The start of an ``.npy`` file that promises this many rows."""
+    text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, 4), }}"
+    return b"\x93NUMPY\x01\x00v\x00" + text.ljust(117).encode() + b"\n"
+
+
 def assert_own_vectors(frame: pd.DataFrame, values: np.ndarray) -> None:
     """Assert that every text gets its own vector."""
     numbers = frame["text"].str.extract(r"row (\d+)")[0].astype(int).to_numpy()
@@ -116,7 +122,17 @@ def test_a_pipe_is_no_file_of_vectors(tmp_path: Path) -> None:
     [
         ("none.npy", None, "none.npy does not exist: put it next to the table"),
         ("v.npy", VALUES[:59], "has 60 rows, but v.npy 59 vectors: give one for each row"),
-        ("v.npy", VALUES[:, 0], r"v.npy holds an array of shape \(60,\)"),
+        ("v.npy", VALUES[:, 0], r"v.npy holds an array of float32 of shape \(60,\)"),
+        ("v.npy", VALUES.astype(complex), "v.npy holds an array of complex128 of shape"),
+        ("v.npy", VALUES.astype(str), "v.npy holds an array of <U32 of shape"),
+        ("v.npy", b"PK\x05\x06" + bytes(18), "v.npy cannot be read as an array"),
+        (
+            "v.npy",
+            b"\x93NUMPY\x01\x00v\x00{'shape': (".ljust(128),
+            "v.npy cannot be read as an array",
+        ),
+        ("v.npy", header(10**30), "v.npy cannot be read as an array"),
+        ("v.npy", header(10**18), "v.npy cannot be read as an array"),
         ("v.npy", b"no array", "v.npy cannot be read as an array"),
         ("emb", None, "only parquet tables have columns of vectors: name an .npy file"),
         ("", None, "vectors of a corpus must be the name of a column or of an .npy file"),
