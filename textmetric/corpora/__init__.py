@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from textmetric.corpora.spec import BUILT_IN, PUBLISHED, Spec, checked, located, reading
+from textmetric.corpora.spec import BUILT_IN, Spec, checked, located, reading, table_of
 from textmetric.errors import UserError, unknown_name
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from textmetric.corpora.parts import Parted
     from textmetric.types import Floats
 
-__all__ = ["BUILT_IN", "PUBLISHED", "Corpus", "Spec", "load", "load_roles", "text_vectors"]
+__all__ = ["BUILT_IN", "Corpus", "Spec", "load", "load_roles", "table_of", "text_vectors"]
 
 _log = logging.getLogger(__name__)
 

@@ -80,6 +80,16 @@ def reading(spec: Mapping[str, Any]) -> readers.Options:
     return readers.Options(**{key: spec[key] for key in _READING if key in spec})
 
 
+def table_of(spec: Spec) -> Path | None:
+    """The table or folder of tables of a corpus; None if it is built in.
+
+    Raises:
+        UserError: see :func:`checked`.
+    """
+    options = checked(spec)
+    return located(options["path"]) if "path" in options else None
+
+
 def located(path: object) -> Path:
     """The path that a user names, with ``~`` as the home folder.
 
