@@ -24,6 +24,9 @@ ROLES: tuple[Role, ...] = get_args(Role)
 Sampler = Literal["shuffled", "balanced"]
 SAMPLERS: tuple[Sampler, ...] = get_args(Sampler)
 
+INPUTS = Path("inputs")
+"""The user's tables and vectors, which DVC watches."""
+
 _PLAIN_NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _ENTRIES = "splits.json"
 

@@ -23,7 +23,7 @@ from tests.browser import Page, chromium
 from tests.tiny import WORDS
 from textmetric import TextEmbedder
 from textmetric.encoders.vectors import standardised
-from textmetric.grid import ROLES, Baseline, Family
+from textmetric.grid import INPUTS, ROLES, Baseline, Family
 from textmetric.model import TrainedModel
 from textmetric.params import read
 from textmetric.text import TokenizedCorpus
@@ -160,10 +160,14 @@ def test_encoders_start_from_given_word_vectors(tmp_path: Path, tuned: bool) -> 
 
 
 def test_download_lets_no_text_cross_the_roles(tmp_path: Path) -> None:
-    write_params(tmp_path, corpora={"target": "few.csv", "source": "few.csv"})
-    write_table(tmp_path / "few.csv", "label", 120, seed=0)
+    write_params(tmp_path, corpora={"target": "few.csv", "source": f"{INPUTS}/few.csv"})
+    for folder in (tmp_path, tmp_path / INPUTS):
+        folder.mkdir(exist_ok=True)
+        write_table(folder / "few.csv", "label", 120, seed=0)
     finished = run(tmp_path, "download")
     assert finished.returncode == 0, finished.stderr
+    notes = [line for line in finished.stdout.splitlines() if line.startswith("note:")]
+    assert [note.split(",")[0] for note in notes] == ["note: few.csv is not in inputs/"]
     raw = tmp_path / "data" / "raw"
     target, source = (
         pd.read_parquet(raw / role / "corpus.parquet").groupby("split")["text"].agg(set)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from textmetric.corpora import fetch, published, readers
+from textmetric.corpora import fetch, published
+from textmetric.corpora.delimited import csv_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +39,7 @@ def read(
     parts = dict(zip(_WANTED, ROWS, strict=True))
 
     def parse(name: str, data: bytes) -> pd.DataFrame:
-        table = readers.csv_table(data, name, ["text", column]).rename_columns(["text", "label"])
+        table = csv_table(data, name, ["text", column]).rename_columns(["text", "label"])
         return published.checked(
             "dbpedia_classes", parts[name], table.to_pandas(), ROWS, LEVELS[column]
         )

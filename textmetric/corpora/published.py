@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from textmetric.corpora import readers
+from textmetric.corpora.delimited import csv_table
 from textmetric.errors import UserError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def titled(data: bytes, source: str, classes: Sequence[str]) -> pd.DataFrame:
     import pyarrow.compute as pc
 
     columns = ("class", "title", "text")
-    numbers, titles, texts = readers.csv_table(data, source, columns, header=columns).columns
+    numbers, titles, texts = csv_table(data, source, columns, header=columns).columns
     known = pa.array([str(number) for number in range(1, len(classes) + 1)])
     codes = pc.index_in(numbers, known)
     if codes.null_count:
