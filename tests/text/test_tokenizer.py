@@ -6,6 +6,7 @@ import sys
 from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import example, given, settings
@@ -118,3 +119,35 @@ def test_a_tokenizer_is_found_by_its_name() -> None:
     assert tokenizer_named(BASIC_ENGLISH.name) is BASIC_ENGLISH
     with pytest.raises(UserError, match=r"unknown tokenizer 'basic'.*Known: basic_english"):
         tokenizer_named("basic")
+
+
+ODD = ["the", "##e", "cats", " ", "  ", "\n", "\t", "\x1c", "\x85", "\u3000", "é", "e\u0301", "İ",
+       "ΑΣ", "猫", "[MASK]", "[UNK]", "a b", ".", "\0", "\ud800", "\U0001f600"]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["words", "added token with a space", "no words"])
+def test_a_given_tokenizer_gives_the_tokens_of_its_library(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = pytest.importorskip("tokenizers", reason="the package tokenizers is missing")
+    pieces = ["[UNK]", "[MASK]", *"abcdest猫α.", "##a", "##e", "##t", "##s", "ca", "the", "cat"]
+    machine = library.Tokenizer(
+        library.models.WordPiece({token: i for i, token in enumerate(pieces)}, unk_token="[UNK]")
+    )
+    machine.normalizer = library.normalizers.BertNormalizer()
+    # the metaspace is a token of what follows it
+    machine.pre_tokenizer = (
+        library.pre_tokenizers.Metaspace()
+        if kind == "no words"
+        else library.pre_tokenizers.BertPreTokenizer()
+    )
+    machine.add_special_tokens(["[MASK]", *(["a b"] if kind == "added token with a space" else [])])
+    monkeypatch.setattr(tokenizer_module, "_WORDS_KEPT", 20)
+    given = tokenizer_module.given_tokenizer(machine.to_str())
+    rng = np.random.default_rng(0)
+    for _ in range(5):  # some words are known from earlier calls, and some are not kept
+        texts = ["".join(rng.choice(ODD, size=rng.integers(12))) for _ in range(40)]
+        whole = [text.encode("utf-8", "replace").decode() for text in texts]
+        rows = machine.encode_batch(whole, add_special_tokens=False)
+        assert given.split(texts) == [" ".join(row.tokens).split() for row in rows]
+    assert given.split([""]) == [[]]

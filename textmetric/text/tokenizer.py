@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from itertools import islice
 from typing import Any
+
+import numpy as np
 
 from textmetric.errors import UserError, missing_package, unknown_name
 
@@ -15,6 +19,7 @@ END = b"\xff"
 # One call for a chunk costs less than one for each text, and a chunk should stay in the processor's
 # cache until it has its ids.
 _CHARACTERS_AT_ONCE = 1 << 14
+_WORDS_KEPT = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -133,8 +138,40 @@ def given_tokenizer(definition: str) -> Tokenizer:
 def _given(definition: str, texts: Sequence[str]) -> bytes:
     # Half a surrogate pair has no UTF-8, which the library needs.
     whole = [text.encode("utf-8", "replace").decode() for text in texts]
-    rows = read_tokenizer(definition).encode_batch(whole, add_special_tokens=False)
-    return b"".join(" ".join(row.tokens).encode() + END for row in rows)
+    machine, known = read_tokenizer(definition), _known_words(definition)
+    if known is None:
+        encoded = machine.encode_batch(whole, add_special_tokens=False)
+        return b"".join(" ".join(row.tokens).encode() + END for row in encoded)
+    rows = [text.split(" ") for text in whole]
+    words = {word for row in rows for word in row}
+    found = {word: known[word] for word in words if word in known}
+    new = [word for word in words if word not in known]
+    # Each new word once, all of them as one text: a call costs more than a word.
+    encoded = machine.encode(" ".join(new), add_special_tokens=False)
+    starts = np.cumsum([0, *(len(word) + 1 for word in new)])
+    places = np.array(encoded.offsets, dtype=np.int64).reshape(-1, 2)[:, 0]
+    counts = np.bincount(np.searchsorted(starts, places, "right") - 1, minlength=len(new))
+    tokens = iter(encoded.tokens)
+    found |= {
+        word: " ".join(islice(tokens, count))
+        for word, count in zip(new, counts.tolist(), strict=True)
+    }
+    if len(known) < _WORDS_KEPT:
+        known.update(found)
+    return b"".join(" ".join([found[word] for word in row]).encode() + END for row in rows)
+
+
+@lru_cache(maxsize=2)
+def _known_words(definition: str) -> dict[str, str] | None:
+    """The tokens of words that texts had so far; None if tokens may depend on other words.
+
+    BERT's rules look at no word but the one at hand, and a space always ends one.
+    """
+    about = json.loads(definition)
+    split, normal = ((about[part] or {}).get("type") for part in ("pre_tokenizer", "normalizer"))
+    alone = split == "BertPreTokenizer" and normal in ("BertNormalizer", None)
+    spaced = any(" " in token["content"] for token in about["added_tokens"])
+    return {} if alone and not spaced else None
 
 
 @lru_cache(maxsize=2)
