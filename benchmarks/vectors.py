@@ -12,6 +12,7 @@ import io
 from collections.abc import Iterator
 from functools import partial
 
+import datasets  # noqa: F401  without it model2vec.train raises no ModuleNotFoundError
 import numpy as np
 import torch
 from model2vec import StaticModel
