@@ -363,9 +363,7 @@ def test_the_time_of_a_pipeline_is_split_by_stage_and_its_overhead_told() -> Non
 @pytest.mark.parametrize("part", program.PARTS)
 def test_every_part_runs(part: str, tmp_path: Path) -> None:
     if part == "vectors":
-        pytest.importorskip(
-            "datasets", reason="the package datasets of model2vec[train] is missing"
-        )
+        pytest.importorskip("datasets", reason="the package datasets is missing")
     file = tmp_path / "figures.json"
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", part, "--quick", "--rounds", "1", "--json", str(file)],

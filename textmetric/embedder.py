@@ -21,6 +21,8 @@ from textmetric.model import TrainedModel
 from textmetric.params import Model, Pretrain, Train
 from textmetric.schema import validated
 from textmetric.text import (
+    BASIC_ENGLISH,
+    NGRAMS,
     UNKNOWN,
     LabelledTokens,
     RaggedTokens,
@@ -56,6 +58,8 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
             encoder, or None: :meth:`fit`, :meth:`transform` and :meth:`predict` then take a float
             array (n, width) in place of the texts.
         tune_vectors: train the token vectors too, if the encoder is a bag.
+        ngrams: ``characters`` gives words also their character n-grams as tokens
+            (docs/encoders.md), ``none`` leaves them out.
         epochs: passes over the texts.
         batch_size: texts a batch, at least 4.
         optimizer: ``adagrad``, ``sgd`` or ``adam``.
@@ -93,6 +97,7 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         encoder: str = "bag",
         vectors: str | None = None,
         tune_vectors: bool = True,
+        ngrams: str = "none",
         epochs: int = 10,
         batch_size: int = 64,
         optimizer: str = "adagrad",
@@ -113,6 +118,7 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         self.encoder = encoder
         self.vectors = vectors
         self.tune_vectors = tune_vectors
+        self.ngrams = ngrams
         self.epochs = epochs
         self.batch_size = batch_size
         self.optimizer = optimizer
@@ -173,7 +179,8 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         assert isinstance(texts, list)
         sizes: dict[str, Any] = {"min_freq": self.min_freq, "max_size": self.max_size}
         if self.vectors is None:
-            return *tokenize_train(texts, **sizes), None
+            tokenizer = NGRAMS if self.ngrams == "characters" else BASIC_ENGLISH
+            return *tokenize_train(texts, tokenizer=tokenizer, **sizes), None
         given = token_vectors(
             self.vectors,
             dim=self.dim if self.layer == "bag" else None,
@@ -244,6 +251,7 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
                 "dim": self.dim,
                 "layer": self.layer,
                 "vectors": self.vectors,
+                "ngrams": self.ngrams,
             },
         )
         if not self.tune_vectors and self.layer == "bag":
@@ -325,6 +333,7 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
             layer=model.encoder.layer,
             encoder="frozen" if isinstance(model.encoder, FrozenEncoder) else "bag",
             vectors=model.encoder.source if isinstance(model.encoder, FrozenEncoder) else None,
+            ngrams="characters" if model.vocabulary.tokenizer == NGRAMS else "none",
             seed=model.seed,
         )
         embedder.model_ = model

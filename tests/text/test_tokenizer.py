@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torchtext.data import get_tokenizer
 
 from textmetric.errors import UserError
-from textmetric.text import BASIC_ENGLISH, tokenizer_named
+from textmetric.text import BASIC_ENGLISH, NGRAMS, tokenizer_named
 from textmetric.text import tokenizer as tokenizer_module
 from textmetric.text.tokenizer import chunks
 
@@ -116,7 +116,8 @@ def test_the_example_of_the_docstring_holds() -> None:
 
 
 def test_a_tokenizer_is_found_by_its_name() -> None:
-    assert tokenizer_named(BASIC_ENGLISH.name) is BASIC_ENGLISH
+    for tokenizer in (BASIC_ENGLISH, NGRAMS):
+        assert tokenizer_named(tokenizer.name) is tokenizer
     with pytest.raises(UserError, match=r"unknown tokenizer 'basic'.*Known: basic_english"):
         tokenizer_named("basic")
 
@@ -151,3 +152,18 @@ def test_a_given_tokenizer_gives_the_tokens_of_its_library(
         rows = machine.encode_batch(whole, add_special_tokens=False)
         assert given.split(texts) == [" ".join(row.tokens).split() for row in rows]
     assert given.split([""]) == [[]]
+
+
+def test_words_are_followed_by_their_marked_ngrams() -> None:
+    assert NGRAMS.split(["A, to\x1c\xa0the", "", "\ud800"]) == [
+        ["a", ",", "to", "·<to", "·to>", "the", "·<th", "·the", "·he>", "·<the", "·the>"],
+        [],
+        ["\ud800"],
+    ]
+
+
+@given(st.lists(st.text(), max_size=5))
+def test_without_the_ngrams_the_words_are_those_of_basic_english(texts: list[str]) -> None:
+    texts = [text.replace("·", " ") for text in texts]
+    rows = [[token for token in row if token[0] != "·"] for row in NGRAMS.split(texts)]
+    assert rows == BASIC_ENGLISH.split(texts)

@@ -116,7 +116,37 @@ Lower case; ``' . , ( ) ! ?`` become tokens of their own; ``"`` is removed, so t
 around it; ``; :`` and ``<br />`` become white space; the rest is split at white space.
 """
 
-_TOKENIZERS = (BASIC_ENGLISH,)
+_LENGTHS = (3, 4)
+_MARK = "·"  # no n-gram is spelt like a word
+
+
+def _with_ngrams(texts: Sequence[str]) -> bytes:
+    rows = (" ".join(map(_ngrams, row)) for row in BASIC_ENGLISH.split(texts))
+    return b"".join(row.encode("utf-8", "surrogatepass") + END for row in rows)
+
+
+@lru_cache(maxsize=_WORDS_KEPT)
+def _ngrams(word: str) -> str:
+    """The word and its n-grams, with spaces between."""
+    ends = f"<{word}>"
+    starts = ((length, range(len(ends) - length + 1)) for length in _LENGTHS if length < len(ends))
+    found = [ends[start : start + length] for length, places in starts for start in places]
+    return " ".join([word, *(_MARK + each for each in found)])
+
+
+NGRAMS = Tokenizer("basic_english_ngrams", _with_ngrams)
+"""The tokens of :data:`BASIC_ENGLISH`, each followed by its character n-grams (Bojanowski et al.
+2017, fastText).
+
+They are the 3- and 4-grams of ``<word>`` that are shorter than it, each with a ``·`` before it. An
+unknown word has n-grams of known words, so it is not lost. Unlike in fastText they are tokens of
+the vocabulary and not hashed: an n-gram that no train text has is unknown.
+
+>>> NGRAMS.split(["wine"])
+[['wine', '·<wi', '·win', '·ine', '·ne>', '·<win', '·wine', '·ine>']]
+"""
+
+_TOKENIZERS = (BASIC_ENGLISH, NGRAMS)
 GIVEN = "given"
 """The name of every tokenizer that is a file ``tokenizer.json``."""
 
