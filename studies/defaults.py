@@ -74,6 +74,7 @@ OF_START: dict[str, dict[str, dict[str, Any]]] = {
     ALONE: {
         "uniform start": {"start": "uniform"},
         "basic_english": {"tokenizer": "basic_english"},
+        "character n-grams": {"tokenizer": "basic_english_ngrams"},
         "the study's settings": {"objective": "triplet"} | STUDY,
     },
     UNLABELLED: {"no pre-training": {"pretrain": None}},

@@ -581,6 +581,17 @@ def test_a_mistake_in_given_vectors_is_one_sentence() -> None:
         fitted(epochs=1).model_.embed(values.astype(np.float32))
 
 
+def test_ngrams_tell_words_that_no_text_had_and_are_saved(tmp_path: Path) -> None:
+    embedder = fitted("triplet", tokenizer="basic_english_ngrams", epochs=30)
+    new = ["applesauce", "cheesy"]  # TEXTS has apple and cheese, of food
+    assert not fitted("triplet", epochs=1).transform(new).any()
+    assert embedder.predict(new).tolist() == ["food", "food"]
+    embedder.save(tmp_path / "model")
+    loaded = TextEmbedder.load(tmp_path / "model")
+    assert loaded.tokenizer == "basic_english_ngrams"
+    np.testing.assert_array_equal(loaded.transform(new), embedder.transform(new))
+
+
 @pytest.mark.parametrize("tuned", [True, False])
 def test_given_token_vectors_are_where_a_bag_starts(tmp_path: Path, tuned: bool) -> None:
     words = sorted({word for text in TEXTS for word in text.split()} - {"lane"})

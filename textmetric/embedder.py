@@ -99,8 +99,8 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         layer: ``bag``, ``linear``, ``layernorm`` or ``mlp``, the layer that is the embedding.
         encoder: ``bag`` of token vectors, or ``frozen`` text vectors of which a projection is
             trained (docs/encoders.md); ``layer`` must not be ``bag`` then.
-        tokenizer: ``words``, or the study's ``basic_english``, if no tokenizer comes with the
-            vectors.
+        tokenizer: ``words``, the study's ``basic_english``, or ``basic_english_ngrams``, if no
+            tokenizer comes with the vectors (docs/text.md).
         start: where token vectors start that are not given: ``lsa`` of the texts, or ``uniform``.
         vectors: for a bag, the token vectors to start from: a file of word vectors, or the folder
             or hub name of a model. For a frozen encoder, the folder or hub name of the sentence
@@ -489,7 +489,7 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
             tokenizer="words" if tokenizer.definition else tokenizer.name,
             classifier="centroid" if model.logistic is None else "logistic",
             seed=recipe.seed,
-            **recipe.model.model_dump(),
+            **recipe.model.model_dump(exclude={"ngrams"}),
             **recipe.train.model_dump(exclude={"vectors"}),
         )
         embedder.model_ = model

@@ -26,7 +26,7 @@ from textmetric.encoders.vectors import standardised
 from textmetric.grid import INPUTS, ROLES, Baseline, Family
 from textmetric.model import TrainedModel
 from textmetric.params import read
-from textmetric.text import TokenizedCorpus
+from textmetric.text import NGRAMS, TokenizedCorpus
 from textmetric.training.loop import train
 
 ROOT = Path(__file__).parents[2]
@@ -157,6 +157,18 @@ def test_encoders_start_from_given_word_vectors(tmp_path: Path, tuned: bool) -> 
         for split in ("target", "target-scarce-0")
     )
     assert cut < whole if tuned else cut == whole == len(words) + 1
+
+
+def test_the_pipeline_with_character_ngrams(tmp_path: Path) -> None:
+    write_params(tmp_path, model={"ngrams": "characters"})
+    write_table(tmp_path / "few.csv", "label", 120, seed=0)
+    write_table(tmp_path / "many.csv", "topic", 200, seed=1, words=MORE_WORDS)
+    for step in ("download", "vectors", "tokenize", "split"):
+        finished = run(tmp_path, step)
+        assert finished.returncode == 0, (step, finished.stderr)
+    vocabulary = TokenizedCorpus.load(tmp_path / "data/splits/target/target").vocabulary
+    assert vocabulary.tokenizer is NGRAMS
+    assert {"the", "·<th"} <= set(vocabulary.tokens)
 
 
 def test_download_lets_no_text_cross_the_roles(tmp_path: Path) -> None:
