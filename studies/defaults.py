@@ -27,8 +27,8 @@ import numpy as np
 import pandas as pd
 
 from studies import options
-from studies.few_labels import PRETRAIN, Job, add_few_label_options, run_jobs, store_vectors
-from studies.inputs import load_tokenized, store
+from studies.few_labels import PRETRAIN, Job, add_few_label_options, run_jobs
+from studies.inputs import load_tokenized, store, store_vectors
 from textmetric import command, splits
 from textmetric.command import INTERACTIVE
 from textmetric.encoders import token_vectors

@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -86,11 +87,16 @@ class Job:
                 self.seed,
                 self.tfidf,
                 self.sampler,
-                code_of(modules, ROOT),
+                _code(*modules),
             ],
             sort_keys=True,
         )
         return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+@lru_cache
+def _code(*modules: str) -> dict[str, str]:
+    return code_of(modules, ROOT)
 
 
 def add_few_label_options(parser: argparse.ArgumentParser, out: str) -> None:
@@ -118,16 +124,6 @@ def read_vectors(job: Job) -> Float32 | TextVectors | None:
     if job.model.encoder == "frozen":
         return TextVectors.load(job.vectors / TEXT_VECTORS)
     return TokenVectors.load(job.vectors).values
-
-
-def store_vectors(found: TokenVectors, folder: Path) -> Path:
-    """Save given vectors in ``folder`` under a hash of their contents, unless they are there."""
-    digest = hashlib.sha256(np.ascontiguousarray(found.values).tobytes())
-    digest.update("\n".join(found.vocabulary.tokens).encode())
-    path = folder / digest.hexdigest()[:24]
-    if not path.is_dir():
-        found.save(path)
-    return path
 
 
 def run_jobs(jobs: Sequence[Job], results: Path) -> list[dict[str, float]]:

@@ -14,7 +14,7 @@ from textmetric.encoders.frozen import sentence_vectors
 from textmetric.encoders.pretrained import find
 from textmetric.files import replacing_folder, write_array, write_json
 from textmetric.params import Data
-from textmetric.text import TokenizedCorpus, Vocabulary, tokenize_corpus
+from textmetric.text import TokenizedCorpus, TokenVectors, Vocabulary, tokenize_corpus
 from textmetric.types import PARTS
 
 TEXT_VECTORS = "texts.npy"
@@ -112,6 +112,16 @@ def store(corpus: TokenizedCorpus, folder: Path) -> Path:
     path = folder / _digest(corpus)
     if not path.is_dir():
         corpus.save(path)
+    return path
+
+
+def store_vectors(found: TokenVectors, folder: Path) -> Path:
+    """Save given vectors in ``folder`` under a hash of their contents, unless they are there."""
+    digest = hashlib.sha256(np.ascontiguousarray(found.values).tobytes())
+    digest.update("\n".join(found.vocabulary.tokens).encode())
+    path = folder / digest.hexdigest()[:24]
+    if not path.is_dir():
+        found.save(path)
     return path
 
 

@@ -40,9 +40,8 @@ from studies.few_labels import (
     Job,
     add_few_label_options,
     run_jobs,
-    store_vectors,
 )
-from studies.inputs import load_encoded, load_tokenized, store
+from studies.inputs import load_encoded, load_tokenized, store, store_vectors
 from textmetric import command, splits
 from textmetric.command import INTERACTIVE
 from textmetric.encoders import token_vectors
