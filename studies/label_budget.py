@@ -134,8 +134,8 @@ def _jobs(
 ) -> tuple[list[Job], list[dict[str, Any]]]:
     """The measurements, and for each the line, the budget, the draw and the learning rate."""
     jobs, places = list[Job](), list[dict[str, Any]]()
-    for budget in budgets:
-        for draw in arguments.draws:
+    for draw in arguments.draws:
+        for budget in budgets:
             for start, (vectors, corpus, model, pretrains) in starts.items():
                 for pretrain in [None, PRETRAIN] if arguments.unlabelled and pretrains else [None]:
                     few = splits.few_rows(corpus, budget, draw, unlabel=pretrain is not None)
@@ -334,7 +334,7 @@ def _draw(path: Path, values: pd.DataFrame) -> None:
         middle, low, high = mean_interval(cell["value"])
         line = TFIDF if start == TFIDF else f"{family}, {start}"
         rows.append(
-            {"line": line, "measure": measure, "rows": budget}
+            {"line": line, "group": start, "kind": family, "measure": measure, "rows": budget}
             | {"mean": middle, "low": low, "high": high}
         )
     charts.lines(path, pd.DataFrame(rows), MEASURES, x="rows", label="labelled rows a class")
