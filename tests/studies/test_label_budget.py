@@ -9,10 +9,12 @@ import pandas as pd
 import pytest
 
 from studies import label_budget
+from studies.few_labels import Job
 from studies.label_budget import crossing, crossing_interval
 from tests.pipeline.test_stages import write_table
 from textmetric.encoders import TextVectors
 from textmetric.encoders.pretrained import Pretrained
+from textmetric.text import TokenizedCorpus
 
 
 def test_a_crossing_is_interpolated_over_the_logarithm_of_the_rows() -> None:
@@ -107,3 +109,28 @@ def test_the_study_runs_resumes_and_writes_a_table_with_every_line(
     assert len(encoded) == 1
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
     assert (tmp_path / "out" / "label-budget.md").read_text() == text
+
+
+def test_few_rows_are_seen_in_more_epochs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_table(tmp_path / "few.csv", "label", 400, seed=0)
+    seen: dict[int, set[int]] = {}
+
+    class DoneError(Exception):
+        pass
+
+    def look(jobs: Sequence[Job], results: Path) -> None:
+        for job in (job for job in jobs if job.family):
+            rows = len(TokenizedCorpus.load(job.corpus).train)
+            seen.setdefault(rows, set()).add(job.settings.epochs)
+        raise DoneError
+
+    monkeypatch.setattr(label_budget, "run_jobs", look)
+    with pytest.raises(DoneError):
+        label_budget.main(
+            label_budget._parser().parse_args(
+                f"--corpus {tmp_path}/few.csv --budgets 2 --draws 0 --lr 0.1 --dim 4 --steps 30 "
+                f"--results {tmp_path}".split()
+            )
+        )
+    # 64 rows are a step; the epochs are at least the ten of params.yaml
+    assert seen == {6: {30}, 288: {10}}
