@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := install
-.PHONY: help install pretrained browser run plots league ablations bench test mutants endurance lint format lock clean
+.PHONY: help install pretrained browser run plots league ablations budget bench test mutants endurance lint format lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,10 @@ league: install  ## train every objective with an equal budget and rank them (5 
 
 ablations: install  ## width, binary codes, layer norm, classes in a batch (20 to 30 minutes)
 	python -m studies.ablations
+
+budget: install pretrained  ## accuracy by labelled rows a class, from every start (an hour or more)
+	python -m studies.label_budget --unlabelled \
+		--vectors all-MiniLM-L6-v2 --frozen all-MiniLM-L6-v2 $(BUDGET)
 
 bench: install  ## time everything against its peers (half an hour; make bench BENCH=--quick: 2 minutes)
 	python -m benchmarks $(BENCH)
