@@ -160,6 +160,7 @@ def test_bad_input_is_told_in_one_sentence(texts: object, labels: object, said: 
         ({"classifier": "svm"}, "unknown classifier 'svm'. Known: auto"),
         ({"tokenizer": "word"}, "did you mean 'words'"),
         ({"start": "lda"}, "did you mean 'lsa'"),
+        ({"weights": "idf"}, "but weights is idf: set start to uniform"),
         ({"optimizer": "lbfgs"}, "unknown optimizer 'lbfgs'"),
         ({"min_freq": 0}, "^min_freq is 0, but it should be"),
         ({"min_freq": "two"}, "^min_freq is 'two', but it should be"),
@@ -542,7 +543,7 @@ def test_a_frozen_encoder_works_with_the_rest_of_scikit_learn() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"layer": "bag"}, "model.layer is bag, so nothing would be trained"),
+        ({"layer": "bag"}, "and layer is bag, so nothing would be trained"),
         ({"encoder": "forzen"}, "unknown encoder 'forzen'; did you mean 'frozen'"),
         ({"objective": "invariant_spreading"}, "compares altered copies of a text"),
         ({"vectors": "no/such-model"}, r"texts is a ndarray, expected a list of texts"),

@@ -360,17 +360,18 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         given = {} if self.objective_params is None else self.objective_params
         objective = named(self.objective, given, "objective_params", "objective")
         uniform = self.encoder == "frozen" or self.vectors is not None
-        model = validated(
-            Model,
-            {
-                "encoder": self.encoder,
-                "dim": self._width(vectors),
-                "layer": self.layer,
-                "vectors": self.vectors,
-                "weights": self.weights,
-                "start": "uniform" if uniform else self.start,
-            },
-        )
+        about = {
+            "encoder": self.encoder,
+            "dim": self._width(vectors),
+            "layer": self.layer,
+            "vectors": self.vectors,
+            "weights": self.weights,
+            "start": "uniform" if uniform else self.start,
+        }
+        try:
+            model = validated(Model, about)
+        except UserError as error:  # which names keys of params.yaml
+            raise UserError(str(error).replace("model.", "")) from None
         if self.classifier not in CLASSIFIERS:
             raise unknown_name("classifier", self.classifier, CLASSIFIERS)
         if not self.tune_vectors and self.layer == "bag":
