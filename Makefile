@@ -46,8 +46,8 @@ budget: install pretrained  ## accuracy by labelled rows a class, from every sta
 bench: install  ## time everything against its peers (half an hour; make bench BENCH=--quick: 2 minutes)
 	python -m benchmarks $(BENCH)
 
-test: install browser  ## run the tests
-	python -m pytest
+test: install browser  ## run the tests, in a process for each processor
+	python -m pytest --numprocesses auto --dist loadfile
 
 endurance: install  ## kill, interrupt and starve dvc repro: does the next one finish? (ENDURANCE=--quick: a minute)
 	python -m tests.endurance $(ENDURANCE)

@@ -87,7 +87,7 @@ def main(arguments: argparse.Namespace) -> None:
                 raise  # ours: no package brings it
             raise UserError(
                 f"the benchmarks of {part} need the package {error.name}, which is not installed: "
-                "pip install '.[benchmark]'"
+                "pip install '.[benchmark,peers]'"
             ) from error
 
 
