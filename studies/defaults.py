@@ -142,7 +142,7 @@ def main(arguments: argparse.Namespace) -> None:
     budgets = [*map(str, arguments.budgets), ALL]
     jobs, places = list[Job](), list[dict[str, Any]]()
     for word in arguments.corpora:
-        title, frame = _stored(options.mapping_or_name(word), params.data, arguments.results)
+        title, frame = stored(options.mapping_or_name(word), params.data, arguments.results)
         for rows, draw in itertools.product(budgets, range(arguments.draws)):
             if rows == ALL and draw >= arguments.draws_of_all:
                 continue
@@ -155,23 +155,25 @@ def main(arguments: argparse.Namespace) -> None:
                     continue  # no text is left over
                 changes = {DEFAULTS: {}, **CHANGES, **OF_START.get(start, {})}
                 for name, parameters in changes.items():
-                    if name != DEFAULTS and not _wanted(arguments, name, rows):
+                    if name != DEFAULTS and not _wanted(arguments, name, start, rows, draw):
                         continue
                     jobs.append(Job(frame, rows, draw, parameters, vectors, start == UNLABELLED))
                     places.append(about | {"start": start, "change": name})
-    found_accuracies = _run_jobs(jobs, arguments.results / "defaults")
+    found_accuracies = run_jobs(jobs, arguments.results / "defaults")
     measured = pd.concat([pd.DataFrame(places), pd.DataFrame(found_accuracies)], axis=1)
     with replacing_file(arguments.out / "defaults.md") as path:
         path.write_text(_page(measured, list(starts)), encoding="utf-8")
 
 
-def _wanted(arguments: argparse.Namespace, change: str, rows: str) -> bool:
-    return (arguments.changes is None or change in arguments.changes) and (
-        rows != ALL or arguments.changes_of_all
-    )
+def _wanted(arguments: argparse.Namespace, change: str, start: str, rows: str, draw: int) -> bool:
+    if arguments.changes is not None and change not in arguments.changes:
+        return False
+    if start not in arguments.changes_from or draw >= arguments.draws_of_changes:
+        return False
+    return rows != ALL or arguments.changes_of_all
 
 
-def _stored(spec: str | dict[str, Any], data: Data, results: Path) -> tuple[str, Path]:
+def stored(spec: str | dict[str, Any], data: Data, results: Path) -> tuple[str, Path]:
     """The name of a corpus for tables, and its file."""
     corpus = load(
         spec,
@@ -207,7 +209,8 @@ def drawn_rows(labels: pd.Series[str], rows: str, draw: int) -> np.ndarray[Any, 
     return np.sort(order[often & ((rows == ALL) | (place < (0 if rows == ALL else int(rows))))])
 
 
-def _run_jobs(jobs: list[Job], results: Path) -> list[dict[str, float]]:
+def run_jobs(jobs: list[Job], results: Path) -> list[dict[str, float]]:
+    """The accuracies of the jobs, in their order; those in the folder are read, the others done."""
     files = [results / f"{job.key()}.json" for job in jobs]
     missing = [pair for pair in zip(jobs, files, strict=True) if not pair[1].is_file()]
     if missing:
@@ -355,6 +358,11 @@ def _parser() -> argparse.ArgumentParser:
         help="built-in names, paths or mappings, see docs/corpora.md (%(default)s)",
     )  # fmt: skip
     made.add_argument("--changes", nargs="*", metavar="CHANGE", help="those to try (all)")
+    made.add_argument(
+        "--changes-from", nargs="+", choices=[ALONE, GIVEN, UNLABELLED],
+        default=[ALONE, GIVEN, UNLABELLED], metavar="START", help="from these starts (all)",
+    )  # fmt: skip
+    made.add_argument("--draws-of-changes", type=int, default=3, help="of the rows (3)")
     made.add_argument(
         "--changes-of-all", action="store_true", help="try them on all rows too, which takes long"
     )

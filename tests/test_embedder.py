@@ -13,16 +13,23 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import normalize
 
 from tests.tiny import WITH_MINILM
 from textmetric import TextEmbedder
+from textmetric import embedder as embedder_module
+from textmetric.embedder import STUDY
 from textmetric.encoders.vectors import standardised
 from textmetric.ensemble import TextEnsemble
 from textmetric.errors import UserError
 from textmetric.mahalanobis import Mahalanobis
+from textmetric.params import read
+from textmetric.text import BASIC_ENGLISH, TokenVectors, Vocabulary
+from textmetric.training.loop import train
 
 TEXTS = [
     "green apple pie", "red apple juice", "bread with cheese", "cheese and apple", "pie of rice",
@@ -301,6 +308,98 @@ def test_a_forked_child_can_do_what_its_parent_has_done_with_several_threads() -
         torch.set_num_threads(before)
 
 
+def trained_with(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What each training gets, from now on."""
+    calls: list[dict[str, Any]] = []
+
+    def spy(corpus: Any, **arguments: Any) -> Any:
+        calls.append(arguments)
+        return train(corpus, **arguments)
+
+    monkeypatch.setattr(embedder_module, "train", spy)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("rows", "classes", "epochs", "batch_size"),
+    [(60, 29, 10, 64), (60, 30, 10, 256), (15_000, 2, 7, 64)],
+)
+def test_epochs_and_batches_follow_the_texts(
+    rows: int, classes: int, epochs: int, batch_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = trained_with(monkeypatch)
+    texts = [f"word{row % 7} word{row % 5}" for row in range(rows)]
+    embedder = TextEmbedder(dim=2, lr=0.1).fit(texts, np.arange(rows) % classes)
+    settings = calls[0]["settings"]
+    assert (settings.epochs, settings.batch_size, settings.lr) == (epochs, batch_size, 0.1)
+    assert embedder.lr_ == 0.1
+    assert (embedder.model_.logistic is None) == (rows > 2000 or classes >= 30)
+
+
+def test_the_learning_rate_is_chosen_and_the_bar_counts_its_trainings(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls = trained_with(monkeypatch)
+    monkeypatch.setattr(
+        embedder_module, "choose_lr", lambda *_, tick, **__: [tick() for _ in range(25)] and 0.03
+    )
+    embedder = TextEmbedder(dim=4, epochs=2, progress=True).fit(TEXTS, LABELS)
+    assert embedder.lr_ == calls[0]["settings"].lr == 0.03
+    assert "52/52" in capsys.readouterr().err
+    assert embedder.get_params()["lr"] == "auto"
+
+
+def test_texts_without_a_label_are_learnt_from_before_by_default() -> None:
+    texts, labels = [*TEXTS, *MORE], [*LABELS, *[""] * 4]
+    options: dict[str, Any] = {"dim": 8, "epochs": 2, "lr": 0.1}
+    given = {"objective": "inverse_cloze", "epochs": 3, "lr": 0.1}
+
+    def embeddings(pretrain: Any, texts: list[str], labels: list[str]) -> np.ndarray:
+        return TextEmbedder(pretrain=pretrain, **options).fit(texts, labels).transform(TEXTS)
+
+    np.testing.assert_array_equal(
+        embeddings("auto", texts, labels), embeddings(given, texts, labels)
+    )
+    assert (embeddings(None, texts, labels) != embeddings(given, texts, labels)).any()
+    np.testing.assert_array_equal(
+        embeddings("auto", TEXTS, LABELS), embeddings(None, TEXTS, LABELS)
+    )
+
+
+def test_the_logistic_regression_is_that_of_the_unit_embeddings(tmp_path: Path) -> None:
+    embedder = fitted(classifier="logistic")
+    unit = normalize(embedder.transform(TEXTS))
+    twin = LogisticRegression(max_iter=1000).fit(unit, LABELS)
+    few = ["apple bus", "cheese lane", "nothing known", "rice"]
+    expected = twin.predict(normalize(embedder.transform(few)))
+    assert embedder.predict(few).tolist() == expected.tolist()
+    embedder.save(tmp_path / "model")
+    assert TextEmbedder.load(tmp_path / "model").predict(few).tolist() == expected.tolist()
+    by_centroid = fitted(classifier="centroid")
+    assert by_centroid.model_.logistic is None
+    with pytest.raises(UserError, match="no logistic regression: predict by the nearest"):
+        by_centroid.model_.predict_logistic(unit)
+
+
+def test_the_studys_settings_are_those_of_the_pipeline() -> None:
+    params = read("params.yaml")
+    embedder = TextEmbedder("triplet", **STUDY)
+    assert embedder.dim == params.model.dim
+    for name in ("epochs", "batch_size", "lr", "optimizer", "decay"):
+        assert getattr(embedder, name) == getattr(params.train, name)
+    assert (embedder.start, embedder.tokenizer) == (params.model.start, BASIC_ENGLISH.name)
+
+
+def test_the_folder_of_saved_token_vectors_is_a_name_of_vectors(tmp_path: Path) -> None:
+    words = Vocabulary(["<unk>", "apple", "bus", "car"])
+    values = np.array([[0, 0], [1, 0], [0, 1], [0.1, 1]], dtype=np.float32)
+    TokenVectors(words, values).save(tmp_path / "vectors")
+    embedder = TextEmbedder(vectors=str(tmp_path / "vectors"), lr=0.01, epochs=1)
+    embedder.fit(TEXTS, LABELS)
+    assert embedder.transform(["car"]).shape == (1, 2)  # dim is at most their width
+    assert embedder.predict(["apple", "car"]).tolist() == ["food", "road"]
+
+
 def test_an_embedder_that_has_learnt_nothing_says_so() -> None:
     with pytest.raises(NotFittedError, match="call fit or load"):
         TextEmbedder().transform(TEXTS)
@@ -387,9 +486,8 @@ def vectors_of(texts: list[str]) -> np.ndarray:
 
 
 def fitted_to_vectors(objective: str = "triplet", **options: object) -> TextEmbedder:
-    options = {"encoder": "frozen", "layer": "linear", "dim": 4, "epochs": 60, "batch_size": 8} | (
-        options
-    )
+    fixed = {"encoder": "frozen", "layer": "linear", "dim": 4, "epochs": 60, "batch_size": 8}
+    options = fixed | {"lr": 0.1} | options
     return TextEmbedder(objective, **options).fit(vectors_of(TEXTS), LABELS)
 
 
@@ -491,7 +589,7 @@ def test_given_token_vectors_are_where_a_bag_starts(tmp_path: Path, tuned: bool)
     path = tmp_path / "words.vec"
     path.write_text("".join(f"{w} {' '.join(map(str, v))}\n" for w, v in table.items()))
     embedder = TextEmbedder(
-        dim=4, layer="linear", vectors=str(path), tune_vectors=tuned, epochs=5, batch_size=8
+        dim=4, layer="linear", vectors=str(path), tune_vectors=tuned, epochs=5, batch_size=8, lr=0.1
     ).fit(TEXTS, LABELS)
     vocabulary = embedder.model_.vocabulary
     assert ("lane" in vocabulary.ids) == tuned  # frozen at zero it would say nothing
@@ -515,7 +613,7 @@ def test_given_token_vectors_are_where_a_bag_starts(tmp_path: Path, tuned: bool)
 def test_with_a_real_sentence_encoder_it_takes_texts(tmp_path: Path) -> None:
     embedder = TextEmbedder(
         "cross_entropy", encoder="frozen", layer="linear", vectors="all-MiniLM-L6-v2", dim=8,
-        epochs=30, batch_size=8,
+        epochs=30, batch_size=8, lr=0.1,
     ).fit(TEXTS, LABELS)  # fmt: skip
     # no word of these was seen in training
     assert embedder.predict(["tomato soup", "motorway traffic"]).tolist() == ["food", "road"]

@@ -11,7 +11,14 @@ from textmetric.params import Model
 from textmetric.schema import validated
 from textmetric.text import LabelledTokens, RaggedTokens, TokenizedCorpus, tokenize_train
 
-TEXTS = ["red apple pie", "green apple", "red car car", "green car bus", "slow bus", "apple pie pie"]
+TEXTS = [
+    "red apple pie",
+    "green apple",
+    "red car car",
+    "green car bus",
+    "slow bus",
+    "apple pie pie",
+]
 
 
 def bags(values: np.ndarray, tokens: RaggedTokens) -> np.ndarray:

@@ -2,49 +2,76 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from studies import defaults
-from studies.defaults import Candidate, regrets
+from studies.defaults import ALL, DEFAULTS, changes, drawn_rows
 from tests.pipeline.test_stages import write_table
+from textmetric.errors import UserError
+from textmetric.measures import mean_interval
 
 
-def test_the_regret_is_the_distance_to_the_best_of_each_corpus_and_number_of_rows() -> None:
+def test_a_change_is_compared_with_the_defaults_cell_by_cell() -> None:
     rows = [
-        # in the first cell a is best by .2, in the second b by .1
-        *[("x", "8", "a", draw, value) for draw, value in enumerate([0.8, 0.6])],
-        *[("x", "8", "b", draw, value) for draw, value in enumerate([0.4, 0.6])],
-        ("y", "8", "a", 0, 0.5),
-        ("y", "8", "b", 0, 0.6),
+        # the mean over draws first: +.2 in the first cell, -.1 in the second
+        *[("x", "8", "wide", draw, value) for draw, value in enumerate([0.8, 0.6])],
+        *[("x", "8", DEFAULTS, draw, value) for draw, value in enumerate([0.4, 0.6])],
+        ("y", "8", "wide", 0, 0.5),
+        ("y", "8", DEFAULTS, 0, 0.6),
+        ("y", "8", "better", 0, 0.7),  # in one cell only
     ]
-    columns = ["corpus", "rows", "candidate", "draw", "validation_accuracy"]
-    found = regrets(pd.DataFrame(rows, columns=columns))
-    assert list(found.index) == ["a", "b"]
-    assert found.tolist() == pytest.approx([0.05, 0.1])
+    columns = ["corpus", "rows", "change", "draw", "validation"]
+    found = changes(pd.DataFrame(rows, columns=columns))
+    assert list(found.index) == ["better", "wide"]
+    assert found.loc["wide"].tolist() == pytest.approx([*mean_interval([0.2, -0.1]), -0.1, 0.2])
+    assert found.loc["better", "mean"] == pytest.approx(0.1)
 
 
-def test_epochs_fall_with_the_rows() -> None:
-    epochs = [Candidate("triplet", 32, 0.1, 20_000).epochs(rows) for rows in (10, 1000, 10**6)]
-    assert epochs == [30, 20, 4]
+def test_rows_are_drawn_by_class_and_a_class_of_one_row_is_left_out() -> None:
+    labels = pd.Series(["a"] * 10 + ["b"] * 3 + ["c"] + ["d"] * 2)
+    four = drawn_rows(labels, "4", draw=0)
+    assert labels.iloc[four].value_counts().to_dict() == {"a": 4, "b": 3, "d": 2}
+    assert (np.diff(four) > 0).all()
+    assert set(drawn_rows(labels, "2", draw=0)) < set(four)  # more rows hold the fewer
+    assert list(drawn_rows(labels, ALL, draw=0)) == [*range(13), 14, 15]
+    assert set(drawn_rows(labels, "4", draw=1)) != set(four)
 
 
-def test_the_study_chooses_and_writes_both_tables(tmp_path: Path) -> None:
+def study(tmp_path: Path, options: str) -> str:
+    given = f"--results {tmp_path}/results --out {tmp_path}/out --budgets 4 --draws 2 {options}"
+    defaults.main(defaults._parser().parse_args(given.split()))
+    return (tmp_path / "out" / "defaults.md").read_text()
+
+
+def test_the_study_writes_changes_and_the_test_part_from_every_start(tmp_path: Path) -> None:
     write_table(tmp_path / "few.csv", "label", 150, seed=0)
-    write_table(tmp_path / "more.csv", "label", 120, seed=1)
     (tmp_path / "words.vec").write_text("apple 1 0 0\nbread .9 .1 0\ncar 0 1 0\ntune 0 0 1\n")
-    defaults.main(
-        defaults._parser().parse_args(
-            f"--corpora {tmp_path}/few.csv {tmp_path}/more.csv --budgets 4 --draws 0 1 --lr 0.1 "
-            f"--objectives triplet cross_entropy --widths 2 3 --seen 200 --unlabelled "
-            f"--vectors {tmp_path}/words.vec --results {tmp_path}/r --out {tmp_path}/out".split()
-        )
-    )
-    text = (tmp_path / "out" / "defaults.md").read_text()
-    for title in ("Random start", "Given vectors"):
-        for variant in (title, f"{title}, pre-trained"):
-            section = text.partition(f"## {variant}\n")[2].partition("\n## ")[0]
-            assert section.count(" wide, lr 0.1, 200 texts |") == 4  # candidates
-            assert (
-                section.count("| few.csv | ") == section.count("| more.csv | ") == 2
-            )  # 4 rows, all
+    options = f"--corpora {tmp_path}/few.csv --vectors {tmp_path}/words.vec --unlabelled"
+    text = study(tmp_path, f"{options} --changes triplet")
+    for start in ("the texts alone", "given vectors", "given vectors, unlabelled texts"):
+        section = text.partition(f"From {start}:")[2].partition("From ")[0]
+        assert section.count("| triplet | ") == 1
+        assert f"- From {start}: against TF-IDF, C = 1 better in " in text
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| few.csv")]
+    assert [row[1] for row in rows] == ["4", "all"]
+    assert [" ± " in cell for cell in rows[0][2:]] == [True] * 5  # two draws
+    assert rows[1][-1].strip(" |") == ""  # of all rows none is left without a label
+    files = sorted((tmp_path / "results" / "defaults").iterdir())
+    times = [file.stat().st_mtime_ns for file in files]
+    assert study(tmp_path, f"{options} --changes triplet") == text
+    assert [file.stat().st_mtime_ns for file in files] == times
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("--budgets 1", "--budgets must be at least 2"),
+        ("--unlabelled", "--unlabelled needs --vectors"),
+        ("--changes trplet", "there is no 'trplet'; there are cross_entropy, triplet"),
+    ],
+)
+def test_a_mistake_is_one_sentence(tmp_path: Path, options: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        study(tmp_path, f"--corpora nothing.csv {options}")
