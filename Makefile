@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := install
-.PHONY: help install pretrained browser run plots league ablations bench test mutants lint format lock clean
+.PHONY: help install pretrained browser run plots league ablations budget bench test mutants endurance lint format lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,7 @@ $(BIN)/.pretrained: $(BIN)/.installed requirements-pretrained.lock
 	@touch $@
 
 run: install  ## run the pipeline: dvc repro
+	@python -m textmetric.pipeline.dvc_files
 	dvc repro
 
 plots: install  ## draw the learning curves and t-SNE pictures: dvc plots show
@@ -38,11 +39,18 @@ league: install  ## train every objective with an equal budget and rank them (5 
 ablations: install  ## width, binary codes, layer norm, classes in a batch (20 to 30 minutes)
 	python -m studies.ablations
 
+budget: install pretrained  ## accuracy by labelled rows a class, from every start (an hour or more)
+	python -m studies.label_budget --unlabelled \
+		--vectors all-MiniLM-L6-v2 --frozen all-MiniLM-L6-v2 $(BUDGET)
+
 bench: install  ## time everything against its peers (half an hour; make bench BENCH=--quick: 2 minutes)
 	python -m benchmarks $(BENCH)
 
 test: install browser  ## run the tests
 	python -m pytest
+
+endurance: install  ## kill, interrupt and starve dvc repro: does the next one finish? (ENDURANCE=--quick: a minute)
+	python -m tests.endurance $(ENDURANCE)
 
 mutants: install  ## change the code in 400 places, one at a time: does a test fail? (25 minutes)
 	python -m tests.mutants $(MUTANTS)

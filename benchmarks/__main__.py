@@ -31,6 +31,7 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 PARTS = {
     "text": "reading and tokenising",
     "training": "steps, epochs and whole jobs of training",
+    "vectors": "training from given token vectors",
     "frozen": "a projection of given text vectors",
     "objectives": "the loss and gradient of every objective",
     "measures": "the measures of a test set",

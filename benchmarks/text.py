@@ -140,7 +140,7 @@ def reading(options: Options, folder: Path) -> Iterator[Case]:
 
 
 def _reads(path: Path) -> Side:
-    return lambda: readers.read(path, text="content", label="label")
+    return lambda: readers.read(path, readers.Options(text="content"))[0]
 
 
 def _write(user: Path, original: Path, some: list[str], labels: np.ndarray) -> None:

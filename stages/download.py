@@ -14,9 +14,9 @@ import argparse
 
 from stages import stage
 from textmetric.command import INTERACTIVE
-from textmetric.corpora import load_roles
+from textmetric.corpora import load_roles, table_of
 from textmetric.files import replacing_folder, write_json
-from textmetric.grid import ROLES, Layout, moved
+from textmetric.grid import INPUTS, ROLES, Layout, moved
 from textmetric.params import Params
 
 
@@ -32,6 +32,13 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
         mirror=params.data.mirror,
         progress=INTERACTIVE,
     )
+    for role in ROLES:
+        table = table_of(params.corpora.of(role))
+        if table is not None and INPUTS.resolve() not in table.resolve().parents:
+            print(
+                f"note: {table} is not in {INPUTS}/, so DVC does not notice when it changes; after "
+                "a change run dvc repro -f download"
+            )
     with replacing_folder(layout.raws) as folder:
         for role, corpus in zip(ROLES, corpora, strict=True):
             path = moved(layout.corpus(role), layout.raws, folder)

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from textmetric import command
+from textmetric.files import remove_stale
+from textmetric.grid import Layout
 from textmetric.params import Params, read
 
 
@@ -34,11 +36,15 @@ def run(
     parser.add_argument(
         "--params", default="params.yaml", metavar="FILE", help="the parameters (%(default)s)"
     )
-    command.run(lambda given: main(given, read(given.params)), parser, leave=_leave)
+
+    def work(given: argparse.Namespace) -> None:
+        for folder in Layout().written:
+            remove_stale(folder, deep=True)
+        main(given, read(given.params))
+
+    command.run(work, parser, leave=_leave)
 
 
 def _leave(status: int) -> NoReturn:
     """End without taking the interpreter apart, which is half a second when torch is loaded."""
-    sys.stdout.flush()
-    sys.stderr.flush()
     os._exit(status)

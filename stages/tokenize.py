@@ -18,7 +18,7 @@ from textmetric.files import replacing_folder
 from textmetric.grid import ROLES, Layout
 from textmetric.params import Params
 from textmetric.pipeline.given_vectors import given_vectors
-from textmetric.text import tokenize_file
+from textmetric.text import BASIC_ENGLISH, NGRAMS, tokenize_file
 
 
 def main(arguments: argparse.Namespace, params: Params) -> None:
@@ -35,6 +35,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
                 max_size=params.data.max_size,
                 given=given,
                 extend=extend and params.train.vectors == "tuned",
+                tokenizer=NGRAMS if params.model.ngrams == "characters" else BASIC_ENGLISH,
                 keep_rows=params.model.encoder == "frozen",
                 progress=INTERACTIVE,
             )

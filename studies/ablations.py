@@ -11,12 +11,16 @@ asked this of images; here it is text and the small encoder of this project. Fou
 Each finished training is a small file, named by a hash of all it depends on: the job can be
 interrupted, and a second run does only what is missing. Writes ablations.md, which ends
 with the paper's conclusions next to what was found, and a picture a part.
+With --vectors all is trained a second time from given token vectors, at each width their principal
+components. This goes to ablations-given.md, which ends with the conclusions from both starts.
+
 By default a dozen objectives at widths of 16, 64, 256 and 512 on the docstrings by module, trained
 on half of the labels and measured on the others, as the paper does.
 
 Examples:
     python -m studies.ablations
     python -m studies.ablations --parts layer_norm classes --corpus docstrings --open 0
+    python -m studies.ablations --vectors all-MiniLM-L6-v2 --widths 8 64 256
     python -m studies.ablations --widths 16 32 64 128 256 512 --seeds 0 1 2 3 4
 """
 
@@ -32,10 +36,12 @@ import numpy as np
 import pandas as pd
 
 from studies import charts, conclusions, options
-from studies.inputs import load_tokenized, store
+from studies.inputs import load_tokenized, store, store_vectors
 from studies.trials import Result, Trial, run_trials
 from textmetric import command, splits
 from textmetric.command import INTERACTIVE
+from textmetric.encoders import token_vectors
+from textmetric.encoders.vectors import reduced
 from textmetric.errors import UserError, unknown_name
 from textmetric.files import replacing_file
 from textmetric.grid import Family
@@ -44,7 +50,7 @@ from textmetric.measures import mean_interval
 from textmetric.params import Params
 from textmetric.report.formats import plain, table, with_interval
 from textmetric.report.original import corpus_title
-from textmetric.text import TokenizedCorpus
+from textmetric.text import TokenizedCorpus, TokenVectors
 
 WIDTHS = [16, 64, 256, 512]
 # The objectives unless others are named: with a head, with proxies, and those that compare rows.
@@ -68,6 +74,7 @@ FEW = ["cross_entropy", "norm_softmax", "proxy_nca", "triplet", "multi_similarit
 RECALLS = {f"recall_at_{k}": f"Recall@{k}" for k in (1, 10, 100)}
 FLOATS = RECALLS | {"map_at_r": "MAP@R"}
 BITS = {f"hamming_{name}": f"{title}, binary" for name, title in FLOATS.items()}
+TITLES = {"ablations": "Ablations", "ablations-given": "Ablations from given token vectors"}
 LOSS_WINDOW = 50
 """The number of steps over which losses are smoothed."""
 
@@ -80,21 +87,29 @@ class Study:
 
     Args:
         arguments: of the command line.
+        given: the token vectors to start from; None for random ones.
 
     Attributes:
         arguments: the same.
+        given: the same.
         params: params.yaml with the options in it.
         corpus: tokenised.
         name: of the corpus.
         found: part → its lines, of the parts that have run.
     """
 
-    def __init__(self, arguments: argparse.Namespace) -> None:
+    def __init__(self, arguments: argparse.Namespace, given: TokenVectors | None = None) -> None:
         self.arguments = arguments
+        self.given = given
         self.params: Params = options.read_params(arguments)
         spec = options.mapping_or_name(arguments.corpus)
         self.corpus: TokenizedCorpus
-        self.corpus, summary = load_tokenized(spec, self.params.data, progress=INTERACTIVE)
+        self.corpus, summary = load_tokenized(
+            spec,
+            self.params.data,
+            given=None if given is None else given.vocabulary,
+            progress=INTERACTIVE,
+        )
         if arguments.open:
             self.corpus = splits.open_classes(self.corpus, arguments.open, self.params.data.seed)
         self.name = corpus_title(summary)
@@ -114,22 +129,23 @@ class Study:
         if part in self.found:
             return self.found[part]
         seeds = self.arguments.seeds
+        dims = [changes.get("dim", self.params.model.dim) for *_, changes in arms]
+        vectors = {dim: self._vectors(dim) for dim in dict.fromkeys(dims)}
         trials = [
             Trial(
                 corpus=self._folder,
                 family=family,
                 objective=objective,
                 sampler=self.arguments.sampler,
-                model=self.params.model.model_copy(
-                    update={"dim": changes.get("dim", self.params.model.dim)}
-                ),
+                model=self.params.model.model_copy(update={"dim": dim}),
                 settings=self.params.train,
                 seed=seed,
                 neighbours=self.params.evaluate.neighbours,
                 losses=changes.get("losses", False),
                 classes_per_batch=changes.get("classes_per_batch"),
+                vectors=vectors[dim],
             )
-            for _, (family, objective), changes in arms
+            for (_, (family, objective), changes), dim in zip(arms, dims, strict=True)
             for seed in seeds
         ]
         results = run_trials(
@@ -144,9 +160,30 @@ class Study:
         ]
         return self.found[part]
 
+    def _vectors(self, dim: int) -> Path | None:
+        if self.given is None:
+            return None
+        values = reduced(self.given.values, dim)
+        folder: Path = self.arguments.results / "vectors"
+        return store_vectors(TokenVectors(self.given.vocabulary, values), folder)
+
+    @property
+    def name_of_files(self) -> str:
+        """What the names of the page and of its pictures begin with."""
+        return "ablations" if self.given is None else "ablations-given"
+
     def picture(self, part: str) -> Path:
         """The file of a part's picture."""
-        return Path(self.arguments.out) / f"ablations-{part}.png"
+        return Path(self.arguments.out) / f"{self.name_of_files}-{part}.png"
+
+    def shown(self, part: str, alt: str) -> str:
+        """The Markdown that shows a part's picture."""
+        return f"![{alt}]({self.picture(part).name})"
+
+    def claims(self) -> list[conclusions.Claim]:
+        """The paper's conclusions that the parts which have run can speak to."""
+        parts = ("widths", "layer_norm", "classes")
+        return conclusions.claims(*(self.found.get(part, []) for part in parts))
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -158,18 +195,22 @@ def main(arguments: argparse.Namespace) -> None:
         raise UserError(f"--widths is {arguments.widths}, expected widths from 1")
     if not 0 <= arguments.open < 1:
         raise UserError(f"--open is {arguments.open}, expected a share of the labels below 1")
-    study = Study(arguments)
-    parts = [part for part in PARTS if part in arguments.parts]
-    sections = [PARTS[part](study) for part in parts]
-    held = conclusions.claims(
-        *(study.found.get(part, []) for part in ("widths", "layer_norm", "classes"))
-    )
-    if held:
-        sections.append(conclusions.page(held))
-    text = "\n\n".join([f"# Ablations\n\n{about(study)}", *sections])
-    with replacing_file(arguments.out / "ablations.md") as path:
-        path.write_text(text + "\n", encoding="utf-8")
-    print(arguments.out / "ablations.md")
+    starts = {"random": Study(arguments)}
+    if arguments.vectors is not None:
+        given = token_vectors(arguments.vectors, progress=INTERACTIVE)
+        starts["given vectors"] = Study(arguments, given)
+    for place, study in enumerate(starts.values(), start=1):
+        sections = [PARTS[part](study) for part in PARTS if part in arguments.parts]
+        if held := study.claims():
+            sections.append(conclusions.page(held))
+            if place > 1:
+                by_start = {name: one.claims() for name, one in starts.items()}
+                sections.append(conclusions.by_start(by_start))
+        text = "\n\n".join([f"# {TITLES[study.name_of_files]}\n\n{about(study)}", *sections])
+        page = arguments.out / f"{study.name_of_files}.md"
+        with replacing_file(page) as path:
+            path.write_text(text + "\n", encoding="utf-8")
+        print(page)
 
 
 def about(study: Study) -> str:
@@ -181,14 +222,20 @@ def about(study: Study) -> str:
             f"trained on {len(corpus.trained_labels)} classes and measured on "
             f"{len(corpus.unseen)} others"
         )
+    start = (
+        ""
+        if study.given is None
+        else f"All encoders start from the token vectors of `{study.arguments.vectors}`, at each "
+        "width their principal components; [ablations.md](ablations.md) starts from random ones. "
+    )
     return (
-        f"On {plain(study.name)}: {labels}, {len(corpus.train):,} train "
+        f"{start}On {plain(study.name)}: {labels}, {len(corpus.train):,} train "
         f"and {len(corpus.test):,} test rows, {train.epochs} epochs of {train.optimizer} with "
         f"learning rate {train.lr:g}, batches of {train.batch_size} {study.arguments.sampler}, "
         f"{study.params.model.dim} dimensions where nothing else is said, each objective with its "
         f"default parameters. Mean ± half of the 95 % interval over {len(study.arguments.seeds)} "
         "seeds, on the test part. The questions are those of Zhai & Wu 2018 ([arXiv 1811.12649]"
-        "(https://arxiv.org/abs/1811.12649)); `make ablations` writes this page."
+        "(https://arxiv.org/abs/1811.12649)); `python -m studies.ablations` writes this page."
     )
 
 
@@ -215,7 +262,8 @@ def widths(study: Study) -> str:
     )
     return (
         "## Width\n\nRecall@k: is a row of the class among the k nearest?\n\n"
-        f"{_table(found, FLOATS)}\n\n![Recall@1, 10 and 100 by width](ablations-widths.png)"
+        f"{_table(found, FLOATS)}\n\n"
+        + study.shown("widths", "Recall@1, 10 and 100 by width")
         + _failures(found)
     )
 
@@ -233,7 +281,7 @@ def codes(study: Study) -> str:
         "mean of its row? Rows are compared by Hamming distance, ties are broken at random. A "
         "code takes 1/32 of the memory of the floats.\n\n"
         f"{_table(found, {'recall_at_1': 'Recall@1, float'} | BITS)}\n\n"
-        "![Recall@1 by width, of floats and of bits](ablations-codes.png)"
+        + study.shown("codes", "Recall@1 by width, of floats and of bits")
     )
 
 
@@ -266,7 +314,7 @@ def layer_norm(study: Study) -> str:
     return (
         "## Layer norm\n\n"
         f"{_table(found, FLOATS, columns)}\n\n"
-        "![the loss by step with and without layer norm](ablations-layer-norm.png)"
+        + study.shown("layer-norm", "the loss by step with and without layer norm")
         + _failures(found)
     )
 
@@ -303,7 +351,7 @@ def classes(study: Study) -> str:
     return (
         f"## Classes in a batch\n\nBatches of {batch} rows, evenly of this many classes.\n\n"
         f"{_table(found, FLOATS)}\n\n"
-        "![Recall@1 and MAP@R by the number of classes in a batch](ablations-classes.png)"
+        + study.shown("classes", "Recall@1 and MAP@R by the number of classes in a batch")
         + _failures(found)
     )
 
@@ -378,6 +426,9 @@ def parser() -> argparse.ArgumentParser:
         metavar="SHARE",
         help="train on so large a share of the labels, measure on the others; 0: on all the same "
         "labels (%(default)s)",
+    )
+    made.add_argument(
+        "--vectors", metavar="NAME", help="also start from given vectors, see docs/encoders.md"
     )
     made.add_argument(
         "--parts", nargs="+", default=list(PARTS), metavar="PART", help=f"({' '.join(PARTS)})"

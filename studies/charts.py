@@ -90,13 +90,15 @@ def lines(
 
     Args:
         path: the PNG to write.
-        values: columns line, measure, ``x``, mean, low, high.
+        values: columns line, measure, ``x``, mean, low, high. With the columns group and kind too,
+            the lines of a group share their colour, and those of a kind their stroke and form.
         panels: measure → title of its panel.
         x: the column that goes to the right.
         label: what that axis is called.
         one_scale: whether all panels have the same scale upwards.
     """
-    looks = _looks(list(dict.fromkeys(values["line"])))
+    names = list(dict.fromkeys(values["line"]))
+    looks = _grouped_looks(values) if "group" in values else _looks(names)
     # at this size a letter takes about .06 inch, and the sample of a line half an inch
     columns = max(1, int(3.4 * len(panels) / (0.5 + 0.06 * max(map(len, looks)))))
     columns = min(columns, 5)
@@ -234,4 +236,17 @@ def _looks(names: Sequence[str]) -> dict[str, dict[str, Any]]:
             "marker": _FORMS[place % len(_FORMS)],
         }
         for place, name in enumerate(names)
+    }
+
+
+def _grouped_looks(values: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """A colour a group, a stroke and a form a kind."""
+    groups, kinds = (list(dict.fromkeys(values[column])) for column in ("group", "kind"))
+    return {
+        str(row.line): {
+            "color": PALETTE[groups.index(row.group) % len(PALETTE)],
+            "linestyle": _STROKES[kinds.index(row.kind) % len(_STROKES)],
+            "marker": _FORMS[kinds.index(row.kind) % len(_FORMS)],
+        }
+        for row in values.drop_duplicates("line").itertuples()
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ SAID = {
     Outcome.DEPENDS: "depends",
     Outcome.UNKNOWN: "–",
 }
+AGREES = "Text agrees."
 HEADS_AND_PROXIES = ("cross_entropy", "norm_softmax", "proxy_nca")
 
 
@@ -119,6 +120,29 @@ def page(found: Sequence[Claim]) -> str:
     )
 
 
+def by_start(found: Mapping[str, Sequence[Claim]]) -> str:
+    """Which of the same claims hold from each start, and what changes; Markdown.
+
+    Args:
+        found: name of the start → its claims, in the same order.
+    """
+    said = {start: [verdict(claim) for claim in claims] for start, claims in found.items()}
+    counted = "; ".join(
+        f"{sum(sentence == AGREES for sentence, _ in of_start)} of {len(of_start)} from {start} "
+        f"(comparisons that disagree: {sum(lines.count('disagrees') for _, lines in of_start)} of "
+        f"{sum(len(lines) for _, lines in of_start)})"
+        for start, of_start in said.items()
+    )
+    rows = [
+        [claim.text, *(of_start[place][0] for of_start in said.values())]
+        for place, claim in enumerate(next(iter(found.values())))
+    ]
+    return (
+        "## The paper's conclusions, from each start\n\n"
+        f"Text agrees with {counted}.\n\n{table(['conclusion', *found], rows)}"
+    )
+
+
 def verdict(claim: Claim) -> tuple[str, list[str]]:
     """Whether a claim holds, as a sentence, and the outcome of each comparison.
 
@@ -136,7 +160,7 @@ def verdict(claim: Claim) -> tuple[str, list[str]]:
     if not known:
         return "Fewer than three seeds cannot tell.", lines
     if agree == len(known) or (claim.kind == "not worse" and not against):
-        return "Text agrees.", lines
+        return AGREES, lines
     if against == len(known):
         return "Text disagrees.", lines
     if not agree and not against:

@@ -37,7 +37,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from studies import options
-from studies.few_labels import add_few_label_options, store_vectors
+from studies.few_labels import add_few_label_options
+from studies.inputs import store_vectors
 from studies.trials import ROOT
 from textmetric import command, parallel
 from textmetric.command import INTERACTIVE
@@ -74,6 +75,7 @@ OF_START: dict[str, dict[str, dict[str, Any]]] = {
     ALONE: {
         "uniform start": {"start": "uniform"},
         "basic_english": {"tokenizer": "basic_english"},
+        "character n-grams": {"tokenizer": "basic_english_ngrams"},
         "the study's settings": {"objective": "triplet"} | STUDY,
     },
     UNLABELLED: {"no pre-training": {"pretrain": None}},

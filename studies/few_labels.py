@@ -7,16 +7,18 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from studies.inputs import TEXT_VECTORS
 from studies.trials import ROOT
 from textmetric import parallel
 from textmetric.command import INTERACTIVE
-from textmetric.encoders import build_encoder
+from textmetric.encoders import TextVectors, build_encoder
 from textmetric.errors import UserError
 from textmetric.files import read_json, write_json
 from textmetric.grid import Family
@@ -24,11 +26,13 @@ from textmetric.losses import build, module_of
 from textmetric.measures import retrieval
 from textmetric.measures.rows import mean
 from textmetric.params import Model, Pretrain, Train
+from textmetric.pipeline.encoder_vectors import first_two, fitting
 from textmetric.pipeline.measure_baselines import measure_tfidf, measure_untrained
 from textmetric.pipeline.stage_code import code_of
 from textmetric.text import LabelledTokens, TokenizedCorpus, TokenVectors
 from textmetric.training.device import choose_device
 from textmetric.training.loop import one_thread, train, warm_up
+from textmetric.types import Float32
 
 MEASURES = {"accuracy": "accuracy", "map_at_r": "MAP@R"}
 PRETRAIN = Pretrain(objective="inverse_cloze", epochs=3, lr=0.1)
@@ -47,7 +51,8 @@ class Job:
         objective: its name and the parameters that were given; empty without a family.
         model: the encoder.
         settings: the loop.
-        vectors: folder of given token vectors, named by a hash of its contents; None for none.
+        vectors: folder of given token vectors, named by a hash of its contents; for a frozen
+            encoder, of the vectors of the texts; None for none.
         pretrain: what the encoder learns without labels; None for nothing.
         seed: of the training.
         tfidf: measure TF-IDF with logistic regression instead.
@@ -82,11 +87,16 @@ class Job:
                 self.seed,
                 self.tfidf,
                 self.sampler,
-                code_of(modules, ROOT),
+                _code(*modules),
             ],
             sort_keys=True,
         )
         return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+@lru_cache
+def _code(*modules: str) -> dict[str, str]:
+    return code_of(modules, ROOT)
 
 
 def add_few_label_options(parser: argparse.ArgumentParser, out: str) -> None:
@@ -107,14 +117,13 @@ def add_few_label_options(parser: argparse.ArgumentParser, out: str) -> None:
     )
 
 
-def store_vectors(found: TokenVectors, folder: Path) -> Path:
-    """Save given vectors in ``folder`` under a hash of their contents, unless they are there."""
-    digest = hashlib.sha256(np.ascontiguousarray(found.values).tobytes())
-    digest.update("\n".join(found.vocabulary.tokens).encode())
-    path = folder / digest.hexdigest()[:24]
-    if not path.is_dir():
-        found.save(path)
-    return path
+def read_vectors(job: Job) -> Float32 | TextVectors | None:
+    """What the encoder of a job is given, see :func:`.build_encoder`."""
+    if job.vectors is None:
+        return None
+    if job.model.encoder == "frozen":
+        return TextVectors.load(job.vectors / TEXT_VECTORS)
+    return TokenVectors.load(job.vectors).values
 
 
 def run_jobs(jobs: Sequence[Job], results: Path) -> list[dict[str, float]]:
@@ -126,13 +135,12 @@ def run_jobs(jobs: Sequence[Job], results: Path) -> list[dict[str, float]]:
     """
     files = [results / f"{job.key()}.json" for job in jobs]
     missing = {file: job for file, job in zip(files, jobs, strict=True) if not file.is_file()}
-    for family in Family:
-        some = next((job for job in missing.values() if job.family is family), None)
-        if some is not None:
+    for job in {(job.family, job.model): job for job in missing.values()}.values():
+        if job.family is not None:
             warm_up(
-                build_encoder(Model(dim=some.model.dim), 2),
-                build(family, some.objective, dim=some.model.dim, classes=2),
-                some.settings,
+                build_encoder(job.model, 2, first_two(read_vectors(job))),
+                build(job.family, job.objective, dim=job.model.dim, classes=2),
+                job.settings,
             )
     if missing:
         parallel.run(
@@ -150,8 +158,8 @@ def run_jobs(jobs: Sequence[Job], results: Path) -> list[dict[str, float]]:
 
 def _run(job: tuple[Job, Path], tick: Callable[[], None]) -> None:
     given, file = job
-    corpus = TokenizedCorpus.load(given.corpus)
-    vectors = None if given.vectors is None else TokenVectors.load(given.vectors).values
+    vectors = read_vectors(given)
+    corpus = fitting(TokenizedCorpus.load(given.corpus), vectors)
     if given.family is None:
         found = (
             measure_tfidf(corpus, 1)
@@ -171,9 +179,12 @@ def _run(job: tuple[Job, Path], tick: Callable[[], None]) -> None:
     tick()
 
 
-def _trained(job: Job, family: Family, corpus: TokenizedCorpus, vectors: Any) -> dict[str, float]:
+def _trained(
+    job: Job, family: Family, corpus: TokenizedCorpus, vectors: Float32 | TextVectors | None
+) -> dict[str, float]:
+    # With few rows an epoch is short: measuring validation after each would take most of the time.
     model = train(
-        corpus,
+        replace(corpus, validation=corpus.validation.take([])),
         family=family,
         objective=job.objective,
         sampler=job.sampler,

@@ -1,9 +1,10 @@
 """How many labelled texts a class does it take? Both families, from every start of the encoder.
 
 From each class 2, 4, 8, 16, 64, 256 and all rows are drawn, several times. Both families are
-trained on them, with the encoder at random and, with --vectors, from given token vectors; and each
-of these again after pre-training on all train texts without their labels (--unlabelled). Next to
-them are TF-IDF with logistic regression, and the encoders before training.
+trained on them, with the encoder at random and, with --vectors, from given token vectors; each of
+these again after pre-training on all train texts without their labels (--unlabelled); and as a
+linear layer over the vectors of a sentence encoder that stays as it is (--frozen). Next to them are
+TF-IDF with logistic regression, and the encoders before training.
 
 Measured on the whole test part: accuracy, by the head of classification and the nearest class
 centroid of metric learning, and MAP@R. Each cell takes the learning rate that is best on the
@@ -17,6 +18,7 @@ label-budget.png.
 Examples:
     python -m studies.label_budget
     python -m studies.label_budget --corpus ag_news --vectors all-MiniLM-L6-v2 --unlabelled
+    python -m studies.label_budget --corpus ag_news --frozen all-MiniLM-L6-v2
     python -m studies.label_budget --budgets 8 64 --draws 0 1 2
 """
 
@@ -26,7 +28,7 @@ import argparse
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -38,9 +40,8 @@ from studies.few_labels import (
     Job,
     add_few_label_options,
     run_jobs,
-    store_vectors,
 )
-from studies.inputs import load_tokenized, store
+from studies.inputs import load_encoded, load_tokenized, store, store_vectors
 from textmetric import command, splits
 from textmetric.command import INTERACTIVE
 from textmetric.encoders import token_vectors
@@ -52,12 +53,29 @@ from textmetric.params import Model, Train, read
 from textmetric.report.formats import plain, table, with_interval
 from textmetric.report.names import FAMILIES
 from textmetric.report.original import corpus_title
+from textmetric.sampling.batches import steps_per_epoch
 from textmetric.text import TokenizedCorpus
 from textmetric.types import Floats
 
 BUDGETS = [2, 4, 8, 16, 64, 256]
 TFIDF = "TF-IDF"
 RESAMPLES = 2000
+
+
+class Start(NamedTuple):
+    """Where the encoder starts.
+
+    Attributes:
+        vectors: folder of given vectors, see :class:`.Job`; None for none.
+        corpus: tokenised for them.
+        model: the encoder.
+        pretrains: whether text without labels can change it.
+    """
+
+    vectors: Path | None
+    corpus: TokenizedCorpus
+    model: Model
+    pretrains: bool = True
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -69,14 +87,21 @@ def main(arguments: argparse.Namespace) -> None:
         )
     _check(arguments)
     spec = options.mapping_or_name(arguments.corpus)
-    starts: dict[str, tuple[Path | None, TokenizedCorpus]] = {}
+    bag = Model(dim=arguments.dim)
     corpus, summary = load_tokenized(spec, params.data, progress=INTERACTIVE)
-    starts["random"] = (None, corpus)
+    starts = {"random": Start(None, corpus, bag)}
     if arguments.vectors is not None:
         found = token_vectors(arguments.vectors, dim=arguments.dim, progress=INTERACTIVE)
         folder = store_vectors(found, arguments.results / "vectors")
         given, _ = load_tokenized(spec, params.data, given=found.vocabulary, progress=INTERACTIVE)
-        starts["given vectors"] = (folder, given)
+        starts["given vectors"] = Start(folder, given, bag)
+    if arguments.frozen is not None:
+        encoded, folder = load_encoded(
+            spec, params.data, arguments.frozen, arguments.results / "encoded",
+            progress=INTERACTIVE,
+        )  # fmt: skip
+        model = Model(encoder="frozen", layer="linear", dim=arguments.dim, vectors=arguments.frozen)
+        starts["frozen"] = Start(folder, encoded, model, pretrains=False)
     everything = int(corpus.train_counts.max())
     budgets = [*(k for k in sorted(arguments.budgets) if k < everything), everything]
     jobs, places = _jobs(arguments, params.train, params, starts, budgets)
@@ -96,25 +121,27 @@ def _check(arguments: argparse.Namespace) -> None:
             raise UserError(f"--{name} is {values}: give different whole numbers from {low}")
     if min(arguments.lr) <= 0:
         raise UserError(f"--lr is {arguments.lr}, expected rates above 0")
+    if arguments.steps < 1:
+        raise UserError(f"--steps is {arguments.steps}, expected at least 1")
 
 
 def _jobs(
     arguments: argparse.Namespace,
     settings: Train,
     params: Any,
-    starts: dict[str, tuple[Path | None, TokenizedCorpus]],
+    starts: dict[str, Start],
     budgets: Sequence[int],
 ) -> tuple[list[Job], list[dict[str, Any]]]:
     """The measurements, and for each the line, the budget, the draw and the learning rate."""
-    model = Model(dim=arguments.dim)
-    variants = [None, PRETRAIN] if arguments.unlabelled else [None]
     jobs, places = list[Job](), list[dict[str, Any]]()
-    for budget in budgets:
-        for draw in arguments.draws:
-            for start, (vectors, corpus) in starts.items():
-                for pretrain in variants:
+    for draw in arguments.draws:
+        for budget in budgets:
+            for start, (vectors, corpus, model, pretrains) in starts.items():
+                for pretrain in [None, PRETRAIN] if arguments.unlabelled and pretrains else [None]:
                     few = splits.few_rows(corpus, budget, draw, unlabel=pretrain is not None)
                     folder = store(few, arguments.results / "corpora")
+                    steps = steps_per_epoch(len(few.train), settings.batch_size)
+                    epochs = max(settings.epochs, math.ceil(arguments.steps / steps))
                     name = start if pretrain is None else f"{start}, pre-trained"
                     about = {"budget": budget, "draw": draw, "start": name}
                     for family in Family:
@@ -122,7 +149,8 @@ def _jobs(
                             jobs.append(
                                 Job(
                                     folder, family, params.objective(family), model,
-                                    settings.model_copy(update={"lr": lr}), vectors, pretrain, draw,
+                                    settings.model_copy(update={"lr": lr, "epochs": epochs}),
+                                    vectors, pretrain, draw,
                                 )
                             )  # fmt: skip
                             places.append(about | {"family": FAMILIES[family], "lr": lr})
@@ -306,7 +334,7 @@ def _draw(path: Path, values: pd.DataFrame) -> None:
         middle, low, high = mean_interval(cell["value"])
         line = TFIDF if start == TFIDF else f"{family}, {start}"
         rows.append(
-            {"line": line, "measure": measure, "rows": budget}
+            {"line": line, "group": start, "kind": family, "measure": measure, "rows": budget}
             | {"mean": middle, "low": low, "high": high}
         )
     charts.lines(path, pd.DataFrame(rows), MEASURES, x="rows", label="labelled rows a class")
@@ -320,6 +348,13 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--draws", nargs="+", type=int, default=[0, 1, 2, 3, 4], help="(0 to 4)")
     made.add_argument("--lr", nargs="+", type=float, default=[0.01, 0.03, 0.1], help="(.01 .03 .1)")
     made.add_argument("--dim", type=int, default=256, help="width of the embedding (%(default)s)")
+    made.add_argument(
+        "--steps",
+        type=int,
+        default=100,
+        help="train.epochs, but as many that these are (%(default)s)",
+    )
+    made.add_argument("--frozen", metavar="NAME", help="a sentence encoder that stays as it is")
     add_few_label_options(made, "where the table and picture go")
     return made
 

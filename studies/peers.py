@@ -32,7 +32,7 @@ from sklearn.linear_model import LogisticRegression
 
 from studies import options
 from studies.defaults import ALL, ALONE, GIVEN, TFIDF, UNLABELLED, Job, drawn_rows, run_jobs, stored
-from studies.few_labels import store_vectors
+from studies.inputs import store_vectors
 from studies.trials import ROOT
 from textmetric import command, parallel
 from textmetric.command import INTERACTIVE

@@ -25,11 +25,13 @@ from textmetric.losses import build, describe, module_of
 from textmetric.measures import evaluate, hamming_retrieval, knn_predict, retrieval
 from textmetric.measures.rows import mean
 from textmetric.params import Model, Train
+from textmetric.pipeline.encoder_vectors import first_two
 from textmetric.pipeline.stage_code import code_of
 from textmetric.sampling.batches import BatchSampler
-from textmetric.text import LabelledTokens, TokenizedCorpus
+from textmetric.text import LabelledTokens, TokenizedCorpus, TokenVectors
 from textmetric.training.device import choose_device
 from textmetric.training.loop import Trained, one_thread, train, warm_up
+from textmetric.types import Float32
 
 ROOT = Path(__file__).parents[1]
 # It only says where an objective is found. What it leads to, the module and the parameters, is
@@ -54,6 +56,8 @@ class Trial:
         losses: whether to keep the loss of every step.
         classes_per_batch: balanced batches of this many classes, see
             :class:`.BatchSampler`; None for the sampler's, or for the objective's own.
+        vectors: folder of the token vectors to start from, named by a hash of its contents; None
+            for random ones.
     """
 
     corpus: Path
@@ -66,6 +70,12 @@ class Trial:
     neighbours: int = 10
     losses: bool = False
     classes_per_batch: int | None = None
+    vectors: Path | None = None
+
+    @property
+    def given(self) -> Float32 | None:
+        """The token vectors to start from, if there are any."""
+        return None if self.vectors is None else TokenVectors.load(self.vectors).values
 
     def identity(self) -> dict[str, Any]:
         """What the result depends on, as JSON has it; defaults are filled in."""
@@ -81,6 +91,7 @@ class Trial:
             "neighbours": self.neighbours,
             "losses": self.losses,
             "classes_per_batch": self.classes_per_batch,
+            "vectors": None if self.vectors is None else self.vectors.name,
         }
 
     def key(self) -> str:
@@ -132,7 +143,7 @@ def run_trials(
     for trial in {_compiled_alike(trial): trial for trial in missing.values()}.values():
         device = devices[trial.settings.device]
         warm_up(
-            build_encoder(trial.model, 2).to(device),
+            build_encoder(trial.model, 2, first_two(trial.given)).to(device),
             build(trial.family, trial.objective, dim=trial.model.dim, classes=2).to(device),
             trial.settings,
         )
@@ -185,6 +196,7 @@ def _trained(trial: Trial, corpus: TokenizedCorpus) -> Trained:
         settings=trial.settings,
         seed=trial.seed,
         device=choose_device(trial.settings.device, "train.device"),
+        vectors=trial.given,
         batches=batches,
     )
 

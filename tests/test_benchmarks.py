@@ -9,20 +9,25 @@ import os
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from benchmarks import __main__ as program
-from benchmarks import corpora, pipeline, rounds, table
+from benchmarks import corpora, encoders, pipeline, rounds, table
 from benchmarks.rounds import Case, Options, Timing, measure, peak_memory, record
 from studies.marks import filled
+from tests.tiny import WITH_MINILM, WORDS
 from textmetric.errors import UserError
+from textmetric.params import Model
+from textmetric.text import UNKNOWN, TokenVectors, Vocabulary
 
 ROOT = Path(__file__).parents[1]
 KEYS = [
@@ -360,8 +365,38 @@ def test_the_time_of_a_pipeline_is_split_by_stage_and_its_overhead_told() -> Non
     assert "remaining 50 %" in text
 
 
+@pytest.mark.parametrize("kind", ["random", "given", pytest.param("frozen", marks=WITH_MINILM)])
+def test_the_costs_of_an_encoder_are_a_row(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    rows = [
+        (" ".join(rng.choice(WORDS[label], size=4)), label, part)
+        for part in ["train"] * 12 + ["test"] * 4
+        for label in ("food", "road")
+    ]
+    frame = pd.DataFrame(rows, columns=["text", "label", "split"])
+    words = sorted({*WORDS["food"], *WORDS["road"]})
+    known = np.array([[0, 0], *([word in WORDS["food"], 1] for word in words)], dtype=np.float32)
+    found = TokenVectors(Vocabulary([UNKNOWN, *words]), known)
+    monkeypatch.setattr(encoders, "token_vectors", lambda *_, **__: found)
+    model = {
+        "random": Model(dim=8),
+        "given": Model(dim=2, vectors="words.vec"),
+        "frozen": Model(encoder="frozen", layer="linear", dim=8, vectors=encoders.NAME),
+    }[kind]
+    arguments = Namespace(budgets=[4], draws=[0, 1])
+    row = encoders._measured(kind, frame, model, 0.1, arguments)
+    assert list(row) == [
+        "encoder", "prepare (s)", "train on 24 rows (s)", "saved (MB)", "texts a second",
+        "4 a class", "24 rows",
+    ]  # fmt: skip
+    assert float(row["24 rows"]) > 0.8
+    assert float(row["texts a second"].replace(",", "")) > 1
+
+
 @pytest.mark.parametrize("part", program.PARTS)
 def test_every_part_runs(part: str, tmp_path: Path) -> None:
+    if part == "vectors":
+        pytest.importorskip("datasets", reason="the package datasets is missing")
     file = tmp_path / "figures.json"
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", part, "--quick", "--rounds", "1", "--json", str(file)],

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
 import errno
+import os
+import shlex
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).parents[1]
 
 CODE = """
 import os, signal
@@ -35,7 +40,15 @@ def run(work: str, *words: str) -> subprocess.CompletedProcess[str]:
         ("os.kill(os.getpid(), signal.SIGTERM)", "error: interrupted: nothing half-written"),
         ("os.kill(os.getpid(), signal.SIGINT)", "error: interrupted: nothing half-written"),
         (f"raise OSError({errno.ENOSPC}, 'full', 'a.csv')", "error: no space left on the disk"),
-        (f"raise OSError({errno.EACCES}, 'no', 'a.csv')", "error: no permission to write a.csv"),
+        (f"raise OSError({errno.EACCES}, 'no', 'a.csv')", "error: no permission for a.csv: check"),
+        (f"raise OSError({errno.EAGAIN}, 'again')", "error: no more threads or processes may"),
+        ('raise RuntimeError("can\'t start new thread")', "error: no more threads or processes"),
+        ("import numpy; numpy.ones(1 << 57)", "error: memory ran out (Unable to allocate 1"),
+        (
+            "raise RuntimeError('[enforce fail] can\\'t allocate memory')",
+            "error: memory ran out ([enf",
+        ),
+        ("raise MemoryError", "error: memory ran out: use fewer rows"),
     ],
 )
 def test_what_a_user_can_cause_ends_with_one_sentence_and_status_2(work: str, said: str) -> None:
@@ -61,3 +74,68 @@ def test_help_is_the_description_with_its_line_breaks() -> None:
     assert finished.returncode == 0
     assert "usage: python -m some.module" in finished.stdout
     assert "What it does.\n\nExample: some" in finished.stdout
+
+
+def test_a_second_signal_does_not_interrupt_the_tidying() -> None:
+    work = """try:
+        os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
+        print("tidied")"""
+    finished = run(work)
+    assert (finished.returncode, finished.stdout) == (2, "tidied\n")
+    assert finished.stderr.startswith("error: interrupted: ")
+    assert finished.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("rows", [1, 100_000])  # fits into the buffer of the output, or does not
+def test_a_closed_pipe_is_one_sentence(rows: int) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    process = subprocess.run(
+        [sys.executable, "-c", CODE.format(work=f"print('row' * {rows})")],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(write)
+    assert process.returncode == 2
+    assert process.stderr.startswith("error: the output was closed before its end: ")
+    assert process.stderr.count("\n") == 1
+
+
+def test_a_closed_output_and_error_do_not_matter() -> None:
+    code = CODE.format(work="print('row')")
+    shell = f"{shlex.quote(sys.executable)} -c {shlex.quote(code)} >&- 2>&-"
+    assert subprocess.run(shell, shell=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("package", ["stages", "studies", "benchmarks"])
+def test_a_signal_while_a_program_imports_is_one_sentence(
+    package: str, number: signal.Signals, tmp_path: Path
+) -> None:
+    # the program is a slow module of the package
+    (tmp_path / package).mkdir()
+    (tmp_path / package / "__init__.py").write_text((ROOT / package / "__init__.py").read_text())
+    (tmp_path / package / "slow.py").write_text(
+        "import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(60)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", f"{package}.slow"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(number)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert said.startswith("error: interrupted: nothing half-written")
+    assert said.count("\n") == 1

@@ -160,6 +160,7 @@ def test_bad_input_is_told_in_one_sentence(texts: object, labels: object, said: 
         ({"classifier": "svm"}, "unknown classifier 'svm'. Known: auto"),
         ({"tokenizer": "word"}, "did you mean 'words'"),
         ({"start": "lda"}, "did you mean 'lsa'"),
+        ({"weights": "idf"}, "but weights is idf: set start to uniform"),
         ({"optimizer": "lbfgs"}, "unknown optimizer 'lbfgs'"),
         ({"min_freq": 0}, "^min_freq is 0, but it should be"),
         ({"min_freq": "two"}, "^min_freq is 'two', but it should be"),
@@ -181,6 +182,98 @@ def test_bad_input_is_told_in_one_sentence(texts: object, labels: object, said: 
 def test_a_bad_parameter_is_told_when_fitting(options: dict[str, object], said: str) -> None:
     with pytest.raises(UserError, match=said):
         TextEmbedder(**options).fit(TEXTS, LABELS)
+
+
+def trained_with(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What each training gets, from now on."""
+    calls: list[dict[str, Any]] = []
+
+    def spy(corpus: Any, **arguments: Any) -> Any:
+        calls.append(arguments)
+        return train(corpus, **arguments)
+
+    monkeypatch.setattr(embedder_module, "train", spy)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("rows", "classes", "epochs", "batch_size"),
+    [(60, 29, 10, 64), (60, 30, 10, 256), (15_000, 2, 7, 64)],
+)
+def test_epochs_and_batches_follow_the_texts(
+    rows: int, classes: int, epochs: int, batch_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = trained_with(monkeypatch)
+    texts = [f"word{row % 7} word{row % 5}" for row in range(rows)]
+    embedder = TextEmbedder(dim=2, lr=0.1).fit(texts, np.arange(rows) % classes)
+    settings = calls[0]["settings"]
+    assert (settings.epochs, settings.batch_size, settings.lr) == (epochs, batch_size, 0.1)
+    assert embedder.lr_ == 0.1
+    assert (embedder.model_.logistic is None) == (rows > 2000 or classes >= 30)
+
+
+def test_the_learning_rate_is_chosen_and_the_bar_counts_its_trainings(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls = trained_with(monkeypatch)
+    monkeypatch.setattr(
+        embedder_module, "choose_lr", lambda *_, tick, **__: [tick() for _ in range(25)] and 0.03
+    )
+    embedder = TextEmbedder(dim=4, epochs=2, progress=True).fit(TEXTS, LABELS)
+    assert embedder.lr_ == calls[0]["settings"].lr == 0.03
+    assert "52/52" in capsys.readouterr().err
+    assert embedder.get_params()["lr"] == "auto"
+
+
+def test_texts_without_a_label_are_learnt_from_before_by_default() -> None:
+    texts, labels = [*TEXTS, *MORE], [*LABELS, *[""] * 4]
+    options: dict[str, Any] = {"dim": 8, "epochs": 2, "lr": 0.1}
+    given = {"objective": "inverse_cloze", "epochs": 3, "lr": 0.1}
+
+    def embeddings(pretrain: Any, texts: list[str], labels: list[str]) -> np.ndarray:
+        return TextEmbedder(pretrain=pretrain, **options).fit(texts, labels).transform(TEXTS)
+
+    np.testing.assert_array_equal(
+        embeddings("auto", texts, labels), embeddings(given, texts, labels)
+    )
+    assert (embeddings(None, texts, labels) != embeddings(given, texts, labels)).any()
+    np.testing.assert_array_equal(
+        embeddings("auto", TEXTS, LABELS), embeddings(None, TEXTS, LABELS)
+    )
+
+
+def test_the_logistic_regression_is_that_of_the_unit_embeddings(tmp_path: Path) -> None:
+    embedder = fitted(classifier="logistic")
+    unit = normalize(embedder.transform(TEXTS))
+    twin = LogisticRegression(max_iter=1000).fit(unit, LABELS)
+    few = ["apple bus", "cheese lane", "nothing known", "rice"]
+    expected = twin.predict(normalize(embedder.transform(few)))
+    assert embedder.predict(few).tolist() == expected.tolist()
+    embedder.save(tmp_path / "model")
+    assert TextEmbedder.load(tmp_path / "model").predict(few).tolist() == expected.tolist()
+    by_centroid = fitted(classifier="centroid")
+    assert by_centroid.model_.logistic is None
+    with pytest.raises(UserError, match="no logistic regression: predict by the nearest"):
+        by_centroid.model_.predict_logistic(unit)
+
+
+def test_the_studys_settings_are_those_of_the_pipeline() -> None:
+    params = read("params.yaml")
+    embedder = TextEmbedder("triplet", **STUDY)
+    assert embedder.dim == params.model.dim
+    for name in ("epochs", "batch_size", "lr", "optimizer", "decay"):
+        assert getattr(embedder, name) == getattr(params.train, name)
+    assert (embedder.start, embedder.tokenizer) == (params.model.start, BASIC_ENGLISH.name)
+
+
+def test_the_folder_of_saved_token_vectors_is_a_name_of_vectors(tmp_path: Path) -> None:
+    words = Vocabulary(["<unk>", "apple", "bus", "car"])
+    values = np.array([[0, 0], [1, 0], [0, 1], [0.1, 1]], dtype=np.float32)
+    TokenVectors(words, values).save(tmp_path / "vectors")
+    embedder = TextEmbedder(vectors=str(tmp_path / "vectors"), lr=0.01, epochs=1)
+    embedder.fit(TEXTS, LABELS)
+    assert embedder.transform(["car"]).shape == (1, 2)  # dim is at most their width
+    assert embedder.predict(["apple", "car"]).tolist() == ["food", "road"]
 
 
 def test_numbers_of_numpy_are_parameters(tmp_path: Path) -> None:
@@ -306,98 +399,6 @@ def test_a_forked_child_can_do_what_its_parent_has_done_with_several_threads() -
             assert child.exitcode == 0, name  # None: it waits for threads that it lacks
     finally:
         torch.set_num_threads(before)
-
-
-def trained_with(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What each training gets, from now on."""
-    calls: list[dict[str, Any]] = []
-
-    def spy(corpus: Any, **arguments: Any) -> Any:
-        calls.append(arguments)
-        return train(corpus, **arguments)
-
-    monkeypatch.setattr(embedder_module, "train", spy)
-    return calls
-
-
-@pytest.mark.parametrize(
-    ("rows", "classes", "epochs", "batch_size"),
-    [(60, 29, 10, 64), (60, 30, 10, 256), (15_000, 2, 7, 64)],
-)
-def test_epochs_and_batches_follow_the_texts(
-    rows: int, classes: int, epochs: int, batch_size: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls = trained_with(monkeypatch)
-    texts = [f"word{row % 7} word{row % 5}" for row in range(rows)]
-    embedder = TextEmbedder(dim=2, lr=0.1).fit(texts, np.arange(rows) % classes)
-    settings = calls[0]["settings"]
-    assert (settings.epochs, settings.batch_size, settings.lr) == (epochs, batch_size, 0.1)
-    assert embedder.lr_ == 0.1
-    assert (embedder.model_.logistic is None) == (rows > 2000 or classes >= 30)
-
-
-def test_the_learning_rate_is_chosen_and_the_bar_counts_its_trainings(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    calls = trained_with(monkeypatch)
-    monkeypatch.setattr(
-        embedder_module, "choose_lr", lambda *_, tick, **__: [tick() for _ in range(25)] and 0.03
-    )
-    embedder = TextEmbedder(dim=4, epochs=2, progress=True).fit(TEXTS, LABELS)
-    assert embedder.lr_ == calls[0]["settings"].lr == 0.03
-    assert "52/52" in capsys.readouterr().err
-    assert embedder.get_params()["lr"] == "auto"
-
-
-def test_texts_without_a_label_are_learnt_from_before_by_default() -> None:
-    texts, labels = [*TEXTS, *MORE], [*LABELS, *[""] * 4]
-    options: dict[str, Any] = {"dim": 8, "epochs": 2, "lr": 0.1}
-    given = {"objective": "inverse_cloze", "epochs": 3, "lr": 0.1}
-
-    def embeddings(pretrain: Any, texts: list[str], labels: list[str]) -> np.ndarray:
-        return TextEmbedder(pretrain=pretrain, **options).fit(texts, labels).transform(TEXTS)
-
-    np.testing.assert_array_equal(
-        embeddings("auto", texts, labels), embeddings(given, texts, labels)
-    )
-    assert (embeddings(None, texts, labels) != embeddings(given, texts, labels)).any()
-    np.testing.assert_array_equal(
-        embeddings("auto", TEXTS, LABELS), embeddings(None, TEXTS, LABELS)
-    )
-
-
-def test_the_logistic_regression_is_that_of_the_unit_embeddings(tmp_path: Path) -> None:
-    embedder = fitted(classifier="logistic")
-    unit = normalize(embedder.transform(TEXTS))
-    twin = LogisticRegression(max_iter=1000).fit(unit, LABELS)
-    few = ["apple bus", "cheese lane", "nothing known", "rice"]
-    expected = twin.predict(normalize(embedder.transform(few)))
-    assert embedder.predict(few).tolist() == expected.tolist()
-    embedder.save(tmp_path / "model")
-    assert TextEmbedder.load(tmp_path / "model").predict(few).tolist() == expected.tolist()
-    by_centroid = fitted(classifier="centroid")
-    assert by_centroid.model_.logistic is None
-    with pytest.raises(UserError, match="no logistic regression: predict by the nearest"):
-        by_centroid.model_.predict_logistic(unit)
-
-
-def test_the_studys_settings_are_those_of_the_pipeline() -> None:
-    params = read("params.yaml")
-    embedder = TextEmbedder("triplet", **STUDY)
-    assert embedder.dim == params.model.dim
-    for name in ("epochs", "batch_size", "lr", "optimizer", "decay"):
-        assert getattr(embedder, name) == getattr(params.train, name)
-    assert (embedder.start, embedder.tokenizer) == (params.model.start, BASIC_ENGLISH.name)
-
-
-def test_the_folder_of_saved_token_vectors_is_a_name_of_vectors(tmp_path: Path) -> None:
-    words = Vocabulary(["<unk>", "apple", "bus", "car"])
-    values = np.array([[0, 0], [1, 0], [0, 1], [0.1, 1]], dtype=np.float32)
-    TokenVectors(words, values).save(tmp_path / "vectors")
-    embedder = TextEmbedder(vectors=str(tmp_path / "vectors"), lr=0.01, epochs=1)
-    embedder.fit(TEXTS, LABELS)
-    assert embedder.transform(["car"]).shape == (1, 2)  # dim is at most their width
-    assert embedder.predict(["apple", "car"]).tolist() == ["food", "road"]
 
 
 def test_an_embedder_that_has_learnt_nothing_says_so() -> None:
@@ -542,7 +543,7 @@ def test_a_frozen_encoder_works_with_the_rest_of_scikit_learn() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"layer": "bag"}, "model.layer is bag, so nothing would be trained"),
+        ({"layer": "bag"}, "and layer is bag, so nothing would be trained"),
         ({"encoder": "forzen"}, "unknown encoder 'forzen'; did you mean 'frozen'"),
         ({"objective": "invariant_spreading"}, "compares altered copies of a text"),
         ({"vectors": "no/such-model"}, r"texts is a ndarray, expected a list of texts"),
@@ -579,6 +580,17 @@ def test_a_mistake_in_given_vectors_is_one_sentence() -> None:
         embedder.transform([[1.0, 2.0], [3.0]])
     with pytest.raises(UserError, match="by their tokens, not given vectors"):
         fitted(epochs=1).model_.embed(values.astype(np.float32))
+
+
+def test_ngrams_tell_words_that_no_text_had_and_are_saved(tmp_path: Path) -> None:
+    embedder = fitted("triplet", tokenizer="basic_english_ngrams", epochs=30)
+    new = ["applesauce", "cheesy"]  # TEXTS has apple and cheese, of food
+    assert not fitted("triplet", epochs=1).transform(new).any()
+    assert embedder.predict(new).tolist() == ["food", "food"]
+    embedder.save(tmp_path / "model")
+    loaded = TextEmbedder.load(tmp_path / "model")
+    assert loaded.tokenizer == "basic_english_ngrams"
+    np.testing.assert_array_equal(loaded.transform(new), embedder.transform(new))
 
 
 @pytest.mark.parametrize("tuned", [True, False])

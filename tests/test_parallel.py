@@ -1,9 +1,15 @@
 from __future__ import annotations
 
+import errno
+import importlib
 import multiprocessing
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -94,3 +100,140 @@ def test_libraries_have_one_thread_in_workers_and_keep_theirs_in_the_parent() ->
         assert found
         assert set(found) == {1}
     assert threadpool_info() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "said"),
+    [
+        (
+            "multiprocessing.context.ForkContext.SimpleQueue",
+            OSError(errno.ENOSPC, "No space left on device"),
+            "/dev/shm writable",
+        ),
+        (
+            "multiprocessing.context.ForkContext.SimpleQueue",
+            PermissionError(errno.EACCES, "Permission denied"),
+            "/dev/shm writable",
+        ),
+        (
+            "multiprocessing.context.ForkProcess.start",
+            BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"),
+            "ulimit -u",
+        ),
+        (
+            "multiprocessing.context.ForkProcess.start",
+            OSError(errno.ENOMEM, "Cannot allocate memory"),
+            "free some memory",
+        ),
+        ("threading.Thread.start", RuntimeError("can't start new thread"), "ulimit -u"),
+    ],
+)
+def test_what_keeps_processes_from_starting_is_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, error: Exception, said: str
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(name, refuse)
+    with pytest.raises(UserError, match=said):
+        parallel.run(square, [1, 2], workers=2, progress=False)
+    monkeypatch.undo()
+    assert multiprocessing.active_children() == []
+
+
+ORPHANS = """
+import os, sys, time
+from textmetric import parallel
+def job(number, tick):
+    os.write(1, f"{os.getpid()}\\n".encode())
+    time.sleep(60)
+parallel.run(job, [1, 2], workers=2, progress=False)
+"""
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux tells a process of its parent's end"
+)
+def test_workers_end_when_their_parent_is_killed() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", ORPHANS],
+        cwd=Path(__file__).parents[1],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    workers = [int(process.stdout.readline()) for _ in range(2)]
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 20
+    while alive := [worker for worker in workers if is_alive(worker)]:
+        assert time.monotonic() < deadline, alive
+        time.sleep(0.01)
+
+
+def is_alive(process: int) -> bool:
+    try:
+        return ") Z " not in Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("damaged", ["nbi", "nbc"])
+@pytest.mark.parametrize("content", ["half", "nothing", "zeros"])
+def test_a_damaged_compile_cache_is_made_again(
+    tmp_path: Path, damaged: str, content: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "program.py").write_text("def add(a, b):\n    return a + b\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "program", raising=False)
+    program = importlib.import_module("program")
+
+    def hits() -> int:
+        again = parallel.compiled(program.add)  # as in a new process
+        assert again(2, 3) == 5
+        return sum(again.stats.cache_hits.values())  # type: ignore[attr-defined]
+
+    assert hits() == 0
+    (file,) = (tmp_path / "__pycache__").glob(f"*.{damaged}")
+    whole = file.read_bytes()
+    file.write_bytes({"half": whole[: len(whole) // 2], "zeros": b"\0" * 99}.get(content, b""))
+    assert hits() == 0
+    assert hits() == 1
+
+
+def test_compiled_code_of_an_older_file_is_never_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def killed(*_: Any) -> None:
+        raise OSError(errno.EIO, "killed")
+
+    def result(operation: str) -> int:
+        # always in the same place: numba then uses the same names
+        (tmp_path / "program.py").write_text(f"def work(a, b):\n    return a {operation} b\n")
+        os.utime(tmp_path / "program.py", ns=(ord(operation) * 10**9,) * 2)
+        monkeypatch.delitem(sys.modules, "program", raising=False)
+        found: int = parallel.compiled(importlib.import_module("program").work)(2, 3)
+        return found
+
+    assert result("+") == 5
+    with monkeypatch.context() as patched:
+        patched.setattr("numba.core.caching.IndexDataCacheFile._save_data", killed)
+        assert result("*") == 6
+    assert result("*") == 6
+
+
+def test_a_compile_cache_that_cannot_be_written_does_not_matter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("numba.core.caching.IndexDataCacheFile.save", refuse)
+    monkeypatch.setattr("numba.core.caching.IndexDataCacheFile.load", refuse)
+    assert parallel.compiled(add)(2, 3) == 5
+
+
+def add(a: int, b: int) -> int:
+    return a + b

@@ -69,6 +69,8 @@ def test_the_params_of_the_repository_are_valid() -> None:
         (("finetune", "shares"), [1.5, 1.0], r"finetune\.shares\.0 is 1\.5, but .* equal to 1"),
         (("finetune", "share"), [1.0], r"unknown key 'finetune\.share'; did you mean 'shares'"),
         (("model", "layer"), "bags", r"unknown model\.layer 'bags'; did you mean 'bag'\?"),
+        (("model",), {"ngrams": "characters", "vectors": "a.vec"}, "which is for token vectors"),
+        (("model",), {"ngrams": "words"}, r"unknown model\.ngrams 'words'"),
         (
             ("splits", "target", "role"),
             3,

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import signal
+import contextlib
+import errno
+import os
 import sys
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from textmetric.errors import UserError
 from textmetric.files import write_error
+from textmetric.signals import AFTER_INTERRUPT, FAILED, raise_interrupts
 
-INTERACTIVE = sys.stderr.isatty()
+INTERACTIVE = sys.stderr is not None and sys.stderr.isatty()
 """Whether to show progress bars: in a log they would only be noise."""
-
-FAILED = 2
-"""The exit status of a command that a user's mistake, a full disk or a signal has ended."""
 
 
 def parser(module: str, description: str | None) -> argparse.ArgumentParser:
@@ -36,13 +36,13 @@ def run(
     main: Callable[[argparse.Namespace], None],
     parser: argparse.ArgumentParser,
     *,
-    after_interrupt: str = "nothing half-written is left, run the same command to start it again",
+    after_interrupt: str = AFTER_INTERRUPT,
     leave: Callable[[int], NoReturn] = sys.exit,
 ) -> NoReturn:
     """Parse the command line, call ``main`` and leave.
 
-    A user's mistake, a full disk, Ctrl-C and SIGTERM end with one sentence on stderr and status
-    2.
+    A user's mistake, a full disk, no memory, a closed output, Ctrl-C and SIGTERM end with one
+    sentence on stderr and status 2.
 
     Args:
         main: the work.
@@ -50,24 +50,48 @@ def run(
         after_interrupt: what the message says after "interrupted: ".
         leave: ends the process with an exit status.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
-    arguments = parser.parse_args()
+    raise_interrupts()
     try:
-        main(arguments)
-    except UserError as error:
-        message = str(error)
+        main(parser.parse_args())
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except KeyboardInterrupt:
         message = f"interrupted: {after_interrupt}"
-    except OSError as error:
-        shown = write_error(error.filename or "a file", error)
-        if not isinstance(shown, UserError):
+    except Exception as error:
+        said = _sentence(error)
+        if said is None:
             raise
-        message = str(shown)
+        message = said
     else:
         leave(0)
-    print(f"error: {message}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # nobody may be there to read it
+        print(f"error: {message}", file=sys.stderr, flush=True)
+        if sys.stdout is not None:
+            sys.stdout.flush()
     leave(FAILED)
 
 
-def _interrupt(signum: int, frame: Any) -> NoReturn:
-    raise KeyboardInterrupt
+def _sentence(error: Exception) -> str | None:
+    """What to tell a user; None for a fault of ours, which keeps its traceback."""
+    text = str(error)
+    if isinstance(error, UserError):
+        return text
+    if isinstance(error, BrokenPipeError):
+        if sys.stdout is not None:  # else Python tries again when it ends, and says so
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return "the output was closed before its end: read all of it, or write it to a file"
+    # torch and CUDA raise a RuntimeError
+    if isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError)
+        and ("can't allocate memory" in text or "out of memory" in text)
+    ):
+        asked = f" ({text.splitlines()[0]})" if text else ""
+        return f"memory ran out{asked}: use fewer rows, a smaller vocabulary or fewer dimensions"
+    if "can't start new thread" in text or getattr(error, "errno", None) == errno.EAGAIN:
+        return "no more threads or processes may be started: raise the limit (ulimit -u)"
+    if isinstance(error, OSError):
+        if isinstance(error, PermissionError) and error.filename is not None:
+            return f"no permission for {error.filename}: check it and its folder"
+        shown = write_error(error.filename or "the output", error)
+        return str(shown) if isinstance(shown, UserError) else None
+    return None

@@ -99,8 +99,8 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         layer: ``bag``, ``linear``, ``layernorm`` or ``mlp``, the layer that is the embedding.
         encoder: ``bag`` of token vectors, or ``frozen`` text vectors of which a projection is
             trained (docs/encoders.md); ``layer`` must not be ``bag`` then.
-        tokenizer: ``words``, or the study's ``basic_english``, if no tokenizer comes with the
-            vectors.
+        tokenizer: ``words``, the study's ``basic_english``, or ``basic_english_ngrams``, if no
+            tokenizer comes with the vectors (docs/text.md).
         start: where token vectors start that are not given: ``lsa`` of the texts, or ``uniform``.
         vectors: for a bag, the token vectors to start from: a file of word vectors, or the folder
             or hub name of a model. For a frozen encoder, the folder or hub name of the sentence
@@ -360,17 +360,18 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         given = {} if self.objective_params is None else self.objective_params
         objective = named(self.objective, given, "objective_params", "objective")
         uniform = self.encoder == "frozen" or self.vectors is not None
-        model = validated(
-            Model,
-            {
-                "encoder": self.encoder,
-                "dim": self._width(vectors),
-                "layer": self.layer,
-                "vectors": self.vectors,
-                "weights": self.weights,
-                "start": "uniform" if uniform else self.start,
-            },
-        )
+        about = {
+            "encoder": self.encoder,
+            "dim": self._width(vectors),
+            "layer": self.layer,
+            "vectors": self.vectors,
+            "weights": self.weights,
+            "start": "uniform" if uniform else self.start,
+        }
+        try:
+            model = validated(Model, about)
+        except UserError as error:  # which names keys of params.yaml
+            raise UserError(str(error).replace("model.", "")) from None
         if self.classifier not in CLASSIFIERS:
             raise unknown_name("classifier", self.classifier, CLASSIFIERS)
         if not self.tune_vectors and self.layer == "bag":
@@ -489,7 +490,7 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
             tokenizer="words" if tokenizer.definition else tokenizer.name,
             classifier="centroid" if model.logistic is None else "logistic",
             seed=recipe.seed,
-            **recipe.model.model_dump(),
+            **recipe.model.model_dump(exclude={"ngrams"}),
             **recipe.train.model_dump(exclude={"vectors"}),
         )
         embedder.model_ = model

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import ctypes
 import errno
+import fcntl
 import json
 import math
 import os
 import shutil
+import stat
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,37 +33,52 @@ _READ_ERRORS = (
 )  # fmt: skip
 
 
+_TEMPORARY = ".textmetric-writing-"
+"""What temporary names start with. .gitignore and .dvcignore name it: DVC must never see one."""
+
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+_NO_PLACE = (errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
+
+_TRIES = 100  # to replace a folder that other processes replace too
+
+_RENAME_EXCHANGE = 2
+_AT_FDCWD = -100
+_renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)  # Linux
+
+
 @contextmanager
 def replacing_file(path: PathLike) -> Iterator[Path]:
     """Yield a temporary file next to ``path``; on success it replaces ``path``, else it is removed.
 
     Creates the folders above ``path``. The temporary name keeps the suffix of ``path`` because
-    some writers choose the format by it.
+    some writers choose the format by it. Temporaries that killed processes have left next to
+    ``path`` are removed.
 
     Raises:
         UserError: the disk is full, or the folder is not writable.
     """
     target = Path(path)
+    with _errors_of_writing(target):
+        temporary, lock = _make_temporary(target, folder=False)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(
-            dir=target.parent, prefix=".writing-", suffix="".join(target.suffixes)
-        )
-        os.close(handle)
-        temporary = Path(name)
-        try:
+        with _errors_of_writing(target, temporary):
             yield temporary
+        with _errors_of_writing(target):
             temporary.chmod(0o666 & ~_umask())
             temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise write_error(target, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        os.close(lock)
 
 
 @contextmanager
 def replacing_folder(path: PathLike, *, within: PathLike | None = None) -> Iterator[Path]:
     """Yield a temporary folder that replaces ``path`` on success; see :func:`replacing_file`.
+
+    Where the system can exchange two folders, ``path`` is the old or the new one at any moment. A
+    link to a folder stays a link.
 
     Args:
         path: the folder to replace.
@@ -71,19 +90,129 @@ def replacing_folder(path: PathLike, *, within: PathLike | None = None) -> Itera
     """
     target = Path(path)
     _refuse_outside(target, within)
+    place = target.resolve() if target.is_symlink() else target
+    with _errors_of_writing(target):
+        temporary, lock = _make_temporary(place, folder=True)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=".writing-"))
-        try:
+        with _errors_of_writing(target, temporary):
             yield temporary
+        with _errors_of_writing(target):
             temporary.chmod(0o777 & ~_umask())
-            if target.exists():
-                shutil.rmtree(target)
-            temporary.replace(target)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            _put(temporary, place)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        os.close(lock)
+
+
+def remove_stale(folder: PathLike, *, deep: bool = False) -> None:
+    """Remove the temporaries that killed processes have left in a folder.
+
+    A process holds a lock on its temporaries as long as it lives, so those of others at work stay.
+
+    Args:
+        folder: it may be missing.
+        deep: look into the folders below it, too.
+    """
+    for where, folders, files in os.walk(folder):
+        for name in [*folders, *files]:
+            if name.startswith(_TEMPORARY):
+                _remove_if_stale(os.path.join(where, name))
+        folders[:] = [name for name in folders if deep and not name.startswith(_TEMPORARY)]
+
+
+def _remove_if_stale(path: str) -> None:
+    try:
+        lock = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:  # gone, a link, or another user's
+        return
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if stat.S_ISDIR(os.fstat(lock).st_mode):
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            os.unlink(path)
+    except OSError:  # in use, or a file system without locks
+        pass
+    finally:
+        os.close(lock)
+
+
+def _make_temporary(target: Path, *, folder: bool) -> tuple[Path, int]:
+    """A new temporary next to ``target``, and the descriptor that holds its lock until closed."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not _in_temporary(target):
+        remove_stale(target.parent)
+    while True:
+        if folder:
+            name = tempfile.mkdtemp(dir=target.parent, prefix=_TEMPORARY)
+        else:
+            handle, name = tempfile.mkstemp(
+                dir=target.parent, prefix=_TEMPORARY, suffix="".join(target.suffixes)
+            )
+            os.close(handle)
+        try:
+            lock = os.open(name, os.O_RDONLY)
+        except FileNotFoundError:  # another process took it for a stale one before it was locked
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:  # the same
+            os.close(lock)
+            continue
+        except OSError:  # a file system without locks: nobody can remove it as stale either
+            pass
+        if os.path.lexists(name):
+            return Path(name), lock
+        os.close(lock)
+
+
+def _in_temporary(path: Path) -> bool:
+    return any(part.startswith(_TEMPORARY) for part in path.parent.parts)
+
+
+def _put(temporary: Path, target: Path) -> None:
+    """Rename a folder to ``target``; what was there is gone or is at ``temporary``."""
+    for _ in range(_TRIES):
+        try:
+            os.rename(temporary, target)
+            return
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+            occupied = error
+        if _renameat2 is not None and not _renameat2(
+            _AT_FDCWD, os.fsencode(temporary), _AT_FDCWD, os.fsencode(target), _RENAME_EXCHANGE
+        ):
+            return
+        shutil.rmtree(target, ignore_errors=True)  # other systems
+    raise occupied
+
+
+@contextmanager
+def _errors_of_writing(target: Path, temporary: Path | None = None) -> Iterator[None]:
+    """Turn an error of writing ``target`` into one for users, and let others pass.
+
+    Args:
+        target: for the message.
+        temporary: what the block writes. An error about another file, such as one that it reads,
+            is not about writing. None: every error is.
+    """
+    try:
+        yield
     except OSError as error:
+        if _in_temporary(target):
+            raise  # the writer of the outermost one knows the final name
+        if temporary is not None and not _below(temporary, error):
+            raise
         raise write_error(target, error) from error
+
+
+def _below(temporary: Path, error: OSError) -> bool:
+    if isinstance(error.filename, str | bytes):
+        path = Path(os.fsdecode(error.filename)).absolute()
+        return path.is_relative_to(temporary.absolute())
+    # A write to an open file names no file; it can fail for want of space, but not of permission.
+    return error.errno not in _REFUSED
 
 
 def _refuse_outside(target: Path, within: PathLike | None) -> None:
@@ -104,10 +233,12 @@ def write_error(path: PathLike, error: OSError) -> OSError | UserError:
         return UserError(
             f"no space left on the disk to write {path}: free some space and try again"
         )
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+    if error.errno in _REFUSED:
         return UserError(
             f"no permission to write {path}: make the folder writable or choose another"
         )
+    if error.errno in _NO_PLACE:
+        return UserError(f"{path} cannot be written ({error.strerror}): choose another place")
     return error
 
 
@@ -122,12 +253,14 @@ def reading(path: PathLike, content: str, *errors: type[Exception]) -> Iterator[
             readers are known.
 
     Raises:
-        UserError: the file is missing or damaged.
+        UserError: the file is missing or damaged, or may not be read.
     """
     try:
         yield
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run the stage that writes it (dvc repro)") from None
+    except PermissionError:
+        raise UserError(f"no permission to read {path}: make it readable") from None
     except _READ_ERRORS + errors as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise damaged(path, f"cannot be read as {content} ({reason})") from None

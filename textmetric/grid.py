@@ -24,6 +24,9 @@ ROLES: tuple[Role, ...] = get_args(Role)
 Sampler = Literal["shuffled", "balanced"]
 SAMPLERS: tuple[Sampler, ...] = get_args(Sampler)
 
+INPUTS = Path("inputs")
+"""The user's tables and vectors, which DVC watches."""
+
 _PLAIN_NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _ENTRIES = "splits.json"
 
@@ -205,6 +208,7 @@ class Layout:
         figures: the report's figures.
         results: the report in Markdown.
         cost_table: the table of seconds and memory.
+        written: the folders that all of these are in.
     """
 
     def __init__(self, root: str | os.PathLike[str] = ".") -> None:
@@ -220,6 +224,7 @@ class Layout:
         self.page = plots / "report.html"
         self.figures, self.results = reports / "figures", reports / "results.md"
         self.cost_table = reports / "costs.md"
+        self.written = (data, self.root / "models", self.root / "metrics", plots, reports)
 
     def corpus(self, role: Role) -> Path:
         """The texts of a role with their labels and parts."""
@@ -333,7 +338,7 @@ def array_of(part: Measured, name: str) -> str:
 def moved(path: Path, folder: Path, to: Path) -> Path:
     """The place of ``path``, which lies in ``folder``, when ``folder`` is written to ``to``.
 
-    >>> moved(Path("models/cls/target/all"), Path("models/cls"), Path("models/.writing-1"))
-    PosixPath('models/.writing-1/target/all')
+    >>> moved(Path("models/cls/target/all"), Path("models/cls"), Path("models/.new"))
+    PosixPath('models/.new/target/all')
     """
     return to / path.relative_to(folder)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
-import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -12,11 +12,13 @@ from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.queues import SimpleQueue
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
+from textmetric import signals
 from textmetric.errors import UserError
 
 _Job = TypeVar("_Job")
@@ -54,9 +56,39 @@ def _compiled(function: _Function, **options: Any) -> _Function:
 
     options |= {"error_model": "numpy", "nogil": True}
     try:
-        return cast(_Function, numba.njit(cache=True, **options)(function))
+        dispatcher = numba.njit(cache=True, **options)(function)
     except RuntimeError:  # numba found no folder for the cache
-        return cast(_Function, numba.njit(**options)(function))
+        dispatcher = numba.njit(**options)(function)
+    _forgive(dispatcher._cache)
+    return cast(_Function, dispatcher)
+
+
+def _forgive(cache: Any) -> None:
+    """Let a compiled function do without its cache on disk if that is damaged or not writable.
+
+    A file that a power cut has truncated would else be a traceback in every run: it is dropped, and
+    the function is compiled and cached again. And numba writes the index before the code: killed in
+    between, it would later take what the same function did before its file changed.
+    """
+    load, save = cache.load_overload, cache.save_overload
+
+    def load_overload(*given: Any) -> Any:
+        try:
+            return load(*given)
+        except Exception:  # unpickling what is damaged can raise anything
+            with contextlib.suppress(OSError):
+                cache.flush()
+            return None
+
+    def save_overload(*given: Any) -> None:
+        with contextlib.suppress(OSError):
+            if not cache._cache_file._load_index():
+                for code in Path(cache.cache_path).glob(f"{cache._impl.filename_base}.*.nbc"):
+                    code.unlink()
+            save(*given)
+
+    if cache.cache_path is not None:
+        cache.load_overload, cache.save_overload = load_overload, save_overload
 
 
 def _cores() -> int:
@@ -94,7 +126,8 @@ def run(
         The results, in the order of ``jobs``.
 
     Raises:
-        UserError: a worker process was killed, most likely because memory ran out.
+        UserError: a worker process was killed, most likely because memory ran out, or none can be
+            started.
         Exception: raised by ``function``; the other jobs are stopped.
     """
     workers = min(_cores() if workers is None else workers, len(jobs))
@@ -109,18 +142,24 @@ def run(
             return [function(job, tick) for job in jobs]
         # Forked workers have torch imported already, which saves seconds in every stage.
         context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-        queue = context.SimpleQueue()
+        try:
+            queue = context.SimpleQueue()
+            executor = ProcessPoolExecutor(
+                workers, mp_context=context, initializer=_start_worker, initargs=(queue,)
+            )
+        except OSError as error:
+            raise UserError(
+                f"processes cannot share memory ({error.strerror}): make /dev/shm writable, and "
+                "free some space in it"
+            ) from error
         listener = threading.Thread(target=_listen, args=(queue, tick), daemon=True)
-        executor = ProcessPoolExecutor(
-            workers, mp_context=context, initializer=_start_worker, initargs=(queue,)
-        )
         done = False
         try:
             # Set before the fork, so that workers inherit it: in a forked child of a process with
             # threads, setting the libraries' threads can wait forever for a lock.
-            with _workers_signals(), threadpool_limits(1):
+            with _start_errors(), signals.held(), threadpool_limits(1):
                 futures = [executor.submit(_call, function, job) for job in jobs]
-            listener.start()  # after the fork, which does not copy threads
+                listener.start()  # after the fork, which does not copy threads
             wait(futures, return_when=FIRST_EXCEPTION)
             failed = [future for future in futures if future.done() and future.exception()]
             results = [future.result() for future in failed or futures]
@@ -149,21 +188,15 @@ def run(
 
 
 @contextmanager
-def _workers_signals() -> Iterator[None]:
-    """Signal handlers of workers, set before the fork so that workers start with them.
-
-    Ctrl-C reaches all processes of the group; workers ignore it because the parent stops them.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may set signals; the worker then sets its own
-        return
-    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    terminate = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+def _start_errors() -> Iterator[None]:
+    """Raise a ``UserError`` if no process or thread can be started."""
     try:
         yield
-    finally:
-        signal.signal(signal.SIGINT, interrupt)
-        signal.signal(signal.SIGTERM, terminate)
+    except (OSError, RuntimeError) as error:
+        raise UserError(
+            f"no more processes or threads can be started ({error}): raise the limit (ulimit -u), "
+            "or free some memory"
+        ) from error
 
 
 def _start_worker(queue: SimpleQueue[bool]) -> None:
@@ -171,8 +204,7 @@ def _start_worker(queue: SimpleQueue[bool]) -> None:
     _ticks = queue
     if multiprocessing.get_start_method() == "spawn":
         threadpool_limits(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signals.as_worker()
 
 
 def _call(function: Callable[[Any, Callable[[], None]], _Result], job: Any) -> _Result:

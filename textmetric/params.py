@@ -76,6 +76,7 @@ class Model(Section):
     vectors: str | None = None
     weights: Literal["uniform", "idf"] = "uniform"
     start: Literal["uniform", "lsa"] = "uniform"
+    ngrams: Literal["none", "characters"] = "none"
 
     @model_validator(mode="after")
     def _one_start(self) -> Model:
@@ -99,6 +100,11 @@ class Model(Section):
             raise UserError(
                 f"model.weights is {self.weights}, but a frozen encoder has no tokens to weigh: "
                 "set model.weights to uniform"
+            )
+        if self.ngrams != "none" and (self.encoder == "frozen" or self.vectors is not None):
+            raise UserError(
+                f"model.ngrams is {self.ngrams}, which is for token vectors that start at random: "
+                "set model.ngrams to none, or model.encoder to bag and model.vectors to null"
             )
         if self.encoder == "frozen" and self.layer == "bag":
             raise UserError(

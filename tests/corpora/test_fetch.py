@@ -1,17 +1,20 @@
 from __future__ import annotations
 
+import contextlib
 import errno
+import gzip
 import hashlib
 import io
+import itertools
 import socket
 import stat
 import tarfile
 import threading
+import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -33,6 +36,7 @@ class Site:
         self.cuts: list[int] = []  # bytes to send before the connection drops, one for a request
         self.kind = "application/octet-stream"
         self.requests: list[str] = []
+        self.raw: Iterable[bytes] = ()  # what to send in place of an answer
         site = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -51,6 +55,13 @@ class Site:
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         self.requests.append(handler.path)
+        if self.raw:
+            with contextlib.suppress(OSError):  # the other side has had enough
+                for part in self.raw:
+                    handler.wfile.write(part)
+                    handler.wfile.flush()
+            handler.close_connection = True
+            return
         if self.status:
             handler.send_error(self.status.pop(0))
             return
@@ -82,8 +93,7 @@ def site() -> Iterator[Site]:
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """pooch waits some seconds before it tries an address again."""
-    monkeypatch.setattr("pooch.core.time", SimpleNamespace(sleep=lambda _: None))
+    monkeypatch.setattr(fetch, "_PAUSE", 0.0)
 
 
 def get(tmp_path: Path, *urls: str, checksum: str | None = MD5, mirror: str | None = None) -> bytes:
@@ -219,25 +229,20 @@ def test_an_address_that_is_not_one_is_one_sentence(tmp_path: Path) -> None:
 def test_a_full_disk_is_one_sentence(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A real small disk needs rights that a test does not have.
     class Full(io.FileIO):
         def write(self, _: Any) -> int:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("pooch.downloaders.open", lambda path, _: Full(path, "w"), raising=False)
-    with pytest.raises(UserError, match="no space left on the disk"):
+    monkeypatch.setattr(Path, "open", lambda path, mode: Full(path, "w"))
+    with pytest.raises(UserError, match=r"no space left on the disk to write .*cache/set/a\.bin:"):
         get(tmp_path, site.url + "/a.bin")
     assert left(tmp_path) == set()
+    assert len(site.requests) == 1
 
 
-def test_a_cache_that_cannot_be_made_is_one_sentence(
-    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: Any, **__: Any) -> None:
-        raise PermissionError(errno.EACCES, "Permission denied")
-
-    monkeypatch.setattr("pooch.utils.os.makedirs", refuse)
-    with pytest.raises(UserError, match="cache cannot be read or written: check its permissions"):
+def test_a_cache_that_cannot_be_made_is_one_sentence(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "cache").touch()
+    with pytest.raises(UserError, match=r"cache/set/a\.bin cannot be written"):
         get(tmp_path, site.url + "/a.bin")
 
 
@@ -291,6 +296,7 @@ def packed_zip(files: dict[str, bytes], links: tuple[str, ...] = ()) -> bytes:
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in files.items():
             entry = zipfile.ZipInfo(name)
+            entry.compress_type = zipfile.ZIP_DEFLATED
             if name in links:
                 entry.external_attr = (stat.S_IFLNK | 0o777) << 16
             archive.writestr(entry, data)
@@ -322,7 +328,7 @@ def test_archives_give_the_wanted_files_in_order(tmp_path: Path, kind: str) -> N
     archive = tmp_path / kind
     archive.write_bytes(packed_zip(files) if kind == "toy.zip" else packed_tar(files))
     wanted = ["toy/train.csv", "toy/test.csv"]
-    assert fetch.read_archive(archive, wanted, discard=True) == [b"1", b"2"]
+    assert fetch.read_archive(archive, wanted) == [b"1", b"2"]
     assert list(tmp_path.iterdir()) == [archive]
 
 
@@ -341,25 +347,219 @@ def test_unsafe_archives_are_refused(tmp_path: Path, kind: str, data: bytes) -> 
     archive = tmp_path / "in" / kind
     archive.write_bytes(data)
     with pytest.raises(UserError, match="is not safe: its member"):
-        fetch.read_archive(archive, ["train.csv"], discard=True)
+        fetch.read_archive(archive, ["train.csv"])
     assert sorted(tmp_path.rglob("*")) == [tmp_path / "in", archive]
 
 
-@pytest.mark.parametrize("kind", ["toy.zip", "toy.tgz"])
-def test_a_damaged_archive_is_an_error_and_is_removed(
-    site: Site, tmp_path: Path, kind: str
+OK = b"HTTP/1.1 200 OK\r\n"
+PAGE = b"<!DOCTYPE html><html><body>Please log in</body></html>"
+
+
+def answer(body: bytes = BODY, *headers: bytes, status: bytes = OK) -> list[bytes]:
+    length = b"Content-Length: %d" % len(body)
+    return [status + b"\r\n".join([*headers, length, b"", body])]
+
+
+def drip(start: bytes, part: bytes) -> Iterator[bytes]:
+    """Send a little again and again, until the other side has had enough."""
+    yield start
+    while True:
+        time.sleep(0.02)
+        yield part
+
+
+TRY_AGAIN = "the connection broke before the end of the file"
+LIES: dict[str, tuple[Iterable[bytes], str]] = {
+    "nothing at all": ([b" "], "no valid|no connection|broke"),
+    "no http": ([b"220 ftp ready\r\n"], "no valid|no connection|broke"),
+    "binary": ([bytes(range(256))], "no valid|no connection|broke"),
+    "empty": (answer(b""), "an empty file"),
+    "empty without a length": ([OK, b"\r\n"], "an empty file"),
+    "no content": (answer(b"", status=b"HTTP/1.1 204 No Content\r\n"), "HTTP 204"),
+    "a part that was not asked for": (
+        answer(BODY[:9], b"Content-Range: bytes 0-8/512000", status=b"HTTP/1.1 206 Partial\r\n"),
+        "HTTP 206",
+    ),
+    "accepted": (answer(status=b"HTTP/1.1 202 Accepted\r\n"), "HTTP 202"),
+    "a redirect to nowhere": (answer(status=b"HTTP/1.1 302 Found\r\n"), "HTTP 302"),
+    "several choices": (answer(status=b"HTTP/1.1 300 Choices\r\n"), "HTTP 300"),
+    "not modified": (answer(b"", status=b"HTTP/1.1 304 Not Modified\r\n"), "HTTP 304"),
+    "a redirect to itself": (
+        answer(b"", b"Location: /a.bin", b"Connection: close", status=b"HTTP/1.1 301 Moved\r\n"),
+        "no valid address or answer",
+    ),
+    "a redirect to a file": (
+        answer(b"", b"Location: file:///etc/passwd", status=b"HTTP/1.1 301 Moved\r\n"),
+        "no valid address or answer",
+    ),
+    "a redirect to no address": (
+        answer(b"", b"Location: http://[", status=b"HTTP/1.1 301 Moved\r\n"),
+        "no valid address or answer",
+    ),
+    "shorter than promised": (
+        [OK + b"Content-Length: 600000\r\n\r\n", BODY],
+        TRY_AGAIN,
+    ),
+    "a chunk that ends early": (
+        [OK + b"Transfer-Encoding: chunked\r\n\r\nffff\r\n", BODY[:99]],
+        TRY_AGAIN,
+    ),
+    "chunks without an end": (
+        [OK + b"Transfer-Encoding: chunked\r\n\r\n4\r\nrow\n\r\n"],
+        TRY_AGAIN,
+    ),
+    "a chunk of no size": (
+        [OK + b"Transfer-Encoding: chunked\r\n\r\nmany\r\nrow\n\r\n"],
+        TRY_AGAIN,
+    ),
+    "a length that is a word": ([OK + b"Content-Length: long\r\n\r\n", BODY], "no number"),
+    "a negative length": ([OK + b"Content-Length: -1\r\n\r\n", BODY], "no number"),
+    "two lengths": ([OK + b"Content-Length: 5, 6\r\n\r\n", BODY], "no valid|no number"),
+    "too long": ([OK + b"Content-Length: 9999999999\r\n\r\n", BODY], "more than 1,073,741,824"),
+    "a damaged compression": (answer(BODY, b"Content-Encoding: gzip"), "no valid address or answ"),
+    "a page": (answer(PAGE, b"Content-Type: text/html"), "a web page"),
+    "a page in capitals": (answer(BODY, b"content-type:  TEXT/HTML ;charset=utf-8"), "a web page"),
+    "a page in xhtml": (answer(BODY, b"Content-Type: application/xhtml+xml"), "a web page"),
+    "a page without a type": (answer(PAGE), "a web page"),
+    "a page as a file": (answer(PAGE, b"Content-Type: application/octet-stream"), "a web page"),
+    "a page with a mark": (answer(b"\xef\xbb\xbf\n " + PAGE.lower()), "a web page"),
+    "a page in UTF-16": (answer(PAGE.decode().encode("utf-16")), "a web page"),
+    "a page after a comment": (answer(b"<!-- a\nb --> " + PAGE), "a web page"),
+    "an error in xml": (answer(b'<?xml version="1.0"?><Error>AccessDenied</Error>'), "a web page"),
+    "another file": (answer(b"quota exceeded"), r"is not the file \(no row\)"),
+    "headers without an end": ([OK + b"X: y\r\n" * 200], "no valid|no connection|broke"),
+    "a long header": ([OK + b"X: " + b"y" * 70_000 + b"\r\n\r\n"], "no valid|no connection"),
+    "headers for ever": (drip(OK, b"X"), "fewer than 1,024 bytes a second"),
+    "a body for ever": (drip(OK + b"\r\n", b"row\n"), "fewer than 1,024 bytes a second"),
+    "a chunk for ever": (
+        drip(OK + b"Transfer-Encoding: chunked\r\n\r\nffffffff\r\n", b"row\n"),
+        "fewer than 1,024 bytes a second",
+    ),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_whatever_a_server_sends_the_download_ends_and_nothing_wrong_is_kept(
+    site: Site, tmp_path: Path, lie: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files = {"train.csv": BODY}
-    whole = packed_zip(files) if kind == "toy.zip" else packed_tar(files)
-    site.files["/" + kind] = whole[: len(whole) // 2]
-    file = fetch.File(kind, (f"{site.url}/{kind}",))
-    with pytest.raises(UserError, match="is damaged or incomplete"):
-        fetch.fetch("toy", ["train.csv"], [[file]], cache=tmp_path, progress=False)
-    site.files["/" + kind] = whole
-    assert fetch.fetch("toy", ["train.csv"], [[file]], cache=tmp_path, progress=False) == [BODY]
+    def parse(name: str, data: bytes) -> bytes:
+        if data != BODY:
+            raise UserError("no row")
+        return data
+
+    monkeypatch.setattr(fetch, "_WINDOW", 0.3)
+    site.raw, said = LIES[lie]
+    file = fetch.File("set/a.bin", (f"{site.url}/a.bin",))
+    with pytest.raises(UserError, match=said) as caught:
+        fetch.fetch("toy", ["set/a.bin"], [[file]], cache=tmp_path / "cache", progress=False,
+                    parse=parse)  # fmt: skip
+    assert str(caught.value).isprintable()
+    assert left(tmp_path) == set()
+    assert len(site.requests) <= 31  # that of a redirect to itself; others at most TRIES
+    site.raw = ()
+    assert get(tmp_path, f"{site.url}/a.bin", checksum=None) == BODY
 
 
-def test_an_archive_without_the_file_says_so(tmp_path: Path) -> None:
-    (tmp_path / "toy.zip").write_bytes(packed_zip({"other.csv": b""}))
-    with pytest.raises(UserError, match=r"holds no file train\.csv"):
-        fetch.fetch("toy", ["train.csv"], [[fetch.File("toy.zip")]], cache=tmp_path)
+def test_a_body_that_grows_for_ever_ends(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "LARGEST", 100_000)
+    site.raw = itertools.chain([OK + b"\r\n"], itertools.repeat(BODY))
+    with pytest.raises(UserError, match="more than 100,000 bytes"):
+        get(tmp_path, f"{site.url}/a.bin", checksum=None)
+    assert left(tmp_path) == set()
+
+
+def test_a_download_has_a_last_moment(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "_LONGEST", 0.3)
+    site.raw = drip(OK + b"\r\n", b"row\n" * 1000)
+    with pytest.raises(UserError, match="it takes more than"):
+        get(tmp_path, f"{site.url}/a.bin", checksum=None)
+    assert left(tmp_path) == set()
+
+
+def damaged_tar(*, at: int) -> bytes:
+    data = bytearray(packed_tar({"train.csv": BODY}))
+    data[at] ^= 1
+    return bytes(data)
+
+
+def encrypted_zip() -> bytes:
+    data = bytearray(packed_zip({"train.csv": BODY}))
+    for mark, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        data[data.index(mark) + flags] |= 1
+    return bytes(data)
+
+
+def zip_of_another_crc() -> bytes:
+    data = bytearray(packed_zip({"train.csv": BODY}))
+    for mark, crc in ((b"PK\x03\x04", 14), (b"PK\x01\x02", 16)):
+        data[data.index(mark) + crc] ^= 1
+    return bytes(data)
+
+
+def zip_of_an_unknown_method() -> bytes:
+    data = bytearray(packed_zip({"train.csv": BODY}))
+    for mark, method in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        data[data.index(mark) + method] = 97
+    return bytes(data)
+
+
+WHOLE = {"toy.zip": packed_zip({"train.csv": BODY}), "toy.tgz": packed_tar({"train.csv": BODY})}
+ZEROS = bytes(5_000_000)
+BAD_ARCHIVES = {
+    "half a zip": ("toy.zip", WHOLE["toy.zip"][:200], "is damaged or incomplete"),
+    "half a tar": ("toy.tgz", WHOLE["toy.tgz"][:200], "is damaged or incomplete"),
+    "no zip": ("toy.zip", BODY, "is damaged or incomplete"),
+    "no tar": ("toy.tgz", BODY, "is damaged or incomplete"),
+    "gzip of no tar": ("toy.tgz", gzip.compress(BODY), "is damaged or incomplete"),
+    "a tar under the name of a zip": ("toy.zip", WHOLE["toy.tgz"], "is damaged or incomplete"),
+    "another checksum in zip": ("toy.zip", zip_of_another_crc(), "is damaged .*CRC"),
+    "another checksum in gzip": ("toy.tgz", damaged_tar(at=-8), "is damaged .*CRC"),
+    "another length in gzip": ("toy.tgz", damaged_tar(at=-4), "is damaged .*length"),
+    "a damaged gzip": ("toy.tgz", damaged_tar(at=40), "is damaged"),
+    "data after gzip": ("toy.tgz", WHOLE["toy.tgz"] + b"more", "is damaged"),
+    "encrypted": ("toy.zip", encrypted_zip(), "is encrypted"),
+    "an unknown method": ("toy.zip", zip_of_an_unknown_method(), "is damaged"),
+    "without the file": ("toy.zip", packed_zip({"other.csv": b"1"}), r"holds no file train\.csv"),
+    "tar without the file": ("toy.tgz", packed_tar({"x.csv": b"1"}), r"holds no file train\.csv"),
+    "an empty file": ("toy.zip", packed_zip({"train.csv": b""}), r"train\.csv is empty"),
+    "two files": ("toy.tgz", packed_tar({"a/train.csv": b"1", "train.csv": b"2"}), "two files"),
+    "a bomb": ("toy.zip", packed_zip({"train.csv": ZEROS}), "unpacks to more than 1,000,000"),
+    "a bomb in tar": ("toy.tgz", packed_tar({"train.csv": ZEROS}), "unpacks to more than 1,000"),
+    "a bomb next to it": (
+        "toy.tgz",
+        packed_tar({"a": ZEROS, "train.csv": BODY}),
+        "unpacks to more than 1,000,000",
+    ),
+    "many files": ("toy.tgz", packed_tar(dict.fromkeys(map(str, range(99)), b"")), "more than 50"),
+    "outside": ("toy.zip", packed_zip({"../train.csv": b"1"}), "is not safe: its member"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_ARCHIVES)
+def test_a_bad_archive_is_not_kept_and_one_in_the_cache_is_replaced(
+    site: Site, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "LARGEST", 1_000_000)
+    monkeypatch.setattr(fetch, "_MEMBERS", 50)
+    name, data, said = BAD_ARCHIVES[kind]
+    site.files["/" + name] = data
+    file = fetch.File(name, (f"{site.url}/{name}",))
+
+    def found(file: fetch.File) -> list[bytes]:
+        return fetch.fetch("toy", ["train.csv"], [[file]], cache=tmp_path, progress=False)
+
+    with pytest.raises(UserError, match=said):
+        found(file)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(
+        UserError, match=rf"{tmp_path / name} .*{said}.*: delete it, or get it again"
+    ):
+        found(fetch.File(name))
+    site.files["/" + name] = WHOLE[name]
+    assert found(file) == [BODY]
+    assert (tmp_path / name).read_bytes() == WHOLE[name]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,12 @@ def table(rows: int = 60, first: int = 0) -> pd.DataFrame:
     return pd.DataFrame(
         {"text": [f"row {n} here" for n in numbers], "label": ["ab"[n % 2] for n in numbers]}
     )
+
+
+def header(rows: int) -> bytes:
+    """The start of an ``.npy`` file that promises this many rows."""
+    text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, 4), }}"
+    return b"\x93NUMPY\x01\x00v\x00" + text.ljust(117).encode() + b"\n"
 
 
 def assert_own_vectors(frame: pd.DataFrame, values: np.ndarray) -> None:
@@ -90,12 +97,42 @@ def test_rows_that_are_dropped_cut_or_limited_leave_every_text_its_own_vector(
         assert_own_vectors(corpus.frame, text_vectors(spec))
 
 
+def test_empty_rows_that_are_left_out_leave_every_text_its_own_vector(tmp_path: Path) -> None:
+    frame = table()
+    frame.loc[[0, 7], "label"] = ""
+    frame.loc[[8], "text"] = " "
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    np.save(tmp_path / "v.npy", VALUES)
+    spec = {"path": str(tmp_path / "t.csv"), "vectors": "v.npy", "empty": "drop"}
+    corpus = load(spec)
+    assert corpus.summary["empty_rows"] == 3
+    assert len(corpus.frame) == 57
+    assert_own_vectors(corpus.frame, text_vectors(spec))
+
+
+def test_a_pipe_is_no_file_of_vectors(tmp_path: Path) -> None:
+    table().to_csv(tmp_path / "t.csv", index=False)
+    os.mkfifo(tmp_path / "v.npy")
+    with pytest.raises(UserError, match=r"v\.npy is a pipe, not a file"):
+        load({"path": str(tmp_path / "t.csv"), "vectors": "v.npy"})
+
+
 @pytest.mark.parametrize(
     ("name", "values", "said"),
     [
         ("none.npy", None, "none.npy does not exist: put it next to the table"),
         ("v.npy", VALUES[:59], "has 60 rows, but v.npy 59 vectors: give one for each row"),
-        ("v.npy", VALUES[:, 0], r"v.npy holds an array of shape \(60,\)"),
+        ("v.npy", VALUES[:, 0], r"v.npy holds an array of float32 of shape \(60,\)"),
+        ("v.npy", VALUES.astype(complex), "v.npy holds an array of complex128 of shape"),
+        ("v.npy", VALUES.astype(str), "v.npy holds an array of <U32 of shape"),
+        ("v.npy", b"PK\x05\x06" + bytes(18), "v.npy cannot be read as an array"),
+        (
+            "v.npy",
+            b"\x93NUMPY\x01\x00v\x00{'shape': (".ljust(128),
+            "v.npy cannot be read as an array",
+        ),
+        ("v.npy", header(10**30), "v.npy cannot be read as an array"),
+        ("v.npy", header(10**18), "v.npy cannot be read as an array"),
         ("v.npy", b"no array", "v.npy cannot be read as an array"),
         ("emb", None, "only parquet tables have columns of vectors: name an .npy file"),
         ("", None, "vectors of a corpus must be the name of a column or of an .npy file"),

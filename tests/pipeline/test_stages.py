@@ -23,10 +23,10 @@ from tests.browser import Page, chromium
 from tests.tiny import WORDS
 from textmetric import TextEmbedder
 from textmetric.encoders.vectors import standardised
-from textmetric.grid import ROLES, Baseline, Family
+from textmetric.grid import INPUTS, ROLES, Baseline, Family
 from textmetric.model import TrainedModel
 from textmetric.params import read
-from textmetric.text import TokenizedCorpus
+from textmetric.text import NGRAMS, TokenizedCorpus
 from textmetric.training.loop import train
 
 ROOT = Path(__file__).parents[2]
@@ -110,7 +110,7 @@ def test_every_stage_leaves_what_the_next_needs_and_nothing_half_written(project
     curves = pd.read_csv(project / "plots" / "curves" / "target-scarce-0.csv")
     assert curves["arm"].tolist() == ["cls_balanced"] * 2 + ["metric_balanced"] * 2
     assert curves["epoch"].tolist() == [1, 2, 1, 2]
-    assert not list(project.rglob(".writing-*"))
+    assert not list(project.rglob(".textmetric-writing-*"))
 
 
 @pytest.mark.parametrize("tuned", [True, False])
@@ -159,11 +159,27 @@ def test_encoders_start_from_given_word_vectors(tmp_path: Path, tuned: bool) -> 
     assert cut < whole if tuned else cut == whole == len(words) + 1
 
 
-def test_download_lets_no_text_cross_the_roles(tmp_path: Path) -> None:
-    write_params(tmp_path, corpora={"target": "few.csv", "source": "few.csv"})
+def test_the_pipeline_with_character_ngrams(tmp_path: Path) -> None:
+    write_params(tmp_path, model={"ngrams": "characters"})
     write_table(tmp_path / "few.csv", "label", 120, seed=0)
+    write_table(tmp_path / "many.csv", "topic", 200, seed=1, words=MORE_WORDS)
+    for step in ("download", "vectors", "tokenize", "split"):
+        finished = run(tmp_path, step)
+        assert finished.returncode == 0, (step, finished.stderr)
+    vocabulary = TokenizedCorpus.load(tmp_path / "data/splits/target/target").vocabulary
+    assert vocabulary.tokenizer is NGRAMS
+    assert {"the", "·<th"} <= set(vocabulary.tokens)
+
+
+def test_download_lets_no_text_cross_the_roles(tmp_path: Path) -> None:
+    write_params(tmp_path, corpora={"target": "few.csv", "source": f"{INPUTS}/few.csv"})
+    for folder in (tmp_path, tmp_path / INPUTS):
+        folder.mkdir(exist_ok=True)
+        write_table(folder / "few.csv", "label", 120, seed=0)
     finished = run(tmp_path, "download")
     assert finished.returncode == 0, finished.stderr
+    notes = [line for line in finished.stdout.splitlines() if line.startswith("note:")]
+    assert [note.split(",")[0] for note in notes] == ["note: few.csv is not in inputs/"]
     raw = tmp_path / "data" / "raw"
     target, source = (
         pd.read_parquet(raw / role / "corpus.parquet").groupby("split")["text"].agg(set)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from studies.conclusions import Claim, Comparison, claims, page, verdict
+from studies.conclusions import Claim, Comparison, by_start, claims, page, verdict
 from studies.trials import Result
 
 Line = tuple[dict[str, Any], list[Result]]
@@ -118,3 +118,12 @@ def test_the_page_has_a_table_a_conclusion() -> None:
     text = page(claims([of_width("triplet", width, width / 100) for width in (16, 32)], [], []))
     assert "**Wider embeddings are better.** Text agrees." in text
     assert "| triplet: width 32 and 16 | 0.320 | 0.160 | +0.160 [+0.160, +0.161] | agrees |" in text
+
+
+def test_the_starts_are_compared_by_what_each_says_of_the_same_conclusions() -> None:
+    wider = claims([of_width("triplet", width, width / 100) for width in (16, 32)], [], [])
+    narrower = claims([of_width("triplet", width, 1 / width) for width in (16, 32)], [], [])
+    text = by_start({"random": wider, "given": narrower})
+    assert "agrees with 1 of 1 from random (comparisons that disagree: 0 of 1); 0 of 1 from" in text
+    assert "given (comparisons that disagree: 1 of 1)." in text
+    assert "| Wider embeddings are better. | Text agrees. | Text disagrees. |" in text

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,12 @@ import pandas as pd
 import pytest
 
 from studies import label_budget
+from studies.few_labels import Job
 from studies.label_budget import crossing, crossing_interval
 from tests.pipeline.test_stages import write_table
+from textmetric.encoders import TextVectors
+from textmetric.encoders.pretrained import Pretrained
+from textmetric.text import TokenizedCorpus
 
 
 def test_a_crossing_is_interpolated_over_the_logarithm_of_the_rows() -> None:
@@ -71,14 +76,27 @@ def test_the_study_runs_resumes_and_writes_a_table_with_every_line(
     )
     arguments = label_budget._parser().parse_args(
         f"--corpus {tmp_path}/few.csv --budgets 2 8 --draws 0 1 --lr 0.03 0.1 --dim 4 "
-        f"--vectors {tmp_path}/words.vec --unlabelled --results {tmp_path}/r --out {tmp_path}/out"
-        .split()
+        f"--vectors {tmp_path}/words.vec --frozen some-encoder --steps 30 --unlabelled "
+        f"--results {tmp_path}/r --out {tmp_path}/out".split()
     )  # fmt: skip
+    encoded: list[Sequence[str]] = []
+
+    def encode(texts: Sequence[str], name: str, **kwargs: object) -> TextVectors:
+        encoded.append(texts)
+        rng = np.random.default_rng(0)
+        return TextVectors(rng.normal(size=(len(texts), 5)).astype(np.float32), name)
+
+    monkeypatch.setattr("studies.inputs.sentence_vectors", encode)
+    monkeypatch.setattr("studies.inputs.find", lambda name: Pretrained(name, tmp_path))
     label_budget.main(arguments)
+    assert [len(texts) for texts in encoded] == [150]
     text = (tmp_path / "out" / "label-budget.md").read_text()
     for start in ("random", "given vectors", "random, pre-trained", "given vectors, pre-trained"):
         assert text.count(f"| {start} | classification |") == 2
         assert text.count(f"| {start} | metric learning |") == 2
+    assert text.count("| frozen | classification |") == 2
+    assert "| frozen, pre-trained |" not in text
+    assert text.count("| frozen | untrained |") == 2
     assert text.count("| TF-IDF | TF-IDF |") == 2
     assert (tmp_path / "out" / "label-budget.png").stat().st_size > 1000
     finished = {path: path.stat().st_mtime_ns for path in (tmp_path / "r" / "budget").iterdir()}
@@ -88,5 +106,31 @@ def test_the_study_runs_resumes_and_writes_a_table_with_every_line(
 
     monkeypatch.setattr("studies.few_labels.parallel.run", never)
     label_budget.main(arguments)
+    assert len(encoded) == 1
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
     assert (tmp_path / "out" / "label-budget.md").read_text() == text
+
+
+def test_few_rows_are_seen_in_more_epochs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_table(tmp_path / "few.csv", "label", 400, seed=0)
+    seen: dict[int, set[int]] = {}
+
+    class DoneError(Exception):
+        pass
+
+    def look(jobs: Sequence[Job], results: Path) -> None:
+        for job in (job for job in jobs if job.family):
+            rows = len(TokenizedCorpus.load(job.corpus).train)
+            seen.setdefault(rows, set()).add(job.settings.epochs)
+        raise DoneError
+
+    monkeypatch.setattr(label_budget, "run_jobs", look)
+    with pytest.raises(DoneError):
+        label_budget.main(
+            label_budget._parser().parse_args(
+                f"--corpus {tmp_path}/few.csv --budgets 2 --draws 0 --lr 0.1 --dim 4 --steps 30 "
+                f"--results {tmp_path}".split()
+            )
+        )
+    # 64 rows are a step; the epochs are at least the ten of params.yaml
+    assert seen == {6: {30}, 288: {10}}

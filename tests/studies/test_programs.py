@@ -238,6 +238,28 @@ def test_the_ablations_write_every_part(texts: Path, tmp_path: Path) -> None:
     assert "| triplet | 2 |" in page
 
 
+def test_the_ablations_from_given_vectors_have_a_page_of_their_own(
+    texts: Path, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    words = [word for few in WORDS.values() for word in few]
+    words += [f"more{number}" for number in range(32)]
+    values = [" ".join(f"{value:.3f}" for value in rng.normal(size=32)) for _ in words]
+    vectors = tmp_path / "words.vec"
+    vectors.write_text("".join(f"{one} {row}\n" for one, row in zip(words, values, strict=True)))
+    options = ["--objectives", "norm_softmax", "triplet", "--widths", "4", "8", "--open", "0"]
+    options += ["--parts", "widths", "--vectors", str(vectors), "--seeds", "0", "1", "2"]
+    run(ablations, tmp_path, texts, *options)
+    random = (tmp_path / "ablations.md").read_text(encoding="utf-8")
+    page = (tmp_path / "ablations-given.md").read_text(encoding="utf-8")
+    assert "(ablations-given-widths.png)" in page
+    assert imread(tmp_path / "ablations-given-widths.png").ndim == 3
+    assert "| conclusion | random | given vectors |" in page
+    assert "| conclusion |" not in random
+    (of_random,) = [line for line in random.splitlines() if line.startswith("| triplet | 8 |")]
+    assert of_random not in page  # other weights, other measures
+
+
 def test_the_ablations_do_the_parts_asked_for(texts: Path, tmp_path: Path) -> None:
     run(ablations, tmp_path, texts, "--open", "0", "--parts", "layer_norm")
     assert "## Width" not in (tmp_path / "ablations.md").read_text(encoding="utf-8")

@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,8 @@ from torchtext.vocab import Vocab
 
 from textmetric.errors import UserError
 from textmetric.text import (
+    BASIC_ENGLISH,
+    NGRAMS,
     LabelledTokens,
     RaggedTokens,
     TokenizedCorpus,
@@ -98,13 +101,18 @@ def test_a_file_gives_the_corpus_of_its_table(docstrings: list[str], tmp_path: P
             "split": rng.choice(PARTS, len(docstrings), p=[0.7, 0.1, 0.2]),
         }
     )
-    for name, rows in (("mixed", table), ("in order", table.sort_values("split"))):
-        expected = tokenize_corpus(rows, min_freq=2, progress=False)
+    for name, rows, tokenizer in (
+        ("mixed", table, BASIC_ENGLISH),
+        ("in order", table.sort_values("split"), BASIC_ENGLISH),
+        ("n-grams", table, NGRAMS),
+    ):
+        options: dict[str, Any] = {"min_freq": 2, "tokenizer": tokenizer, "progress": False}
+        expected = tokenize_corpus(rows, **options)
+        assert expected.vocabulary.tokenizer is tokenizer
+        assert any(token[0] == "·" for token in expected.vocabulary.tokens) == (name == "n-grams")
         expected.save(tmp_path / "expected")
         rows.to_parquet(tmp_path / f"{name}.parquet", row_group_size=100)
-        tokenize_file(tmp_path / f"{name}.parquet", min_freq=2, progress=False).save(
-            tmp_path / name
-        )
+        tokenize_file(tmp_path / f"{name}.parquet", **options).save(tmp_path / name)
         for path in (tmp_path / "expected").iterdir():
             assert (tmp_path / name / path.name).read_bytes() == path.read_bytes()
 

@@ -6,6 +6,7 @@ import sys
 from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import example, given, settings
@@ -14,7 +15,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from torchtext.data import get_tokenizer
 
 from textmetric.errors import UserError
-from textmetric.text import BASIC_ENGLISH, tokenizer_named
+from textmetric.text import BASIC_ENGLISH, NGRAMS, tokenizer_named
 from textmetric.text import tokenizer as tokenizer_module
 from textmetric.text.tokenizer import chunks
 
@@ -116,7 +117,8 @@ def test_the_example_of_the_docstring_holds() -> None:
 
 
 def test_a_tokenizer_is_found_by_its_name() -> None:
-    assert tokenizer_named(BASIC_ENGLISH.name) is BASIC_ENGLISH
+    for tokenizer in (BASIC_ENGLISH, NGRAMS):
+        assert tokenizer_named(tokenizer.name) is tokenizer
     with pytest.raises(UserError, match=r"unknown tokenizer 'basic'.*Known: basic_english"):
         tokenizer_named("basic")
 
@@ -129,3 +131,50 @@ def test_words_are_those_of_tfidf_vectorizer(text: str) -> None:
         TfidfVectorizer().build_analyzer()(text),
         ["next", "one"],
     ]
+
+
+ODD = ["the", "##e", "cats", " ", "  ", "\n", "\t", "\x1c", "\x85", "\u3000", "é", "e\u0301", "İ",
+       "ΑΣ", "猫", "[MASK]", "[UNK]", "a b", ".", "\0", "\ud800", "\U0001f600"]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["words", "added token with a space", "no words"])
+def test_a_given_tokenizer_gives_the_tokens_of_its_library(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = pytest.importorskip("tokenizers", reason="the package tokenizers is missing")
+    pieces = ["[UNK]", "[MASK]", *"abcdest猫α.", "##a", "##e", "##t", "##s", "ca", "the", "cat"]
+    machine = library.Tokenizer(
+        library.models.WordPiece({token: i for i, token in enumerate(pieces)}, unk_token="[UNK]")
+    )
+    machine.normalizer = library.normalizers.BertNormalizer()
+    # the metaspace is a token of what follows it
+    machine.pre_tokenizer = (
+        library.pre_tokenizers.Metaspace()
+        if kind == "no words"
+        else library.pre_tokenizers.BertPreTokenizer()
+    )
+    machine.add_special_tokens(["[MASK]", *(["a b"] if kind == "added token with a space" else [])])
+    monkeypatch.setattr(tokenizer_module, "_WORDS_KEPT", 20)
+    given = tokenizer_module.given_tokenizer(machine.to_str())
+    rng = np.random.default_rng(0)
+    for _ in range(5):  # some words are known from earlier calls, and some are not kept
+        texts = ["".join(rng.choice(ODD, size=rng.integers(12))) for _ in range(40)]
+        whole = [text.encode("utf-8", "replace").decode() for text in texts]
+        rows = machine.encode_batch(whole, add_special_tokens=False)
+        assert given.split(texts) == [" ".join(row.tokens).split() for row in rows]
+    assert given.split([""]) == [[]]
+
+
+def test_words_are_followed_by_their_marked_ngrams() -> None:
+    assert NGRAMS.split(["A, to\x1c\xa0the", "", "\ud800"]) == [
+        ["a", ",", "to", "·<to", "·to>", "the", "·<th", "·the", "·he>", "·<the", "·the>"],
+        [],
+        ["\ud800"],
+    ]
+
+
+@given(st.lists(st.text(), max_size=5))
+def test_without_the_ngrams_the_words_are_those_of_basic_english(texts: list[str]) -> None:
+    texts = [text.replace("·", " ") for text in texts]
+    rows = [[token for token in row if token[0] != "·"] for row in NGRAMS.split(texts)]
+    assert rows == BASIC_ENGLISH.split(texts)

@@ -12,7 +12,7 @@ from torchtext.vocab import Vocab
 
 from tests.text.plainly import vocabulary_of
 from textmetric.errors import UserError
-from textmetric.text import Tokenizer, Vocabulary, tokenize_train
+from textmetric.text import NGRAMS, Tokenizer, Vocabulary, tokenize_train
 from textmetric.text import vocabulary as vocabulary_module
 
 original = get_tokenizer("basic_english")
@@ -125,6 +125,15 @@ def test_a_vocabulary_encodes_with_its_own_tokenizer(
     assert train.ids.tolist() == [1, 2, 1]
     assert vocabulary.encode(["b.c,a", "A"]).ids.tolist() == [2, 1]
     assert vocabulary != Vocabulary(vocabulary.tokens)
+
+
+def test_a_saved_vocabulary_keeps_the_tokenizer_that_it_names(tmp_path: Path) -> None:
+    vocabulary, _ = tokenize_train(["wine"], tokenizer=NGRAMS)
+    vocabulary.save(tmp_path / "vocabulary.txt")
+    found = Vocabulary.load(tmp_path / "vocabulary.txt")
+    assert found == vocabulary
+    assert found.tokenizer is NGRAMS
+    assert len(found.encode(["winery"]).ids) > 0  # by the n-grams that it shares with wine
 
 
 def test_encoding_nothing_gives_no_rows() -> None:

@@ -124,3 +124,12 @@ def test_an_unknown_optimiser_is_an_error_that_suggests_the_nearest(kind: type) 
     extra = {"batch_size": 4} if kind is CompiledStep else {}
     with pytest.raises(UserError, match=r"'adagrd'; did you mean 'adagrad'"):
         kind(BagEncoder(27, 8), Sum(torch.ones(1, 8)), corpus().train, "adagrd", **extra)
+
+
+def test_vectors_that_stay_take_no_memory_in_the_optimiser() -> None:
+    data = texts([[1, 2], [2]])
+    for tuned in (True, False):
+        encoder = bag(np.ones((3, 2)))
+        encoder.weight.requires_grad_(tuned)
+        step = TorchStep(encoder, Sum(torch.ones(2, 2)), data, "adagrad")
+        assert any(encoder.weight in found.state for found in step.optimizers) == tuned

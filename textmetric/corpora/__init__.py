@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import importlib
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from textmetric.corpora.spec import BUILT_IN, Spec, checked, located, reading, table_of
 from textmetric.errors import UserError, unknown_name
 
 if TYPE_CHECKING:
@@ -24,15 +24,7 @@ if TYPE_CHECKING:
     from textmetric.corpora.parts import Parted
     from textmetric.types import Floats
 
-Spec = str | Mapping[str, Any]
-"""A corpus as the user names it, see docs/corpora.md."""
-
-BUILT_IN = ("ag_news", "dbpedia14", "dbpedia_classes", "docstring_modules", "docstrings")
-"""The names of the built-in corpora. Each is a module of this package with ``read(...)``."""
-PUBLISHED = ("ag_news", "dbpedia14", "dbpedia_classes")
-"""The published ones. A table may be a sample of one of them."""
-
-__all__ = ["BUILT_IN", "Corpus", "Spec", "load", "load_roles", "text_vectors"]
+__all__ = ["BUILT_IN", "Corpus", "Spec", "load", "load_roles", "table_of", "text_vectors"]
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +45,8 @@ class Corpus:
             were left out by reason (``leaked_rows``, ``conflicting_rows``, ``duplicate_rows``,
             ``short_rows``, ``small_class_rows``, ``crossing_rows``), ``small_classes``, and
             ``limit``; if a row has no label also ``unlabelled_rows``,
-            ``unlabelled_leaked_rows`` and ``unlabelled_duplicate_rows``.
+            ``unlabelled_leaked_rows`` and ``unlabelled_duplicate_rows``; of a table also ``rows``,
+            maybe ``lines`` and ``empty_rows`` (see :func:`.readers.read`).
     """
 
     frame: pd.DataFrame
@@ -75,8 +68,8 @@ def load(
 
     Args:
         spec: a built-in name, a path of a table or folder, or a mapping ``{name, level,
-            min_rows}`` or ``{path, text, label, unlabelled, vectors, min_rows, sample_of}`` (see
-            docs/corpora.md).
+            min_rows}`` or ``{path, text, label, unlabelled, empty, delimiter, encoding, vectors,
+            min_rows, sample_of}`` (see docs/corpora.md).
         limit: at most this many train rows, stratified; validation and test, and the texts without
             a label, shrink in proportion.
         validation: the fraction of the train rows to cut for validation, in [0, 1), where the
@@ -170,10 +163,10 @@ def text_vectors(spec: Spec) -> Floats | None:
     """
     from textmetric.corpora import given_vectors
 
-    options = _checked(spec)
+    options = checked(spec)
     if "vectors" not in options:
         return None
-    return given_vectors.read(Path(options["path"]).expanduser(), options["vectors"])
+    return given_vectors.read(located(options["path"]), options["vectors"])
 
 
 def _cut(
@@ -194,7 +187,7 @@ def _cut(
     """
     from textmetric.corpora import given_vectors, parts, readers
 
-    options = _checked(spec)
+    options = checked(spec)
     name, min_rows = str(options.get("name", options.get("path"))), options.get("min_rows")
     counts: dict[str, int] = {}
     if "name" in options:
@@ -213,14 +206,11 @@ def _cut(
         )
         min_rows = min_rows or getattr(module, "MIN_ROWS", None)
     else:
-        frame = readers.read(
-            Path(name).expanduser(),
-            text=options.get("text", "text"),
-            label=options.get("label", "label"),
-            keep_unlabelled="unlabelled" in options,
-        )
+        frame, counts = readers.read(located(name), reading(options))
         if "vectors" in options:
-            frame = given_vectors.numbered(frame, Path(name).expanduser(), options["vectors"])
+            frame = given_vectors.numbered(
+                frame, located(name), options["vectors"], rows=counts["rows"]
+            )
     corpus = parts.clean_and_cut(
         frame,
         name=name,
@@ -242,65 +232,3 @@ def _limited(
     summary = {**about, **counts}
     _log.info("%s: %s", corpus.name, ", ".join(f"{key} {value}" for key, value in summary.items()))
     return Corpus(frame, summary)
-
-
-def _checked(spec: Spec) -> dict[str, Any]:
-    """A corpus as a mapping with either ``name`` or ``path``, and other keys that belong to it.
-
-    Raises:
-        UserError: any mistake in it, except a wrong level.
-    """
-    if isinstance(spec, str):
-        if spec in BUILT_IN:
-            return {"name": spec}
-        path = Path(spec).expanduser()
-        if path.name == spec and not path.suffix and not os.path.exists(path):
-            raise _unknown(spec)
-        return {"path": spec}
-    if not isinstance(spec, Mapping):
-        raise UserError(
-            f"a corpus must be a built-in name, a path or a mapping, not {spec!r}: see"
-            " docs/corpora.md"
-        )
-    if "name" in spec and "path" in spec:
-        raise UserError(
-            f"the corpus mapping has both name ({spec['name']}) and path ({spec['path']}): keep one"
-        )
-    if "name" not in spec and "path" not in spec:
-        raise UserError(
-            "a corpus mapping needs the key name (a built-in corpus) or path (a table), but has "
-            + (", ".join(map(str, spec)) or "no key")
-        )
-    of_a_table = ("path", "text", "label", "unlabelled", "vectors", "min_rows", "sample_of")
-    known = of_a_table if "path" in spec else ("name", "level", "min_rows")
-    for key in spec:
-        if key not in known:
-            raise unknown_name("corpus key", str(key), known)
-    if "name" in spec and spec["name"] not in BUILT_IN:
-        raise _unknown(str(spec["name"]))
-    if "unlabelled" in spec and spec["unlabelled"] != "keep":
-        raise UserError(
-            f"unlabelled of a corpus is {spec['unlabelled']!r}, expected keep: write unlabelled:"
-            " keep, or leave the key out, and an empty label is an error"
-        )
-    vectors = spec.get("vectors", "")
-    if "vectors" in spec and (not isinstance(vectors, str) or not vectors):
-        raise UserError(
-            f"vectors of a corpus must be the name of a column or of an .npy file, not {vectors!r}"
-        )
-    min_rows, sample_of = spec.get("min_rows"), spec.get("sample_of")
-    if min_rows is not None and (not isinstance(min_rows, int) or min_rows < 2):
-        raise UserError(
-            f"min_rows of a corpus must be a whole number from 2, not {min_rows!r}: classes with"
-            " fewer rows are dropped, and no class can be learnt from fewer than 2"
-        )
-    if sample_of is not None and sample_of not in PUBLISHED:
-        raise unknown_name("sample_of of a corpus", str(sample_of), PUBLISHED)
-    return dict(spec)
-
-
-def _unknown(name: str) -> UserError:
-    return UserError(
-        f"{unknown_name('corpus', name, BUILT_IN)}, or give the path of a csv, tsv, jsonl or"
-        " parquet file or of a folder with train* and test* files"
-    )

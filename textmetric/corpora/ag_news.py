@@ -38,11 +38,18 @@ def read(
     Raises:
         UserError: no address gives the files.
     """
-    data = fetch.fetch(
-        "ag_news", _WANTED, ALTERNATIVES, cache=cache, mirror=mirror, progress=progress
+
+    def parse(name: str, data: bytes) -> pd.DataFrame:
+        frame = published.titled(data, name, CLASSES)
+        return published.checked("ag_news", Path(name).stem, frame, ROWS, len(CLASSES))
+
+    frames = fetch.fetch(
+        "ag_news",
+        _WANTED,
+        ALTERNATIVES,
+        cache=cache,
+        mirror=mirror,
+        progress=progress,
+        parse=parse,
     )
-    frames = {
-        part: published.titled(content, name, CLASSES)
-        for part, name, content in zip(ROWS, _WANTED, data, strict=True)
-    }
-    return published.join("ag_news", frames, ROWS, len(CLASSES), cache), {}
+    return published.join(dict(zip(ROWS, frames, strict=True))), {}

@@ -50,11 +50,18 @@ def read(
     Raises:
         UserError: no address gives the files.
     """
-    data = fetch.fetch(
-        "dbpedia14", _WANTED, ALTERNATIVES, cache=cache, mirror=mirror, progress=progress
+
+    def parse(name: str, data: bytes) -> pd.DataFrame:
+        frame = published.titled(data, name, CLASSES)
+        return published.checked("dbpedia14", Path(name).stem, frame, ROWS, len(CLASSES))
+
+    frames = fetch.fetch(
+        "dbpedia14",
+        _WANTED,
+        ALTERNATIVES,
+        cache=cache,
+        mirror=mirror,
+        progress=progress,
+        parse=parse,
     )
-    frames = {
-        part: published.titled(content, name, CLASSES)
-        for part, name, content in zip(ROWS, _WANTED, data, strict=True)
-    }
-    return published.join("dbpedia14", frames, ROWS, len(CLASSES), cache), {}
+    return published.join(dict(zip(ROWS, frames, strict=True))), {}

@@ -9,7 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from textmetric.corpora import fetch, published, readers
+from textmetric.corpora import fetch, published
+from textmetric.corpora.delimited import csv_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,14 +35,22 @@ def read(
     Raises:
         UserError: no address gives the files.
     """
-    level = level or "l3"
-    data = fetch.fetch(
-        "dbpedia_classes", _WANTED, ALTERNATIVES, cache=cache, mirror=mirror, progress=progress
+    column = level or "l3"
+    parts = dict(zip(_WANTED, ROWS, strict=True))
+
+    def parse(name: str, data: bytes) -> pd.DataFrame:
+        table = csv_table(data, name, ["text", column]).rename_columns(["text", "label"])
+        return published.checked(
+            "dbpedia_classes", parts[name], table.to_pandas(), ROWS, LEVELS[column]
+        )
+
+    frames = fetch.fetch(
+        "dbpedia_classes",
+        _WANTED,
+        ALTERNATIVES,
+        cache=cache,
+        mirror=mirror,
+        progress=progress,
+        parse=parse,
     )
-    frames = {
-        part: readers.csv_table(content, name, ["text", level])
-        .rename_columns(["text", "label"])
-        .to_pandas()
-        for part, name, content in zip(ROWS, _WANTED, data, strict=True)
-    }
-    return published.join("dbpedia_classes", frames, ROWS, LEVELS[level], cache), {}
+    return published.join(dict(zip(ROWS, frames, strict=True))), {}

@@ -18,24 +18,25 @@ if TYPE_CHECKING:
 Values = npt.NDArray[Any]
 
 
-def numbered(frame: pd.DataFrame, path: Path, vectors: str) -> pd.DataFrame:
+def numbered(frame: pd.DataFrame, path: Path, vectors: str, *, rows: int) -> pd.DataFrame:
     """The rows of a table with their numbers as the column ``row``: those of their vectors.
 
     Args:
         frame: what :func:`.readers.read` gave for ``path``.
         path: the table, or the folder of tables.
         vectors: see :func:`read`.
+        rows: of the table, with those that were dropped.
 
     Raises:
         UserError: there is not one vector for each row.
     """
     values = read(path, vectors)
-    if len(values) != len(frame):
+    if len(values) != rows:
         raise UserError(
-            f"{path} has {len(frame)} rows, but {vectors} {len(values)} vectors: give one for each "
+            f"{path} has {rows} rows, but {vectors} {len(values)} vectors: give one for each "
             "row, in the same order"
         )
-    return frame.assign(row=np.arange(len(frame)))
+    return frame.assign(row=frame.index)
 
 
 def read(path: Path, vectors: str) -> Values:
@@ -53,17 +54,21 @@ def read(path: Path, vectors: str) -> Values:
     if vectors.endswith(".npy"):
         file = (path if path.is_dir() else path.parent) / vectors
         try:
-            values: Values = np.load(file, mmap_mode="r", allow_pickle=False)
+            readers.refuse_special(file)
+            values: Values = np.lib.format.open_memmap(file, mode="r")
         except FileNotFoundError:
             raise UserError(f"{file} does not exist: put it next to the table {path}") from None
-        except (OSError, ValueError, EOFError) as error:
+        except UserError:
+            raise
+        except Exception as error:  # a damaged header raises what Python's tokenizer does
+            reason = (str(error) or type(error).__name__).splitlines()[0]
             raise UserError(
-                f"{file} cannot be read as an array ({error}): write it again with numpy.save"
+                f"{file} cannot be read as an array ({reason}): write it again with numpy.save"
             ) from None
-        if values.ndim != 2:
+        if values.ndim != 2 or values.dtype.kind not in "fiu":
             raise UserError(
-                f"{file} holds an array of shape {values.shape}, expected (rows, width): give a "
-                "vector for each row"
+                f"{file} holds an array of {values.dtype} of shape {values.shape}, expected numbers"
+                " of shape (rows, width): give a vector for each row"
             )
         return np.asarray(values)
     parts = [_column(table, vectors) for _, table in readers.tables(path)]
@@ -85,7 +90,7 @@ def _column(path: Path, name: str) -> Values:
         )
     lists = readers.parquet_columns(readers.read_bytes(path), path, [name])[name].combine_chunks()
     kinds = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-    if not any(is_kind(lists.type) for is_kind in kinds) or lists.null_count:
+    if not any(is_kind(lists.type) for is_kind in kinds) or lists.null_count or not len(lists):
         raise UserError(
             f"column {name!r} of {path} holds {lists.type}, expected a list of numbers in each row"
         )

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from textmetric.corpora import readers
+from textmetric.corpora.delimited import csv_table
 from textmetric.errors import UserError
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ def titled(data: bytes, source: str, classes: Sequence[str]) -> pd.DataFrame:
     import pyarrow.compute as pc
 
     columns = ("class", "title", "text")
-    numbers, titles, texts = readers.csv_table(data, source, columns, header=columns).columns
+    numbers, titles, texts = csv_table(data, source, columns, header=columns).columns
     known = pa.array([str(number) for number in range(1, len(classes) + 1)])
     codes = pc.index_in(numbers, known)
     if codes.null_count:
@@ -48,37 +47,40 @@ def titled(data: bytes, source: str, classes: Sequence[str]) -> pd.DataFrame:
     return frame
 
 
-def join(
-    corpus: str,
-    parts: Mapping[str, pd.DataFrame],
-    rows: Mapping[str, int],
-    classes: int,
-    cache: Path,
+def checked(
+    corpus: str, part: str, frame: pd.DataFrame, rows: Mapping[str, int], classes: int
 ) -> pd.DataFrame:
-    """Check the published counts and put the parts together.
+    """A part of a corpus, if its size is the published one.
 
     Args:
         corpus: its name.
-        parts: ``text`` and ``label`` by part.
+        part: of ``rows``.
+        frame: ``text`` and ``label``.
         rows: the published number of rows by part.
         classes: the published number of classes, the same in each part.
-        cache: the folder of the downloads, for the message.
-
-    Returns:
-        The columns ``text``, ``label``, and ``split``, which holds the part.
 
     Raises:
         UserError: a count differs. For addresses without a known checksum this is the only check.
     """
+    found, found_classes = len(frame), frame["label"].nunique()
+    if (found, found_classes) != (rows[part], classes):
+        raise UserError(
+            f"the {part} part of {corpus} has {found} rows of {found_classes} classes, where"
+            f" {rows[part]} rows of {classes} classes are published; give another version of the"
+            " corpus as a table by its path"
+        )
+    return frame
+
+
+def join(parts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Put the parts of a corpus together.
+
+    Args:
+        parts: ``text`` and ``label`` by part.
+
+    Returns:
+        The columns ``text``, ``label``, and ``split``, which holds the part.
+    """
     import pandas as pd
 
-    for part, frame in parts.items():
-        found, found_classes = len(frame), frame["label"].nunique()
-        if (found, found_classes) != (rows[part], classes):
-            raise UserError(
-                f"the {part} part of {corpus} has {found} rows of {found_classes} classes, where"
-                f" {rows[part]} rows of {classes} classes are published: remove its files from"
-                f" {cache} or correct data.mirror, or give this part of the corpus as a table by"
-                " its path"
-            )
     return pd.concat([frame.assign(split=part) for part, frame in parts.items()], ignore_index=True)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import gzip
 import json
 import os
 import re
+import stat
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from textmetric.corpora.delimited import csv_table, line_count, missing_column
+from textmetric.corpora.encodings import as_utf8, decoded
 from textmetric.errors import UserError
 from textmetric.types import PARTS, Int64
 
@@ -22,42 +27,88 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 
+MISSING = ("nan", "NaN", "<NA>", "NaT")
+"""What pandas writes for a missing value as a string; as good as an empty field."""
+
 _PREFIXES = ("train", "val", "test")  # of file names in a folder, by part
 
-_BLOCK = 1 << 30  # bytes of csv that are parsed at a time; no row may be longer
+_NOT_TEXT = {  # how the content of other files starts, and what to do with such a table
+    rb"\x1f\x8b": "is packed with gzip: add .gz to its name",
+    rb"PK\x03\x04(?s:.{0,4000})(xl/|\[Content_Types\])": "is an Excel workbook: save its sheet as"
+    " CSV in UTF-8",
+    rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": "is an Excel workbook: save its sheet as CSV in UTF-8",
+    rb"PK\x03\x04": "is a ZIP archive: unpack it",
+    rb"BZh\d1AY&SY|\xfd7zXZ\x00|\x28\xb5\x2f\xfd|7z\xbc\xaf": "is packed: unpack it, or pack it"
+    " with gzip",
+    rb"PAR1": "is a parquet table: rename it to end in .parquet",
+    rb"ARROW1|FEA1": "is an Arrow table: write it as .parquet",
+    rb"SQLite format 3": "is a database: write the table as CSV",
+    rb"%PDF-": "is a PDF: give a table",
+    rb"(?i)\s*<(!doctype html|html)\b": "is a web page: get the table itself",
+}
+_KINDS = {str: "a string", bool: "a truth value", int: "a number", float: "a number"}
 
 
-def read(
-    path: Path, *, text: str = "text", label: str = "label", keep_unlabelled: bool = False
-) -> pd.DataFrame:
+@dataclass(frozen=True)
+class Options:
+    """How a table is read; the keys of a corpus mapping, see docs/corpora.md.
+
+    Attributes:
+        text: the column of the texts.
+        label: the column of the class names.
+        unlabelled: ``keep``: a row of a train table may have an empty label.
+        empty: ``drop``: leave out and count rows with an empty text or label.
+        delimiter: of csv and tsv tables, one ASCII character; None for that of the suffix.
+        encoding: of csv, tsv and jsonl tables; None for UTF-8.
+    """
+
+    text: str = "text"
+    label: str = "label"
+    unlabelled: str | None = None
+    empty: str | None = None
+    delimiter: str | None = None
+    encoding: str | None = None
+
+
+def read(path: Path, options: Options = Options()) -> tuple[pd.DataFrame, dict[str, int]]:
     """Read a table, or a folder of a train, a test and maybe a validation table.
 
     Args:
         path: a file with one of the known suffixes, with or without ``.gz``, or a folder with
             one such file starting ``train``, one starting ``test``, and at most one starting
             ``val`` (so ``valid`` too). Other files and folders in it are ignored.
-        text: the column of the texts.
-        label: the column of the class names.
-        keep_unlabelled: a row of a train table may have an empty label.
+        options: columns, and what else the files do not say themselves.
 
     Returns:
         The columns ``text``, ``label``, and ``split``, which holds the part; a single file is all
         ``train``. White space around labels is removed, texts stay as they are. The label of a row
-        without one is None.
+        without one is None. The index is the number of each row in the tables, one after another.
+
+        The counts ``lines`` (of text files, without the header, with blank lines and those in
+        quotes; not there for parquet), ``rows``, and, if they may be dropped, ``empty_rows``. The
+        frame holds all rows except the empty ones.
 
     Raises:
-        UserError: a file is missing, unreadable, not UTF-8, or without rows; a column is missing;
-            a text is empty, or a label that may not be.
+        UserError: a file is missing, unreadable, in another encoding, or without rows; a column is
+            missing; a quote is not closed; a text is empty, or a label that may not be; a label is
+            a list.
     """
     import pandas as pd
 
-    for key, column in (("text", text), ("label", label)):
-        if not isinstance(column, str) or not column:
-            raise UserError(f"the corpus key {key} must be the name of a column, not {column!r}")
-    if text == label:
-        raise UserError(f"text and label of corpus {path} name the same column {text!r}")
-    frames = [_read_file(file, text, label, part, keep_unlabelled) for part, file in tables(path)]
-    return frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
+    found = tables(path)
+    delimited = any(_suffix(file) in (".csv", ".tsv") for _, file in found)
+    text = any(_suffix(file) != ".parquet" for _, file in found)
+    for key, used, kinds in (("delimiter", delimited, "csv"), ("encoding", text, "text")):
+        if getattr(options, key) is not None and not used:
+            raise UserError(
+                f"{key} is given for the corpus {path}, but it is no {kinds} file: remove the key"
+            )
+    frames, counts = [], dict[str, int]()
+    for part, file in found:
+        frame, more = _read_file(file, part, options)
+        frames.append(frame.set_axis(frame.index + counts.get("rows", 0)))
+        counts = {key: counts.get(key, 0) + more.get(key, 0) for key in {**counts, **more}}
+    return frames[0] if len(frames) == 1 else pd.concat(frames), counts
 
 
 def tables(path: Path) -> list[tuple[str, Path]]:
@@ -100,8 +151,8 @@ def _suffix(path: Path) -> str:
     return Path(path.name.lower().removesuffix(".gz")).suffix
 
 
-def _read_file(path: Path, text: str, label: str, part: str, keep_unlabelled: bool) -> pd.DataFrame:
-    """One table as the columns ``text``, ``label`` and ``split``, checked."""
+def _read_file(path: Path, part: str, options: Options) -> tuple[pd.DataFrame, dict[str, int]]:
+    """One table as the columns ``text``, ``label`` and ``split``, checked, and its counts."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -111,159 +162,202 @@ def _read_file(path: Path, text: str, label: str, part: str, keep_unlabelled: bo
             f"{path} is not a table that can be read: expected a name that ends in"
             f" {', '.join(SUFFIXES)}, plain or with .gz"
         )
-    if suffix in (".csv", ".tsv"):
-        delimiter = "\t" if suffix == ".tsv" else ","
-        table = csv_table(read_bytes(path), path, [text, label], delimiter=delimiter)
-    elif suffix == ".jsonl":
-        table = _json_lines(read_bytes(path), path, [text, label])
+    data, columns, counts = read_bytes(path), [options.text, options.label], dict[str, int]()
+    if suffix == ".parquet":
+        table = _parquet(data, path, columns)
     else:
-        table = _parquet(read_bytes(path), path, [text, label])
-    if not table.num_rows:
-        raise UserError(f"{path} has no rows: give a table with a text and a label in each row")
+        for start, problem in _NOT_TEXT.items():
+            if re.match(start, data):
+                raise UserError(f"{path} {problem}")
+        data = as_utf8(data, path, options.encoding)
+        headed = suffix != ".jsonl"
+        if headed:
+            delimiter = options.delimiter or ("\t" if suffix == ".tsv" else ",")
+            table = csv_table(data, path, columns, delimiter=delimiter, label=options.label)
+        else:
+            table = _json_lines(data, path, columns)
+        counts["lines"] = line_count(data) - headed
+    counts["rows"] = table.num_rows
     texts, labels = table.columns[0], pc.utf8_trim_whitespace(table.columns[1])
-    unlabelled = _blank_rows(labels)
-    may_lack = keep_unlabelled and part == "train"
-    for name, empty in ((text, _blank_rows(texts)), (label, unlabelled)):
-        if len(empty) and not (name == label and may_lack):
-            more = f" (and {len(empty) - 1} other rows)" if len(empty) > 1 else ""
-            remedy = "fill it in or remove the row"
-            if name == label and keep_unlabelled:
-                remedy += ", since only train rows may lack one"
-            elif name == label and part == "train":
-                remedy += ", or give the corpus as a mapping with unlabelled: keep"
-            raise UserError(
-                f"row {empty[0] + 1}{more} of {path}, not counting a header, has an empty"
-                f" {name!r}: {remedy}"
-            )
+    without_text, unlabelled = _blank_rows(texts), _blank_rows(labels)
+    empty = without_text
+    if options.unlabelled != "keep" or part != "train":
+        empty = np.union1d(empty, unlabelled)
+    if options.empty == "drop":
+        counts["empty_rows"] = len(empty)
+    elif len(empty):
+        column, values = (
+            (options.text, texts) if empty[0] in without_text else (options.label, labels)
+        )
+        raise _empty(path, part, options, empty, column, values[int(empty[0])].as_py())
+    if len(empty) == table.num_rows:
+        full = " that are not empty" if len(empty) else ""
+        raise UserError(
+            f"{path} has no rows{full}: give a table with a text and a label in each row"
+        )
+    _refuse_lists(labels, path, options.label)
     frame: pd.DataFrame = pa.table([texts, labels], names=["text", "label"]).to_pandas()
-    if len(unlabelled):
-        frame.loc[unlabelled, "label"] = None
-    return frame.assign(split=part)
+    frame.loc[unlabelled, "label"] = None
+    return frame.assign(split=part).drop(index=empty.tolist()), counts
 
 
 def _blank_rows(values: pa.ChunkedArray) -> Int64:
-    """The rows whose string is null, empty, or only white space; rising."""
+    """The rows whose string is null, empty, only white space, or a missing value; rising."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
-    blank = pc.equal(pc.utf8_trim_whitespace(values), "")
-    return np.flatnonzero(pc.fill_null(blank, fill_value=True).to_numpy())
+    bare = pc.utf8_trim_whitespace(values)
+    blank = pc.is_in(bare, pa.array(["", *MISSING], bare.type))
+    return np.flatnonzero(pc.or_(blank, pc.is_null(bare)).to_numpy())
+
+
+def _empty(
+    path: Path, part: str, options: Options, rows: Int64, column: str, value: str | None
+) -> UserError:
+    """The error for ``rows``; the first of them has ``value`` in ``column``."""
+    more = f" (and {len(rows) - 1} other rows)" if len(rows) > 1 else ""
+    bare = (value or "").strip()
+    what = f"{bare!r} for an empty {column!r}" if bare else f"an empty {column!r}"
+    remedy = "fill it in, or leave such rows out and count them with empty: drop in the mapping"
+    if column == options.label and options.unlabelled == "keep":
+        remedy += ", since only train rows may lack one"
+    elif column == options.label and part == "train":
+        remedy += ", or keep them as text without a label with unlabelled: keep"
+    return UserError(
+        f"row {rows[0] + 1}{more} of {path}, not counting a header, has {what}: {remedy}"
+    )
+
+
+def _refuse_lists(labels: pa.ChunkedArray, path: Path, column: str) -> None:
+    """Raise for the first label that is a list, written out: several classes of one text."""
+    import pyarrow.compute as pc
+
+    for label in pc.unique(labels).to_pylist():
+        if label is None or label[:1] not in "[({" or len(label) > 10_000:
+            continue
+        try:
+            value = ast.literal_eval(label)
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+            continue
+        if isinstance(value, list | tuple | set | dict):
+            row = pc.index(labels, label).as_py()
+            raise UserError(
+                f"row {row + 1} of {path}, not counting a header, has the {type(value).__name__}"
+                f" {label[:80]} as {column!r}: give one class name in each row"
+            )
 
 
 def read_bytes(path: Path) -> bytes:
     """The content of a file, unpacked if its name ends in ``.gz``.
 
     Raises:
-        UserError: the file is missing, cannot be read or unpacked, or is empty.
+        UserError: the file is missing, is a pipe or a device, cannot be read or unpacked, is
+            empty, or is larger than the memory.
     """
     try:
+        refuse_special(path)
         data = path.read_bytes()
+        if path.name.lower().endswith(".gz"):
+            data = gzip.decompress(data)
     except FileNotFoundError:
         raise UserError(
             f"{path} does not exist: check the path (relative paths start at {Path.cwd()})"
+        ) from None
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise UserError(
+            f"{path} cannot be unpacked ({error}): it is damaged or not a gzip file; copy"
+            " it or compress it again"
         ) from None
     except OSError as error:
         raise UserError(
             f"{path} cannot be read ({error.strerror}): check what it is and its permissions"
         ) from None
-    if path.name.lower().endswith(".gz"):
-        try:
-            data = gzip.decompress(data)
-        except (OSError, EOFError, zlib.error) as error:
-            raise UserError(
-                f"{path} cannot be unpacked ({error}): it is damaged or not a gzip file; copy"
-                " it or compress it again"
-            ) from None
+    except MemoryError:
+        raise UserError(f"{path} is larger than the memory: give a smaller table") from None
     if not data:
         raise UserError(f"{path} is empty: give a table with a text and a label in each row")
     return data
 
 
-def csv_table(
-    data: bytes,
-    source: Path | str,
-    columns: Sequence[str],
-    *,
-    delimiter: str = ",",
-    header: Sequence[str] | None = None,
-) -> pa.Table:
-    """Parse delimited text: quoted fields may hold line breaks, and every value is a string.
-
-    Words such as ``NA`` or ``null`` are text like any other. In a file over 1 GB, the line feed
-    after a carriage return inside quotes may be lost where two blocks meet.
-
-    Args:
-        data: UTF-8, with or without a byte order mark.
-        source: what to call it in messages.
-        columns: the columns to keep, in this order.
-        delimiter: one character.
-        header: the column names of a file without a header line.
+def refuse_special(path: Path) -> None:
+    """Raise for what is no file: reading a pipe may wait for ever, and a device may never end.
 
     Raises:
-        UserError: not UTF-8, rows of different lengths, or a column that is missing.
+        UserError: ``path`` is a pipe, a folder, a device or a socket.
+        OSError: it is not there, or hidden.
     """
-    import pyarrow as pa
-    import pyarrow.csv
-
-    read = pyarrow.csv.ReadOptions(
-        use_threads=False,  # so that errors name the row
-        block_size=_BLOCK,
-        column_names=None if header is None else list(header),
-    )
-    # Without newlines_in_values a block may end at a line break inside quotes, without an error.
-    parse = pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
-    convert = pyarrow.csv.ConvertOptions(
-        include_columns=list(columns),
-        column_types=dict.fromkeys(columns, pa.string()),
-        strings_can_be_null=False,
-    )
-    try:
-        return pyarrow.csv.read_csv(
-            pa.BufferReader(data), read_options=read, parse_options=parse, convert_options=convert
-        )
-    except KeyError:
-        _decode(data, source)
-        with pyarrow.csv.open_csv(pa.BufferReader(data), read, parse) as reader:
-            raise _missing(source, columns, reader.schema.names) from None
-    except pa.ArrowInvalid as error:
-        _decode(data, source)
-        found = re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", str(error))
-        where = f"row {int(found[1]) - (header is None)}" if found else f"the table ({error})"
-        fields = f" has {found[3]} fields where {found[2]} are expected" if found else ""
-        raise UserError(
-            f"{where} of {source}{fields or ' cannot be parsed'}: put quotes around fields that"
-            f" hold {'a tab' if delimiter == chr(9) else 'a comma'}, a line break or a quote, and"
-            " double the quotes inside"
-        ) from None
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        special = "a pipe" if stat.S_ISFIFO(mode) else "a device or socket"
+        kind = "a folder" if stat.S_ISDIR(mode) else special
+        raise UserError(f"{path} is {kind}, not a file: give the path of a file")
 
 
 def _json_lines(data: bytes, path: Path, columns: Sequence[str]) -> pa.Table:
+    """Columns of JSON objects, one in each line; the last column holds values of one kind."""
     import pyarrow as pa
 
     values: list[list[str | None]] = [[] for _ in columns]
+    first: tuple[int, str] | None = None  # line and kind of the first label
     # Lines end at \n only: JSON text may hold the other characters that splitlines() cuts at.
-    for number, line in enumerate(_decode(data, path).split("\n"), start=1):
+    for number, line in enumerate(decoded(data, path).split("\n"), start=1):
         if not line.strip():
             continue
+        where = f"line {number} of {path}"
         try:
-            row = json.loads(line)
-        except ValueError:
+            row = json.loads(line, object_pairs_hook=_Once)
+        except (ValueError, RecursionError):
             row = None
-        if not isinstance(row, dict):
+        if not isinstance(row, _Once):
             raise UserError(
-                f"line {number} of {path} is not a JSON object: write one object per line, such as"
+                f"{where} is not a JSON object: write one object per line, such as"
                 ' {"text": "...", "label": "..."}'
             )
         for column, kept in zip(columns, values, strict=True):
-            if column not in row:
-                raise _missing(f"line {number} of {path}", [column], list(row))
-            value = row[column]
-            if isinstance(value, dict | list):
+            if column not in row or column in row.twice:
+                present = [*row, *row.twice]
+                raise missing_column(where, [column], present)
+            kept.append(_written(row[column], where, column))
+        if kept[-1] is not None:
+            kind = _KINDS[type(row[columns[-1]])]
+            first = first or (number, kind)
+            if first[1] != kind:
                 raise UserError(
-                    f"line {number} of {path} has a {type(value).__name__} as {column!r}, where a"
-                    " string or a number is expected"
+                    f"{where} has {kind} as {columns[-1]!r}, where line {first[0]} has {first[1]}:"
+                    " write every label as a string"
                 )
-            kept.append(None if value is None else str(value))
     return pa.table([pa.array(kept, pa.string()) for kept in values], names=list(columns))
+
+
+class _Once(dict[str, Any]):
+    """A JSON object that knows which of its keys it has twice; the last one counts."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        names = [name for name, _ in pairs]
+        self.twice = [name for name in self if len(names) > len(self) and names.count(name) > 1]
+
+
+def _written(value: Any, where: str, column: str) -> str | None:
+    """A value of JSON as a string; None where it is missing."""
+    if isinstance(value, dict | list):
+        raise UserError(
+            f"{where} has a {'list' if isinstance(value, list) else 'dict'} as {column!r}, where a"
+            " string or a number is expected: give one value in each row"
+        )
+    if value is None or value != value:  # NaN
+        return None
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1 << 53:
+        return str(int(value))  # 1.0 and 1 are one class
+    text = str(value)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UserError(
+            f"{where} has half a character (an unpaired surrogate) in {column!r}: write the text"
+            " again, or remove the line"
+        ) from None
+    return text
 
 
 def parquet_columns(data: bytes, path: Path, columns: Sequence[str]) -> pa.Table:
@@ -278,13 +372,14 @@ def parquet_columns(data: bytes, path: Path, columns: Sequence[str]) -> pa.Table
     try:
         file = pyarrow.parquet.ParquetFile(pa.BufferReader(data))
         names = file.schema_arrow.names
-        if not set(columns) <= set(names):
-            raise _missing(path, columns, names)
-        return file.read(columns=list(columns))
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(
-            f"{path} cannot be read as parquet ({str(error).splitlines()[0]}): write it again"
-        ) from None
+        if any(names.count(column) != 1 for column in columns):
+            raise missing_column(path, columns, names)
+        table = file.read(columns=list(columns)).select(list(columns))
+        table.validate(full=True)
+    except (pa.ArrowException, OSError, UnicodeError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise UserError(f"{path} cannot be read as parquet ({reason}): write it again") from None
+    return table
 
 
 def _parquet(data: bytes, path: Path, columns: Sequence[str]) -> pa.Table:
@@ -294,29 +389,14 @@ def _parquet(data: bytes, path: Path, columns: Sequence[str]) -> pa.Table:
     table = parquet_columns(data, path, columns)
     strings = []
     for column in columns:
+        values = table[column]
         try:
-            strings.append(pc.cast(table[column], pa.large_string()))
+            if pa.types.is_floating(values.type):  # a missing value, as null is
+                values = pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)
+            strings.append(pc.cast(values, pa.large_string()))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # Arrow has no such cast
             raise UserError(
-                f"column {column!r} of {path} holds {table[column].type}, where strings or numbers"
-                " are expected"
+                f"column {column!r} of {path} holds {values.type}, where strings or numbers"
+                " are expected: give one value in each row"
             ) from None
     return pa.table(strings, names=list(columns))
-
-
-def _decode(data: bytes, source: Path | str) -> str:
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise UserError(
-            f"{source} is not UTF-8 (line {line}, byte {error.start}): save it as UTF-8"
-        ) from None
-
-
-def _missing(source: Path | str, columns: Sequence[str], present: Sequence[str]) -> UserError:
-    absent = next(column for column in columns if column not in present)
-    return UserError(
-        f"{source} has no column {absent!r}; its columns are {', '.join(map(str, present))}: name"
-        " the right ones in the corpus mapping ({path: ..., text: ..., label: ...})"
-    )

@@ -12,11 +12,12 @@ from textmetric.text.dataset import (
 )
 from textmetric.text.ragged import RaggedTokens
 from textmetric.text.token_vectors import TokenVectors
-from textmetric.text.tokenizer import BASIC_ENGLISH, Tokenizer, tokenizer_named
+from textmetric.text.tokenizer import BASIC_ENGLISH, NGRAMS, Tokenizer, tokenizer_named
 from textmetric.text.vocabulary import UNKNOWN, Vocabulary
 
 __all__ = [
     "BASIC_ENGLISH",
+    "NGRAMS",
     "UNKNOWN",
     "LabelledTokens",
     "RaggedTokens",

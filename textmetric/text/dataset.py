@@ -356,6 +356,7 @@ def tokenize_corpus(
     max_size: int | None = None,
     given: Vocabulary | None = None,
     extend: bool = False,
+    tokenizer: Tokenizer = BASIC_ENGLISH,
     keep_rows: bool = False,
     progress: bool = True,
 ) -> TokenizedCorpus:
@@ -373,6 +374,7 @@ def tokenize_corpus(
         given: the tokens that have a given vector, all of them known; see
             :func:`tokenize_given` for what the other arguments mean then.
         extend: add the train tokens that have none.
+        tokenizer: splits the texts, unless ``given`` has one.
         keep_rows: note the row of each text in the frame, as the vectors of a frozen encoder need.
         progress: show a progress bar.
 
@@ -400,6 +402,7 @@ def tokenize_corpus(
         max_size=max_size,
         given=given,
         extend=extend,
+        tokenizer=tokenizer,
         keep_rows=keep_rows,
         progress=progress,
     )
@@ -412,6 +415,7 @@ def tokenize_file(
     max_size: int | None = None,
     given: Vocabulary | None = None,
     extend: bool = False,
+    tokenizer: Tokenizer = BASIC_ENGLISH,
     keep_rows: bool = False,
     progress: bool = True,
 ) -> TokenizedCorpus:
@@ -424,6 +428,7 @@ def tokenize_file(
         max_size: as in :func:`tokenize_corpus`.
         given: as in :func:`tokenize_corpus`.
         extend: as in :func:`tokenize_corpus`.
+        tokenizer: as in :func:`tokenize_corpus`.
         keep_rows: as in :func:`tokenize_corpus`.
         progress: show a progress bar.
 
@@ -460,6 +465,7 @@ def tokenize_file(
         max_size=max_size,
         given=given,
         extend=extend,
+        tokenizer=tokenizer,
         keep_rows=keep_rows,
         progress=progress,
     )
@@ -494,6 +500,7 @@ def _tokenized(
     max_size: int | None,
     given: Vocabulary | None,
     extend: bool,
+    tokenizer: Tokenizer,
     keep_rows: bool,
     progress: bool,
 ) -> TokenizedCorpus:
@@ -544,7 +551,9 @@ def _tokenized(
     if UNLABELLED in parts.names:
         learnt = chain(learnt, of_part(UNLABELLED))
     if given is None:
-        vocabulary, tokens = tokenize_train(learnt, min_freq=min_freq, max_size=max_size)
+        vocabulary, tokens = tokenize_train(
+            learnt, min_freq=min_freq, max_size=max_size, tokenizer=tokenizer
+        )
     else:
         vocabulary, tokens, found = tokenize_given(
             learnt, given, extend=extend, min_freq=min_freq, max_size=max_size

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from itertools import islice
 from typing import Any
+
+import numpy as np
 
 from textmetric.errors import UserError, missing_package, unknown_name
 
@@ -16,6 +20,7 @@ END = b"\xff"
 # One call for a chunk costs less than one for each text, and a chunk should stay in the processor's
 # cache until it has its ids.
 _CHARACTERS_AT_ONCE = 1 << 14
+_WORDS_KEPT = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -125,7 +130,37 @@ WORDS = Tokenizer("words", _words)
 These are the tokens of scikit-learn's ``TfidfVectorizer``. ``half-way`` is two of them.
 """
 
-_TOKENIZERS = (BASIC_ENGLISH, WORDS)
+_LENGTHS = (3, 4)
+_MARK = "·"  # no n-gram is spelt like a word
+
+
+def _with_ngrams(texts: Sequence[str]) -> bytes:
+    rows = (" ".join(map(_ngrams, row)) for row in BASIC_ENGLISH.split(texts))
+    return b"".join(row.encode("utf-8", "surrogatepass") + END for row in rows)
+
+
+@lru_cache(maxsize=_WORDS_KEPT)
+def _ngrams(word: str) -> str:
+    """The word and its n-grams, with spaces between."""
+    ends = f"<{word}>"
+    starts = ((length, range(len(ends) - length + 1)) for length in _LENGTHS if length < len(ends))
+    found = [ends[start : start + length] for length, places in starts for start in places]
+    return " ".join([word, *(_MARK + each for each in found)])
+
+
+NGRAMS = Tokenizer("basic_english_ngrams", _with_ngrams)
+"""The tokens of :data:`BASIC_ENGLISH`, each followed by its character n-grams (Bojanowski et al.
+2017, fastText).
+
+They are the 3- and 4-grams of ``<word>`` that are shorter than it, each with a ``·`` before it. An
+unknown word has n-grams of known words, so it is not lost. Unlike in fastText they are tokens of
+the vocabulary and not hashed: an n-gram that no train text has is unknown.
+
+>>> NGRAMS.split(["wine"])
+[['wine', '·<wi', '·win', '·ine', '·ne>', '·<win', '·wine', '·ine>']]
+"""
+
+_TOKENIZERS = (BASIC_ENGLISH, WORDS, NGRAMS)
 GIVEN = "given"
 """The name of every tokenizer that is a file ``tokenizer.json``."""
 
@@ -147,8 +182,40 @@ def given_tokenizer(definition: str) -> Tokenizer:
 def _given(definition: str, texts: Sequence[str]) -> bytes:
     # Half a surrogate pair has no UTF-8, which the library needs.
     whole = [text.encode("utf-8", "replace").decode() for text in texts]
-    rows = read_tokenizer(definition).encode_batch(whole, add_special_tokens=False)
-    return b"".join(" ".join(row.tokens).encode() + END for row in rows)
+    machine, known = read_tokenizer(definition), _known_words(definition)
+    if known is None:
+        encoded = machine.encode_batch(whole, add_special_tokens=False)
+        return b"".join(" ".join(row.tokens).encode() + END for row in encoded)
+    rows = [text.split(" ") for text in whole]
+    words = {word for row in rows for word in row}
+    found = {word: known[word] for word in words if word in known}
+    new = [word for word in words if word not in known]
+    # Each new word once, all of them as one text: a call costs more than a word.
+    encoded = machine.encode(" ".join(new), add_special_tokens=False)
+    starts = np.cumsum([0, *(len(word) + 1 for word in new)])
+    places = np.array(encoded.offsets, dtype=np.int64).reshape(-1, 2)[:, 0]
+    counts = np.bincount(np.searchsorted(starts, places, "right") - 1, minlength=len(new))
+    tokens = iter(encoded.tokens)
+    found |= {
+        word: " ".join(islice(tokens, count))
+        for word, count in zip(new, counts.tolist(), strict=True)
+    }
+    if len(known) < _WORDS_KEPT:
+        known.update(found)
+    return b"".join(" ".join([found[word] for word in row]).encode() + END for row in rows)
+
+
+@lru_cache(maxsize=2)
+def _known_words(definition: str) -> dict[str, str] | None:
+    """The tokens of words that texts had so far; None if tokens may depend on other words.
+
+    BERT's rules look at no word but the one at hand, and a space always ends one.
+    """
+    about = json.loads(definition)
+    split, normal = ((about[part] or {}).get("type") for part in ("pre_tokenizer", "normalizer"))
+    alone = split == "BertPreTokenizer" and normal in ("BertNormalizer", None)
+    spaced = any(" " in token["content"] for token in about["added_tokens"])
+    return {} if alone and not spaced else None
 
 
 @lru_cache(maxsize=2)

@@ -12,7 +12,13 @@ import numpy as np
 from textmetric.errors import UserError
 from textmetric.files import reading, replacing_file
 from textmetric.text.ragged import RaggedTokens
-from textmetric.text.tokenizer import BASIC_ENGLISH, Tokenizer, chunks, given_tokenizer
+from textmetric.text.tokenizer import (
+    BASIC_ENGLISH,
+    Tokenizer,
+    chunks,
+    given_tokenizer,
+    tokenizer_named,
+)
 from textmetric.types import Int32, Int64, PathLike
 
 UNKNOWN = "<unk>"
@@ -157,7 +163,8 @@ class Vocabulary:
     def save(self, path: PathLike) -> None:
         """Write one token a line, UTF-8, in the order of the ids.
 
-        A given tokenizer is written next to it, as ``tokenizer.json``.
+        A given tokenizer is written next to it, as ``tokenizer.json``; of another one than
+        ``basic_english`` the name, as ``tokenizer.txt``.
         """
         # A docstring may hold half of a surrogate pair, which strict UTF-8 cannot write.
         text = "".join(f"{token}\n" for token in self.tokens)
@@ -166,6 +173,9 @@ class Vocabulary:
         if self.tokenizer.definition:
             with replacing_file(_next_to(path)) as temporary:
                 temporary.write_text(self.tokenizer.definition, encoding="utf-8")
+        elif self.tokenizer != BASIC_ENGLISH:
+            with replacing_file(_next_to(path, ".txt")) as temporary:
+                temporary.write_text(self.tokenizer.name, encoding="utf-8")
 
     @classmethod
     def load(cls, path: PathLike) -> Vocabulary:
@@ -175,7 +185,9 @@ class Vocabulary:
             UserError: the file is missing or damaged.
         """
         tokenizer = BASIC_ENGLISH
-        beside = _next_to(path)
+        beside, named = _next_to(path), _next_to(path, ".txt")
+        if named.exists():
+            tokenizer = tokenizer_named(named.read_text(encoding="utf-8"))
         if beside.exists():
             with reading(beside, "a tokenizer"):
                 tokenizer = given_tokenizer(beside.read_text(encoding="utf-8"))
@@ -186,5 +198,5 @@ class Vocabulary:
             return cls(text[:-1].split("\n"), tokenizer)
 
 
-def _next_to(path: PathLike) -> Path:
-    return Path(path).with_name("tokenizer.json")
+def _next_to(path: PathLike, suffix: str = ".json") -> Path:
+    return Path(path).with_name(f"tokenizer{suffix}")

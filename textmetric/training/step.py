@@ -65,6 +65,7 @@ class TorchStep:
         dense = list(objective.parameters())
         if encoder.projection is not None and not frozen:
             dense += encoder.projection.parameters()
+        # Vectors without a gradient would stay, but Adagrad would keep a sum as large as they are.
         tuned = encoder.weight.requires_grad and not frozen
         # torch warns about the sparse tensors of optimisers unless their checks are set.
         torch.sparse.check_sparse_tensor_invariants.disable()  # type: ignore[no-untyped-call]
