@@ -312,11 +312,26 @@ def test_a_model_of_another_format_says_which_version_to_use(tmp_path: Path) -> 
         TrainedModel.load(tmp_path / "model")
 
 
-def test_classes_of_one_name_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('"road"', '"food"', r"label_names is .*, but it should hold no name twice"),
+        ('"name": "triplet"', '"name": "tripplet"', "unknown objective 'tripplet'; did you mean"),
+        (
+            '"name": "triplet"',
+            '"name": "triplet", "margin": -1',
+            r"recipe\.objective\.margin is -1",
+        ),
+        ('"epochs": 2', '"epochs": 0', r"recipe\.train\.epochs is 0"),
+    ],
+)
+def test_what_the_embeddings_do_not_show_is_checked_too(
+    old: str, new: str, said: str, tmp_path: Path
+) -> None:
     bag().save(tmp_path / "model")
     path = tmp_path / "model" / "model.json"
-    path.write_text(path.read_text().replace('"road"', '"food"'))
-    with pytest.raises(UserError, match=r"label_names is .*, but it should hold no name twice"):
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(UserError, match=rf"model\.json is damaged \(.*{said}"):
         TrainedModel.load(tmp_path / "model")
 
 
