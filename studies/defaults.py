@@ -26,7 +26,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -119,9 +119,14 @@ class Job:
             None if self.vectors is None else self.vectors.name,
             self.unlabelled,
             self.c,
-            code_of(["studies.defaults", "textmetric.embedder"], ROOT),
+            _code(),
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+
+
+@cache
+def _code() -> Any:
+    return code_of(["studies.defaults", "textmetric.embedder"], ROOT)
 
 
 def main(arguments: argparse.Namespace) -> None:

@@ -23,6 +23,7 @@ import itertools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +73,13 @@ class PeerJob:
     def key(self) -> str:
         """The name of the result: a hash of the above and of the code that counts."""
         parts = [self.peer, self.frame.name, self.rows, self.draw, self.vectors.name]
-        text = json.dumps([*parts, code_of(["studies.peers"], ROOT)])
+        text = json.dumps([*parts, _code()])
         return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+@cache
+def _code() -> Any:
+    return code_of(["studies.peers"], ROOT)
 
 
 def main(arguments: argparse.Namespace) -> None:
