@@ -84,8 +84,8 @@ KINDS = pytest.mark.parametrize(
 def embedded(model: TrainedModel) -> bytes:
     is_frozen = model.recipe.model.encoder == "frozen"
     embeddings = model.embed(VALUES if is_frozen else model.encode(TEXTS))
-    # how it predicts, too, but for the centroid of a class that has lost it
-    return embeddings.tobytes() + model.predict(embeddings).tobytes()
+    found = embeddings, model.predict(embeddings), model.predict_centroid(embeddings)
+    return b"".join(array.tobytes() for array in found)
 
 
 Files = dict[str, bytes]
@@ -187,7 +187,7 @@ def with_other_tensors(files: Files) -> Tampered:
     for words in (b"", b"pie", b"<unk>\npie\npie", b"<unk>\n\npie", b"<unk>\xff", b"<unk>\na b"):
         other = torch.frombuffer(bytearray(words or b"\n"), dtype=torch.uint8)
         yield f"vocabulary {words!r}", saved(tensors | {"vocabulary": other})
-    for name in ("extra", "head.extra", "../weights", "\n"):
+    for name in ("extra", "head.extra", "logistic", "../weights", "\n"):
         yield f"new tensor {name!r}", saved(tensors | {name: torch.ones(2)})
 
 
@@ -257,6 +257,7 @@ def test_a_tampered_folder_is_refused_in_one_sentence_or_embeds_as_before(
             refused += 1
         else:
             assert embedded(loaded) == expected, what
+            assert not what.startswith("new"), what
             accepted += 1
     assert refused > 250
     assert accepted > 10  # such as another name of a class, or another seed
@@ -312,11 +313,26 @@ def test_a_model_of_another_format_says_which_version_to_use(tmp_path: Path) -> 
         TrainedModel.load(tmp_path / "model")
 
 
-def test_classes_of_one_name_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('"road"', '"food"', r"label_names is .*, but it should hold no name twice"),
+        ('"name": "triplet"', '"name": "tripplet"', "unknown objective 'tripplet'; did you mean"),
+        (
+            '"name": "triplet"',
+            '"name": "triplet", "margin": -1',
+            r"recipe\.objective\.margin is -1",
+        ),
+        ('"epochs": 2', '"epochs": 0', r"recipe\.train\.epochs is 0"),
+    ],
+)
+def test_what_the_embeddings_do_not_show_is_checked_too(
+    old: str, new: str, said: str, tmp_path: Path
+) -> None:
     bag().save(tmp_path / "model")
     path = tmp_path / "model" / "model.json"
-    path.write_text(path.read_text().replace('"road"', '"food"'))
-    with pytest.raises(UserError, match=r"label_names is .*, but it should hold no name twice"):
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(UserError, match=rf"model\.json is damaged \(.*{said}"):
         TrainedModel.load(tmp_path / "model")
 
 

@@ -180,7 +180,7 @@ class TrainedModel:
         Raises:
             UserError: ``folder`` holds something else than a model, or cannot be written.
         """
-        folder = Path(os.path.realpath(folder))
+        folder = Path(folder)
         if folder.exists() and (
             not folder.is_dir() or set(os.listdir(folder)) - {*_FILES, _TOKENIZER}
         ):

@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 from textmetric import corpora
 from textmetric.corpora import readers
 from textmetric.errors import UserError
+from textmetric.labels import MISSING
 
 TABLES = int(os.environ.get("TEXTMETRIC_FUZZ", 0))
 fuzz = settings(
@@ -71,7 +72,7 @@ def read(path: Path, **options: Any) -> list[tuple[str, str | None]] | None:
 
 def expected(rows: list[tuple[Any, Any]], unlabelled: bool) -> list[tuple[str, str | None]]:
     """Those of the rows that are not empty, labels trimmed, without one as None."""
-    blank = {"", *readers.MISSING}
+    blank = {"", *MISSING}
     kept = [
         (text, None if label is None or label.strip() in blank else label.strip())
         for text, label in rows

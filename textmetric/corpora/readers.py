@@ -19,6 +19,7 @@ import numpy as np
 from textmetric.corpora.delimited import csv_table, line_count, missing_column
 from textmetric.corpora.encodings import as_utf8, decoded
 from textmetric.errors import UserError
+from textmetric.labels import MISSING
 from textmetric.types import PARTS, Int64
 
 if TYPE_CHECKING:
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
-
-MISSING = ("nan", "NaN", "<NA>", "NaT")
-"""What pandas writes for a missing value as a string; as good as an empty field."""
 
 _PREFIXES = ("train", "val", "test")  # of file names in a folder, by part
 
