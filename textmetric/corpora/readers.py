@@ -106,7 +106,8 @@ def read(path: Path, options: Options = Options()) -> tuple[pd.DataFrame, dict[s
     frames, counts = [], dict[str, int]()
     for part, file in found:
         frame, more = _read_file(file, part, options)
-        frames.append(frame.set_axis(frame.index + counts.get("rows", 0)))
+        frame.index += counts.get("rows", 0)
+        frames.append(frame)
         counts = {key: counts.get(key, 0) + more.get(key, 0) for key in {**counts, **more}}
     return frames[0] if len(frames) == 1 else pd.concat(frames), counts
 
@@ -197,8 +198,11 @@ def _read_file(path: Path, part: str, options: Options) -> tuple[pd.DataFrame, d
         )
     _refuse_lists(labels, path, options.label)
     frame: pd.DataFrame = pa.table([texts, labels], names=["text", "label"]).to_pandas()
-    frame.loc[unlabelled, "label"] = None
-    return frame.assign(split=part).drop(index=empty.tolist()), counts
+    if len(unlabelled):
+        frame.loc[unlabelled, "label"] = None
+    if len(empty):
+        frame = frame.drop(index=empty.tolist())
+    return frame.assign(split=part), counts
 
 
 def _blank_rows(values: pa.ChunkedArray) -> Int64:
@@ -207,8 +211,12 @@ def _blank_rows(values: pa.ChunkedArray) -> Int64:
     import pyarrow.compute as pc
 
     bare = pc.utf8_trim_whitespace(values)
-    blank = pc.is_in(bare, pa.array(["", *MISSING], bare.type))
-    return np.flatnonzero(pc.or_(blank, pc.is_null(bare)).to_numpy())
+    short = pc.less_equal(pc.binary_length(bare), max(map(len, MISSING)))
+    rows = np.flatnonzero(pc.fill_null(short, fill_value=True).to_numpy())
+    bare = bare.take(pa.array(rows))
+    blank = pc.or_(pc.is_in(bare, pa.array(["", *MISSING], bare.type)), pc.is_null(bare))
+    found: Int64 = rows[blank.to_numpy()]
+    return found
 
 
 def _empty(
