@@ -81,7 +81,11 @@ def csv_table(
         if "Empty CSV" in str(error):  # the header alone, without a line end
             return pa.table([pa.array([], pa.string()) for _ in columns], names=list(columns))
         found = re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", str(error))
-        where = f"row {int(found[1]) - (header is None)}" if found else f"the table ({error})"
+        where = (
+            f"row {int(found[1]) - (header is None)}"
+            if found
+            else f"the table ({' '.join(str(error).split())})"
+        )
         fields = f" has {found[3]} fields where {found[2]} are expected" if found else ""
         separator = _DELIMITERS.get(delimiter, repr(delimiter))
         raise UserError(

@@ -30,6 +30,8 @@ SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 MISSING = ("nan", "NaN", "<NA>", "NaT")
 """What pandas writes for a missing value as a string; as good as an empty field."""
 
+_PART = 1 << 24  # bytes that are read at a time
+_LARGEST = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2  # bytes in memory
 _PREFIXES = ("train", "val", "test")  # of file names in a folder, by part
 
 _NOT_TEXT = {  # how the content of other files starts, and what to do with such a table
@@ -251,7 +253,7 @@ def _refuse_lists(labels: pa.ChunkedArray, path: Path, column: str) -> None:
             row = pc.index(labels, label).as_py()
             raise UserError(
                 f"row {row + 1} of {path}, not counting a header, has the {type(value).__name__}"
-                f" {label[:80]} as {column!r}: give one class name in each row"
+                f" {' '.join(label.split())[:80]} as {column!r}: give one class name in each row"
             )
 
 
@@ -264,9 +266,9 @@ def read_bytes(path: Path) -> bytes:
     """
     try:
         refuse_special(path)
-        data = path.read_bytes()
-        if path.name.lower().endswith(".gz"):
-            data = gzip.decompress(data)
+        if path.stat().st_size > _LARGEST:
+            raise MemoryError
+        data = _unpacked(path) if path.name.lower().endswith(".gz") else path.read_bytes()
     except FileNotFoundError:
         raise UserError(
             f"{path} does not exist: check the path (relative paths start at {Path.cwd()})"
@@ -281,10 +283,28 @@ def read_bytes(path: Path) -> bytes:
             f"{path} cannot be read ({error.strerror}): check what it is and its permissions"
         ) from None
     except MemoryError:
-        raise UserError(f"{path} is larger than the memory: give a smaller table") from None
+        raise UserError(
+            f"{path} takes more than half of the memory: give a smaller table"
+        ) from None
     if not data:
         raise UserError(f"{path} is empty: give a table with a text and a label in each row")
     return data
+
+
+def _unpacked(path: Path) -> bytes:
+    """The content of a file in gzip's format.
+
+    Raises:
+        MemoryError: it is larger than half of the memory; a few packed kilobytes can be.
+    """
+    parts, size = [], 0
+    with gzip.open(path) as file:
+        while part := file.read(_PART):
+            size += len(part)
+            if size > _LARGEST:
+                raise MemoryError
+            parts.append(part)
+    return b"".join(parts)
 
 
 def refuse_special(path: Path) -> None:
