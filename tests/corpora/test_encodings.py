@@ -34,6 +34,7 @@ def test_text_in_utf_8_is_not_taken_for_another_encoding_for_a_damaged_byte() ->
     text = TEXTS["cp1251"].encode()
     assert encodings.likely(text) is None
     assert encodings.likely(b"plain\0text") is None
+    assert encodings.likely(b"a\0\0b" * 20) is None
     damaged = text.replace("ф".encode(), "ф".encode()[:1])
     with pytest.raises(UserError, match=r"toy is not UTF-8 \(line 2, byte 26\): save it as UTF-8"):
         encodings.decoded(damaged, "toy")
