@@ -69,9 +69,10 @@ def test_a_quote_that_opens_in_a_label_or_another_column_is_an_error_too(tmp_pat
 def test_texts_of_several_lines_are_fields_and_the_counts_show_them(tmp_path: Path) -> None:
     lines = table()
     lines[5] = '"a text, of\n\nthree\nlines",a'
-    lines[6] = '"with one line that looks\nlike a row,a\nof this table",b'
+    lines[6] = '"one line that looks like a row,a\nof this table",b'
+    lines[8] = '"two lines, as of\nrows, but not\nwith a label",b'
     lines[7] = 'a 5" pipe, "quoted""'.replace(",", "") + ",a"
-    assert read(tmp_path / "a.csv", [*lines, "", ""]) == (40, {"lines": 47, "rows": 40})
+    assert read(tmp_path / "a.csv", [*lines, "", ""]) == (40, {"lines": 48, "rows": 40})
 
 
 def test_rows_are_counted_without_blank_lines_and_those_in_quotes(tmp_path: Path) -> None:

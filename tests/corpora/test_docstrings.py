@@ -140,3 +140,8 @@ def test_finding_the_packages_imports_none_of_them() -> None:
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_a_source_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"gone\.py cannot be read for the docstring corpora \(No "):
+        docstrings._parse([tmp_path / "gone.py"], lambda: None)

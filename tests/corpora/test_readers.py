@@ -290,6 +290,19 @@ def test_options_for_other_formats_are_refused(tmp_path: Path) -> None:
         read(written(tmp_path, "a.parquet"), encoding="utf-8")
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.parquet"])
+def test_a_table_that_unpacks_to_more_than_the_memory_is_refused(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path, name, ROWS * 500)
+    whole = readers.read_bytes(path)
+    monkeypatch.setattr(readers, "_PART", 1000)
+    assert readers.read_bytes(path) == whole
+    monkeypatch.setattr(readers, "_LARGEST", len(whole) - 1)
+    with pytest.raises(UserError, match=f"{name} takes more than half of the memory: give"):
+        read(path)
+
+
 def test_a_file_without_read_permission(tmp_path: Path) -> None:
     path = written(tmp_path, "a.csv")
     path.chmod(0)

@@ -51,6 +51,7 @@ from textmetric.errors import UserError
         ("a\0.csv", "path of a corpus is 'a.x00.csv': give the path"),
         ("~nobody-here/a.csv", "path of a corpus is '~nobody-here/a.csv': give the path"),
         ("a\ud800.csv", "path of a corpus is 'a.ud800.csv': give the path"),
+        ("a\nb.csv", "path of a corpus is 'a.nb.csv': give the path"),
         ({"path": None}, "path of a corpus is None: give the path of a table or folder"),
         ({"path": 3}, "path of a corpus is 3: give the path of a table or folder"),
         ({"name": "../ag_news"}, "unknown corpus '../ag_news'"),

@@ -296,6 +296,16 @@ def text_of_what_was_run(root: Path, pretrain: Pretrain | None = None) -> str:
     return (root / "results.md").read_text()
 
 
+def test_what_was_run_tells_of_the_lines_and_rows_of_tables(tmp_path: Path) -> None:
+    counts = {"lines": 4321, "rows": 4319, "empty_rows": 17}
+    write_study(tmp_path, [0, 1, 2], corpora={"target": counts})
+    found = text_of_what_was_run(tmp_path)
+    assert "| crossing | lines read | rows read | empty |" in found
+    assert "| 4,321 | 4,319 | 17 |" in found
+    assert "| – | – | – |" in found
+    assert "*empty*: rows without a text or label" in found
+
+
 def test_what_was_run_tells_of_texts_without_a_label_and_of_the_pretraining(tmp_path: Path) -> None:
     write_study(tmp_path, [0, 1, 2])
     plain = text_of_what_was_run(tmp_path)

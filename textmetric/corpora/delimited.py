@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from textmetric.corpora.encodings import decoded, likely
 from textmetric.errors import UserError
@@ -17,7 +18,10 @@ from textmetric.errors import UserError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+Bytes = npt.NDArray[np.uint8]
+
 _BLOCK = 1 << 30  # bytes of csv that are parsed at a time; no row may be longer
+_PART = 1 << 20  # bytes that are compared at a time
 _HEAD = 1 << 16  # bytes in which the header line ends
 _DELIMITERS = {",": "a comma", "\t": "a tab", ";": "a semicolon", "|": "a bar"}
 _MARK = "\ufeff".encode()
@@ -77,7 +81,11 @@ def csv_table(
         if "Empty CSV" in str(error):  # the header alone, without a line end
             return pa.table([pa.array([], pa.string()) for _ in columns], names=list(columns))
         found = re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", str(error))
-        where = f"row {int(found[1]) - (header is None)}" if found else f"the table ({error})"
+        where = (
+            f"row {int(found[1]) - (header is None)}"
+            if found
+            else f"the table ({' '.join(str(error).split())})"
+        )
         fields = f" has {found[3]} fields where {found[2]} are expected" if found else ""
         separator = _DELIMITERS.get(delimiter, repr(delimiter))
         raise UserError(
@@ -94,7 +102,14 @@ def csv_table(
 def line_count(data: bytes) -> int:
     """The number of lines, blank ones and the last one without a line end too."""
     end = b"\n" if b"\n" in data else b"\r"
-    return data.count(end) + (not data.endswith(end))
+    parts = _parts(np.frombuffer(data, np.uint8))
+    ends = sum(int(np.count_nonzero(part == ord(end))) for _, part in parts)
+    return ends + (not data.endswith(end))
+
+
+def _parts(values: Bytes) -> Iterator[tuple[int, Bytes]]:
+    """The parts of an array, which take less memory to compare, and where each starts."""
+    return ((start, values[start : start + _PART]) for start in range(0, len(values), _PART))
 
 
 def missing_column(source: Path | str, columns: Sequence[str], present: Sequence[str]) -> UserError:
@@ -169,7 +184,9 @@ def _well_quoted(data: bytes, delimiter: str) -> bool:
     Then the quotes open and close by turns, where a doubled one closes and opens at once.
     """
     values = np.frombuffer(data, np.uint8)
-    places = np.flatnonzero(values == ord('"'))
+    places = np.concatenate(
+        [np.flatnonzero(part == ord('"')) + start for start, part in _parts(values)]
+    )
     if len(places) % 2:
         return False
     edges = np.zeros(256, dtype=bool)

@@ -155,9 +155,19 @@ def _parse(paths: Sequence[Path], tick: Callable[[], None]) -> list[tuple[list[s
     """The texts of each file, and how many were too short."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # invalid escapes in other people's sources
-        found = [_texts(path.read_bytes()) for path in paths]
+        found = [_texts(_source(path)) for path in paths]
     tick()
     return found
+
+
+def _source(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read for the docstring corpora ({error.strerror}): check its"
+            " permissions, or install its package again"
+        ) from None
 
 
 def _texts(source: bytes) -> tuple[list[str], int]:

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 
+
+_PART = 1 << 24  # bytes that are read at a time
+_LARGEST = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2  # bytes in memory
 _PREFIXES = ("train", "val", "test")  # of file names in a folder, by part
 
 _NOT_TEXT = {  # how the content of other files starts, and what to do with such a table
@@ -104,7 +107,8 @@ def read(path: Path, options: Options = Options()) -> tuple[pd.DataFrame, dict[s
     frames, counts = [], dict[str, int]()
     for part, file in found:
         frame, more = _read_file(file, part, options)
-        frames.append(frame.set_axis(frame.index + counts.get("rows", 0)))
+        frame.index += counts.get("rows", 0)
+        frames.append(frame)
         counts = {key: counts.get(key, 0) + more.get(key, 0) for key in {**counts, **more}}
     return frames[0] if len(frames) == 1 else pd.concat(frames), counts
 
@@ -195,8 +199,11 @@ def _read_file(path: Path, part: str, options: Options) -> tuple[pd.DataFrame, d
         )
     _refuse_lists(labels, path, options.label)
     frame: pd.DataFrame = pa.table([texts, labels], names=["text", "label"]).to_pandas()
-    frame.loc[unlabelled, "label"] = None
-    return frame.assign(split=part).drop(index=empty.tolist()), counts
+    if len(unlabelled):
+        frame.loc[unlabelled, "label"] = None
+    if len(empty):
+        frame = frame.drop(index=empty.tolist())
+    return frame.assign(split=part), counts
 
 
 def _blank_rows(values: pa.ChunkedArray) -> Int64:
@@ -205,8 +212,12 @@ def _blank_rows(values: pa.ChunkedArray) -> Int64:
     import pyarrow.compute as pc
 
     bare = pc.utf8_trim_whitespace(values)
-    blank = pc.is_in(bare, pa.array(["", *MISSING], bare.type))
-    return np.flatnonzero(pc.or_(blank, pc.is_null(bare)).to_numpy())
+    short = pc.less_equal(pc.binary_length(bare), max(map(len, MISSING)))
+    rows = np.flatnonzero(pc.fill_null(short, fill_value=True).to_numpy())
+    bare = bare.take(pa.array(rows))
+    blank = pc.or_(pc.is_in(bare, pa.array(["", *MISSING], bare.type)), pc.is_null(bare))
+    found: Int64 = rows[blank.to_numpy()]
+    return found
 
 
 def _empty(
@@ -241,7 +252,7 @@ def _refuse_lists(labels: pa.ChunkedArray, path: Path, column: str) -> None:
             row = pc.index(labels, label).as_py()
             raise UserError(
                 f"row {row + 1} of {path}, not counting a header, has the {type(value).__name__}"
-                f" {label[:80]} as {column!r}: give one class name in each row"
+                f" {' '.join(label.split())[:80]} as {column!r}: give one class name in each row"
             )
 
 
@@ -254,9 +265,9 @@ def read_bytes(path: Path) -> bytes:
     """
     try:
         refuse_special(path)
-        data = path.read_bytes()
-        if path.name.lower().endswith(".gz"):
-            data = gzip.decompress(data)
+        if path.stat().st_size > _LARGEST:
+            raise MemoryError
+        data = _unpacked(path) if path.name.lower().endswith(".gz") else path.read_bytes()
     except FileNotFoundError:
         raise UserError(
             f"{path} does not exist: check the path (relative paths start at {Path.cwd()})"
@@ -271,10 +282,28 @@ def read_bytes(path: Path) -> bytes:
             f"{path} cannot be read ({error.strerror}): check what it is and its permissions"
         ) from None
     except MemoryError:
-        raise UserError(f"{path} is larger than the memory: give a smaller table") from None
+        raise UserError(
+            f"{path} takes more than half of the memory: give a smaller table"
+        ) from None
     if not data:
         raise UserError(f"{path} is empty: give a table with a text and a label in each row")
     return data
+
+
+def _unpacked(path: Path) -> bytes:
+    """The content of a file in gzip's format.
+
+    Raises:
+        MemoryError: it is larger than half of the memory; a few packed kilobytes can be.
+    """
+    parts, size = [], 0
+    with gzip.open(path) as file:
+        while part := file.read(_PART):
+            size += len(part)
+            if size > _LARGEST:
+                raise MemoryError
+            parts.append(part)
+    return b"".join(parts)
 
 
 def refuse_special(path: Path) -> None:

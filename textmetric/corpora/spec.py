@@ -99,7 +99,7 @@ def located(path: object) -> Path:
     try:
         if isinstance(path, str) and path:
             os.fsencode(path)
-            if "\0" not in path:
+            if not set(path) & set("\0\r\n"):
                 return Path(path).expanduser()
     except (RuntimeError, UnicodeError):  # there is no such home folder; half a character
         pass

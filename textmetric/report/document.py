@@ -88,11 +88,18 @@ def _about(study: Study) -> list[Block]:
     if unlabelled:
         counted += ["unlabelled_rows", "unlabelled_leaked_rows", "unlabelled_duplicate_rows"]
         head += ["unlabelled", "unlabelled, leaked", "unlabelled, repeated"]
+    of_tables = {"lines": "lines read", "rows": "rows read", "empty_rows": "empty"}
+    used = [key for key in of_tables if any(key in each for each in study.corpora.values())]
+    counted += used
+    head += [of_tables[key] for key in used]
     rows: list[list[Cell]] = [
         [
             role,
             plain(original.corpus_title(summary)),
-            *(Count(summary.get(key, 0)) for key in counted),
+            *(
+                "–" if key in of_tables and key not in summary else Count(summary.get(key, 0))
+                for key in counted
+            ),
         ]
         for role, summary in study.corpora.items()
     ]
@@ -130,6 +137,11 @@ def _about(study: Study) -> list[Block]:
             "either role (*leaked*), and texts of train or of another such row (*repeated*)."
         ]
         * unlabelled,
+        *[
+            "*lines read*, *rows read*: of the user's tables; blank lines and line breaks in "
+            "quotes make them differ. *empty*: rows without a text or label, which were left out."
+        ]
+        * bool(used),
     ]
 
 
