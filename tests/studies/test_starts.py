@@ -41,13 +41,11 @@ def test_a_verdict_that_another_start_turns_is_named(tmp_path: Path) -> None:
     (said,) = [line for line in text.splitlines() if line.startswith("- From **two**")]
     assert "retrieval, 3 classes (metric better → classification better)" in said
     assert "retrieval, 30 classes" not in said
-    (row,) = [
-        line
-        for line in text.splitlines()
-        if line.startswith("| retrieval, 3 classes |") and "better" in line
-    ]
+    row, means = (line for line in text.splitlines() if line.startswith("| retrieval, 3 classes |"))
     assert "| my target | **metric better** +0.100" in row
     assert "| **classification better** -0.100" in row
+    # classification, metric learning, untrained, from either start; then TF-IDF
+    assert "| 0.550 / 0.650 / 0.150 | 0.550 / 0.450 / 0.150 | 0.300 |" in means
     assert "**two**: `{model: {dim: 8}}`" in text
 
 
