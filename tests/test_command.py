@@ -89,6 +89,17 @@ def test_a_second_signal_does_not_interrupt_the_tidying() -> None:
     assert finished.stderr.count("\n") == 1
 
 
+def test_a_signal_long_after_a_lost_one_interrupts_again() -> None:
+    work = """from textmetric import signals
+    signals._TIDYING = 0.0
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    except KeyboardInterrupt:
+        pass
+    os.kill(os.getpid(), signal.SIGINT)"""
+    assert run(work).stderr.startswith("error: interrupted: ")
+
+
 @pytest.mark.parametrize("rows", [1, 100_000])  # fits into the buffer of the output, or does not
 def test_a_closed_pipe_is_one_sentence(rows: int) -> None:
     read, write = os.pipe()

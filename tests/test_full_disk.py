@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -34,6 +35,40 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("mounting a small file system needs root: run the tests as root to have this")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
+
+
+WITHOUT_SHARED_MEMORY = """
+import sys
+from textmetric import parallel
+from textmetric.errors import UserError
+from textmetric.files import replacing_folder
+try:
+    with replacing_folder(sys.argv[1]):
+        parallel.run(print, [1, 2], workers=2, progress=False)
+except UserError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("option", "reason"), [("ro", "Read-only file system"), ("size=4k", "No space left on device")]
+)
+def test_shared_memory_that_cannot_be_used_is_not_taken_for_the_output(
+    tmp_path: Path, option: str, reason: str
+) -> None:
+    fill = "(head -c 99999 /dev/zero > /dev/shm/a; true) 2> /dev/null"
+    shell = f'mount -t tmpfs -o {option} tmpfs /dev/shm || exit 9; {fill}; "$@"'
+    program = [sys.executable, "-c", WITHOUT_SHARED_MEMORY, str(tmp_path / "models")]
+    finished = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", shell, "sh", *program],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if finished.returncode == 9 or finished.stderr.startswith("unshare:"):
+        pytest.skip("mounting a small file system needs root: run the tests as root to have this")
+    assert finished.stdout.startswith(f"processes cannot share memory ({reason}): ")
 
 
 def write_model(folder: Path) -> None:

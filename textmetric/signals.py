@@ -7,9 +7,11 @@ other imports.
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
@@ -19,6 +21,9 @@ AFTER_INTERRUPT = "nothing half-written is left, run the same command to start i
 
 FAILED = 2
 """The exit status of a command that a user's mistake, a full disk or a signal has ended."""
+
+_TIDYING = 10.0  # seconds
+_raised = -math.inf  # when an interrupt was raised last
 
 _BOTH = (signal.SIGINT, signal.SIGTERM)
 _PR_SET_PDEATHSIG = 1
@@ -38,11 +43,13 @@ def answer_at_once() -> None:
 
 
 def raise_interrupts() -> None:
-    """From now on the first signal raises ``KeyboardInterrupt``, and later ones are ignored.
+    """From now on a signal raises ``KeyboardInterrupt``, and those soon after it are ignored.
 
-    So nothing interrupts the removal of what is half-written.
+    So nothing interrupts the removal of what is half-written: a process may well get SIGINT from
+    the terminal and SIGTERM from its parent. A later one raises again, in case that the first was
+    lost in code that cannot be interrupted, such as a finaliser.
     """
-    _handle(_raise_once)
+    _handle(_raise_interrupt)
 
 
 def end_with_parent(number: signal.Signals) -> None:
@@ -84,7 +91,9 @@ def _leave(number: int, frame: Any) -> NoReturn:
     os._exit(FAILED)
 
 
-def _raise_once(number: int, frame: Any) -> NoReturn:
-    for each in _BOTH:
-        signal.signal(each, signal.SIG_IGN)
-    raise KeyboardInterrupt
+def _raise_interrupt(number: int, frame: Any) -> None:
+    global _raised
+    now = time.monotonic()
+    if now - _raised > _TIDYING:
+        _raised = now
+        raise KeyboardInterrupt
