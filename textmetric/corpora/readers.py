@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 
-
 _PART = 1 << 24  # bytes that are read at a time
 _LARGEST = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2  # bytes in memory
 _PREFIXES = ("train", "val", "test")  # of file names in a folder, by part
