@@ -13,3 +13,8 @@ def datasets() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("TEXTMETRIC_DATASETS does not name a folder with the real data sets")
     return Path(folder)
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name bytes by their type: packed ones hold the time, and all processes need one name."""
+    return "bytes" if isinstance(val, bytes) else None
