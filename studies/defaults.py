@@ -274,16 +274,17 @@ def changes(measured: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         A row a change, with the columns mean, low, high (the 95 % interval over the pairs of
-        corpus and number of rows, of which each is a mean over the draws), worst and best.
+        corpus and number of rows, of which each is a mean over the draws that both have), worst
+        and best.
     """
-    cells = measured.pivot_table(
-        index=["corpus", "rows"], columns="change", values="validation", sort=False
+    each = measured.pivot_table(
+        index=["corpus", "rows", "draw"], columns="change", values="validation", sort=False
     )
     rows = {}
-    for name in cells.columns.drop(DEFAULTS):
-        both = cells[[name, DEFAULTS]].dropna()
-        gain = both[name] - both[DEFAULTS]
-        rows[name] = [*mean_interval(gain), gain.min(), gain.max()]
+    for name in each.columns.drop(DEFAULTS):
+        # on the same draws of the rows
+        gains = (each[name] - each[DEFAULTS]).dropna().groupby(["corpus", "rows"]).mean()
+        rows[name] = [*mean_interval(gains), gains.min(), gains.max()]
     columns = ["mean", "low", "high", "worst", "best"]
     found = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
     return found.sort_values("mean", ascending=False, kind="stable")

@@ -20,6 +20,7 @@ def test_a_change_is_compared_with_the_defaults_cell_by_cell() -> None:
         *[("x", "8", DEFAULTS, draw, value) for draw, value in enumerate([0.4, 0.6])],
         ("y", "8", "wide", 0, 0.5),
         ("y", "8", DEFAULTS, 0, 0.6),
+        ("y", "8", DEFAULTS, 1, 0.1),  # a draw that no change has
         ("y", "8", "better", 0, 0.7),  # in one cell only
     ]
     columns = ["corpus", "rows", "change", "draw", "validation"]
