@@ -222,7 +222,7 @@ def test_a_peer_that_is_not_installed_is_one_sentence_that_names_the_extra(
 ) -> None:
     monkeypatch.setitem(sys.modules, "fasttext", None)
     monkeypatch.delitem(sys.modules, "benchmarks.training", raising=False)
-    message = r"training need the package fasttext, .* pip install '\.\[benchmark\]'"
+    message = r"training need the package fasttext, .* pip install '\.\[benchmark,peers\]'"
     with pytest.raises(UserError, match=message):
         program.main(program.parser().parse_args(["training", "--quick"]))
 
