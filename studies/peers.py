@@ -216,8 +216,9 @@ def _page(title: str, name: str, measured: pd.DataFrame) -> str:
         "",
         table(["rows a class", *ways], rows),
         "",
-        f"Draws: {', '.join(f'{way} {draws[way]}' for way in ways)}; fewer where all rows are "
-        "used.",
+        f"Draws of the rows: {'; '.join(f'{way}: {draws[way]}' for way in ways)}. There are fewer "
+        "where all rows are used.",
+        "",
     ]
     ours, theirs = UNLABELLED, SENTENCES
     for count, cell in measured[measured["rows"] != ALL].groupby("rows", sort=False):
