@@ -170,11 +170,7 @@ def _run(job: tuple[Job, Path], tick: Callable[[], None]) -> None:
         by = "head_accuracy" if given.tfidf else "centroid_accuracy"
         measures = {"accuracy": flat[by], "map_at_r": flat["map_at_r"]}
     else:
-        try:
-            measures = _trained(given, given.family, corpus, vectors)
-        except UserError:  # diverged or collapsed: other settings may not
-            names = [*MEASURES, *(f"validation_{key}" for key in MEASURES)]
-            measures = dict.fromkeys(names, FAILED)
+        measures = _trained(given, given.family, corpus, vectors)
     write_json(file, measures)
     tick()
 
@@ -182,27 +178,37 @@ def _run(job: tuple[Job, Path], tick: Callable[[], None]) -> None:
 def _trained(
     job: Job, family: Family, corpus: TokenizedCorpus, vectors: Float32 | TextVectors | None
 ) -> dict[str, float]:
-    # With few rows an epoch is short: measuring validation after each would take most of the time.
-    model = train(
-        replace(corpus, validation=corpus.validation.take([])),
-        family=family,
-        objective=job.objective,
-        sampler=job.sampler,
-        model=job.model,
-        settings=job.settings,
-        seed=job.seed,
-        device=choose_device(job.settings.device, "train.device"),
-        vectors=vectors,
-        pretrain=job.pretrain,
-    ).model
+    try:
+        # With few rows an epoch is short: measuring validation after each would take most of the
+        # time.
+        model = train(
+            replace(corpus, validation=corpus.validation.take([])),
+            family=family,
+            objective=job.objective,
+            sampler=job.sampler,
+            model=job.model,
+            settings=job.settings,
+            seed=job.seed,
+            device=choose_device(job.settings.device, "train.device"),
+            vectors=vectors,
+            pretrain=job.pretrain,
+        ).model
+    except UserError:  # diverged or collapsed: other settings may not
+        names = [*MEASURES, *(f"validation_{key}" for key in MEASURES)]
+        return dict.fromkeys(names, FAILED)
     predict = model.predict_centroid if model.head is None else model.predict_head
     measures: dict[str, float] = {}
     parts: list[tuple[str, LabelledTokens]] = [
         ("", corpus.test), ("validation_", corpus.validation)
     ]  # fmt: skip
     for prefix, rows in parts:
+        inputs = (
+            vectors.values[np.asarray(rows.tokens.ids)]
+            if isinstance(vectors, TextVectors)
+            else rows.tokens
+        )
         with one_thread():
-            embeddings = model.embed(rows.tokens)
+            embeddings = model.embed(inputs)
         labels = np.asarray(rows.labels)
         measures[f"{prefix}accuracy"] = float((predict(embeddings) == labels).mean())
         measures[f"{prefix}map_at_r"] = mean(retrieval(embeddings, labels, ks=(1,)).map_at_r)

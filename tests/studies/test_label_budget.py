@@ -98,6 +98,7 @@ def test_the_study_runs_resumes_and_writes_a_table_with_every_line(
     assert "| frozen, pre-trained |" not in text
     assert text.count("| frozen | untrained |") == 2
     assert text.count("| TF-IDF | TF-IDF |") == 2
+    assert "-1.0" not in text  # no training failed
     assert (tmp_path / "out" / "label-budget.png").stat().st_size > 1000
     finished = {path: path.stat().st_mtime_ns for path in (tmp_path / "r" / "budget").iterdir()}
 
