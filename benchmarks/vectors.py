@@ -43,7 +43,7 @@ NAME = "all-MiniLM-L6-v2"
 ROWS, HELD_OUT, EPOCHS = 8_000, 6_000, 5
 QUICK_ROWS, QUICK_EPOCHS = 600, 2
 VALIDATED = 10
-"""Of so many train rows model2vec gets one more to validate on."""
+"""For each of this number of train rows model2vec gets one more row to validate on."""
 DIM, BATCH, LR = 256, 256, 0.03
 """As wide as model2vec distils; the batch that it chooses for 8,000 rows."""
 OBJECTIVES: tuple[tuple[Family, str, Sampler], ...] = (

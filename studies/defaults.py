@@ -38,11 +38,10 @@ from sklearn.pipeline import make_pipeline
 
 from studies import options
 from studies.few_labels import add_few_label_options
-from studies.inputs import store_vectors
+from studies.inputs import read_corpus, store_vectors
 from studies.trials import ROOT
 from textmetric import command, parallel
 from textmetric.command import INTERACTIVE
-from textmetric.corpora import load
 from textmetric.embedder import STUDY, TextEmbedder
 from textmetric.encoders import token_vectors
 from textmetric.errors import UserError
@@ -182,15 +181,7 @@ def _wanted(arguments: argparse.Namespace, change: str, start: str, rows: str, d
 
 def stored(spec: str | dict[str, Any], data: Data, results: Path) -> tuple[str, Path]:
     """The name of a corpus for tables, and its file."""
-    corpus = load(
-        spec,
-        limit=data.limit,
-        validation=data.validation,
-        test=data.test,
-        seed=data.seed,
-        mirror=data.mirror,
-        progress=INTERACTIVE,
-    )
+    corpus = read_corpus(spec, data, INTERACTIVE)
     frame = corpus.frame[["text", "label", "split"]].astype(str)
     digest = hashlib.sha256(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
     path = results / "frames" / f"{digest.hexdigest()[:24]}.parquet"

@@ -43,7 +43,7 @@ def load_tokenized(
     Raises:
         UserError: see :func:`textmetric.corpora.load`.
     """
-    corpus = _read(spec, data, progress)
+    corpus = read_corpus(spec, data, progress)
     tokens = tokenize_corpus(
         corpus.frame,
         min_freq=data.min_freq,
@@ -75,7 +75,7 @@ def load_encoded(
     Raises:
         UserError: see :func:`textmetric.corpora.load` and :func:`.sentence_vectors`.
     """
-    corpus = _read(spec, data, progress)
+    corpus = read_corpus(spec, data, progress)
     texts = corpus.frame["text"].tolist()
     identity = json.dumps([name, find(name).sha256, texts])
     path = folder / hashlib.sha256(identity.encode()).hexdigest()[:24]
@@ -95,7 +95,8 @@ def load_encoded(
     return tokens, path
 
 
-def _read(spec: str | dict[str, Any], data: Data, progress: bool) -> Corpus:
+def read_corpus(spec: str | dict[str, Any], data: Data, progress: bool) -> Corpus:
+    """The corpus that the pipeline would read."""
     return load(
         spec,
         limit=data.limit,

@@ -386,7 +386,7 @@ def forkable() -> dict[str, Callable[[], Any]]:
     }
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems start processes anew")
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems start a new interpreter")
 def test_a_forked_child_can_do_what_its_parent_has_done_with_several_threads() -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(2)

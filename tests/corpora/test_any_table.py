@@ -218,7 +218,7 @@ def test_any_jsonl(
         found = [json.loads(line) for line in data.decode("utf-8-sig").split("\n") if line.strip()]
         return [(written(row["text"]), written(row["label"])) for row in found]
 
-    tried(folder, "a.jsonl", data, oracle)
+    tried(folder, "a.jsonl", data, oracle)  # which asserts
 
 
 def written(value: Any) -> str | None:
@@ -291,7 +291,7 @@ def test_any_parquet(
         ]
         return list(zip(*strings, strict=True))
 
-    tried(folder, f"a{suffix}", data, oracle)
+    tried(folder, f"a{suffix}", data, oracle)  # which asserts
 
 
 @given(st.binary(max_size=200), st.sampled_from([*readers.SUFFIXES, ".csv.gz", ".parquet.gz"]))
