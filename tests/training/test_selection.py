@@ -14,7 +14,7 @@ from textmetric.grid import Family
 from textmetric.params import Model, Train
 from textmetric.text import LabelledTokens, RaggedTokens
 from textmetric.training import selection
-from textmetric.training.loop import train
+from textmetric.training.loop import first_encoder, train
 from textmetric.training.selection import (
     HELD_OUT,
     LEARNING_RATES,
@@ -123,3 +123,11 @@ def test_logistic_regression_is_that_of_scikit_learn(classes: int) -> None:
     predicted = (unit @ weights[:, :3].T + weights[:, 3]).argmax(axis=1)
     np.testing.assert_array_equal(predicted, twin.predict(unit))
     assert len(set(predicted)) == classes
+
+
+def test_every_training_starts_at_the_encoder_that_is_given() -> None:
+    data = corpus(rows=2, validation=0)
+    encoder = first_encoder(data, ARGUMENTS["model"], seed=3)
+    before = encoder.weight.detach().clone()
+    choose_lr(data, settings=Train(epochs=1, batch_size=4), encoder=encoder, **ARGUMENTS)
+    assert (encoder.weight == before).all()
