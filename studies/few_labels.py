@@ -18,7 +18,7 @@ from studies.inputs import TEXT_VECTORS
 from studies.trials import ROOT
 from textmetric import parallel
 from textmetric.command import INTERACTIVE
-from textmetric.encoders import TextVectors, build_encoder
+from textmetric.encoders import TextVectors, build_encoder, inputs_of
 from textmetric.errors import UserError
 from textmetric.files import read_json, write_json
 from textmetric.grid import Family
@@ -202,13 +202,8 @@ def _trained(
         ("", corpus.test), ("validation_", corpus.validation)
     ]  # fmt: skip
     for prefix, rows in parts:
-        inputs = (
-            vectors.values[np.asarray(rows.tokens.ids)]
-            if isinstance(vectors, TextVectors)
-            else rows.tokens
-        )
         with one_thread():
-            embeddings = model.embed(inputs)
+            embeddings = model.embed(inputs_of(rows.tokens, vectors))
         labels = np.asarray(rows.labels)
         measures[f"{prefix}accuracy"] = float((predict(embeddings) == labels).mean())
         measures[f"{prefix}map_at_r"] = mean(retrieval(embeddings, labels, ks=(1,)).map_at_r)

@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.exceptions import NotFittedError
 from tqdm.auto import tqdm
 
-from textmetric.encoders import FrozenEncoder, Layer, TextVectors, token_vectors
+from textmetric.encoders import FrozenEncoder, Layer, TextVectors, inputs_of, token_vectors
 from textmetric.encoders.frozen import checked_vectors, sentence_vectors
 from textmetric.encoders.vectors import reduced
 from textmetric.errors import UserError, shown, unknown_name
@@ -337,11 +337,7 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
                 **arguments,
             )
         if self.model_.head is None and self._classifier(data) == "logistic":
-            embeddings = self.model_.embed(
-                vectors.values[np.asarray(data.tokens.ids)]
-                if isinstance(vectors, TextVectors)
-                else data.tokens
-            )
+            embeddings = self.model_.embed(inputs_of(data.tokens, vectors))
             self.model_.logistic = logistic_regression(embeddings, data.labels)
         self.classes_ = classes
         self.lr_ = settings.lr

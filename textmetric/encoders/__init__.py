@@ -11,7 +11,7 @@ from torch import Tensor
 
 from textmetric.encoders.bag import BagEncoder, Layer
 from textmetric.encoders.encoder import Encoder, checked, restore
-from textmetric.encoders.frozen import FrozenEncoder, TextVectors
+from textmetric.encoders.frozen import FrozenEncoder, TextVectors, inputs_of
 from textmetric.encoders.vectors import standardised, token_vectors
 from textmetric.errors import UserError
 from textmetric.params import Model
@@ -26,6 +26,7 @@ __all__ = [
     "TextVectors",
     "build_encoder",
     "checked",
+    "inputs_of",
     "load_encoder",
     "restore",
     "start_encoder",

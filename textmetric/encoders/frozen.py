@@ -230,3 +230,18 @@ def _opened(name: str) -> tuple[Any, str]:
     """The sentence encoder and the sum of its weights."""
     found = find(name)
     return sentence_transformer(found), found.sha256
+
+
+def inputs_of(
+    tokens: RaggedTokens, vectors: Float32 | TextVectors | None
+) -> RaggedTokens | Float32:
+    """What a model embeds of n texts of a corpus: their tokens, or their rows of text vectors.
+
+    Args:
+        tokens: of the texts; each has one token, its row, if there are text vectors.
+        vectors: those that the model was given.
+    """
+    if isinstance(vectors, TextVectors):
+        rows: Float32 = vectors.values[np.asarray(tokens.ids)]
+        return rows
+    return tokens

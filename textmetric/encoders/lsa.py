@@ -19,8 +19,8 @@ def lsa_vectors(tokens: RaggedTokens, size: int, dim: int) -> Float32:
 
     The TF-IDF rows of the texts are U S Vᵀ, cut after ``dim`` singular values. The vector of a
     token is its idf times its row of V S^-½, so that the sum over a text is the text's row of
-    U S^½, but for the text's length. The last step scales all vectors so that bags have mean norm
-    1: a learning rate then means the same for every corpus.
+    U S^½ times the length of its TF-IDF vector. The last step scales all vectors so that bags have
+    mean norm 1: a learning rate then means the same for every corpus.
 
     Args:
         tokens: n texts.

@@ -12,7 +12,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 
-from textmetric.encoders import BagEncoder, TextVectors
+from textmetric.encoders import BagEncoder, TextVectors, inputs_of
 from textmetric.errors import UserError
 from textmetric.grid import Family
 from textmetric.measures.rows import unit
@@ -143,12 +143,7 @@ def _fold_count(data: LabelledTokens) -> int:
 def _correct(
     model: TrainedModel, rows: LabelledTokens, vectors: Float32 | TextVectors | None
 ) -> int:
-    inputs = (
-        vectors.values[np.asarray(rows.tokens.ids)]
-        if isinstance(vectors, TextVectors)
-        else rows.tokens
-    )
     with one_thread():
-        embeddings = model.embed(inputs)
+        embeddings = model.embed(inputs_of(rows.tokens, vectors))
     predict = model.predict_centroid if model.head is None else model.predict_head
     return int((predict(embeddings) == np.asarray(rows.labels)).sum())
