@@ -21,7 +21,7 @@ from tests.pipeline.test_stages import MORE_WORDS, write_params, write_table
 
 ROOT = Path(__file__).parents[2]
 KINDS = ("random", "operation", "term", "interrupt", "disk")
-COPIED = ("stages", "textmetric", "dvc.yaml", ".dvcignore", ".gitignore", ".dvc/config",
+COPIED = ("stages", "textmetric", "inputs", "dvc.yaml", ".dvcignore", ".gitignore", ".dvc/config",
           ".dvc/.gitignore", "requirements.lock", ".dvc/plots")  # fmt: skip
 COSTS = ("data/costs", "reports/costs.md")
 PATIENCE = 300.0  # seconds that a run may take
