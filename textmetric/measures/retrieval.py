@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from textmetric.errors import UserError
-from textmetric.measures.neighbours import exact_rows, ranked_blocks
+from textmetric.measures.distances import Distance, check_distance
+from textmetric.measures.neighbours import euclidean_rows, exact_rows, ranked_blocks
 from textmetric.measures.rows import checked_labels, mean
 from textmetric.types import Float64, Floats, Int64, Integers
 
@@ -36,7 +37,12 @@ class Retrieval:
         }
 
 
-def retrieval(embeddings: Floats, labels: Integers, ks: Sequence[int] = (1, 10, 100)) -> Retrieval:
+def retrieval(
+    embeddings: Floats,
+    labels: Integers,
+    ks: Sequence[int] = (1, 10, 100),
+    distance: Distance = "cosine",
+) -> Retrieval:
     """Recall@k, R-precision and MAP@R of every row among all other rows.
 
     Every row is a query once. All other rows are ordered by falling cosine, equal cosines by
@@ -57,13 +63,14 @@ def retrieval(embeddings: Floats, labels: Integers, ks: Sequence[int] = (1, 10, 
         embeddings: (n, d) float32.
         labels: (n,) class ids from 0.
         ks: the k of Recall@k, each at least 1.
+        distance: ``euclidean`` orders rows by rising Euclidean distance instead of falling cosine.
 
     Returns:
         Values for each query. They are NaN for the only row of a class, which counts in no mean
         but is a neighbour of the other queries.
 
     Raises:
-        UserError: see ``unit``; a negative label; a k below 1.
+        UserError: see ``unit``; a negative label; a k below 1; there is no such distance.
 
     The first row finds its class at rank 2 of R = 2, the third at 1 and 2:
 
@@ -76,11 +83,14 @@ def retrieval(embeddings: Floats, labels: Integers, ks: Sequence[int] = (1, 10, 
     >>> found.means()["recall_at_1"].__round__(3)
     0.667
     """
-    rows = exact_rows(embeddings)
+    if check_distance(distance) == "euclidean":
+        rows, asked = euclidean_rows(embeddings)
+    else:
+        rows = asked = exact_rows(embeddings)
     return scored(
         checked_labels(labels, len(rows)),
         ks,
-        lambda queries, depths: ranked_blocks(rows, rows[queries], depths, left_out=queries),
+        lambda queries, depths: ranked_blocks(rows, asked[queries], depths, left_out=queries),
     )
 
 

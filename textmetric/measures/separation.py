@@ -6,20 +6,24 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from textmetric.measures.rows import mean, unit, unit_sums
+from textmetric.measures.distances import Distance, placed
+from textmetric.measures.rows import checked_labels, class_sums, mean, unit, unit_sums
 from textmetric.types import Bools, Float64, Floats, Int64, Integers
 
 
-def class_centroids(embeddings: Floats, labels: Integers, classes: int) -> Float64:
+def class_centroids(
+    embeddings: Floats, labels: Integers, classes: int, distance: Distance = "cosine"
+) -> Float64:
     """Mean of the unit rows of every class.
 
     Args:
         embeddings: (n, d) float32.
         labels: (n,) class ids from 0.
         classes: C, the number of classes.
+        distance: with ``euclidean``, the mean of the rows as they are.
 
     Returns:
-        (C, d) of norm at most 1; a row of NaN for a class without rows.
+        (C, d), of norm at most 1 for unit rows; a row of NaN for a class without rows.
 
     Raises:
         UserError: see ``unit``; a label is not a class id.
@@ -28,7 +32,11 @@ def class_centroids(embeddings: Floats, labels: Integers, classes: int) -> Float
     array([[0.5, 0.5],
            [nan, nan]])
     """
-    sums, _ = unit_sums(embeddings, labels, classes)
+    if distance == "cosine":
+        sums, _ = unit_sums(embeddings, labels, classes)
+    else:
+        labels = checked_labels(labels, len(embeddings), classes)
+        sums = class_sums(placed(embeddings, distance), labels, classes)
     counts = np.bincount(labels, minlength=classes)[:, None]
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 

@@ -6,7 +6,7 @@ among many rows. Other rooms import from this package, not from its modules.
 
 from __future__ import annotations
 
-from textmetric.measures.neighbours.keys import exact_rows
+from textmetric.measures.neighbours.keys import euclidean_rows, exact_rows
 from textmetric.measures.neighbours.search import (
     centroid_predict,
     knn_predict,
@@ -17,6 +17,7 @@ from textmetric.measures.neighbours.search import (
 
 __all__ = [
     "centroid_predict",
+    "euclidean_rows",
     "exact_rows",
     "knn_predict",
     "majority",

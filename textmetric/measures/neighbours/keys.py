@@ -56,6 +56,37 @@ def exact_rows(embeddings: Floats) -> Float64:
     return parts
 
 
+def euclidean_rows(embeddings: Floats) -> tuple[Float64, Float64]:
+    """Rows and queries whose cosines fall as the Euclidean distances of the embeddings rise.
+
+    ‖q − x‖² = ‖q‖² − 2 (q·x − ‖x‖²/2), so the nearest x has the largest dot product of (q, 1, 0)
+    and (x, −‖x‖²/2, z). With z such that all of the latter are equally long, it has the largest
+    cosine. Embeddings are centred and scaled to length 1 at most before, which changes no order.
+
+    Args:
+        embeddings: (n, d), any float type.
+
+    Returns:
+        Reference and queries, each (n, 2 (d + 2) + 1) of :func:`exact_rows`. Squared distances that
+        differ by less than some 1e-14 of the largest squared norm tie.
+
+    Raises:
+        UserError: see :func:`scaled`.
+    """
+    scaled(embeddings)  # raises
+    rows = np.asarray(embeddings, dtype=np.float64)
+    if len(rows):
+        rows = rows / max(np.abs(rows).max(initial=0.0), 1e-300)
+        rows = rows - rows.mean(axis=0)
+    squares = (rows * rows).sum(axis=1, keepdims=True)
+    largest = squares.max(initial=0.0) or 1.0
+    rows, squares = rows / np.sqrt(largest), squares / largest
+    rest = np.sqrt(np.maximum(1.25 - squares - squares**2 / 4, 0.0))
+    reference = np.hstack([rows, -squares / 2, rest])
+    queries = np.hstack([rows, np.ones_like(squares), np.zeros_like(squares)])
+    return exact_rows(reference), exact_rows(queries)
+
+
 def all_distances(queries: Float64, reference: Float64) -> Float64:
     """1 − cos of every query and every row.
 

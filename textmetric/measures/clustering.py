@@ -1,0 +1,149 @@
+"""Clustering: does k-means find the classes again, without their labels?"""
+
+from __future__ import annotations
+
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+
+from textmetric.errors import UserError
+from textmetric.measures.distances import Distance, placed
+from textmetric.measures.rows import checked_labels
+from textmetric.sampling.draws import apportion, first_of_each
+from textmetric.types import Floats, Int64, Integers
+
+ROWS = 20_000
+"""More rows than this are sampled."""
+STARTS = 10
+
+
+class Clustering(NamedTuple):
+    """How well clusters agree with classes; all three are 1 if they are the same.
+
+    Attributes:
+        nmi: normalised mutual information, in [0, 1], by the arithmetic mean of both entropies. It
+            grows with the number of clusters, also by chance.
+        ami: the same adjusted for chance, at most 1, 0 on average for clusters by chance.
+        ari: adjusted Rand index, at most 1, 0 on average for clusters by chance.
+        rows: how many rows were clustered.
+    """
+
+    nmi: float
+    ami: float
+    ari: float
+    rows: int
+
+
+def kmeans(
+    embeddings: Floats,
+    clusters: int,
+    *,
+    distance: Distance = "cosine",
+    starts: int = STARTS,
+    seed: int = 0,
+) -> Int64:
+    """The cluster of every row by k-means (Lloyd 1982) from k-means++ starts, the best of several.
+
+    One thread: the last digits of sums over rows depend on their number, and a row between two
+    clusters can move with them.
+
+    Args:
+        embeddings: (n, d), n ≥ ``clusters``.
+        clusters: k, at least 1.
+        distance: ``cosine``: of the unit rows; ``euclidean``: of the rows as they are.
+        starts: how often to start, at least 1; the one with the least inertia counts.
+        seed: of the starts.
+
+    Returns:
+        (n,) cluster ids from 0. Fewer than k clusters have rows if fewer rows are different.
+
+    Raises:
+        UserError: see :func:`.placed`; ``clusters`` or ``starts`` is out of range.
+    """
+    from sklearn.cluster import KMeans  # slow to import
+    from sklearn.exceptions import ConvergenceWarning
+    from threadpoolctl import threadpool_limits
+
+    rows = placed(embeddings, distance)
+    if not 1 <= clusters <= len(rows):
+        raise UserError(
+            f"clusters is {clusters}, expected 1 to {len(rows)} (the number of rows): ask for fewer"
+        )
+    if starts < 1:
+        raise UserError(f"starts is {starts}, expected at least 1: {STARTS} is usual")
+    with threadpool_limits(1), warnings.catch_warnings():
+        # fewer different rows than clusters, as in a collapsed space
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        found = KMeans(clusters, n_init=starts, random_state=seed).fit_predict(rows)
+    return np.asarray(found, dtype=np.int64)
+
+
+def clustering(
+    embeddings: Floats,
+    labels: Integers,
+    *,
+    distance: Distance = "cosine",
+    starts: int = STARTS,
+    seed: int = 0,
+    most: int = ROWS,
+) -> Clustering:
+    """Agreement of k-means clusters with the classes, k being the number of classes.
+
+    NMI (Strehl & Ghosh 2002), AMI (Vinh, Epps & Bailey 2010) and ARI (Hubert & Arabie 1985), as
+    scikit-learn defines them.
+
+    Args:
+        embeddings: (n, d).
+        labels: (n,) class ids from 0; a class that is absent does not count.
+        distance: see :func:`kmeans`.
+        starts: see :func:`kmeans`.
+        seed: of the starts, and of the sample.
+        most: with more rows, this many are drawn, each class in proportion to its rows and with
+            one row at least.
+
+    Returns:
+        All NaN with fewer than two classes, where there is nothing to find.
+
+    Raises:
+        UserError: see :func:`kmeans`; a label is not a class id; ``most`` is below the number of
+            classes.
+
+    >>> found = clustering(np.array([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0], [0.1, 1.0]]),
+    ...                    np.array([0, 0, 1, 1]))
+    >>> round(found.ami, 6), round(found.ari, 6), found.rows
+    (1.0, 1.0, 4)
+    """
+    labels = checked_labels(labels, len(embeddings))
+    present, places, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    if len(present) < 2:
+        placed(embeddings, distance)  # raises for what has no distances
+        return Clustering(np.nan, np.nan, np.nan, len(labels))
+    if len(labels) > most:
+        if most < len(present):
+            raise UserError(
+                f"most is {most}, expected at least {len(present)}, a row of each class: "
+                f"{ROWS} is usual"
+            )
+        share = apportion(counts, most, np.ones_like(counts), counts)
+        rows = first_of_each(np.random.default_rng(seed).permutation(len(labels)), places, share)
+        embeddings, places = np.asarray(embeddings)[rows], places[rows]
+    found = kmeans(embeddings, len(present), distance=distance, starts=starts, seed=seed)
+    return agreement(places, found)
+
+
+def agreement(classes: Integers, clusters: Integers) -> Clustering:
+    """NMI, AMI and ARI of two ways to divide the same rows.
+
+    Args:
+        classes: (n,) ids.
+        clusters: (n,) ids.
+    """
+    from sklearn import metrics  # slow to import
+
+    return Clustering(
+        float(metrics.normalized_mutual_info_score(classes, clusters)),
+        float(metrics.adjusted_mutual_info_score(classes, clusters)),
+        float(metrics.adjusted_rand_score(classes, clusters)),
+        len(classes),
+    )
