@@ -62,6 +62,7 @@ def main() -> int:
     for kind, problems in outcomes.items():
         print(f"{kind}: {len(problems)} trials, {sum(map(bool, problems))} failed")
     print(f"cut files of DVC that were removed: {project.cut_files}")
+    print(f"times that dvc.lock had lost stages, which dvc repro brings back: {project.cut_locks}")
     return int(bad > 0)
 
 

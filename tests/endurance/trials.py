@@ -83,6 +83,7 @@ class Project:
 
     Attributes:
         cut_files: how many files of DVC had to be removed because a kill had cut them.
+        cut_locks: how often dvc.lock had lost stages, since it had been cut.
         disk: whether the project has a file system of its own, whose size can change.
         runs: from and to a change (-1: the parameters as they are) → the run.
     """
@@ -95,7 +96,7 @@ class Project:
     ) -> None:
         self.folder, self.root = folder, folder / "project"
         self.changes = list(changes)
-        self.cut_files = 0
+        self.cut_files = self.cut_locks = 0
         self.env = os.environ | {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "ENDURANCE": str(folder),
@@ -182,13 +183,23 @@ class Project:
 
     def lock(self) -> Any:
         """dvc.lock without the costs."""
-        stages = yaml.safe_load((self.root / "dvc.lock").read_text())["stages"]
+        stages = yaml.safe_load((self.root / "dvc.lock").read_text()).get("stages") or {}
         for stage in stages.values():
             for key in ("deps", "outs"):
                 stage[key] = [
                     file for file in stage.get(key, []) if not file["path"].startswith(COSTS)
                 ]
         return stages
+
+    def lost(self) -> bool:
+        """Whether dvc.lock is missing, lacks a stage, or has one as no quiet run has left it."""
+        if not (self.root / "dvc.lock").exists():
+            return True
+        lock, known = self.lock(), [run.lock for run in self.runs.values()]
+        return any(
+            name not in lock or lock[name] not in [run.get(name) for run in known]
+            for name in self.runs[-1, -1].lock
+        )
 
     def tree(self) -> set[str]:
         """All files, except those of git and DVC, and byte code."""
@@ -218,8 +229,12 @@ class Project:
                     found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
         return found
 
-    def problem_after(self, expected: Run) -> str:
-        """Run what ``make run`` runs: what is wrong then, "" for nothing."""
+    def problem_after(self, after: int, expected: Run) -> str:
+        """Run what ``make run`` runs: what is wrong then, "" for nothing.
+
+        A cut dvc.lock may be a valid one, with fewer stages. A run of one stage does not bring back
+        the others, so everything is run first.
+        """
         until = time.monotonic() + 10
         while left := self.alive():
             if time.monotonic() > until:
@@ -231,6 +246,13 @@ class Project:
             check=True,
         )  # fmt: skip
         self.cut_files += finished.stdout.count("\n")
+        if self.lost():
+            self.cut_locks += 1
+            self.set(-1, clear=False)
+            finished = self.repro(self.runs[-1, -1])
+            if finished.returncode or self.lock() != self.runs[-1, -1].lock:
+                return f"dvc.lock was cut, and is another: {finished.stdout[-2000:]}"
+            self.set(after, clear=False)
         finished = self.repro(expected)
         if finished.returncode:
             return f"the next run failed: {finished.stdout[-2000:]}"
@@ -266,7 +288,7 @@ def campaign(project: Project, counts: Mapping[str, int], seed: int = 0) -> Iter
             project.set(after, clear=kind in ("operation", "disk") or chance.random() < 0.5)
             share = (done + chance.random()) / counts[kind]
             what, problem = disturb(project, run, kind, share, chance)
-            problem = problem or project.problem_after(run)
+            problem = problem or project.problem_after(after, run)
             if problem or what:
                 done += 1
                 about = f"{' '.join(run.command)}, change {before} to {after}, {what}"
