@@ -14,11 +14,10 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-import yaml
-
 from benchmarks.rounds import Case, Options, duration
 from textmetric.errors import UserError
 from textmetric.pipeline.stage_code import commands_of
+from textmetric.yaml12 import read_yaml
 
 ROOT = Path(__file__).parents[1]
 QUICK_STAGES = ("stages.costs", "stages.train")
@@ -97,7 +96,7 @@ def finished_pipeline(clone: Path) -> str:
             f"{ROOT} cannot be cloned with git, which the benchmark of a pipeline with nothing to "
             "do needs: run it in a git checkout"
         ) from None
-    stages = yaml.safe_load((clone / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+    stages = read_yaml(clone / "dvc.lock", "run dvc repro")["stages"]
     if (cache := ROOT / ".dvc" / "cache").is_dir():
         config = clone / ".dvc" / "config.local"
         config.write_text(f"[cache]\n    dir = {cache}\n", encoding="utf-8")

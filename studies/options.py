@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from textmetric import command
-from textmetric.errors import UserError
+from textmetric.errors import UserError, shown
 from textmetric.grid import SAMPLERS, Family
 from textmetric.losses import OBJECTIVES, describe, family_of, ignored
 from textmetric.params import Params, read
+from textmetric.yaml12 import parse_yaml
 
 AFTER_INTERRUPT = "run the same command again to go on with what is missing"
 Chosen = tuple[Family, dict[str, Any]]
@@ -98,11 +97,7 @@ def mapping_or_name(text: str) -> str | dict[str, Any]:
     >>> mapping_or_name("docstrings")
     'docstrings'
     """
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        problem = " ".join(str(error).split())
-        raise UserError(f"{text!r} cannot be read as YAML ({problem}): correct it") from None
+    value = parse_yaml(text, shown(text))
     return value if isinstance(value, dict) else text
 
 

@@ -14,8 +14,6 @@ import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import yaml
-
 from textmetric import command
 from textmetric.errors import UserError
 from textmetric.files import replacing_file
@@ -37,6 +35,7 @@ from textmetric.report.original import corpus_title
 from textmetric.report.study import Study, read_study
 from textmetric.report.verdicts import Verdict
 from textmetric.splits import read_entries
+from textmetric.yaml12 import flow
 
 Answers = Mapping[str, tuple[Finding, Verdict]]
 """What a reader wants embeddings for → the finding, and its verdict."""
@@ -145,8 +144,7 @@ def _settings(study: Study) -> str:
     }
     if study.pretraining is not None:
         given["pretrain"] = dict(study.pretraining)
-    text = yaml.safe_dump(given, default_flow_style=True, width=1000).strip()
-    return f"`{text}`" if given else "as params.yaml has it"
+    return f"`{flow(given)}`" if given else "as params.yaml has it"
 
 
 def _changes(answers: Mapping[str, Answers]) -> list[str]:

@@ -4,18 +4,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from textmetric.errors import UserError
 from textmetric.grid import Family
 from textmetric.params import Params, read
 from textmetric.schema import validated
+from textmetric.yaml12 import flow, read_yaml
 
 ROOT = Path(__file__).parents[1]
 
 
 def changed(value: object, *keys: str) -> dict[str, Any]:
-    raw: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
+    raw: dict[str, Any] = read_yaml(ROOT / "params.yaml", "")
     section = raw
     for key in keys[:-1]:
         section = section[key]
@@ -82,7 +82,7 @@ def test_a_mistake_is_one_sentence_that_names_the_key(
     keys: tuple[str, ...], value: object, said: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "params.yaml"
-    path.write_text(yaml.safe_dump(changed(value, *keys)))
+    path.write_text(flow(changed(value, *keys)))
     with pytest.raises(UserError, match=said) as caught:
         read(path)
     assert str(caught.value).startswith(f"{path}: ")
@@ -112,9 +112,9 @@ def test_a_mistake_is_one_sentence_that_names_the_key(
 )
 def test_a_split_is_named_by_one_plain_part_of_a_path(name: str, tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
-    path.write_text(yaml.safe_dump(changed({"target": {"role": "target"}}, "splits")))
+    path.write_text(flow(changed({"target": {"role": "target"}}, "splits")))
     assert list(read(path).splits) == ["target"]
-    path.write_text(yaml.safe_dump(changed({name: {"role": "target"}}, "splits")))
+    path.write_text(flow(changed({name: {"role": "target"}}, "splits")))
     with pytest.raises(UserError, match="a name becomes a folder: use at most 100") as caught:
         read(path)
     assert repr(name) in str(caught.value)

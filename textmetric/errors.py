@@ -21,8 +21,13 @@ def shown(value: object) -> str:
     >>> shown(range(3)), len(shown([0] * 99))
     ('range(0, 3)', 60)
     """
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 60 else f"{text[:59]}…"
+    return cut(repr(value))
+
+
+def cut(text: str, most: int = 60) -> str:
+    """A text for a message: one line, cut to ``most`` characters."""
+    text = " ".join(text.split())
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> UserError:

@@ -266,6 +266,20 @@ def reading(path: PathLike, content: str, *errors: type[Exception]) -> Iterator[
         raise damaged(path, f"cannot be read as {content} ({reason})") from None
 
 
+def refuse_special(path: PathLike) -> None:
+    """Raise for what is no file: reading a pipe may wait for ever, and a device may never end.
+
+    Raises:
+        UserError: ``path`` is a pipe, a folder, a device or a socket.
+        OSError: it is not there, or hidden.
+    """
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode):
+        special = "a pipe" if stat.S_ISFIFO(mode) else "a device or socket"
+        kind = "a folder" if stat.S_ISDIR(mode) else special
+        raise UserError(f"{path} is {kind}, not a file: give the path of a file")
+
+
 def damaged(path: PathLike, problem: str) -> UserError:
     """The error for a file that must be written again: ``problem`` follows its name."""
     return UserError(f"{path} {problem}: write it again (in the pipeline: dvc repro)")

@@ -8,15 +8,14 @@ the objective itself, see :func:`textmetric.losses.build`.
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from textmetric.errors import UserError, unknown_name
 from textmetric.grid import Arm, Family, Role, Sampler, Split, known_role
 from textmetric.schema import Section, validated
+from textmetric.yaml12 import read_yaml
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
@@ -258,15 +257,7 @@ def read(path: str | os.PathLike[str] = "params.yaml") -> Params:
         UserError: the file is missing or is not YAML, or a key or value is wrong; the message
             names the key.
     """
-    try:
-        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(
-            f"{path} is missing: run from the folder that holds it, or give --params"
-        ) from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        problem = " ".join(str(error).split())
-        raise UserError(f"{path} cannot be read as YAML ({problem}): correct it") from None
+    raw = read_yaml(path, "run from the folder that holds it, or give --params")
     if not isinstance(raw, dict):
         raise UserError(
             f"{path} must hold a mapping of sections: start from the one in the repository"

@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tests.pipeline.test_stages import MORE_WORDS, write_params, write_table
+from textmetric.yaml12 import read_yaml
 
 ROOT = Path(__file__).parents[2]
 KINDS = ("random", "operation", "term", "interrupt", "disk")
@@ -183,7 +182,7 @@ class Project:
 
     def lock(self) -> Any:
         """dvc.lock without the costs."""
-        stages = yaml.safe_load((self.root / "dvc.lock").read_text()).get("stages") or {}
+        stages = read_yaml(self.root / "dvc.lock", "run dvc repro").get("stages") or {}
         for stage in stages.values():
             for key in ("deps", "outs"):
                 stage[key] = [

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 
 from stages import objectives
 from textmetric import losses
@@ -24,6 +23,7 @@ from textmetric.losses import (
 )
 from textmetric.params import read
 from textmetric.schema import Section
+from textmetric.yaml12 import read_yaml
 
 ROOT = Path(__file__).parents[2]
 METRIC = ", ".join(sorted([*losses.OBJECTIVES["metric"], "pml:<ClassName>"]))
@@ -201,7 +201,7 @@ def test_shared_parameters_are_kept_and_foreign_ones_ignored() -> None:
 
 
 def test_the_parameters_of_the_repository_are_the_defaults_of_its_objectives() -> None:
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params = read_yaml(ROOT / "params.yaml", "")
     for family in Family:
         given = params[family.section]
         assert given["name"] == losses.DEFAULTS[family]

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from stages.fingerprint import ITSELF, imported_by_name
 from textmetric.grid import INPUTS, Family
 from textmetric.losses import OBJECTIVES
 from textmetric.params import Pretrain, read
 from textmetric.pipeline.stage_code import code_of, commands_of
+from textmetric.yaml12 import read_yaml
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = commands_of(ROOT / "dvc.yaml")
@@ -75,7 +75,7 @@ def test_the_number_of_stages_does_not_depend_on_the_splits() -> None:
 
 def test_the_lock_holds_the_stages_of_the_pipeline_and_no_others() -> None:
     # DVC never removes a stage from the lock, and reads and writes all of them after every stage.
-    locked = yaml.safe_load((ROOT / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+    locked = read_yaml(ROOT / "dvc.lock", "")["stages"]
     assert set(locked) == set(stages())
 
 

@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import vl_convert
-import yaml
 from selenium import webdriver
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -26,6 +25,7 @@ from textmetric.grid import ARMS
 from textmetric.report.curves import write_curve_tables
 from textmetric.report.dvc_page import install_page
 from textmetric.report.figures import tsne_panels
+from textmetric.yaml12 import flow, read_yaml
 
 ROOT = Path(__file__).parents[2]
 SPLITS = ["target", "a-split-of-my-own"]
@@ -78,9 +78,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         source, target = ROOT / name, folder / name
         target.parent.mkdir(exist_ok=True)
         (shutil.copytree if source.is_dir() else shutil.copyfile)(source, target)
-    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    params = read_yaml(ROOT / "params.yaml", "")
     params["splits"] = {split: {"role": "target"} for split in SPLITS}
-    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    (folder / "params.yaml").write_text(flow(params))
     run(folder, "git", "init", "--quiet")
     for map_at_r in (0.1, 0.3):
         write_plots(folder, map_at_r)

@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-import yaml
 from selenium.webdriver.common.keys import Keys
 
 from tests.browser import Page, chromium
@@ -28,6 +27,7 @@ from textmetric.model import TrainedModel
 from textmetric.params import read
 from textmetric.text import NGRAMS, TokenizedCorpus
 from textmetric.training.loop import train
+from textmetric.yaml12 import flow, read_yaml
 
 ROOT = Path(__file__).parents[2]
 SPLITS = ("target", "target-scarce-0", "source", "source-open")
@@ -50,7 +50,7 @@ def run(folder: Path, stage: str, *arguments: str) -> subprocess.CompletedProces
 
 
 def write_params(folder: Path, **sections: Any) -> None:
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params = read_yaml(ROOT / "params.yaml", "")
     params |= {
         "corpora": {"target": "few.csv", "source": {"path": "many.csv", "label": "topic"}},
         "splits": {
@@ -68,7 +68,7 @@ def write_params(folder: Path, **sections: Any) -> None:
     params["finetune"] |= {"epochs": 2, "sampler": "balanced", "shares": [0.1, 1.0]}
     for name, values in sections.items():
         params[name] = {**(params[name] or {}), **values} if isinstance(values, dict) else values
-    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    (folder / "params.yaml").write_text(flow(params))
 
 
 def write_table(

@@ -3,7 +3,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import yaml
 
 from studies import starts
 from tests.report.fake_study import KEYS, SPLITS, change, write_study
@@ -11,6 +10,7 @@ from textmetric.errors import UserError
 from textmetric.files import read_json
 from textmetric.grid import ARMS, Layout
 from textmetric.splits import write_entries
+from textmetric.yaml12 import flow, read_yaml
 
 ROOT = Path(__file__).parents[2]
 
@@ -18,9 +18,9 @@ ROOT = Path(__file__).parents[2]
 def write_run(folder: Path, seeds: list[int], **model: object) -> None:
     write_study(folder, seeds)
     write_entries(folder / "data" / "splits", {KEYS[name]: SPLITS[name] for name in SPLITS})
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params = read_yaml(ROOT / "params.yaml", "")
     params["model"] |= model
-    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    (folder / "params.yaml").write_text(flow(params))
 
 
 def text_of(folder: Path, *runs: str) -> str:

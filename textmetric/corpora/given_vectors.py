@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from textmetric.corpora import readers
 from textmetric.errors import UserError
+from textmetric.files import refuse_special
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,7 +55,7 @@ def read(path: Path, vectors: str) -> Values:
     if vectors.endswith(".npy"):
         file = (path if path.is_dir() else path.parent) / vectors
         try:
-            readers.refuse_special(file)
+            refuse_special(file)
             values: Values = np.lib.format.open_memmap(file, mode="r")
         except FileNotFoundError:
             raise UserError(f"{file} does not exist: put it next to the table {path}") from None

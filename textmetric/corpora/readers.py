@@ -7,7 +7,6 @@ import gzip
 import json
 import os
 import re
-import stat
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import numpy as np
 from textmetric.corpora.delimited import csv_table, line_count, missing_column
 from textmetric.corpora.encodings import as_utf8, decoded
 from textmetric.errors import UserError
+from textmetric.files import refuse_special
 from textmetric.labels import MISSING
 from textmetric.types import PARTS, Int64
 
@@ -303,20 +303,6 @@ def _unpacked(path: Path) -> bytes:
                 raise MemoryError
             parts.append(part)
     return b"".join(parts)
-
-
-def refuse_special(path: Path) -> None:
-    """Raise for what is no file: reading a pipe may wait for ever, and a device may never end.
-
-    Raises:
-        UserError: ``path`` is a pipe, a folder, a device or a socket.
-        OSError: it is not there, or hidden.
-    """
-    mode = path.stat().st_mode
-    if not stat.S_ISREG(mode):
-        special = "a pipe" if stat.S_ISFIFO(mode) else "a device or socket"
-        kind = "a folder" if stat.S_ISDIR(mode) else special
-        raise UserError(f"{path} is {kind}, not a file: give the path of a file")
 
 
 def _json_lines(data: bytes, path: Path, columns: Sequence[str]) -> pa.Table:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import voluptuous
-import yaml
+from ruamel.yaml.error import YAMLError
 
 from textmetric import command
 
@@ -57,7 +57,7 @@ def _remove_if_cut(path: Path, guard: Path, read: Callable[[str], Any]) -> bool:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # as DVC does to write
         except OSError:
             return False
-        with suppress(ValueError, yaml.YAMLError, voluptuous.Invalid):
+        with suppress(ValueError, YAMLError, voluptuous.Invalid):
             read(path.read_text(encoding="utf-8"))
             return False
         path.unlink()
@@ -66,8 +66,9 @@ def _remove_if_cut(path: Path, guard: Path, read: Callable[[str], Any]) -> bool:
 
 def _read_dvc_lock(text: str) -> None:
     from dvc.schema import COMPILED_LOCKFILE_SCHEMA  # slow
+    from dvc.utils.serialize import loads_yaml
 
-    COMPILED_LOCKFILE_SCHEMA(yaml.safe_load(text))
+    COMPILED_LOCKFILE_SCHEMA(loads_yaml(text))
 
 
 if __name__ == "__main__":

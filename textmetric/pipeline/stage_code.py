@@ -13,9 +13,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-import yaml
-
 from textmetric.errors import UserError
+from textmetric.yaml12 import read_yaml
 
 PACKAGES = ("textmetric", "stages")
 
@@ -26,12 +25,13 @@ def commands_of(path: str | os.PathLike[str] = "dvc.yaml") -> dict[str, list[str
     Raises:
         UserError: the file cannot be read, or a command is not ``python -m stages.<module> ...``.
     """
+    pipeline = read_yaml(path, "restore it")
     try:
-        stages = yaml.safe_load(Path(path).read_text(encoding="utf-8"))["stages"]
+        stages = pipeline["stages"]
         commands = {
             name: (stage.get("do") or stage)["cmd"].split() for name, stage in stages.items()
         }
-    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} cannot be read as a DVC pipeline ({error}): restore it") from None
     for name, words in commands.items():
         if words[:2] != ["python", "-m"] or len(words) < 3:
