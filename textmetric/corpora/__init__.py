@@ -230,6 +230,6 @@ def _limited(
 
     frame, counts = finished(corpus, limit, seed)
     summary = {**about, **counts}
-    counts = ", ".join(f"{key} {value}" for key, value in summary.items())
-    _log.info("%s", printable(f"{corpus.name}: {counts}"))
+    shown = ", ".join(f"{key} {value}" for key, value in summary.items())
+    _log.info("%s", printable(f"{corpus.name}: {shown}"))
     return Corpus(frame, summary)

@@ -153,7 +153,7 @@ def _train(loss: torch.nn.Module, dim: int, classes: int) -> None:
         value = loss(rows, torch.arange(8) % min(classes, 2))
         if not isinstance(value, torch.Tensor) or value.numel() != 1:
             raise TypeError("it does not return a scalar")
-        value.sum().backward()
+        torch.autograd.backward(value.sum())
         optimizer.step()
         if not value.isfinite().all() or not rows.isfinite().all():
             raise ValueError("its value or gradient is not finite")
@@ -233,10 +233,11 @@ def _schema(kind: type) -> type[Section]:
         else:
             needed = default is inspect.Parameter.empty
             fields[name] = (Annotated[Any, BeforeValidator(_number)], ... if needed else default)
+    tried: Any = model_validator(mode="after")(partial(_checked, kind))
     return create_model(
         f"{kind.__name__}Parameters",
         __base__=Section,
-        __validators__={"tried": model_validator(mode="after")(partial(_checked, kind))},
+        __validators__={"tried": tried},
         **fields,
     )
 
