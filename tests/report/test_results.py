@@ -161,7 +161,7 @@ def test_names_from_the_data_are_no_markup_in_any_part_of_the_report(tmp_path: P
     )
     for path in (tmp_path / "data/measures").rglob("*.json"):
         known = read_json(path)
-        names = [f"{HOSTILE[place % 3]} {place}" for place in range(len(known["label_names"]))]
+        names = [f"{HOSTILE[place % 3]} 文{place}" for place in range(len(known["label_names"]))]
         write_json(path, known | {"label_names": names})
     model = Model(vectors=name, layer="linear")
     found = {"target": 0.5, "source": 0.5}
@@ -182,6 +182,7 @@ def test_names_from_the_data_are_no_markup_in_any_part_of_the_report(tmp_path: P
         assert not any(title.startswith("c") for title in titles)
     text = text_of(tmp_path)
     assert "\x1b" not in text
+    assert r"shows the label's number: label 0 is \<script\>x\</script\> 文0, label 1 is" in text
     # a row a label, each of one length
     test_every_table_has_rows_of_one_length(tmp_path)
 

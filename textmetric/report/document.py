@@ -35,6 +35,7 @@ from textmetric.report.findings.finding import (
     tsne_map,
 )
 from textmetric.report.formats import NO_VERDICT, code, plain, word, words
+from textmetric.report.lettering import on_every_machine
 from textmetric.report.names import ANSWER, BASELINES, HEADLINES, MEASURES, SCARCE_MEASURES
 from textmetric.report.study import Study
 from textmetric.report.verdicts import DECIDED, Verdict, effects_of
@@ -383,6 +384,16 @@ def _split(study: Study, split: str, *, with_map: bool) -> Section:
         ]
     if with_map:
         blocks.append(tsne_map(split))
+    names = [
+        f"label {number} is {plain(name)}"
+        for number, name in enumerate(about.label_names)
+        if not on_every_machine(name)
+    ]
+    if names:
+        blocks.append(
+            "A picture that was drawn where no font has the letters of a name shows the label's "
+            f"number: {', '.join(names)}."
+        )
     blocks += [
         "Training by epoch: means over seeds, 95 % intervals as bands; losses of different "
         "objectives cannot be compared.",
