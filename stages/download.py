@@ -15,6 +15,7 @@ import argparse
 from stages import stage
 from textmetric.command import INTERACTIVE
 from textmetric.corpora import load_roles, table_of
+from textmetric.errors import printable
 from textmetric.files import replacing_folder, write_json
 from textmetric.grid import INPUTS, ROLES, Layout, moved
 from textmetric.params import Params
@@ -36,8 +37,8 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
         table = table_of(params.corpora.of(role))
         if table is not None and INPUTS.resolve() not in table.resolve().parents:
             print(
-                f"note: {table} is not in {INPUTS}/, so DVC does not notice when it changes; after "
-                "a change run dvc repro -f download"
+                f"note: {printable(str(table))} is not in {INPUTS}/, so DVC does not notice when "
+                "it changes; after a change run dvc repro -f download"
             )
     with replacing_folder(layout.raws) as folder:
         for role, corpus in zip(ROLES, corpora, strict=True):
@@ -46,7 +47,8 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
             # Row groups are what stages.tokenize has in memory at once.
             corpus.frame.to_parquet(path, index=False, row_group_size=1 << 16)
             write_json(moved(layout.summary(role), layout.raws, folder), corpus.summary)
-            print(f"{role}:", ", ".join(f"{key} {value}" for key, value in corpus.summary.items()))
+            counts = ", ".join(f"{key} {value}" for key, value in corpus.summary.items())
+            print(printable(f"{role}: {counts}"))
 
 
 if __name__ == "__main__":

@@ -403,7 +403,7 @@ def _table(
 
 def _failures(found: Sequence[tuple[Arm, list[Result]]]) -> str:
     lines = [
-        f"- {', '.join(plain(str(value)) for value in arm.values())}: {errors[0]}"
+        f"- {', '.join(plain(str(value)) for value in arm.values())}: {plain(errors[0])}"
         for arm, results in found
         if (errors := [result.error for result in results if result.error])
     ]

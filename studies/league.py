@@ -211,7 +211,7 @@ def page(ranked: pd.DataFrame, failures: dict[str, str], about: str) -> str:
     text += "![the objectives by MAP@R, and their other measures](league.png)\n"
     if failures:
         text += "\nTrainings that ended early, so that the objective has no value:\n\n"
-        text += "".join(f"- {plain(name)}, {error}\n" for name, error in failures.items())
+        text += "".join(f"- {plain(name)}, {plain(error)}\n" for name, error in failures.items())
     return text
 
 

@@ -37,6 +37,10 @@ def run(work: str, *words: str) -> subprocess.CompletedProcess[str]:
     ("work", "said"),
     [
         ("raise UserError('the key is wrong: fix it')", "error: the key is wrong: fix it\n"),
+        (
+            "raise UserError('a\\x1b[2J\\nb\\u202e')",
+            "error: a\\x1b[2J\\nb\\u202e\n",  # nothing that a terminal obeys
+        ),
         ("os.kill(os.getpid(), signal.SIGTERM)", "error: interrupted: nothing half-written"),
         ("os.kill(os.getpid(), signal.SIGINT)", "error: interrupted: nothing half-written"),
         (f"raise OSError({errno.ENOSPC}, 'full', 'a.csv')", "error: no space left on the disk"),

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from textmetric.errors import UserError
+from textmetric.errors import UserError, printable
 from textmetric.files import write_error
 from textmetric.signals import AFTER_INTERRUPT, FAILED, raise_interrupts
 
@@ -65,7 +65,7 @@ def run(
     else:
         leave(0)
     with contextlib.suppress(OSError):  # nobody may be there to read it
-        print(f"error: {message}", file=sys.stderr, flush=True)
+        print(f"error: {printable(message)}", file=sys.stderr, flush=True)
         if sys.stdout is not None:
             sys.stdout.flush()
     leave(FAILED)

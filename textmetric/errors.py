@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 
 
@@ -28,6 +29,28 @@ def cut(text: str, most: int = 60) -> str:
     """A text for a message: one line, cut to ``most`` characters."""
     text = " ".join(text.split())
     return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def printable(text: str) -> str:
+    r"""A text for people, with the characters that act instead of being seen as escapes.
+
+    These are control characters (a terminal obeys them), line and paragraph ends, marks that change
+    the direction of writing or have no width, and half surrogate pairs. The joiners stay: the
+    spelling of some languages needs them.
+
+    >>> printable("a\x1b[2J b\u202ec é")
+    'a\\x1b[2J b\\u202ec é'
+    """
+    return "".join(
+        sign.encode("unicode_escape").decode("ascii")
+        if unicodedata.category(sign) in _ACTING and sign not in _JOINERS
+        else sign
+        for sign in text
+    )
+
+
+_ACTING = ("Cc", "Cf", "Cs", "Zl", "Zp")
+_JOINERS = "\u200c\u200d"
 
 
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> UserError:

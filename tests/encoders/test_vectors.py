@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from safetensors.numpy import save_file
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -19,9 +20,10 @@ from textmetric.encoders import (
     start_encoder,
     token_vectors,
 )
-from textmetric.encoders.pretrained import find
+from textmetric.encoders.pretrained import Pretrained, find, sentence_transformer
 from textmetric.encoders.vectors import SIF, read_words, reduced, standardised, zipf_weights
 from textmetric.errors import UserError
+from textmetric.files import write_json
 from textmetric.params import Model
 from textmetric.text import (
     BASIC_ENGLISH,
@@ -283,6 +285,36 @@ def test_a_folder_that_holds_no_model_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "none"}))
     with pytest.raises(UserError, match=r"is no model of sentence-transformers"):
         token_vectors(str(tmp_path), progress=False)
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("modules.json", [{"path": "", "type": "own.Module"}]),
+        ("0_Router/router_config.json", {"types": {"a": "own.Module"}}),
+        ("0_Asym/config.json", {"types": {"a": "own.Module"}}),
+    ],
+)
+def test_a_model_that_names_code_of_its_own_is_refused_before_anything_is_imported(
+    file: str, content: object, tmp_path: Path
+) -> None:
+    good = [{"path": "", "type": "sentence_transformers.models.Transformer"}]
+    write_json(tmp_path / "modules.json", good)
+    write_json(tmp_path / file, content)
+    mark = tmp_path / "ran"
+    (tmp_path / "own.py").write_text(f"open({str(mark)!r}, 'w')\nclass Module: pass\n")
+    with pytest.raises(UserError, match=r"json names the class 'own\.Module', which would run"):
+        sentence_transformer(Pretrained("m", tmp_path))
+    assert not mark.exists()
+
+
+def test_weights_that_are_pickles_are_refused(tmp_path: Path) -> None:
+    folder = tiny_transformer(tmp_path)
+    (weights,) = folder.rglob("model.safetensors")
+    torch.save(safetensors.torch.load_file(weights), weights.with_name("pytorch_model.bin"))
+    weights.unlink()
+    with pytest.raises(UserError, match="no model of sentence-transformers"):
+        sentence_transformer(Pretrained("m", folder))
 
 
 def test_saved_vectors_are_the_same(tmp_path: Path) -> None:

@@ -23,8 +23,8 @@ NEEDED: dict[str, dict[str, Any]] = {
     "RankedListLoss": {"margin": 0.5, "Tn": 10},
     "HistogramLoss": {"n_bins": 20},
 }
-# They take no labels.
-REFUSED = ["ManifoldLoss", "VICRegLoss"]
+# They take no labels, or fail in the second step.
+REFUSED = ["DynamicSoftMarginLoss", "ManifoldLoss", "VICRegLoss"]
 NAMES = sorted(name.removeprefix("pml:") for name in pml._losses("pml:"))
 RUNNING = pytest.mark.parametrize("name", [name for name in NAMES if name not in REFUSED])
 
@@ -72,6 +72,59 @@ def test_every_loss_is_the_packages_own_and_trains(name: str) -> None:
     assert list(ours.state_dict()) == [f"loss.{key}" for key in theirs.state_dict()]
 
 
+def every_class() -> list[str]:
+    return [
+        name
+        for name, kind in vars(pytorch_metric_learning.losses).items()
+        if isinstance(kind, type) and issubclass(kind, torch.nn.Module)
+    ]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # the package's own, of torch
+@pytest.mark.parametrize("name", every_class())
+def test_every_class_of_the_package_is_offered_and_trains_or_is_refused_when_chosen(
+    name: str,
+) -> None:
+    params = {"name": f"pml:{name}", **NEEDED.get(name, {})}
+    if params["name"] not in pml._trainable():
+        with pytest.raises(UserError) as caught:
+            describe("metric", params)  # what the first stage of the pipeline does
+        assert str(caught.value).isprintable()
+        return
+    describe("metric", params)
+    torch.manual_seed(0)
+    loss = build("metric", params, dim=4, classes=3)
+    rows = torch.nn.Parameter(torch.randn(12, 4))
+    before = rows.detach().clone()
+    optimizer = torch.optim.SGD([rows, *loss.parameters()], lr=0.1)
+    for _ in range(4):
+        optimizer.zero_grad()
+        loss(rows, torch.arange(12) % 3).backward()
+        optimizer.step()
+    assert rows.isfinite().all()
+    assert not torch.equal(rows, before)
+
+
+def test_a_loss_that_breaks_in_the_second_step_is_refused_and_not_offered() -> None:
+    with pytest.raises(UserError, match=r"'pml:DynamicSoftMarginLoss' does not run with .*another"):
+        describe("metric", {"name": "pml:DynamicSoftMarginLoss"})
+    with pytest.raises(UserError) as caught:
+        describe("metric", {"name": "pml:Nothing"})
+    assert "pml:RankedListLoss" in str(caught.value)
+    assert not any(f"pml:{name}" in str(caught.value) for name in REFUSED)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["__init__", "__builtins__", "os", "BaseMetricLossFunction", "base_metric_loss_function",
+     "ContrastiveLoss.forward", "contrastive_loss.ContrastiveLoss", "../losses", "A\x1b[2J\n"],
+)  # fmt: skip
+def test_a_name_finds_nothing_but_a_loss(name: str) -> None:
+    with pytest.raises(UserError, match=r"^unknown loss\.name 'pml:") as caught:
+        describe("metric", {"name": f"pml:{name}"})
+    assert str(caught.value).isprintable()
+
+
 def test_parameters_pass_through_and_change_the_loss() -> None:
     embeddings, labels = checks.uneven_batch(0)
     theirs = original("ContrastiveLoss", neg_margin=0.3, pos_margin=0.1)
@@ -104,6 +157,7 @@ def test_building_draws_nothing_but_the_weights() -> None:
     torch.manual_seed(0)
     before = torch.get_rng_state()
     build("metric", {"name": "pml:ContrastiveLoss"}, dim=4, classes=4)
+    describe("metric", {"name": "pml:ProxyAnchorLoss"})
     assert torch.equal(torch.get_rng_state(), before)
 
 

@@ -309,9 +309,9 @@ def test_label_dots_draw_labels_without_a_value_too(tmp_path: Path) -> None:
         [
             [label, arm, mean, mean - 0.1, mean + 0.1]
             for arm in (ARMS[0], ARMS[3])
-            for label, mean in (("a$b", 0.3), ("_b", np.nan), ("c", 0.5))
+            for label, mean in ((2, 0.3), (0, np.nan), (1, 0.5))
         ],
         columns=["label", "arm", "mean", "low", "high"],
     )
-    label_dots(tmp_path / "dots.png", values, "cohesion")
+    label_dots(tmp_path / "dots.png", values, ["_b", "c", "a$b"], "cohesion")
     assert (tmp_path / "dots.png").read_bytes().startswith(b"\x89PNG")

@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from markdown_it import MarkdownIt
 
 from tests.report.fake_study import ARMS, KEYS, SPLITS, change, read, write_study
 from textmetric.errors import UserError
 from textmetric.files import read_arrays, read_json, write_arrays, write_json
 from textmetric.grid import Baseline, Layout
+from textmetric.params import Model
 from textmetric.report.cost_table import write_costs
 from textmetric.report.document import build_document
 from textmetric.report.findings.finding import statistic_rows
@@ -144,6 +146,45 @@ def test_costs_tell_seconds_and_memory_of_every_arm(study: Path) -> None:
     text = (study / "reports" / "costs.md").read_text()
     assert "| source | metric learning, balanced | 1.50 ± 0.00 | 3.0 | 300 |" in text
     assert len([line for line in text.splitlines() if line.startswith("|")]) == 2 + 4 * len(SPLITS)
+
+
+HOSTILE = ["<script>x</script>", "[a](javascript:b)|`", "![](http://a.b)\n# c\x1b[0m **d**"]
+
+
+def test_names_from_the_data_are_no_markup_in_any_part_of_the_report(tmp_path: Path) -> None:
+    name = "/".join(HOSTILE)
+    corpora = {role: {"name": f"nowhere/{name}"} for role in ("target", "source")}
+    write_study(tmp_path, [0, 1, 2], corpora)
+    write_json(
+        Layout(tmp_path).objective(METRIC_SHUFFLED.family),
+        {"name": "triplet", "parameters": {"miner": name}},
+    )
+    for path in (tmp_path / "data/measures").rglob("*.json"):
+        known = read_json(path)
+        names = [f"{HOSTILE[place % 3]} 文{place}" for place in range(len(known["label_names"]))]
+        write_json(path, known | {"label_names": names})
+    model = Model(vectors=name, layer="linear")
+    found = {"target": 0.5, "source": 0.5}
+    study = dataclasses.replace(read(tmp_path), model=model, found=found)
+    write_markdown(Layout(tmp_path).results, build_document(study), folder="reports")
+    write_costs(Layout(tmp_path), splits=list(KEYS.values()), arms=ARMS)
+    for page in (Layout(tmp_path).results, Layout(tmp_path).cost_table):
+        tokens = MarkdownIt("commonmark").enable("table").parse(page.read_text(encoding="utf-8"))
+        inner = [each for token in tokens for each in token.children or []]
+        html = [each.content for each in [*tokens, *inner] if each.type.startswith("html")]
+        assert all(re.fullmatch(r'(<a id="[\w-]+">|</a>)\n*', each) for each in html)
+        links = {each.attrs["href"] for each in inner if each.type == "link_open"}
+        assert all(re.fullmatch(r"#[\w-]+|costs\.md", str(link)) for link in links)
+        images = [each.attrs["src"] for each in inner if each.type == "image"]
+        assert all(re.fullmatch(r"(\.\./plots/tsne|figures)/[\w.-]+", str(i)) for i in images)
+        titles = [a.content for a, b in zip(tokens[1:], tokens, strict=False)
+                  if b.type == "heading_open"]  # fmt: skip
+        assert not any(title.startswith("c") for title in titles)
+    text = text_of(tmp_path)
+    assert "\x1b" not in text
+    assert r"shows the label's number: label 0 is \<script\>x\</script\> 文0, label 1 is" in text
+    # a row a label, each of one length
+    test_every_table_has_rows_of_one_length(tmp_path)
 
 
 RARE = {key: np.zeros((2, 30)) for key in ("sufficient_cosine", "among_scarce_cosine")}

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textmetric.corpora.spec import BUILT_IN, Spec, checked, located, reading, table_of
-from textmetric.errors import UserError, unknown_name
+from textmetric.errors import UserError, printable, unknown_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -230,5 +230,6 @@ def _limited(
 
     frame, counts = finished(corpus, limit, seed)
     summary = {**about, **counts}
-    _log.info("%s: %s", corpus.name, ", ".join(f"{key} {value}" for key, value in summary.items()))
+    shown = ", ".join(f"{key} {value}" for key, value in summary.items())
+    _log.info("%s", printable(f"{corpus.name}: {shown}"))
     return Corpus(frame, summary)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from textmetric.errors import UserError, missing_package
+from textmetric.files import read_json
 
 _PACKAGES = {
     # hub name: the package of the registry that carries the same files, the folder in it, the
@@ -20,6 +21,10 @@ _PACKAGES = {
         "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
     ),
 }
+
+
+_NAMING_CLASSES = ("modules.json", "router_config.json", "config.json")
+"""Files of a model in which sentence-transformers looks for classes to import."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +76,13 @@ def find(name: str) -> Pretrained:
 def sentence_transformer(model: Pretrained) -> Any:
     """The ``SentenceTransformer`` of a model, on the CPU, for evaluation.
 
+    Nothing of the model is run as code, and its weights are no pickles.
+
     Raises:
-        UserError: sentence-transformers is not installed, or cannot read the model.
+        UserError: sentence-transformers is not installed, or cannot read the model; or the model
+            names a class that is not of sentence-transformers.
     """
+    _refuse_code(model.folder)
     try:
         import sentence_transformers
     except ImportError:
@@ -83,7 +92,10 @@ def sentence_transformer(model: Pretrained) -> Any:
     logging.disable_progress_bar()
     try:
         encoder = sentence_transformers.SentenceTransformer(
-            str(model.folder), device="cpu", local_files_only=True
+            str(model.folder),
+            device="cpu",
+            local_files_only=True,
+            model_kwargs={"use_safetensors": True},
         )
     except Exception as error:  # the libraries below raise anything
         problem = " ".join(str(error).split())[:200]
@@ -91,6 +103,25 @@ def sentence_transformer(model: Pretrained) -> Any:
             f"{model.folder} is no model of sentence-transformers ({problem}): give another folder"
         ) from None
     return encoder.eval()
+
+
+def _refuse_code(folder: Path) -> None:
+    """Refuse a model whose modules are not sentence-transformers' own.
+
+    Versions before 6 import any class that a folder on this disk names, from the folder itself too.
+    """
+    for file in sorted(path for name in _NAMING_CLASSES for path in folder.rglob(name)):
+        about = read_json(file)
+        modules = about if isinstance(about, list) else [about]
+        named = [module.get("type", "") for module in modules if isinstance(module, dict)]
+        routes = [module.get("types", {}) for module in modules if isinstance(module, dict)]
+        named += [kind for route in routes if isinstance(route, dict) for kind in route.values()]
+        for kind in named:
+            if kind and not str(kind).startswith("sentence_transformers."):
+                raise UserError(
+                    f"{file} names the class {kind!r}, which would run code that is not of "
+                    "sentence-transformers: use a model without classes of its own"
+                )
 
 
 def _folder_of(inside: str) -> Path | None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import inspect
 import math
-from functools import cache
+import warnings
+from collections.abc import Mapping
+from functools import cache, partial
 from importlib import import_module
 from typing import Annotated, Any, ClassVar, cast
 
 import torch
-from pydantic import BeforeValidator, create_model
+from pydantic import BeforeValidator, create_model, model_validator
 
 from textmetric.errors import UserError, unknown_name
 from textmetric.losses.distances import mean_distances
@@ -35,6 +37,10 @@ OBJECTS = {
     "weight_init_func",
     "weight_regularizer",
 }
+STEPS = 2
+"""A loss is tried for this many steps: one may keep from the first what breaks the second."""
+NUMBERS = (0.5, 10)
+"""What to try a parameter without default with."""
 
 
 class PML(Objective):
@@ -59,27 +65,8 @@ class PML(Objective):
 
     def __init__(self, params: Section, *, dim: int, classes: int, seed: int = 0) -> None:
         super().__init__(params, dim=dim, classes=classes, seed=seed)
-        sizes = {"dim": dim, "classes": classes}
-        own = {name: sizes[SIZES[name]] for name in _arguments(self.loss_class) if name in SIZES}
         given = params.model_dump(exclude_unset=True)
-        try:
-            self.loss = self.loss_class(**own, **given)
-            self._try(dim, classes)
-        except Exception as error:  # the package raises errors of many types
-            problem = " ".join(str(error).split())[:200] or type(error).__name__
-            raise UserError(
-                f"the objective {self.title!r} does not run with the parameters {given} "
-                f"({problem}): change them, or use another loss"
-            ) from None
-
-    def _try(self, dim: int, classes: int) -> None:
-        """Call a copy once, so that an error shows now and not in the first training step."""
-        with torch.random.fork_rng(devices=[]):
-            rows = torch.randn(8, dim, requires_grad=True)
-            value = copy.deepcopy(self.loss)(rows, torch.arange(8) % min(classes, 2))
-            if not isinstance(value, torch.Tensor) or value.numel() != 1:
-                raise TypeError("it does not return a scalar")
-            torch.autograd.grad(value.sum(), rows)
+        self.loss = _tried(self.loss_class, given, dim=dim, classes=classes)
 
     def forward(self, embeddings: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """The loss of ``embeddings`` (B, d) under ``labels`` (B,), as the package computes it.
@@ -112,7 +99,7 @@ def objective_class(name: str) -> type[PML]:
     """
     known = _losses(name)
     if name not in known:
-        raise unknown_name("loss.name", name, known)
+        raise unknown_name("loss.name", name, _trainable())
     loss = known[name]
     return cast(
         "type[PML]",
@@ -128,6 +115,65 @@ def objective_class(name: str) -> type[PML]:
             },
         ),
     )
+
+
+def _tried(
+    kind: type[torch.nn.Module], given: Mapping[str, Any], *, dim: int, classes: int
+) -> torch.nn.Module:
+    """A loss, after a copy of it was trained for :data:`STEPS` steps of random rows.
+
+    So an error of the package shows when a loss is chosen, and not in a training. The global
+    random state of torch is only changed by what draws the weights.
+
+    Raises:
+        UserError: it cannot be built or trained with these parameters.
+    """
+    sizes = {"dim": dim, "classes": classes}
+    own = {name: sizes[SIZES[name]] for name in _arguments(kind) if name in SIZES}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the package's own, of torch
+            loss = kind(**own, **given)
+            with torch.random.fork_rng(devices=[]):
+                _train(copy.deepcopy(loss), dim, classes)
+    except Exception as error:  # the package raises errors of many types
+        problem = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(
+            f"the objective '{PREFIX}{kind.__name__}' does not run with the parameters "
+            f"{dict(given)} ({problem}): change them, or use another loss"
+        ) from None
+    return loss
+
+
+def _train(loss: torch.nn.Module, dim: int, classes: int) -> None:
+    rows = torch.nn.Parameter(torch.randn(8, dim))
+    optimizer = torch.optim.Adagrad([rows, *loss.parameters()], lr=0.1)
+    for _ in range(STEPS):
+        optimizer.zero_grad()
+        value = loss(rows, torch.arange(8) % min(classes, 2))
+        if not isinstance(value, torch.Tensor) or value.numel() != 1:
+            raise TypeError("it does not return a scalar")
+        torch.autograd.backward(value.sum())
+        optimizer.step()
+        if not value.isfinite().all() or not rows.isfinite().all():
+            raise ValueError("its value or gradient is not finite")
+
+
+@cache
+def _trainable() -> list[str]:
+    """The names of the losses that can be trained, those without defaults with a small number."""
+    return [
+        name for name, kind in _losses(PREFIX).items() if any(map(partial(_runs, kind), NUMBERS))
+    ]
+
+
+def _runs(kind: type[torch.nn.Module], number: float) -> bool:
+    needed = [name for name, field in _schema(kind).model_fields.items() if field.is_required()]
+    try:
+        _tried(kind, dict.fromkeys(needed, number), dim=4, classes=4)
+    except UserError:
+        return False
+    return True
 
 
 def _losses(name: str) -> dict[str, type[torch.nn.Module]]:
@@ -187,7 +233,20 @@ def _schema(kind: type) -> type[Section]:
         else:
             needed = default is inspect.Parameter.empty
             fields[name] = (Annotated[Any, BeforeValidator(_number)], ... if needed else default)
-    return create_model(f"{kind.__name__}Parameters", __base__=Section, **fields)
+    tried: Any = model_validator(mode="after")(partial(_checked, kind))
+    return create_model(
+        f"{kind.__name__}Parameters",
+        __base__=Section,
+        __validators__={"tried": tried},
+        **fields,
+    )
+
+
+def _checked(kind: type[torch.nn.Module], params: Section) -> Section:
+    """The parameters, if the loss can be trained with them."""
+    with torch.random.fork_rng(devices=[]):
+        _tried(kind, params.model_dump(exclude_unset=True), dim=4, classes=4)
+    return params
 
 
 def _number(value: object) -> int | float:

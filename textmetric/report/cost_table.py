@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from textmetric.files import read_json, replacing_file
 from textmetric.grid import Arm, Layout, Split
 from textmetric.measures import mean_interval
-from textmetric.report.formats import table
+from textmetric.report.formats import plain, table
 from textmetric.report.names import arm_title
 
 
@@ -36,7 +36,7 @@ def write_costs(layout: Layout, *, splits: Sequence[Split], arms: Sequence[Arm])
             peak = max(seed["peak_mib"] for seed in cost["seeds"])
             rows.append(
                 [
-                    split.name,
+                    plain(split.name),
                     arm_title(arm),
                     f"{mean:.2f}{spread}",
                     f"{cost['stage_seconds']:.1f}",

@@ -34,7 +34,8 @@ from textmetric.report.findings.finding import (
     scarce_rows,
     tsne_map,
 )
-from textmetric.report.formats import NO_VERDICT, plain, words
+from textmetric.report.formats import NO_VERDICT, code, plain, word, words
+from textmetric.report.lettering import on_every_machine
 from textmetric.report.names import ANSWER, BASELINES, HEADLINES, MEASURES, SCARCE_MEASURES
 from textmetric.report.study import Study
 from textmetric.report.verdicts import DECIDED, Verdict, effects_of
@@ -154,7 +155,7 @@ def _encoder(study: Study) -> str:
         "mlp": "two linear layers with a ReLU",
     }[model.layer]
     if model.encoder == "frozen":
-        of = "that the corpora bring" if model.vectors is None else f"of `{model.vectors}`"
+        of = "that the corpora bring" if model.vectors is None else f"of {code(model.vectors)}"
         return (
             f"The encoder: text vectors {of}, which stay as they are, and {on_top} over them, "
             f"{model.dim} wide."
@@ -168,8 +169,8 @@ def _encoder(study: Study) -> str:
         shares = " and ".join(f"{share:.0%} ({role})" for role, share in study.found.items())
         kept = ", which stay as they are" if study.train.vectors == "frozen" else ""
         start = (
-            f"which start at those of `{model.vectors}`{kept}; these have {shares} of the train "
-            "texts' tokens"
+            f"which start at those of {code(model.vectors)}{kept}; these have {shares} of the "
+            "train texts' tokens"
         )
     weighted = ", weighted by inverse document frequency at the start" * (model.weights == "idf")
     return (
@@ -187,8 +188,8 @@ def _pretraining(about: Mapping[str, Any]) -> str:
 
 
 def _objective(description: Mapping[str, Any]) -> str:
-    values = ", ".join(f"{key} {value}" for key, value in description["parameters"].items())
-    return f"`{description['name']}`" + (f" with {values}" if values else "")
+    values = ", ".join(f"{key} {word(value)}" for key, value in description["parameters"].items())
+    return code(description["name"]) + (f" with {values}" if values else "")
 
 
 def _summary(study: Study, findings: Sequence[Finding]) -> list[Block]:
@@ -264,7 +265,7 @@ def _worth_training(used: Sequence[Finding]) -> str:
 
 
 def _name(study: Study, family: Family) -> str:
-    return f"`{study.objectives[family]['name']}`"
+    return code(study.objectives[family]["name"])
 
 
 def _sampler_or_objective(study: Study, findings: Sequence[Finding]) -> list[Block]:
@@ -383,6 +384,16 @@ def _split(study: Study, split: str, *, with_map: bool) -> Section:
         ]
     if with_map:
         blocks.append(tsne_map(split))
+    names = [
+        f"label {number} is {plain(name)}"
+        for number, name in enumerate(about.label_names)
+        if not on_every_machine(name)
+    ]
+    if names:
+        blocks.append(
+            "A picture that was drawn where no font has the letters of a name shows the label's "
+            f"number: {', '.join(names)}."
+        )
     blocks += [
         "Training by epoch: means over seeds, 95 % intervals as bands; losses of different "
         "objectives cannot be compared.",

@@ -7,6 +7,7 @@ fonts and metadata are fixed: the same data gives the same bytes.
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -20,9 +21,11 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
+from textmetric.errors import printable
 from textmetric.files import replacing_file
 from textmetric.grid import SCRATCH, Arm, Family
 from textmetric.measures import Outcome, mean_interval
+from textmetric.report.lettering import lettering
 from textmetric.report.looks import MANY, PALETTE, SCARCE, SHAPES, class_looks
 from textmetric.report.names import (
     FAMILIES,
@@ -50,8 +53,17 @@ HEADS = {True: "head with tanh", False: "head without tanh"}
 
 
 @contextmanager
-def new_figure(path: str | os.PathLike[str], width: float, height: float) -> Iterator[Figure]:
-    """A figure of width × height inches in matplotlib's own style, written to ``path``."""
+def new_figure(
+    path: str | os.PathLike[str], width: float, height: float, families: Sequence[str] = ()
+) -> Iterator[Figure]:
+    """A figure of width × height inches in matplotlib's own style, written to ``path``.
+
+    Args:
+        path: the PNG to write.
+        width: in inches.
+        height: in inches.
+        families: the fonts, see :func:`.lettering`; empty for matplotlib's own.
+    """
     own = {
         "font.size": 9,
         "axes.titlesize": 10,
@@ -60,6 +72,7 @@ def new_figure(path: str | os.PathLike[str], width: float, height: float) -> Ite
         "axes.grid": True,
         "grid.alpha": 0.3,
         "legend.frameon": False,
+        **({"font.family": list(families)} if families else {}),
         "savefig.facecolor": "white",  # a code host's dark theme must not shine through
     }
     # The engine's own padding cuts into the titles of the top row.
@@ -94,12 +107,14 @@ def tsne_panels(
         path: the PNG to write.
         panels: arm → (n, 2) coordinates, the same rows in every panel.
         labels: (n,) class ids of the rows.
-        label_names: name of each class id.
+        label_names: name of each class id, written as :func:`.lettering` says.
         scarce: class ids to draw in red.
     """
     present, rows = np.unique(labels, return_counts=True)
     marked = np.isin(present, np.asarray(scarce, dtype=np.int64))
     many = len(present) > MANY
+    written = lettering(label_names)
+    label_names = written.names
     # By the place among all classes: a class keeps its colour when another one is scarce.
     looks = class_looks(marked)
     place = np.searchsorted(present, labels)
@@ -111,7 +126,8 @@ def tsne_panels(
     lines = -(-len(panels) // columns)
     legend = 0.7 if many else 0.55 + 0.19 * -(-len(present) // 4)
     larger = 2.2 if len(labels) <= _FEW_DOTS else 1.0
-    with new_figure(path, 4.7 * columns, 4.7 * lines + legend) as figure:
+    size = 4.7 * columns, 4.7 * lines + legend
+    with new_figure(path, *size, written.families) as figure:
         axes = figure.subplots(lines, columns, squeeze=False).ravel()
         for axis in axes[len(panels) :]:
             axis.set_visible(False)
@@ -150,6 +166,7 @@ def tsne_panels(
                 title: {"color": colour, "marker": shape, "linestyle": "", "markersize": 6}
                 for title, colour, shape in entries
             },
+            written.note(largest if many else present),
         )
 
 
@@ -414,30 +431,39 @@ def rows_histogram(
         )
 
 
-def label_dots(path: str | os.PathLike[str], values: pd.DataFrame, measure: str) -> None:
+def label_dots(
+    path: str | os.PathLike[str],
+    values: pd.DataFrame,
+    label_names: Sequence[str],
+    measure: str,
+) -> None:
     """Draw a measure label by label: arms as dots with their 95 % intervals.
 
     Args:
         path: the PNG to write.
-        values: a table with the columns label, arm, mean, low, high, labels in the order to
-            draw; NaN where a label or an interval is missing.
+        values: a table with the columns label (its id), arm, mean, low, high, labels in the order
+            to draw; NaN where a label or an interval is missing.
+        label_names: name of each label id.
         measure: what the axis is called.
     """
-    labels, arms = (list(dict.fromkeys(values[column])) for column in ("label", "arm"))
+    arms = list(dict.fromkeys(values["arm"]))
+    labels = values.drop_duplicates("label")["label"].tolist()
     looks = _looks(arms)
-    with new_figure(path, max(5.0, 0.36 * len(labels) + 1.2), 4.6) as figure:
+    written = lettering(label_names)
+    with new_figure(path, max(5.0, 0.36 * len(labels) + 1.2), 4.6, written.families) as figure:
         axis = figure.subplots()
         for place, arm in enumerate(arms):
             offset = 0.6 * (place / max(1, len(arms) - 1) - 0.5)
             rows = values[values["arm"] == arm]
             _dots(axis, rows, np.arange(len(labels)) + offset, looks[arm], arm, upright=True)
-        names = [_plain(name) for name in labels]
+        names = [_plain(written.names[label]) for label in labels]
         axis.set_xticks(range(len(labels)), names, rotation=60, ha="right", fontsize=7)
         axis.set(ylabel=measure, xlim=(-0.6, len(labels) - 0.4))
         axis.grid(axis="x", visible=False)
         for border in range(1, len(labels)):
             axis.axvline(border - 0.5, color="#DDDDDD", linewidth=0.5)
-        _legend(figure, {arm_title(arm): _dot_look(arm, look) for arm, look in looks.items()})
+        handles = {arm_title(arm): _dot_look(arm, look) for arm, look in looks.items()}
+        _legend(figure, handles, written.note(labels))
 
 
 def _dots(
@@ -500,8 +526,8 @@ def _band(axis: Any, frame: pd.DataFrame, column: str, look: Mapping[str, Any]) 
     axis.plot(epochs, mean, linewidth=1.6, marker=marker, markersize=4, **look)
 
 
-def _legend(figure: Figure, entries: Mapping[str, Mapping[str, Any]]) -> None:
-    """One legend for all panels, below them: title → how the line or mark looks."""
+def _legend(figure: Figure, entries: Mapping[str, Mapping[str, Any]], note: str = "") -> None:
+    """One legend for all panels, below them: title → how the line or mark looks; then a note."""
     if not entries:
         return
     figure.legend(
@@ -509,6 +535,8 @@ def _legend(figure: Figure, entries: Mapping[str, Mapping[str, Any]]) -> None:
         [_plain(title) for title in entries],
         loc="outside lower center",
         ncols=min(len(entries), 4),
+        title=note or None,
+        title_fontsize=8,
     )
 
 
@@ -523,7 +551,7 @@ def _name_classes(axis: Any, classes: Sequence[tuple[str, NDArray[np.floating]]]
         nearest = np.abs(dots - np.median(dots, axis=0)).sum(axis=1).argmin()
         centre, line = dots[nearest], _plain(name)
         # Half width and height of 7-point letters, as shares of the panel's width.
-        half = width * np.array([0.0075 * len(line), 0.014])
+        half = width * np.array([0.0075 * _width(line), 0.014])
         if any((np.abs(centre - other) < half + reach).all() for other, reach in written):
             continue
         written.append((centre, half))
@@ -545,11 +573,18 @@ def _square(axis: Any, coordinates: NDArray[np.floating]) -> None:
     )
 
 
+def _width(line: str) -> int:
+    """Columns that a line takes: letters of East Asia take two."""
+    return sum(1 + (unicodedata.east_asian_width(sign) in "WF") for sign in line)
+
+
 def _plain(name: str) -> str:
     """A name as it is to be read: no formula, no line break, not hidden, not endless."""
-    line = " ".join(str(name).split())
-    if len(line) > _LONGEST_NAME:
-        line = line[: _LONGEST_NAME - 1] + "…"
+    line = printable(" ".join(name.split()))
+    if _width(line) > _LONGEST_NAME:
+        while _width(line) > _LONGEST_NAME - 1:
+            line = line[:-1]
+        line += "…"
     line = line.replace("$", r"\$")
     # matplotlib hides legend entries that start with an underscore.
     return f" {line}" if line.startswith("_") else line

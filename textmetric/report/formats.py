@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 
+from textmetric.errors import printable
 from textmetric.measures import Outcome
 from textmetric.report.blocks import (
     Cell,
@@ -25,12 +26,46 @@ MISSING = "–"
 
 
 def plain(text: str) -> str:
-    r"""A name from the data with Markdown's characters escaped.
+    r"""Any text as Markdown that is read as it is: one line, no markup, no link, no HTML.
 
-    >>> plain("__init__ <b>")
-    '\\_\\_init\\_\\_ \\<b\\>'
+    A ``|`` is left to :func:`table`. Characters that act instead of being seen are escapes, see
+    :func:`.printable`.
+
+    >>> plain("__init__ <b> &lt; www.a.b")
+    '\\_\\_init\\_\\_ \\<b\\> \\&lt; www\\.a.b'
     """
-    return re.sub(r"([\\`*_\[\]<>~$])", r"\\\1", " ".join(text.split()))
+    line = _ACTIVE.sub(r"\\\g<0>", printable(" ".join(text.split())))
+    return re.sub(r"\A(\d+)([.)])", r"\1\\\2", line)  # the number of a list
+
+
+_ACTIVE = re.compile(
+    r"[\\`*_\[\]<>~$&]"
+    r"|\A[#+=-]"  # a heading, a list, a line
+    r"|:(?=//)|(?<=www)\.|@",  # links without brackets, which code hosts make
+    re.IGNORECASE,
+)
+
+
+def word(value: object) -> str:
+    """The value of a parameter: a number or a plain word stays as it is, see :func:`plain`.
+
+    >>> word(-0.2), word("semi_hard")
+    ('-0.2', 'semi_hard')
+    """
+    text = str(value)
+    return text if re.fullmatch(r"-?[A-Za-z0-9.]+([_-]+[A-Za-z0-9.]+)*", text) else plain(text)
+
+
+def code(text: str) -> str:
+    """A text as code in Markdown, in one line.
+
+    >>> code("a`b")
+    '``a`b``'
+    """
+    line = printable(" ".join(text.split()))
+    fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
+    pad = " " * (line[:1] == "`" or line[-1:] == "`")
+    return f"{fence}{pad}{line}{pad}{fence}"
 
 
 def number(value: float | None) -> str:

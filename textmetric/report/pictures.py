@@ -83,6 +83,7 @@ def draw_pictures(layout: Layout, study: Study, *, progress: bool = False) -> No
                         label_dots,
                         figures / f"{table}.png",
                         label_values(study, rare, key, about.scarce),
+                        about.label_names,
                         title,
                     )
                     for table, (key, title) in RARE_PICTURES.items()

@@ -143,7 +143,7 @@ def _spread(
 
 
 def label_values(study: Study, split: str, key: str, labels: Sequence[int]) -> pd.DataFrame:
-    """What the pictures of the rare labels show: label, arm, mean, low, high.
+    """What the pictures of the rare labels show: label (its id), arm, mean, low, high.
 
     Labels come in the order of their train rows, most first.
     """
@@ -151,7 +151,7 @@ def label_values(study: Study, split: str, key: str, labels: Sequence[int]) -> p
     order = sorted(labels, key=lambda label: (-about.train_rows[label], label))
     return pd.DataFrame(
         [
-            [about.label_names[label], arm, *mean_interval(values[:, label])]
+            [label, arm, *mean_interval(values[:, label])]
             for arm in study.arms
             for values in [study.records[split][arm].classes_of(key)]
             for label in order
