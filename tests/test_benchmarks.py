@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import json
 import math
@@ -27,7 +28,7 @@ from studies.marks import filled
 from tests.tiny import WITH_MINILM, WORDS
 from textmetric.errors import UserError
 from textmetric.params import Model
-from textmetric.text import UNKNOWN, TokenVectors, Vocabulary
+from textmetric.text import UNKNOWN, TokenVectors, Vocabulary, tokenize_corpus
 
 ROOT = Path(__file__).parents[1]
 KEYS = [
@@ -220,11 +221,35 @@ def test_only_the_cases_that_are_asked_for(
 def test_a_peer_that_is_not_installed_is_one_sentence_that_names_the_extra(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(sys.modules, "fasttext", None)
-    monkeypatch.delitem(sys.modules, "benchmarks.training", raising=False)
-    message = r"training need the package fasttext, .* pip install '\.\[benchmark,peers\]'"
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    monkeypatch.delitem(sys.modules, "benchmarks.vectors", raising=False)
+    message = r"vectors need the package datasets, .* pip install '\.\[benchmark,peers\]'"
     with pytest.raises(UserError, match=message):
-        program.main(program.parser().parse_args(["training", "--quick"]))
+        program.main(program.parser().parse_args(["vectors", "--quick"]))
+
+
+@pytest.mark.parametrize("version", [(3, 12, 9), (3, 13, 0)])
+def test_fasttext_is_left_out_only_where_it_has_no_wheel(
+    version: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "fasttext", None)
+    monkeypatch.setitem(sys.modules, "benchmarks.training", None)
+    monkeypatch.delitem(sys.modules, "benchmarks.training")  # imported again, and not kept
+    with monkeypatch.context() as on:
+        on.setattr(sys, "version_info", version)
+        if version < (3, 13):
+            with pytest.raises(ModuleNotFoundError):
+                importlib.import_module("benchmarks.training")
+            return
+        training = importlib.import_module("benchmarks.training")
+    texts, labels = ["green apple", "fast car"] * 4, ["food", "road"] * 4
+    frame = pd.DataFrame({"text": texts, "label": labels, "split": ["train"] * 4 + ["test"] * 4})
+    cases = list(training.whole_jobs(tokenize_corpus(frame), tmp_path, quick=True))
+    compared = [one for one in cases if one.peer == "fastText"]
+    assert [(one.theirs, one.note) for one in compared] == [
+        (None, "fastText has no wheel for this Python")
+    ] * 2
+    assert training.accuracies(lambda: 0.5) == "held-out accuracy 0.500"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -34,6 +35,17 @@ def test_links_inside_the_repository_lead_somewhere(page: Path) -> None:
 def test_every_page_is_reached_from_the_readme() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert [page.name for page in PAGES[1:] if f"docs/{page.name}" not in readme] == []
+
+
+def test_the_hosted_ci_runs_on_every_python_that_is_promised() -> None:
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
+    matrix = workflow["jobs"]["ci"]["strategy"]["matrix"]
+    tested = [*matrix["python"], *(more["python"] for more in matrix["include"])]
+    project = (ROOT / "pyproject.toml").read_text()
+    assert sorted(tested) == re.findall(r"Python :: (3\.\d+)", project)
+    assert f"the tests run on Python {min(tested)} to {max(tested)}" in (
+        ROOT / "README.md"
+    ).read_text(encoding="utf-8")
 
 
 def test_the_results_in_the_readme_are_those_of_the_report() -> None:

@@ -3,22 +3,20 @@ from __future__ import annotations
 import argparse
 import ast
 import collections
-import datetime
-import decimal
 import difflib
 import json
 import logging
 import random
 import statistics
 import subprocess
+import tarfile
 import typing
 from pathlib import Path
 
 import pytest
 
 MODULES = (
-    argparse, collections, datetime, decimal, difflib, json, logging, random, statistics,
-    subprocess, typing,
+    argparse, collections, difflib, json, logging, random, statistics, subprocess, tarfile, typing,
 )  # fmt: skip
 
 
