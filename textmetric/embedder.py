@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any, Literal, NamedTuple
@@ -9,20 +10,30 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.exceptions import NotFittedError
+from sklearn.utils import Tags
+from sklearn.utils.validation import column_or_1d, validate_data
 from tqdm.auto import tqdm
 
-from textmetric.encoders import FrozenEncoder, Layer, TextVectors, inputs_of, token_vectors
-from textmetric.encoders.frozen import checked_vectors, sentence_vectors
+from textmetric.encoders import (
+    BagEncoder,
+    FrozenEncoder,
+    Layer,
+    TextVectors,
+    inputs_of,
+    token_vectors,
+)
+from textmetric.encoders.frozen import sentence_vectors
 from textmetric.encoders.vectors import reduced
 from textmetric.errors import UserError, shown, unknown_name
 from textmetric.grid import Family
 from textmetric.labels import check_labels
 from textmetric.losses import family_of, label_free, named
-from textmetric.model import TrainedModel
+from textmetric.model import LabelType, TrainedModel, labels_of
 from textmetric.params import Data, Model, Pretrain, Train
+from textmetric.sampling.streams import Stream, seed_of
 from textmetric.schema import validated
+from textmetric.text_classifier import TextClassifier, refuse
 from textmetric.text import (
     UNKNOWN,
     LabelledTokens,
@@ -40,10 +51,10 @@ from textmetric.training.pretraining import pretrain as learn_without_labels
 from textmetric.training.selection import (
     LEARNING_RATES,
     choose_lr,
+    fold_count,
     logistic_regression,
-    trainings,
 )
-from textmetric.types import Float32
+from textmetric.types import Bools, Float32, Float64
 
 Texts = Iterable[str] | npt.NDArray[np.floating[Any]]
 """Texts, or for a frozen encoder also their vectors (n, width)."""
@@ -51,6 +62,9 @@ Given = Float32 | TextVectors | None
 """Vectors that an encoder is given, see :func:`.build_encoder`."""
 
 
+_LABEL_TYPES: dict[str, LabelType] = {
+    "U": "str", "T": "str", "O": "str", "i": "int", "u": "int", "f": "float", "b": "bool",
+}  # fmt: skip
 CLASSIFIERS = ["auto", "centroid", "logistic"]
 Auto = Literal["auto"]
 WIDTH = 256
@@ -87,7 +101,7 @@ class _Checked(NamedTuple):
     data: Data
 
 
-class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class TextEmbedder(TextClassifier):
     """Learn embeddings of short texts from their labels, by classification or metric learning.
 
     Args:
@@ -122,6 +136,11 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         classifier: how :meth:`predict` works if the objective has no head: ``centroid``, the class
             centroid with the largest cosine; ``logistic``, a logistic regression on the unit
             embeddings; ``auto``: the second with at most 2,000 texts of less than 30 classes.
+        calibrate: fit the temperature of :meth:`predict_proba` on held-out texts. This costs a
+            training more if ``lr`` is given, and nothing else if it is chosen.
+        warm_start: :meth:`fit` goes on from the encoder of the last fit, or of :meth:`load`: it
+            keeps the vectors of the tokens that it knows, the learning rate and the temperature,
+            and adds the tokens that are new. The classes may be others.
         min_freq: tokens that occur less often are unknown.
         max_size: at most this many tokens in the vocabulary; None for all.
         seed: of weights, batches and mining; same seed, same result.
@@ -131,7 +150,9 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
     Attributes:
         model_: the trained model.
         lr_: the learning rate that was used.
-        classes_: (C,) the labels, sorted; str after :meth:`load`.
+        temperature_: of :meth:`predict_proba`; None if it was not fitted.
+        classes_: (C,) the labels, sorted.
+        class_prior_: (C,) the share of each class in the labelled texts.
         curve_: a dict an epoch: loss, active fraction, distances.
 
     >>> texts = ["red apple pie", "green apple juice", "fast red car", "slow green car"]
@@ -163,6 +184,8 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         decay: str = "linear",
         pretrain: Mapping[str, Any] | Auto | None = "auto",
         classifier: str = "auto",
+        calibrate: bool = True,
+        warm_start: bool = False,
         min_freq: int = 1,
         max_size: int | None = None,
         seed: int = 0,
@@ -187,31 +210,34 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         self.decay = decay
         self.pretrain = pretrain
         self.classifier = classifier
+        self.calibrate = calibrate
+        self.warm_start = warm_start
         self.min_freq = min_freq
         self.max_size = max_size
         self.seed = seed
         self.device = device
         self.progress = progress
 
-    def fit(self, texts: Texts, labels: Sequence[Any]) -> TextEmbedder:
+    def fit(self, X: Texts, y: Sequence[Any], **unsupported: Any) -> TextEmbedder:  # noqa: N803
         """Learn from n texts and their n labels.
 
         Args:
-            texts: n texts.
-            labels: n labels. The number -1, None and an empty string mark a text without a label:
+            X: n texts.
+            y: n labels. The number -1, None and an empty string mark a text without a label:
                 it counts for the vocabulary and for the pre-training, and for nothing else.
 
         Raises:
             UserError: a bad parameter, an empty text, a missing label, labels of two types,
-                different lengths, a single class, a class with one row, or vectors that are missing
-                or damaged.
+                different lengths, a single class, a class with one row, vectors that are missing
+                or damaged, or an argument such as ``sample_weight`` that is not supported.
         """
-        texts = self.checked_inputs(texts)
-        classes, codes = checked_labels(labels, len(texts))
+        refuse(unsupported)
+        texts = self.checked_inputs(X)
+        classes, codes = checked_labels(y, len(texts))
         vocabulary, tokens, vectors = self.encoded(texts)
         return self.fit_tokens(vocabulary, *divided(tokens, codes), classes, vectors)
 
-    def checked_inputs(self, texts: Texts) -> list[str] | Float32:
+    def checked_inputs(self, X: Texts) -> list[str] | Float32:  # noqa: N803
         """What :meth:`fit` gets, as a list or, for a frozen encoder without a name, an array.
 
         Raises:
@@ -219,8 +245,8 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         """
         model = self._checked_parameters().model  # before the work on the texts
         if model.encoder == "frozen" and model.vectors is None:
-            return checked_vectors(_array(texts), "the text vectors")
-        return checked_texts(texts)
+            return self._vectors(X, reset=True)
+        return checked_texts(X)
 
     def encoded(self, texts: list[str] | Float32) -> tuple[Vocabulary, RaggedTokens, Given]:
         """The train texts as :meth:`fit_tokens` takes them, and what vectors the encoder is given.
@@ -245,6 +271,10 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
             "min_freq": checked.data.min_freq,
             "max_size": checked.data.max_size,
         }
+        if before := self._before():
+            extend = self.tune_vectors and not before.vocabulary.tokenizer.definition
+            again = tokenize_given(texts, before.vocabulary, extend=extend, **sizes)
+            return again[0], again[1], None
         tokenizer = tokenizer_named(self.tokenizer)
         if self.vectors is None:
             return *tokenize_train(texts, tokenizer=tokenizer, **sizes), None
@@ -298,16 +328,23 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
             "vectors": vectors,
         }
         device: torch.device = arguments["device"]
-        tried = trainings(data) if self.lr == "auto" else 0
+        before = self._before()
+        rates = self._rates()
+        tried = len(rates) * fold_count(data, rates)
         epochs = settings.epochs * (1 + tried) + (0 if pretrain is None else pretrain.epochs)
+        logistic = self._classifier(data) == "logistic"
         with (
             # weights are drawn from torch's own random state, which is put back afterwards
             torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
             tqdm(total=epochs, unit="epoch", disable=not self.progress) as bar,
         ):
             encoder = None
-            if pretrain is not None:
+            if before is not None:
+                encoder = continued(before.encoder, len(vocabulary), vectors, checked.data.seed)
+            elif pretrain is not None:
                 encoder = first_encoder(corpus, model, checked.data.seed, vectors)
+            if pretrain is not None:
+                assert encoder is not None
                 encoder.to(device)
                 learn_without_labels(
                     encoder,
@@ -317,11 +354,14 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
                     seed=checked.data.seed,
                     tick=bar.update,
                 )
-            if tried:
-                lr = choose_lr(
+            temperature = None if before is None else before.temperature
+            if rates:
+                lr, temperature = choose_lr(
                     corpus,
                     settings=settings,
                     encoder=encoder,
+                    rates=rates,
+                    logistic=logistic,
                     tick=lambda: bar.update(settings.epochs),
                     **arguments,
                 )
@@ -336,11 +376,34 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
                 tick=bar.update,
                 **arguments,
             )
-        if self.model_.head is None and self._classifier(data) == "logistic":
+        if self.model_.head is None and logistic:
             embeddings = self.model_.embed(inputs_of(data.tokens, vectors))
             self.model_.logistic = logistic_regression(embeddings, data.labels)
+        self.model_.temperature = temperature
+        self.model_.label_type = _LABEL_TYPES[classes.dtype.kind]
+        return self._of_model(classes)
+
+    def _before(self) -> TrainedModel | None:
+        """The model to go on from; None to start anew."""
+        return getattr(self, "model_", None) if self.warm_start else None
+
+    def _rates(self) -> tuple[float, ...]:
+        """The learning rates to train held-out folds with; none if there is nothing to learn."""
+        if self._before() is not None:  # it has seen the rows that would be held out
+            return ()
+        if self.lr == "auto":
+            return LEARNING_RATES
+        return (self.lr,) if self.calibrate else ()
+
+    def _of_model(self, classes: npt.NDArray[Any]) -> TextEmbedder:
+        """Set what follows from ``model_`` and the labels of its classes."""
+        model = self.model_
         self.classes_ = classes
-        self.lr_ = settings.lr
+        shares = np.ones(len(classes)) if model.counts is None else model.counts
+        self.class_prior_ = shares / shares.sum()
+        self.temperature_ = model.temperature
+        self.lr_ = model.recipe.train.lr
+        self._n_features_out = model.encoder.dim
         return self
 
     def _checked_parameters(
@@ -379,7 +442,8 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         chosen = {
             "epochs": int(np.clip(round(SEEN / rows), *EPOCHS)),
             "batch_size": 256 if classes >= MANY_CLASSES else 64,
-            "lr": LEARNING_RATES[0],  # until it is chosen
+            # until it is chosen
+            "lr": LEARNING_RATES[0] if self._before() is None else self.lr_,
         }
         settings = validated(
             Train,
@@ -397,6 +461,8 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         own = validated(
             Data, {"min_freq": self.min_freq, "max_size": self.max_size, "seed": self.seed}
         )
+        if before := self._before():
+            _check_alike(before.recipe.model, model)
         pretrain = self._pretraining(unlabelled)
         return _Checked(family_of(self.objective), objective, model, settings, pretrain, own)
 
@@ -404,6 +470,8 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         """The width of the embedding."""
         if self.dim != "auto":
             return self.dim
+        if before := self._before():
+            return before.encoder.dim
         if isinstance(vectors, np.ndarray) and self.layer == "bag":
             return min(WIDTH, int(vectors.shape[1]))
         return WIDTH
@@ -425,31 +493,72 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         label_free(pretrain.objective, pretrain.parameters)
         return pretrain
 
-    def transform(self, texts: Texts) -> npt.NDArray[np.float32]:
+    def transform(self, X: Texts) -> npt.NDArray[np.float32]:  # noqa: N803
         """The embeddings (n, dim) float32 of n texts.
 
         A bag of token vectors has a zero bag for a text without a known token.
         """
         model = self._fitted()
-        return model.embed(self.model_inputs(texts))
+        return model.embed(self.model_inputs(X))
 
-    def model_inputs(self, texts: Texts) -> RaggedTokens | Float32:
+    def model_inputs(self, X: Texts) -> RaggedTokens | Float32:  # noqa: N803
         """What the model embeds of n texts: their tokens, or their vectors.
 
         Raises:
             UserError: an item is no string, or the vectors are not finite or have another width.
         """
-        model = self._fitted()
-        if isinstance(model.encoder, FrozenEncoder) and (
-            model.encoder.source is None or _are_vectors(texts)
-        ):
-            return checked_vectors(_array(texts), "the text vectors")
-        return model.encode(checked_texts(texts, empty_allowed=True), progress=self.progress)
+        return self._inputs(X)[0]
 
-    def predict(self, texts: Texts) -> npt.NDArray[Any]:
-        """The label (n,) of each text, by the objective's head or else by ``classifier``."""
-        labels: npt.NDArray[Any] = self.classes_[self._fitted().predict(self.transform(texts))]
-        return labels
+    def _inputs(self, X: Texts) -> tuple[RaggedTokens | Float32, Bools]:  # noqa: N803
+        """What the model embeds of n texts, and which of them have something known (n,)."""
+        model = self._fitted()
+        if isinstance(model.encoder, FrozenEncoder):
+            if model.encoder.source is None or _are_vectors(X):
+                values = self._vectors(X)
+                return values, np.ones(len(values), dtype=bool)
+            texts = checked_texts(X, empty_allowed=True)
+            known = np.array([bool(text.strip()) for text in texts], dtype=bool)
+            return model.encode(texts, progress=self.progress), known
+        tokens = self.model_.vocabulary.encode(checked_texts(X, empty_allowed=True))
+        return tokens, tokens.lengths > 0
+
+    def scores(self, X: Texts) -> tuple[Float64, Bools]:  # noqa: N803
+        """See :meth:`.TextClassifier.scores`."""
+        inputs, known = self._inputs(X)
+        return self.model_.scores(self.model_.embed(inputs)), known
+
+    def _vectors(self, X: Texts, *, reset: bool = False) -> Float32:  # noqa: N803
+        """Text vectors (n, width) float32, checked as scikit-learn checks them.
+
+        Args:
+            X: an array or a table; numbers or what becomes a number.
+            reset: note the width, and the names of the columns of a table.
+
+        Raises:
+            UserError: they are strings, of another shape, not finite, or the width is not that of
+                the last reset.
+        """
+        first = next(iter(X), None) if isinstance(X, Sequence | np.ndarray) else None
+        if isinstance(X, str | bytes) or isinstance(first, str | bytes):
+            raise UserError(
+                "the encoder is frozen and vectors is None, so texts must be an array of their "
+                "vectors (n, width), not strings: give one, or name a sentence encoder in vectors"
+            )
+        if isinstance(X, np.ma.MaskedArray):
+            X = np.ma.filled(X.astype(np.float32), np.nan)
+        try:
+            with np.errstate(over="ignore"):  # infinity is found
+                found: Float32 = validate_data(self, X, dtype=np.float32, order="C", reset=reset)
+        except (ValueError, TypeError) as error:
+            raise UserError(f"the text vectors: {' '.join(str(error).split())}") from None
+        return found
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        if self.encoder == "frozen" and self.vectors is None:
+            tags.input_tags.one_d_array = tags.input_tags.string = False
+            tags.input_tags.two_d_array = True
+        return tags
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the model to ``folder``: ``model.json`` and ``weights.safetensors``.
@@ -490,9 +599,7 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
             **recipe.train.model_dump(exclude={"vectors"}),
         )
         embedder.model_ = model
-        embedder.classes_ = np.array(model.label_names)
-        embedder.lr_ = recipe.train.lr
-        return embedder
+        return embedder._of_model(labels_of(model.label_names, model.label_type))
 
     def _fitted(self) -> TrainedModel:
         if not hasattr(self, "model_"):
@@ -500,27 +607,50 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         return self.model_
 
 
-def _are_vectors(texts: Texts) -> bool:
-    return isinstance(texts, np.ndarray) and texts.dtype.kind in "fiu"
+def continued(before: BagEncoder, tokens: int, vectors: Given, seed: int) -> BagEncoder:
+    """An encoder that starts where ``before``, which stays as it is, has ended.
 
-
-def _array(texts: Texts) -> npt.NDArray[Any]:
-    """Texts that should be vectors, as an array of what they are.
+    Args:
+        before: of the first tokens.
+        tokens: size of the vocabulary; the vectors of the new tokens start at random.
+        vectors: those of the texts, for a frozen encoder.
+        seed: of the training.
 
     Raises:
-        UserError: they are strings, or a table, or their lengths differ.
+        UserError: the vectors of the texts have another width.
     """
-    items = texts if isinstance(texts, np.ndarray) else _listed(texts, ndim=2)
-    try:
-        array = np.asarray(items)
-    except ValueError:  # rows of different lengths
-        raise UserError("the text vectors differ in length: give an array (n, width)") from None
-    if array.dtype.kind in "UO":
-        raise UserError(
-            "the encoder is frozen and vectors is None, so texts must be an array of their vectors "
-            "(n, width), not strings: give one, or name a sentence encoder in vectors"
-        )
-    return array
+    torch.manual_seed(seed_of(seed, Stream.WEIGHTS))
+    if isinstance(before, FrozenEncoder):
+        assert isinstance(vectors, TextVectors)
+        again = copy.deepcopy(before)
+        again.attach(vectors.values)
+        return again.train()
+    width = int(before.weight.shape[1])
+    encoder = BagEncoder(tokens, before.dim, before.layer, width=width)
+    encoder.start_at(before.weight.detach().numpy())
+    if before.projection is not None:
+        assert encoder.projection is not None
+        encoder.projection.load_state_dict(before.projection.state_dict())
+    return encoder
+
+
+def _check_alike(before: Model, now: Model) -> None:
+    """Check that an encoder can go on as it is asked to.
+
+    Raises:
+        UserError: it is of another kind.
+    """
+    for name in ("encoder", "dim", "layer"):
+        was, wanted = getattr(before, name), getattr(now, name)
+        if was != wanted:
+            raise UserError(
+                f"warm_start goes on from a model whose {name} is {was!r}, but {name} is "
+                f"{wanted!r}: set it to {was!r}, or warm_start to False"
+            )
+
+
+def _are_vectors(texts: Texts) -> bool:
+    return isinstance(texts, np.ndarray) and texts.dtype.kind in "fiu"
 
 
 def checked_texts(texts: Iterable[str], empty_allowed: bool = False) -> list[str]:
@@ -538,12 +668,8 @@ def checked_texts(texts: Iterable[str], empty_allowed: bool = False) -> list[str
     return texts
 
 
-def _listed(texts: Any, ndim: int = 1) -> list[Any]:
+def _listed(texts: Any) -> list[Any]:
     """One text an item.
-
-    Args:
-        texts: what the user gave as texts.
-        ndim: that arrays must have.
 
     Raises:
         UserError: ``texts`` is one string, or what cannot be a column of texts, such as a table or
@@ -555,7 +681,7 @@ def _listed(texts: Any, ndim: int = 1) -> list[Any]:
         not isinstance(texts, Iterable)
         or isinstance(texts, Mapping | Set)
         or hasattr(texts, "columns")
-        or getattr(texts, "ndim", ndim) != ndim
+        or getattr(texts, "ndim", 1) != 1
     ):
         raise UserError(
             f"texts is a {type(texts).__name__}, expected a list of texts: pass the list or the "
@@ -578,6 +704,8 @@ def checked_labels(
     """
     if isinstance(labels, np.ma.MaskedArray):
         labels = np.ma.filled(labels.astype(object), np.nan)
+    if getattr(labels, "ndim", 1) == 2 and np.shape(labels) == (rows, 1):
+        labels = column_or_1d(labels, warn=True)
     # numpy makes strings of a list that mixes strings with -1
     each = np.asarray(labels, dtype=object)
     if each.shape != (rows,):
@@ -587,6 +715,12 @@ def checked_labels(
     given = np.array([not _is_none(label) for label in each], dtype=bool)
     check_labels((int(row), each[row]) for row in np.flatnonzero(given))
     values = np.asarray(labels)
+    if values.dtype.kind == "f" and (values[given] != np.floor(values[given])).any():
+        raise UserError(  # in scikit-learn's words
+            "Unknown label type: continuous numbers such as "
+            f"{values[given][values[given] != np.floor(values[given])][0]}: round them to classes, "
+            "or write them as strings"
+        )
     classes, found, counts = np.unique(values[given], return_inverse=True, return_counts=True)
     codes = np.full(rows, -1, dtype=np.int32)
     codes[given] = found

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
-from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
+from sklearn.base import clone
+from sklearn.utils import Tags
 from sklearn.exceptions import NotFittedError
 from tqdm.auto import tqdm
 
@@ -31,7 +32,7 @@ class Ensemble(Section):
     seed: int = Field(default=0, ge=0)
 
 
-class TextEnsemble(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class TextEnsemble(TextClassifier):
     """Embeddings from an ensemble: each member learns to tell a few groups of the classes apart.
 
     Every member deals the C classes at random and evenly onto M meta-classes and trains its own

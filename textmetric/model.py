@@ -8,11 +8,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import safetensors.torch
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from safetensors import SafetensorError
 from torch import Tensor
 
@@ -26,9 +28,10 @@ from textmetric.measures.rows import unit
 from textmetric.params import Recipe
 from textmetric.schema import Section, validated
 from textmetric.text import RaggedTokens, Vocabulary, tokenizer_named
-from textmetric.types import Float32, Int32, PathLike
+from textmetric.types import Float32, Float64, Floats, Int32, Int64, PathLike
 
-FORMAT = 2
+FORMAT = 3
+LabelType = Literal["str", "int", "float", "bool"]
 
 
 class Description(Section):
@@ -41,6 +44,9 @@ class Description(Section):
         label_names: the class names.
         recipe: how the model was trained.
         logistic: whether there is a logistic regression.
+        temperature: of :class:`TrainedModel`.
+        counts: of :class:`TrainedModel`.
+        label_type: of :class:`TrainedModel`.
         sha256: of ``weights.safetensors``.
         tokenizer_sha256: of ``tokenizer.json``; "" if there is no such file.
         encoder_sha256: of the weights of the sentence encoder; "" if there is no sum.
@@ -52,9 +58,21 @@ class Description(Section):
     label_names: list[str] = Field(min_length=1)
     recipe: Recipe
     logistic: bool
+    temperature: float | None = Field(default=None, gt=0)
+    counts: list[Annotated[int, Field(ge=0)]] | None = None
+    label_type: LabelType = "str"
     sha256: str
     tokenizer_sha256: str
     encoder_sha256: str
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Description:
+        if self.counts is not None and (
+            len(self.counts) != len(self.label_names) or not any(self.counts)
+        ):
+            raise ValueError("counts should hold a number for each of label_names, not all 0")
+        labels_of(self.label_names, self.label_type)
+        return self
 
     @field_validator("label_names")
     @classmethod
@@ -78,6 +96,11 @@ class TrainedModel:
         recipe: how it was trained.
         logistic: (C, dim + 1) float32, the weights and, last, the intercepts of a logistic
             regression on the unit embeddings; None without.
+        temperature: what :meth:`scores` are divided by to give probabilities; None if it was not
+            fitted.
+        counts: (C,) the number of train rows of each class; None if they are not known.
+        label_type: what the class names were before they were text: ``str``, ``int``, ``float`` or
+            ``bool``.
     """
 
     encoder: BagEncoder
@@ -87,6 +110,9 @@ class TrainedModel:
     label_names: list[str]
     recipe: Recipe
     logistic: Float32 | None = None
+    temperature: float | None = None
+    counts: Int64 | None = None
+    label_type: LabelType = "str"
 
     @property
     def family(self) -> Family:
@@ -159,9 +185,23 @@ class TrainedModel:
             raise UserError(
                 "this model has no logistic regression: predict by the nearest centroid instead"
             )
-        scores = unit(embeddings) @ self.logistic[:, :-1].T + self.logistic[:, -1]
+        scores = linear_scores(self.logistic, embeddings)
         labels: Int32 = scores.argmax(axis=1).astype(np.int32)
         return labels
+
+    def scores(self, embeddings: Float32) -> Float64:
+        """The scores (n, C) of the classes, by what :meth:`predict` predicts with.
+
+        They are the logits of the head or of the logistic regression, or else the cosines to the
+        class centroids: −∞ for a class without train rows.
+        """
+        if self.head is not None:
+            with torch.no_grad():
+                logits = self.head.logits(torch.from_numpy(embeddings))
+            return np.asarray(logits, dtype=np.float64)
+        if self.logistic is not None:
+            return linear_scores(self.logistic, embeddings)
+        return cosine_scores(self.centroids, embeddings)
 
     def predict(self, embeddings: Float32) -> Int32:
         """The class (n,) int32 by the head, else the logistic regression, else the centroids."""
@@ -209,6 +249,9 @@ class TrainedModel:
             label_names=self.label_names,
             recipe=self.recipe,
             logistic=self.logistic is not None,
+            temperature=self.temperature,
+            counts=None if self.counts is None else self.counts.tolist(),
+            label_type=self.label_type,
             sha256=_sha256(weights),
             tokenizer_sha256=_sha256(definition) if definition else "",
             encoder_sha256=encoder.sha256 if isinstance(encoder, FrozenEncoder) else "",
@@ -292,7 +335,40 @@ class TrainedModel:
             label_names=about.label_names,
             recipe=recipe,
             logistic=logistic,
+            temperature=about.temperature,
+            counts=None if about.counts is None else np.array(about.counts, dtype=np.int64),
+            label_type=about.label_type,
         )
+
+
+def labels_of(names: Sequence[str], kind: LabelType) -> npt.NDArray[Any]:
+    """The labels (C,) whose names these are.
+
+    Raises:
+        ValueError: a name is none of such a label.
+
+    >>> labels_of(["3", "10"], "int").tolist()
+    [3, 10]
+    """
+    if kind == "bool":
+        if unknown := set(names) - {"False", "True"}:
+            raise ValueError(f"the label {min(unknown)} is no bool")
+        return np.array([name == "True" for name in names])
+    return np.array(list(names), dtype=str).astype({"str": str, "int": int, "float": float}[kind])
+
+
+def linear_scores(weights: Float32, embeddings: Floats) -> Float64:
+    """The scores (n, C) of unit embeddings (n, dim) by weights (C, dim + 1), intercepts last."""
+    scores: Float64 = unit(embeddings) @ weights[:, :-1].T + weights[:, -1]
+    return scores
+
+
+def cosine_scores(centroids: Floats, embeddings: Floats) -> Float64:
+    """The cosines (n, C) of embeddings (n, dim) to centroids (C, dim); −∞ for one of NaN."""
+    missing = np.isnan(centroids).any(axis=1)
+    cosines = unit(embeddings) @ unit(np.where(missing[:, None], 0, centroids)).T
+    cosines[:, missing] = -np.inf
+    return cosines
 
 
 _DESCRIPTION, _WEIGHTS = _FILES = ("model.json", "weights.safetensors")

@@ -258,6 +258,7 @@ def train(
         vocabulary=corpus.vocabulary,
         label_names=corpus.trained_labels,
         recipe=recipe,
+        counts=np.bincount(corpus.train.labels, minlength=len(corpus.trained_labels)),
     )
     return Trained(trained, curve, seconds, losses, pretraining)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,13 +16,14 @@ from sklearn.model_selection import StratifiedKFold
 from textmetric.encoders import BagEncoder, TextVectors, inputs_of
 from textmetric.errors import UserError
 from textmetric.grid import Family
+from textmetric.measures import fit_temperature
 from textmetric.measures.rows import unit
-from textmetric.model import TrainedModel
+from textmetric.model import TrainedModel, linear_scores
 from textmetric.params import Model, Train
 from textmetric.sampling.streams import Stream, generator_of, seed_of
 from textmetric.text import LabelledTokens, TokenizedCorpus
 from textmetric.training.loop import first_encoder, one_thread, train
-from textmetric.types import Float32, Int32, Int64
+from textmetric.types import Float32, Float64, Int32, Int64
 
 LEARNING_RATES = (0.001, 0.01, 0.03, 0.1, 0.3)
 """Those that are tried, the smallest first; Adagrad at the first leaves a start nearly as it is."""
@@ -30,6 +32,18 @@ CROSS_VALIDATED = 1000
 """Up to this many rows there are :data:`FOLDS` folds; beyond, one part is held out."""
 HELD_OUT = 3000
 """At most this many rows are held out."""
+
+
+class Choice(NamedTuple):
+    """What :func:`choose_lr` returns.
+
+    Attributes:
+        lr: the learning rate.
+        temperature: see :attr:`.TrainedModel.temperature`.
+    """
+
+    lr: float
+    temperature: float
 
 
 def choose_lr(
@@ -44,11 +58,14 @@ def choose_lr(
     device: torch.device,
     vectors: Float32 | TextVectors | None = None,
     encoder: BagEncoder | None = None,
+    rates: Sequence[float] = LEARNING_RATES,
+    logistic: bool = False,
     tick: Callable[[], Any] = lambda: None,
-) -> float:
-    """The learning rate of :data:`LEARNING_RATES` with the best accuracy on held-out train rows.
+) -> Choice:
+    """The learning rate of ``rates`` with the best accuracy on held-out train rows.
 
-    Each fold starts again from its own texts, so that no held-out row has a say in the start. Of
+    The temperature comes from the scores of the same rows by the models that did not see them, so
+    that it costs no training more. Each fold starts again from its own texts, so that no held-out row has a say in the start. Of
     equal accuracies the smaller learning rate wins; so does it where every training fails.
 
     Args:
@@ -63,14 +80,17 @@ def choose_lr(
         vectors: given ones, see :func:`.start_encoder`.
         encoder: where every training starts, if it does not start from the fold's own texts. It is
             copied.
+        rates: to choose from, the smallest first. A single one has a single fold.
+        logistic: whether the model will predict by a logistic regression if it has no head.
         tick: called after each training.
     """
-    correct = np.zeros(len(LEARNING_RATES), dtype=np.int64)
-    for kept, held_out in folds(corpus.train, seed):
+    correct = np.zeros(len(rates), dtype=np.int64)
+    found: list[list[_HeldOut]] = [[] for _ in rates]
+    for kept, held_out in islice(folds(corpus.train, seed), fold_count(corpus.train, rates)):
         part = replace(corpus, train=corpus.train.take(kept))
         rest = corpus.train.take(held_out)
         start = encoder or first_encoder(part, model, seed, vectors)
-        for place, lr in enumerate(LEARNING_RATES):
+        for place, lr in enumerate(rates):
             try:
                 trained = train(
                     part,
@@ -87,14 +107,21 @@ def choose_lr(
             except UserError:  # diverged or collapsed: another learning rate may not
                 correct[place] -= len(rest)
             else:
-                correct[place] += _correct(trained, rest, vectors)
+                seen = part.train if logistic and trained.head is None else None
+                found[place].append(_held_out(trained, rest, seen, vectors))
+                correct[place] += found[place][-1].correct
             tick()
-    return LEARNING_RATES[int(correct.argmax())]
+    best = int(correct.argmax())
+    labels = np.concatenate([rows.labels for rows in found[best]] or [np.empty(0, np.int32)])
+    if not len(labels):  # every training failed, and so will the next
+        return Choice(rates[best], 1.0)
+    scores = np.concatenate([rows.scores() for rows in found[best]])
+    return Choice(rates[best], fit_temperature(scores, labels))
 
 
-def trainings(data: LabelledTokens) -> int:
-    """How many trainings :func:`choose_lr` makes."""
-    return len(LEARNING_RATES) * (_fold_count(data) if len(data) <= CROSS_VALIDATED else 1)
+def fold_count(data: LabelledTokens, rates: Sequence[float]) -> int:
+    """How often :func:`choose_lr` trains by each of ``rates``."""
+    return _fold_count(data) if len(data) <= CROSS_VALIDATED and len(rates) > 1 else 1
 
 
 def folds(data: LabelledTokens, seed: int) -> Iterator[tuple[Int64, Int64]]:
@@ -140,10 +167,41 @@ def _fold_count(data: LabelledTokens) -> int:
     return int(np.clip(np.bincount(data.labels).min(), 2, FOLDS))
 
 
-def _correct(
-    model: TrainedModel, rows: LabelledTokens, vectors: Float32 | TextVectors | None
-) -> int:
+class _HeldOut(NamedTuple):
+    """What a model says of n rows that it did not see.
+
+    Attributes:
+        labels: (n,) their classes.
+        correct: how many of them the head or the centroids find.
+        scores: gives the scores (n, C) of the classifier that the model will have.
+    """
+
+    labels: Int32
+    correct: int
+    scores: Callable[[], Float64]
+
+
+def _held_out(
+    model: TrainedModel,
+    rows: LabelledTokens,
+    seen: LabelledTokens | None,
+    vectors: Float32 | TextVectors | None,
+) -> _HeldOut:
+    """What ``model`` says of ``rows``; by a logistic regression on ``seen`` if there are some."""
     with one_thread():
         embeddings = model.embed(inputs_of(rows.tokens, vectors))
-    predict = model.predict_centroid if model.head is None else model.predict_head
-    return int((predict(embeddings) == np.asarray(rows.labels)).sum())
+        known = None if seen is None else model.embed(inputs_of(seen.tokens, vectors))
+    labels = np.asarray(rows.labels)
+    scores = model.scores(embeddings)
+
+    def by_logistic() -> Float64:
+        assert seen is not None
+        assert known is not None
+        return linear_scores(logistic_regression(known, np.asarray(seen.labels)), embeddings)
+
+    # a logistic regression takes longer than scores: only that of the best learning rate is fitted
+    return _HeldOut(
+        labels,
+        int((scores.argmax(axis=1) == labels).sum()),
+        (lambda: scores) if seen is None else by_logistic,
+    )
