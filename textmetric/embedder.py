@@ -33,7 +33,6 @@ from textmetric.model import LabelType, TrainedModel, labels_of
 from textmetric.params import Data, Model, Pretrain, Train
 from textmetric.sampling.streams import Stream, seed_of
 from textmetric.schema import validated
-from textmetric.text_classifier import TextClassifier, refuse
 from textmetric.text import (
     UNKNOWN,
     LabelledTokens,
@@ -45,6 +44,7 @@ from textmetric.text import (
     tokenize_train,
     tokenizer_named,
 )
+from textmetric.text_classifier import TextClassifier, refuse
 from textmetric.training.device import choose_device
 from textmetric.training.loop import first_encoder, train
 from textmetric.training.pretraining import pretrain as learn_without_labels
@@ -223,6 +223,7 @@ class TextEmbedder(TextClassifier):
 
         Args:
             X: n texts.
+            unsupported: what other estimators take, such as ``sample_weight``.
             y: n labels. The number -1, None and an empty string mark a text without a label:
                 it counts for the vocabulary and for the pre-training, and for nothing else.
 
@@ -507,9 +508,9 @@ class TextEmbedder(TextClassifier):
         Raises:
             UserError: an item is no string, or the vectors are not finite or have another width.
         """
-        return self._inputs(X)[0]
+        return self.inputs(X)[0]
 
-    def _inputs(self, X: Texts) -> tuple[RaggedTokens | Float32, Bools]:  # noqa: N803
+    def inputs(self, X: Texts) -> tuple[RaggedTokens | Float32, Bools]:  # noqa: N803
         """What the model embeds of n texts, and which of them have something known (n,)."""
         model = self._fitted()
         if isinstance(model.encoder, FrozenEncoder):
@@ -524,7 +525,7 @@ class TextEmbedder(TextClassifier):
 
     def scores(self, X: Texts) -> tuple[Float64, Bools]:  # noqa: N803
         """See :meth:`.TextClassifier.scores`."""
-        inputs, known = self._inputs(X)
+        inputs, known = self.inputs(X)
         return self.model_.scores(self.model_.embed(inputs)), known
 
     def _vectors(self, X: Texts, *, reset: bool = False) -> Float32:  # noqa: N803
@@ -545,7 +546,7 @@ class TextEmbedder(TextClassifier):
                 "vectors (n, width), not strings: give one, or name a sentence encoder in vectors"
             )
         if isinstance(X, np.ma.MaskedArray):
-            X = np.ma.filled(X.astype(np.float32), np.nan)
+            X = np.ma.filled(X.astype(np.float32), np.nan)  # noqa: N806
         try:
             with np.errstate(over="ignore"):  # infinity is found
                 found: Float32 = validate_data(self, X, dtype=np.float32, order="C", reset=reset)

@@ -8,20 +8,22 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 from sklearn.base import clone
-from sklearn.utils import Tags
 from sklearn.exceptions import NotFittedError
 from tqdm.auto import tqdm
 
 from textmetric.embedder import STUDY, TextEmbedder, Texts, checked_labels, divided
+from textmetric.encoders import inputs_of
 from textmetric.errors import UserError
-from textmetric.measures import centroid_predict, class_centroids, unit
+from textmetric.measures import class_centroids, fit_temperature, unit
+from textmetric.model import cosine_scores
 from textmetric.sampling.streams import Stream, generator_of
 from textmetric.schema import Section, validated
-from textmetric.text import LabelledTokens
-from textmetric.types import Int32
+from textmetric.text import LabelledTokens, RaggedTokens
+from textmetric.text_classifier import TextClassifier, refuse
+from textmetric.training.selection import folds
+from textmetric.types import Bools, Float32, Float64, Int32
 
 
 class Ensemble(Section):
@@ -50,13 +52,18 @@ class TextEnsemble(TextClassifier):
             for one with ``cross_entropy`` and else its defaults. Its seed is not used.
         members: L.
         meta_classes: M, at least 2 and at most the number of classes.
+        calibrate: fit the temperature of :meth:`predict_proba`. This trains the members twice: the
+            first ones see a part of the texts, and the temperature is fitted on the rest.
         seed: of the groupings and the members; same seed, same result.
         progress: show a progress bar over the members.
 
     Attributes:
         members_: the L embedders; their labels are the meta-classes 0 … M − 1.
         groupings_: (L, C) int32, the meta-class of each class.
+        centroids_: (C, L · dim) float64, the class centroids.
         classes_: (C,) the labels, sorted.
+        class_prior_: (C,) the share of each class in the labelled texts.
+        temperature_: of :meth:`predict_proba`; None if it was not fitted.
 
     >>> texts = ["red apple pie", "green apple juice", "fast red car", "slow green car"] * 2
     >>> ensemble = TextEnsemble(TextEmbedder("cross_entropy", dim=4, epochs=20), members=3)
@@ -70,21 +77,29 @@ class TextEnsemble(TextClassifier):
         *,
         members: int = 8,
         meta_classes: int = 2,
+        calibrate: bool = True,
         seed: int = 0,
         progress: bool = False,
     ) -> None:
         self.embedder = embedder
         self.members = members
         self.meta_classes = meta_classes
+        self.calibrate = calibrate
         self.seed = seed
         self.progress = progress
 
-    def fit(self, texts: Texts, labels: Sequence[Any]) -> TextEnsemble:
-        """Learn from n texts and their n labels, as :meth:`.TextEmbedder.fit`.
+    def fit(self, X: Texts, y: Sequence[Any], **unsupported: Any) -> TextEnsemble:  # noqa: N803
+        """Learn from n texts and their n labels.
+
+        Args:
+            X: n texts, as :meth:`.TextEmbedder.fit`.
+            y: n labels.
+            unsupported: what other estimators take, such as ``sample_weight``.
 
         Raises:
             UserError: as :meth:`.TextEmbedder.fit`, or fewer classes than meta-classes.
         """
+        refuse(unsupported)
         settings = validated(
             Ensemble,
             {"members": self.members, "meta_classes": self.meta_classes, "seed": self.seed},
@@ -92,51 +107,81 @@ class TextEnsemble(TextClassifier):
         template = (
             TextEmbedder("cross_entropy", **STUDY) if self.embedder is None else self.embedder
         )
-        texts = template.checked_inputs(texts)
-        classes, codes = checked_labels(labels, len(texts))
+        inputs = template.checked_inputs(X)
+        classes, codes = checked_labels(y, len(inputs))
         if settings.meta_classes > len(classes):
             raise UserError(
                 f"meta_classes is {settings.meta_classes}, but there are {len(classes)} classes: "
                 "give fewer meta-classes, or texts of more classes"
             )
-        vocabulary, tokens, vectors = template.encoded(texts)
+        vocabulary, tokens, vectors = template.encoded(inputs)
         self.groupings_ = balanced_groupings(
             len(classes), settings.meta_classes, settings.members, settings.seed
         )
         labelled, unlabelled = divided(tokens, codes)
-        self.members_ = []
         # Far apart, or the members of one seed would be those of the next but one.
         seeds = generator_of(settings.seed, Stream.MEMBERS).integers(1 << 32, size=settings.members)
-        for grouping, seed in tqdm(
-            list(zip(self.groupings_, seeds, strict=True)), unit="member", disable=not self.progress
-        ):
-            member = clone(template).set_params(seed=int(seed))
-            data = LabelledTokens(labelled.tokens, grouping[labelled.labels])
-            member.fit_tokens(vocabulary, data, unlabelled, np.unique(grouping), vectors)
-            self.members_.append(member)
+        bar = tqdm(
+            total=settings.members * (1 + self.calibrate),
+            unit="member",
+            disable=not self.progress,
+        )
+
+        def trained(rows: LabelledTokens) -> list[TextEmbedder]:
+            members = []
+            for grouping, seed in zip(self.groupings_, seeds, strict=True):
+                member = clone(template).set_params(seed=int(seed), calibrate=False)
+                data = LabelledTokens(rows.tokens, grouping[rows.labels])
+                member.fit_tokens(vocabulary, data, unlabelled, np.unique(grouping), vectors)
+                members.append(member)
+                bar.update()
+            return members
+
+        def embedded(members: list[TextEmbedder], rows: LabelledTokens) -> Float32:
+            return _side_by_side(members, inputs_of(rows.tokens, vectors))
+
+        with bar:
+            self.temperature_ = None
+            if self.calibrate:
+                kept, held_out = (
+                    labelled.take(rows) for rows in next(folds(labelled, settings.seed))
+                )
+                first = trained(kept)
+                centroids = class_centroids(embedded(first, kept), kept.labels, len(classes))
+                scores = cosine_scores(centroids, embedded(first, held_out))
+                self.temperature_ = fit_temperature(scores, held_out.labels)
+            self.members_ = trained(labelled)
+        self.centroids_ = class_centroids(
+            embedded(self.members_, labelled), labelled.labels, len(classes)
+        )
         self.classes_ = classes
-        embeddings = self.transform(texts)[codes >= 0]
-        self._centroids = class_centroids(embeddings, labelled.labels, len(classes))
+        counts = np.bincount(labelled.labels, minlength=len(classes))
+        self.class_prior_ = counts / counts.sum()
+        self._n_features_out = self.centroids_.shape[1]
         return self
 
-    def transform(self, texts: Texts) -> npt.NDArray[np.float32]:
+    def transform(self, X: Texts) -> Float32:  # noqa: N803
         """The embeddings (n, L · dim) float32 of n texts; zero for one without a known token."""
         members = self._fitted()
-        inputs = members[0].model_inputs(texts)
-        parts = [unit(member.model_.embed(inputs)) for member in members]
-        embeddings = np.concatenate(parts, axis=1) / math.sqrt(len(parts))
-        return embeddings.astype(np.float32)
+        return _side_by_side(members, members[0].model_inputs(X))
 
-    def predict(self, texts: Texts) -> npt.NDArray[Any]:
-        """The label (n,) of each text: that of the nearest class centroid by cosine."""
-        embeddings = self.transform(texts)
-        labels: npt.NDArray[Any] = self.classes_[centroid_predict(self._centroids, embeddings)]
-        return labels
+    def scores(self, X: Texts) -> tuple[Float64, Bools]:  # noqa: N803
+        """The cosines (n, C) to the class centroids, and which texts have a known token (n,)."""
+        members = self._fitted()
+        inputs, known = members[0].inputs(X)
+        return cosine_scores(self.centroids_, _side_by_side(members, inputs)), known
 
     def _fitted(self) -> list[TextEmbedder]:
         if not hasattr(self, "members_"):
             raise NotFittedError("this TextEnsemble is not fitted: call fit")
         return self.members_
+
+
+def _side_by_side(members: list[TextEmbedder], inputs: RaggedTokens | Float32) -> Float32:
+    """The embeddings (n, L · dim) float32 of what the members embed."""
+    parts = [unit(member.model_.embed(inputs)) for member in members]
+    embeddings: Float32 = (np.concatenate(parts, axis=1) / math.sqrt(len(parts))).astype(np.float32)
+    return embeddings
 
 
 def balanced_groupings(classes: int, meta_classes: int, members: int, seed: int) -> Int32:

@@ -64,9 +64,10 @@ def choose_lr(
 ) -> Choice:
     """The learning rate of ``rates`` with the best accuracy on held-out train rows.
 
-    The temperature comes from the scores of the same rows by the models that did not see them, so
-    that it costs no training more. Each fold starts again from its own texts, so that no held-out row has a say in the start. Of
-    equal accuracies the smaller learning rate wins; so does it where every training fails.
+    Each fold starts again from its own texts, so that no held-out row has a say in the start. Of
+    equal accuracies the smaller learning rate wins; so does it where every training fails. The
+    temperature is fitted to what the models say of the rows that they did not see, so that it costs
+    no further training.
 
     Args:
         corpus: whose train part is divided; each of its classes has two rows or more.
