@@ -140,7 +140,7 @@ def test_it_follows_the_contract_of_scikit_learn() -> None:
 
 def test_progress_shows_a_bar_of_members(capsys: pytest.CaptureFixture[str]) -> None:
     fitted(members=2, progress=True)
-    assert "2/2" in capsys.readouterr().err
+    assert "4/4" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_texts_without_a_label_are_for_the_members_vocabulary_and_pretraining() 
     assert "tram" not in plain.members_[0].model_.vocabulary.tokens
     embeddings = more.transform(texts)
     expected = class_centroids(embeddings, np.array([0, 0, 1, 1] * 2), 2)
-    np.testing.assert_allclose(more._centroids, expected, atol=1e-6)
+    np.testing.assert_allclose(more.centroids_, expected, atol=1e-6)
     template.set_params(pretrain={"epochs": 2, "batch_size": 4})
     after = TextEnsemble(template, members=2).fit(["tram pie", *texts], ["", *labels])
     assert not np.isclose(after.transform(["tram"]), more.transform(["tram"])).all()

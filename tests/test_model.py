@@ -308,8 +308,8 @@ def test_saving_to_a_link_replaces_the_folder_that_it_leads_to(tmp_path: Path) -
 def test_a_model_of_another_format_says_which_version_to_use(tmp_path: Path) -> None:
     bag().save(tmp_path / "model")
     path = tmp_path / "model" / "model.json"
-    path.write_text(path.read_text().replace('"format": 2', '"format": 1'))
-    with pytest.raises(UserError, match=r"has format 1, this version reads format 2: install"):
+    path.write_text(path.read_text().replace('"format": 3', '"format": 1'))
+    with pytest.raises(UserError, match=r"has format 1, this version reads format 3: install"):
         TrainedModel.load(tmp_path / "model")
 
 

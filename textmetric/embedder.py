@@ -23,7 +23,7 @@ from textmetric.encoders import (
     inputs_of,
     token_vectors,
 )
-from textmetric.encoders.frozen import sentence_vectors
+from textmetric.encoders.frozen import checked_vectors, sentence_vectors
 from textmetric.encoders.vectors import reduced
 from textmetric.errors import UserError, shown, unknown_name
 from textmetric.grid import Family
@@ -136,8 +136,8 @@ class TextEmbedder(TextClassifier):
         classifier: how :meth:`predict` works if the objective has no head: ``centroid``, the class
             centroid with the largest cosine; ``logistic``, a logistic regression on the unit
             embeddings; ``auto``: the second with at most 2,000 texts of less than 30 classes.
-        calibrate: fit the temperature of :meth:`predict_proba` on held-out texts. This costs a
-            training more if ``lr`` is given, and nothing else if it is chosen.
+        calibrate: fit the temperature of :meth:`predict_proba` on held-out texts. This costs up to
+            five trainings more if ``lr`` is given, and none if it is chosen.
         warm_start: :meth:`fit` goes on from the encoder of the last fit, or of :meth:`load`: it
             keeps the vectors of the tokens that it knows, the learning rate and the temperature,
             and adds the tokens that are new. The classes may be others.
@@ -331,7 +331,7 @@ class TextEmbedder(TextClassifier):
         device: torch.device = arguments["device"]
         before = self._before()
         rates = self._rates()
-        tried = len(rates) * fold_count(data, rates)
+        tried = len(rates) * fold_count(data)
         epochs = settings.epochs * (1 + tried) + (0 if pretrain is None else pretrain.epochs)
         logistic = self._classifier(data) == "logistic"
         with (
@@ -400,7 +400,7 @@ class TextEmbedder(TextClassifier):
         """Set what follows from ``model_`` and the labels of its classes."""
         model = self.model_
         self.classes_ = classes
-        shares = np.ones(len(classes)) if model.counts is None else model.counts
+        shares = np.ones(len(classes)) if model.counts is None else model.counts.astype(float)
         self.class_prior_ = shares / shares.sum()
         self.temperature_ = model.temperature
         self.lr_ = model.recipe.train.lr
@@ -549,10 +549,12 @@ class TextEmbedder(TextClassifier):
             X = np.ma.filled(X.astype(np.float32), np.nan)  # noqa: N806
         try:
             with np.errstate(over="ignore"):  # infinity is found
-                found: Float32 = validate_data(self, X, dtype=np.float32, order="C", reset=reset)
+                found: Float32 = validate_data(
+                    self, X, dtype=np.float32, ensure_all_finite=False, reset=reset
+                )
         except (ValueError, TypeError) as error:
             raise UserError(f"the text vectors: {' '.join(str(error).split())}") from None
-        return found
+        return checked_vectors(found, "the text vectors")
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -595,6 +597,7 @@ class TextEmbedder(TextClassifier):
             # one that comes with given vectors is no parameter
             tokenizer="words" if tokenizer.definition else tokenizer.name,
             classifier="centroid" if model.logistic is None else "logistic",
+            calibrate=model.temperature is not None,
             seed=recipe.seed,
             **recipe.model.model_dump(exclude={"ngrams"}),
             **recipe.train.model_dump(exclude={"vectors"}),

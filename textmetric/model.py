@@ -59,7 +59,7 @@ class Description(Section):
     recipe: Recipe
     logistic: bool
     temperature: float | None = Field(default=None, gt=0)
-    counts: list[Annotated[int, Field(ge=0)]] | None = None
+    counts: list[Annotated[int, Field(ge=0, le=2**53)]] | None = None
     label_type: LabelType = "str"
     sha256: str
     tokenizer_sha256: str
@@ -365,8 +365,8 @@ def linear_scores(weights: Float32, embeddings: Floats) -> Float64:
 
 def cosine_scores(centroids: Floats, embeddings: Floats) -> Float64:
     """The cosines (n, C) of embeddings (n, dim) to centroids (C, dim); −∞ for one of NaN."""
-    missing = np.isnan(centroids).any(axis=1)
-    cosines = unit(embeddings) @ unit(np.where(missing[:, None], 0, centroids)).T
+    missing = np.asarray(np.isnan(centroids).any(axis=1))
+    cosines: Float64 = unit(embeddings) @ unit(np.where(missing[:, None], 0, centroids)).T
     cosines[:, missing] = -np.inf
     return cosines
 

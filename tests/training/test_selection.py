@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize_scalar
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import normalize
 
@@ -19,9 +21,9 @@ from textmetric.training.selection import (
     HELD_OUT,
     LEARNING_RATES,
     choose_lr,
+    fold_count,
     folds,
     logistic_regression,
-    trainings,
 )
 
 
@@ -39,7 +41,7 @@ def test_few_rows_are_each_held_out_once(labels: list[int], count: int) -> None:
     data = labelled(labels)
     found = list(folds(data, seed=1))
     assert len(found) == count
-    assert trainings(data) == count * len(LEARNING_RATES)
+    assert fold_count(data) == count
     assert np.sort(np.concatenate([out for _, out in found])).tolist() == list(range(len(labels)))
     for kept, out in found:
         assert not set(kept) & set(out)
@@ -57,7 +59,7 @@ def test_of_many_rows_one_part_is_held_out_and_every_class_stays(rows: int) -> N
         assert not set(kept) & set(out)
         assert len(kept) + len(out) == rows
         assert set(data.labels[kept]) == set(labels)
-    assert trainings(data) == len(LEARNING_RATES)
+    assert fold_count(data) == 1
 
 
 ARGUMENTS: dict[str, Any] = {
@@ -70,30 +72,53 @@ ARGUMENTS: dict[str, Any] = {
 }
 
 
-def test_the_best_learning_rate_on_held_out_rows_is_chosen(
-    monkeypatch: pytest.MonkeyPatch,
+def nll(temperature: float, scores: list[np.ndarray], labels: list[int]) -> float:
+    """By a loop over the rows."""
+    total = 0.0
+    for row, label in zip(scores, labels, strict=True):
+        powers = [math.exp((score - max(row)) / temperature) for score in row]
+        total -= math.log(powers[label] / sum(powers))
+    return total
+
+
+@pytest.mark.parametrize("logistic", [False, True])
+def test_the_best_learning_rate_and_the_temperature_are_those_of_held_out_rows(
+    logistic: bool,
 ) -> None:
     data = corpus(rows=6, validation=0)
     settings = Train(epochs=2, batch_size=8)
-    monkeypatch.setattr(selection, "LEARNING_RATES", (1e-6, 0.02, 0.5))
+    rates = (1e-6, 0.02, 0.5)
     # labels in part at random, so that the choice is not between three perfect ones
     labels = data.train.labels.copy()
     labels[:6] = np.roll(labels[:6], 1)
     data = replace(data, train=replace(data.train, labels=labels))
-    found = choose_lr(data, settings=settings, **ARGUMENTS)
+    found = choose_lr(data, settings=settings, rates=rates, logistic=logistic, **ARGUMENTS)
     # by training each from nothing, with the fold's texts alone
-    correct = []
-    for lr in (1e-6, 0.02, 0.5):
-        count = 0
+    correct, scores, held_out = [], {}, {}
+    for lr in rates:
+        count, scores[lr], held_out[lr] = 0, [], []
         for kept, out in folds(data.train, 3):
             part = replace(data, train=data.train.take(kept))
             options = settings.model_copy(update={"lr": lr})
             model = train(part, settings=options, **ARGUMENTS).model
             rows = data.train.take(out)
-            count += (model.predict_centroid(model.embed(rows.tokens)) == rows.labels).sum()
+            embeddings = normalize(model.embed(rows.tokens))
+            cosines = embeddings @ normalize(model.centroids).T
+            count += (cosines.argmax(axis=1) == rows.labels).sum()
+            twin = LogisticRegression(max_iter=1000).fit(
+                normalize(model.embed(part.train.tokens)), part.train.labels
+            )
+            decisions = twin.decision_function(embeddings)
+            scores[lr] += list(decisions if logistic else cosines)
+            held_out[lr] += rows.labels.tolist()
         correct.append(count)
     assert len(set(correct)) > 1
-    assert found == (1e-6, 0.02, 0.5)[int(np.argmax(correct))]
+    best = rates[int(np.argmax(correct))]
+    assert found.lr == best
+    least = minimize_scalar(
+        lambda log: nll(math.exp(log), scores[best], held_out[best]), bounds=(-9, 9)
+    )
+    assert found.temperature == pytest.approx(math.exp(least.x), rel=1e-3)
 
 
 def test_a_training_that_fails_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +132,7 @@ def test_a_training_that_fails_is_not_chosen(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(selection, "train", fails_but_at)
     data = corpus(rows=2, validation=0)
-    assert choose_lr(data, settings=Train(epochs=1, batch_size=4), **ARGUMENTS) == 0.1
+    assert choose_lr(data, settings=Train(epochs=1, batch_size=4), **ARGUMENTS).lr == 0.1
     assert tried == [*LEARNING_RATES] * 2
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -81,13 +80,13 @@ def choose_lr(
         vectors: given ones, see :func:`.start_encoder`.
         encoder: where every training starts, if it does not start from the fold's own texts. It is
             copied.
-        rates: to choose from, the smallest first. A single one has a single fold.
+        rates: to choose from, the smallest first.
         logistic: whether the model will predict by a logistic regression if it has no head.
         tick: called after each training.
     """
     correct = np.zeros(len(rates), dtype=np.int64)
     found: list[list[_HeldOut]] = [[] for _ in rates]
-    for kept, held_out in islice(folds(corpus.train, seed), fold_count(corpus.train, rates)):
+    for kept, held_out in folds(corpus.train, seed):
         part = replace(corpus, train=corpus.train.take(kept))
         rest = corpus.train.take(held_out)
         start = encoder or first_encoder(part, model, seed, vectors)
@@ -120,9 +119,11 @@ def choose_lr(
     return Choice(rates[best], fit_temperature(scores, labels))
 
 
-def fold_count(data: LabelledTokens, rates: Sequence[float]) -> int:
-    """How often :func:`choose_lr` trains by each of ``rates``."""
-    return _fold_count(data) if len(data) <= CROSS_VALIDATED and len(rates) > 1 else 1
+def fold_count(data: LabelledTokens) -> int:
+    """How many :func:`folds` there are."""
+    if len(data) > CROSS_VALIDATED:
+        return 1
+    return int(np.clip(np.bincount(data.labels).min(), 2, FOLDS))
 
 
 def folds(data: LabelledTokens, seed: int) -> Iterator[tuple[Int64, Int64]]:
@@ -133,7 +134,7 @@ def folds(data: LabelledTokens, seed: int) -> Iterator[tuple[Int64, Int64]]:
         seed: of the training; the folds are its stream ``SELECTION``.
     """
     if len(data) <= CROSS_VALIDATED:
-        count = _fold_count(data)
+        count = fold_count(data)
         seed = seed_of(seed, Stream.SELECTION) % 2**32
         yield from StratifiedKFold(count, shuffle=True, random_state=seed).split(
             data.labels, data.labels
@@ -162,10 +163,6 @@ def logistic_regression(embeddings: Float32, labels: Int32) -> Float32:
     if len(weights) == 1:  # two classes: the scores of the first are 0
         weights = np.concatenate([np.zeros_like(weights), weights])
     return weights.astype(np.float32)
-
-
-def _fold_count(data: LabelledTokens) -> int:
-    return int(np.clip(np.bincount(data.labels).min(), 2, FOLDS))
 
 
 class _HeldOut(NamedTuple):
