@@ -552,7 +552,7 @@ class TextEmbedder(TextClassifier):
                 found: Float32 = validate_data(
                     self, X, dtype=np.float32, ensure_all_finite=False, reset=reset
                 )
-        except (ValueError, TypeError) as error:
+        except ValueError as error:
             raise UserError(f"the text vectors: {' '.join(str(error).split())}") from None
         return checked_vectors(found, "the text vectors")
 
@@ -708,6 +708,10 @@ def checked_labels(
     """
     if isinstance(labels, np.ma.MaskedArray):
         labels = np.ma.filled(labels.astype(object), np.nan)
+    if labels is None:
+        raise UserError(  # in scikit-learn's words
+            "fit requires y to be passed, but the target y is None: give one label a text"
+        )
     if getattr(labels, "ndim", 1) == 2 and np.shape(labels) == (rows, 1):
         labels = column_or_1d(labels, warn=True)
     # numpy makes strings of a list that mixes strings with -1
@@ -719,6 +723,8 @@ def checked_labels(
     given = np.array([not _is_none(label) for label in each], dtype=bool)
     check_labels((int(row), each[row]) for row in np.flatnonzero(given))
     values = np.asarray(labels)
+    if values.dtype.kind == "T":
+        values = np.array(values.tolist())
     if values.dtype.kind == "f" and (values[given] != np.floor(values[given])).any():
         raise UserError(  # in scikit-learn's words
             "Unknown label type: continuous numbers such as "

@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.utils import Tags, get_tags
 from tqdm.auto import tqdm
 
 from textmetric.embedder import STUDY, TextEmbedder, Texts, checked_labels, divided
@@ -105,7 +106,9 @@ class TextEnsemble(TextClassifier):
             {"members": self.members, "meta_classes": self.meta_classes, "seed": self.seed},
         )
         template = (
-            TextEmbedder("cross_entropy", **STUDY) if self.embedder is None else self.embedder
+            TextEmbedder("cross_entropy", **STUDY)
+            if self.embedder is None
+            else clone(self.embedder)
         )
         inputs = template.checked_inputs(X)
         classes, codes = checked_labels(y, len(inputs))
@@ -157,19 +160,36 @@ class TextEnsemble(TextClassifier):
         self.classes_ = classes
         counts = np.bincount(labelled.labels, minlength=len(classes))
         self.class_prior_ = counts / counts.sum()
+        for name in ("n_features_in_", "feature_names_in_"):  # of given vectors
+            if hasattr(template, name):
+                setattr(self, name, getattr(template, name))
         self._n_features_out = self.centroids_.shape[1]
         return self
 
     def transform(self, X: Texts) -> Float32:  # noqa: N803
         """The embeddings (n, L · dim) float32 of n texts; zero for one without a known token."""
         members = self._fitted()
-        return _side_by_side(members, members[0].model_inputs(X))
+        return _side_by_side(members, self._inputs(X)[0])
 
     def scores(self, X: Texts) -> tuple[Float64, Bools]:  # noqa: N803
         """The cosines (n, C) to the class centroids, and which texts have a known token (n,)."""
         members = self._fitted()
-        inputs, known = members[0].inputs(X)
+        inputs, known = self._inputs(X)
         return cosine_scores(self.centroids_, _side_by_side(members, inputs)), known
+
+    def _inputs(self, X: Texts) -> tuple[RaggedTokens | Float32, Bools]:  # noqa: N803
+        """See :meth:`.TextEmbedder.inputs`: all members embed the same."""
+        member = self._fitted()[0]
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(self, name):
+                setattr(member, name, getattr(self, name))
+        return member.inputs(X)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        if self.embedder is not None:
+            tags.input_tags = get_tags(self.embedder).input_tags
+        return tags
 
     def _fitted(self) -> list[TextEmbedder]:
         if not hasattr(self, "members_"):

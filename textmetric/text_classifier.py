@@ -14,10 +14,20 @@ from sklearn.base import (
     TransformerMixin,
 )
 from sklearn.utils import Tags
+from sklearn.utils.metaestimators import available_if
 
 from textmetric.errors import UserError
 from textmetric.measures import softmax
 from textmetric.types import Bools, Float64
+
+
+def _has_temperature(estimator: Any) -> bool:
+    if estimator.calibrate and getattr(estimator, "temperature_", 1.0) is not None:
+        return True
+    raise AttributeError(
+        "there are no probabilities, since no temperature was fitted on held-out texts: fit with "
+        "calibrate=True, or use decision_function"
+    )
 
 
 class TextClassifier(
@@ -52,6 +62,7 @@ class TextClassifier(
         decisions, _ = self._decisions(X)
         return decisions[:, 1] - decisions[:, 0] if len(self.classes_) == 2 else decisions
 
+    @available_if(_has_temperature)  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> Float64:  # noqa: N803
         """The probability (n, C) of each class, in the order of ``classes_``.
 
@@ -63,14 +74,10 @@ class TextClassifier(
             X: n texts.
 
         Raises:
-            UserError: there is no temperature.
+            AttributeError: ``calibrate`` is False, so no temperature was fitted.
         """
-        if self.temperature_ is None:
-            raise UserError(
-                "there are no probabilities, since no temperature was fitted on held-out texts: "
-                "fit with calibrate=True, or use decision_function"
-            )
-        return softmax(self._decisions(X)[0])
+        probabilities: Float64 = softmax(self._decisions(X)[0])
+        return probabilities
 
     def predict(self, X: Any, *, reject: Any = None) -> npt.NDArray[Any]:  # noqa: N803
         """The label (n,) of each text.
@@ -109,6 +116,7 @@ class TextClassifier(
         tags.input_tags.one_d_array = True
         tags.input_tags.two_d_array = False
         tags.input_tags.string = True
+        tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
 
 
