@@ -105,11 +105,8 @@ class TextEnsemble(TextClassifier):
             Ensemble,
             {"members": self.members, "meta_classes": self.meta_classes, "seed": self.seed},
         )
-        template = (
-            TextEmbedder("cross_entropy", **STUDY)
-            if self.embedder is None
-            else clone(self.embedder)
-        )
+        own = TextEmbedder("cross_entropy", **STUDY) if self.embedder is None else self.embedder
+        template = clone(own)  # it notes the width of vectors
         inputs = template.checked_inputs(X)
         classes, codes = checked_labels(y, len(inputs))
         if settings.meta_classes > len(classes):
