@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -14,10 +14,11 @@ from sklearn.exceptions import NotFittedError
 from tqdm.auto import tqdm
 
 from textmetric.encoders import FrozenEncoder, Layer, TextVectors, inputs_of, token_vectors
-from textmetric.encoders.frozen import checked_vectors, sentence_vectors
+from textmetric.encoders.frozen import sentence_vectors
 from textmetric.encoders.vectors import reduced
-from textmetric.errors import UserError, shown, unknown_name
+from textmetric.errors import UserError, unknown_name
 from textmetric.grid import Family
+from textmetric.inference import checked_vectors
 from textmetric.labels import check_labels
 from textmetric.losses import family_of, label_free, named
 from textmetric.model import TrainedModel
@@ -30,6 +31,8 @@ from textmetric.text import (
     TokenizedCorpus,
     TokenVectors,
     Vocabulary,
+    checked_texts,
+    listed,
     tokenize_given,
     tokenize_train,
     tokenizer_named,
@@ -510,7 +513,7 @@ def _array(texts: Texts) -> npt.NDArray[Any]:
     Raises:
         UserError: they are strings, or a table, or their lengths differ.
     """
-    items = texts if isinstance(texts, np.ndarray) else _listed(texts, ndim=2)
+    items = texts if isinstance(texts, np.ndarray) else listed(texts, ndim=2)
     try:
         array = np.asarray(items)
     except ValueError:  # rows of different lengths
@@ -521,47 +524,6 @@ def _array(texts: Texts) -> npt.NDArray[Any]:
             "(n, width), not strings: give one, or name a sentence encoder in vectors"
         )
     return array
-
-
-def checked_texts(texts: Iterable[str], empty_allowed: bool = False) -> list[str]:
-    """The texts as a list.
-
-    Raises:
-        UserError: one is no string, or empty unless ``empty_allowed``.
-    """
-    texts = _listed(texts)
-    for row, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise UserError(f"text {row} is {shown(text)}, expected a string: convert or drop it")
-        if not empty_allowed and not text.strip():
-            raise UserError(f"text {row} is empty: drop it or fill it in")
-    return texts
-
-
-def _listed(texts: Any, ndim: int = 1) -> list[Any]:
-    """One text an item.
-
-    Args:
-        texts: what the user gave as texts.
-        ndim: that arrays must have.
-
-    Raises:
-        UserError: ``texts`` is one string, or what cannot be a column of texts, such as a table or
-            a dict, whose items would be its names.
-    """
-    if isinstance(texts, str | bytes):
-        raise UserError("texts is one string: pass a list of texts")
-    if (
-        not isinstance(texts, Iterable)
-        or isinstance(texts, Mapping | Set)
-        or hasattr(texts, "columns")
-        or getattr(texts, "ndim", ndim) != ndim
-    ):
-        raise UserError(
-            f"texts is a {type(texts).__name__}, expected a list of texts: pass the list or the "
-            "column that holds them"
-        )
-    return list(texts)
 
 
 def checked_labels(

@@ -1,67 +1,23 @@
-"""A trained model: all that is needed to embed and classify new text, and its two files."""
+"""A trained model: all that is needed to embed and classify new text, and to train further."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import safetensors.torch
 import torch
-from pydantic import Field, field_validator
-from safetensors import SafetensorError
-from torch import Tensor
 
-from textmetric.encoders import BagEncoder, FrozenEncoder, checked, load_encoder, restore
+from textmetric.encoders import BagEncoder, FrozenEncoder, arrays_of, load_encoder, restore
 from textmetric.errors import UserError
-from textmetric.files import read_json, replacing_folder, write_json
 from textmetric.grid import Family
+from textmetric.inference import Classifier
 from textmetric.losses import PML, ClassificationObjective, build, family_of, named
-from textmetric.measures import centroid_predict
-from textmetric.measures.rows import unit
 from textmetric.params import Recipe
-from textmetric.schema import Section, validated
-from textmetric.text import RaggedTokens, Vocabulary, tokenizer_named
+from textmetric.saved import Saved, damage
+from textmetric.schema import validated
+from textmetric.text import RaggedTokens, Vocabulary
 from textmetric.types import Float32, Int32, PathLike
-
-FORMAT = 2
-
-
-class Description(Section):
-    """What ``model.json`` holds.
-
-    Attributes:
-        format: of the folder.
-        tokenizer: the name of the vocabulary's tokenizer.
-        width: of the token vectors, or of the text vectors that a frozen encoder takes.
-        label_names: the class names.
-        recipe: how the model was trained.
-        logistic: whether there is a logistic regression.
-        sha256: of ``weights.safetensors``.
-        tokenizer_sha256: of ``tokenizer.json``; "" if there is no such file.
-        encoder_sha256: of the weights of the sentence encoder; "" if there is no sum.
-    """
-
-    format: int
-    tokenizer: str
-    width: int = Field(ge=1)
-    label_names: list[str] = Field(min_length=1)
-    recipe: Recipe
-    logistic: bool
-    sha256: str
-    tokenizer_sha256: str
-    encoder_sha256: str
-
-    @field_validator("label_names")
-    @classmethod
-    def _each_once(cls, names: list[str]) -> list[str]:
-        if len(set(names)) < len(names):
-            raise ValueError("it should hold no name twice")
-        return names
 
 
 @dataclass
@@ -129,47 +85,31 @@ class TrainedModel:
         """The embeddings (n, dim) float32 of n texts; see :meth:`encode`."""
         return self.embed(self.encode(texts))
 
-    def predict_head(self, embeddings: Float32) -> Int32:
-        """The class (n,) int32 that the head gives to embeddings (n, dim).
+    @property
+    def classifier(self) -> Classifier:
+        """What predicts the class of an embedding."""
+        return Classifier(
+            self.recipe.objective,
+            {} if self.head is None else arrays_of(self.head),
+            self.logistic,
+            self.centroids,
+        )
 
-        Raises:
-            UserError: the model was trained by a metric objective and has no head.
-        """
-        if self.head is None:
-            raise UserError(
-                f"a model trained with {self.recipe.objective['name']!r} has no classification "
-                "head: predict by the nearest centroid instead"
-            )
-        with torch.no_grad():
-            logits = self.head.logits(torch.from_numpy(embeddings))
-        labels: Int32 = np.asarray(logits.argmax(dim=1), dtype=np.int32)
-        return labels
+    def predict_head(self, embeddings: Float32) -> Int32:
+        """See :meth:`.Classifier.by_head`."""
+        return self.classifier.by_head(embeddings)
 
     def predict_centroid(self, embeddings: Float32) -> Int32:
-        """The class (n,) int32 whose centroid has the largest cosine with each embedding."""
-        return centroid_predict(self.centroids, embeddings).astype(np.int32, copy=False)
+        """See :meth:`.Classifier.by_centroid`."""
+        return self.classifier.by_centroid(embeddings)
 
     def predict_logistic(self, embeddings: Float32) -> Int32:
-        """The class (n,) int32 that the logistic regression gives to embeddings (n, dim).
-
-        Raises:
-            UserError: the model has none.
-        """
-        if self.logistic is None:
-            raise UserError(
-                "this model has no logistic regression: predict by the nearest centroid instead"
-            )
-        scores = unit(embeddings) @ self.logistic[:, :-1].T + self.logistic[:, -1]
-        labels: Int32 = scores.argmax(axis=1).astype(np.int32)
-        return labels
+        """See :meth:`.Classifier.by_logistic`."""
+        return self.classifier.by_logistic(embeddings)
 
     def predict(self, embeddings: Float32) -> Int32:
-        """The class (n,) int32 by the head, else the logistic regression, else the centroids."""
-        if self.head is not None:
-            return self.predict_head(embeddings)
-        if self.logistic is not None:
-            return self.predict_logistic(embeddings)
-        return self.predict_centroid(embeddings)
+        """See :meth:`.Classifier.predict`."""
+        return self.classifier.predict(embeddings)
 
     def save(self, folder: PathLike) -> None:
         """Write ``model.json`` and ``weights.safetensors`` to ``folder``, replacing it.
@@ -180,44 +120,16 @@ class TrainedModel:
         Raises:
             UserError: ``folder`` holds something else than a model, or cannot be written.
         """
-        folder = Path(folder)
-        if folder.exists() and (
-            not folder.is_dir() or set(os.listdir(folder)) - {*_FILES, _TOKENIZER}
-        ):
-            raise UserError(
-                f"{folder} exists and is not a saved model: choose another folder, or empty it"
-            )
-        # a token may hold half of a surrogate pair, which strict UTF-8 cannot write
-        tokens = "\n".join(self.vocabulary.tokens).encode("utf-8", "surrogatepass")
-        tensors = {
-            **self.encoder.tensors(),
-            "centroids": torch.from_numpy(self.centroids),
-            "vocabulary": torch.from_numpy(np.frombuffer(tokens, dtype=np.uint8).copy()),
-            **_of_head(self.head),
-        }
-        if self.logistic is not None:
-            tensors[_LOGISTIC] = torch.from_numpy(self.logistic)
-        weights = safetensors.torch.save(
-            {name: tensor.contiguous() for name, tensor in tensors.items()}
-        )
-        definition = self.vocabulary.tokenizer.definition.encode("utf-8")
         encoder = self.encoder
-        description = Description(
-            format=FORMAT,
-            tokenizer=self.vocabulary.tokenizer.name,
-            width=encoder.weight.shape[1],
+        Saved(
+            vocabulary=self.vocabulary,
             label_names=self.label_names,
-            recipe=self.recipe,
-            logistic=self.logistic is not None,
-            sha256=_sha256(weights),
-            tokenizer_sha256=_sha256(definition) if definition else "",
+            recipe=self.recipe.model_dump(),
+            encoder=encoder.arrays(),
+            width=encoder.weight.shape[1],
+            classifier=self.classifier,
             encoder_sha256=encoder.sha256 if isinstance(encoder, FrozenEncoder) else "",
-        )
-        with replacing_folder(folder) as temporary:
-            (temporary / _WEIGHTS).write_bytes(weights)
-            if definition:
-                (temporary / _TOKENIZER).write_bytes(definition)
-            write_json(temporary / _DESCRIPTION, description.model_dump())
+        ).write(folder)
 
     @classmethod
     def load(cls, folder: PathLike) -> TrainedModel:
@@ -226,142 +138,39 @@ class TrainedModel:
         Raises:
             UserError: a file is missing or damaged, or this version lacks its format or tokenizer.
         """
-        folder = Path(folder)
-        for name in _FILES:
-            if not (folder / name).is_file():
-                raise UserError(
-                    f"{folder} holds no {name}, so it is not a saved model: name a folder such "
-                    "as models/metric/target/target/balanced/seed-0"
+        saved = Saved.read(folder)
+        with damage(Path(folder, "model.json")):
+            recipe = validated(Recipe, saved.recipe, "recipe")
+            objective = dict(recipe.objective)
+            family = family_of(name := objective.pop("name"))
+            if not name.startswith(PML):  # its package is needed for training alone
+                named(name, objective, "recipe.objective", "recipe.objective.name")
+        classifier = saved.classifier
+        encoder = load_encoder(
+            recipe.model,
+            saved.encoder,
+            tokens=len(saved.vocabulary),
+            width=saved.width,
+            sha256=saved.encoder_sha256,
+        )
+        head: ClassificationObjective | None = None
+        if family is Family.CLASSIFICATION:
+            with torch.device("meta"):  # see load_encoder
+                built = build(
+                    family,
+                    recipe.objective,
+                    dim=recipe.model.dim,
+                    classes=len(saved.label_names),
                 )
-        about = _described(folder / _DESCRIPTION)
-        definition = b""
-        if os.path.lexists(folder / _TOKENIZER):
-            definition = _read(folder / _TOKENIZER, about.tokenizer_sha256)
-        try:
-            tokenizer = tokenizer_named(about.tokenizer, definition.decode("utf-8"))
-        except UserError as error:
-            raise UserError(
-                f"{folder / _DESCRIPTION}: {error}; install the version that wrote the model, or "
-                "train again"
-            ) from None
-        weights = _read(folder / _WEIGHTS, about.sha256)
-        recipe, classes = about.recipe, len(about.label_names)
-        with _damage(folder / _WEIGHTS):
-            tensors = safetensors.torch.load(weights)
-            letters = tensors["vocabulary"]
-            checked("vocabulary", torch.empty(letters.numel(), dtype=torch.uint8), tensors)
-            tokens = letters.numpy().tobytes().decode("utf-8", "surrogatepass").split("\n")
-            vocabulary = Vocabulary(tokens, tokenizer)
-            encoder = load_encoder(
-                recipe.model,
-                tensors,
-                tokens=len(vocabulary),
-                width=about.width,
-                sha256=about.encoder_sha256,
-            )
-            head: ClassificationObjective | None = None
-            if family_of(recipe.objective["name"]) is Family.CLASSIFICATION:
-                with torch.device("meta"):  # see load_encoder
-                    built = build(
-                        Family.CLASSIFICATION,
-                        recipe.objective,
-                        dim=recipe.model.dim,
-                        classes=classes,
-                    )
-                assert isinstance(built, ClassificationObjective)
-                head = built
-                restore(head, head.state_dict(), tensors, prefix=_HEAD)
-            expected = torch.empty((classes, encoder.dim), device="meta")
-            centroids = checked("centroids", expected, tensors, finite=False).numpy()
-            missing = np.isnan(centroids).all(axis=1)  # of a class without train rows
-            if missing.all() or not np.isfinite(centroids[~missing]).all():
-                raise ValueError("the tensor centroids holds NaN or infinity")
-            logistic: Float32 | None = None
-            if about.logistic:
-                expected = torch.empty((classes, encoder.dim + 1), device="meta")
-                logistic = checked(_LOGISTIC, expected, tensors).numpy()
-            known = {*encoder.tensors(), "centroids", "vocabulary"}
-            known |= {_LOGISTIC} if about.logistic else set()
-            if extra := set(tensors) - known - set(_of_head(head)):
-                raise ValueError(f"it holds the tensor {min(extra)}, which no such model has")
+            assert isinstance(built, ClassificationObjective)
+            head = built
+            restore(head, classifier.head)
         return cls(
             encoder=encoder,
             head=head,
-            centroids=centroids,
-            vocabulary=vocabulary,
-            label_names=about.label_names,
+            centroids=classifier.centroids,
+            vocabulary=saved.vocabulary,
+            label_names=saved.label_names,
             recipe=recipe,
-            logistic=logistic,
+            logistic=classifier.logistic,
         )
-
-
-_DESCRIPTION, _WEIGHTS = _FILES = ("model.json", "weights.safetensors")
-_TOKENIZER = "tokenizer.json"
-_HEAD = "head."
-_LOGISTIC = "logistic"
-
-
-def _of_head(head: ClassificationObjective | None) -> dict[str, Tensor]:
-    """The tensors of the head, as a saved model names them; none without a head."""
-    return {f"{_HEAD}{name}": value for name, value in (head.state_dict() if head else {}).items()}
-
-
-def _described(path: Path) -> Description:
-    """Read and check ``model.json``.
-
-    Raises:
-        UserError: it is damaged, or of another format.
-    """
-    with _damage(path):
-        raw = read_json(path)
-        if not isinstance(raw, dict):
-            raise ValueError(f"it holds a {type(raw).__name__}, expected a mapping")
-    if raw.get("format") != FORMAT:
-        raise UserError(
-            f"{path} has format {raw.get('format')!r:.20}, this version reads format {FORMAT}: "
-            "install the version that wrote it, or train again"
-        )
-    with _damage(path):
-        about = validated(Description, raw)
-        objective = dict(about.recipe.objective)
-        name = objective.pop("name", None)
-        family_of(name)
-        if not name.startswith(PML):  # its package is needed for training alone
-            named(name, objective, "recipe.objective", "recipe.objective.name")
-    return about
-
-
-def _read(path: Path, sha256: str) -> bytes:
-    """The content of a file.
-
-    Raises:
-        UserError: its sum is another, or it cannot be read.
-    """
-    with _damage(path):
-        if not path.is_file():
-            raise ValueError("it is no file")
-        content = path.read_bytes()
-        if _sha256(content) != sha256:
-            raise ValueError(f"its sha256 is not the one that {_DESCRIPTION} names")
-    return content
-
-
-@contextmanager
-def _damage(path: Path) -> Iterator[None]:
-    """Say that a file of a saved model is damaged if the block cannot use it.
-
-    Raises:
-        UserError: the block raised what bad files lead to.
-    """
-    try:
-        yield
-    except (OSError, ValueError, LookupError, TypeError, RuntimeError, OverflowError,
-            SafetensorError) as error:  # fmt: skip
-        problem = " ".join(str(error).split())[:200] or type(error).__name__
-        raise UserError(
-            f"{path} is damaged ({problem}): copy the folder again, or train again"
-        ) from None
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from importlib.util import find_spec
 from itertools import accumulate, chain, islice
 from pathlib import Path
 
@@ -137,8 +138,8 @@ class Vocabulary:
         """
         remaining = chunks(texts)
         first = list(islice(remaining, _FEW_CHUNKS))
-        if len(first) < _FEW_CHUNKS:
-            return RaggedTokens.joined(map(self._encoded, first))
+        if len(first) < _FEW_CHUNKS or not find_spec("numba"):
+            return RaggedTokens.joined(map(self._encoded, chain(first, remaining)))
         # Imported here: a few texts need no compiler.
         from textmetric.text.numbering import TokenNumbers
 
