@@ -139,7 +139,7 @@ class Model:
         return found
 
     def _text_vectors(self, texts: Texts) -> Float32:
-        width, source = self._saved.width, self._saved.recipe["model"]["vectors"]
+        width, source = self._saved.width, self._saved.recipe["model"].get("vectors")
         if not _is_numbers(texts):
             raise UserError(
                 f"this model embeds given vectors, not texts: give an array (n, {width})"
