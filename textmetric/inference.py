@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from textmetric.errors import UserError
+from textmetric.measures.calibration import softmax
 from textmetric.measures.neighbours import centroid_predict
 from textmetric.measures.rows import unit
 from textmetric.types import Float32, Float64, Floats, Int32, Int64
@@ -252,9 +253,7 @@ class Classifier:
                 "centroid gives no probabilities: use predict, or train with "
                 "classifier='logistic' or a classification objective"
             )
-        odds: Float64 = np.exp(scores - scores.max(axis=1, keepdims=True))
-        odds /= odds.sum(axis=1, keepdims=True)
-        return odds
+        return softmax(scores)
 
     def by_head(self, embeddings: Float32) -> Int32:
         """The class (n,) int32 that the head gives to embeddings (n, dim).
