@@ -33,7 +33,7 @@ _EPSILON = 1e-5  # of torch's layer norm
 _EXACT_BITS = 53  # of float64
 _OPERAND_BITS = 24  # of float32
 _ROWS_AT_ONCE = 1 << 15
-_BLOCK_VALUES = 1 << 17  # so that the sums of a block of texts stay in the processor's cache
+_BLOCK_VALUES = 1 << 16  # so that the sums of a block of texts stay in the processor's cache
 _PROJECTED_ROWS = 1 << 10
 _FEW_TEXTS = 8
 _TOKENS_AT_ONCE = 1 << 8
@@ -190,22 +190,24 @@ def _bags(vectors: Float32, ids: Int32, offsets: Int64) -> Iterator[tuple[Int64,
 
 def _sums(vectors: Float32, ids: Int32, starts: Int64, lengths: Int64) -> Float32:
     """The sums (b, width) of the vectors of b texts, the longest text first."""
-    sums = np.zeros((len(starts), vectors.shape[1]), dtype=np.float32)
-    longest = int(lengths[0])
     # how many texts have a token at each place
+    longest = int(lengths[0])
     counts = np.searchsorted(-lengths, -np.arange(longest), side="left").tolist()
-    places = starts[: counts[0] if counts else 0].copy()
-    added = np.empty((len(places), vectors.shape[1]), dtype=np.float32)
-    for place, count in enumerate(counts):
+    filled = counts[0] if counts else 0
+    sums = np.empty((len(starts), vectors.shape[1]), dtype=np.float32)
+    # mode: ids in range are not checked again, which would take a copy
+    np.take(vectors, ids[starts[:filled]], axis=0, out=sums[:filled], mode="clip")
+    sums[filled:] = 0
+    places, added = starts[:filled].copy(), np.empty_like(sums[:filled])
+    for place, count in enumerate(counts[1:], start=1):
         if count < _FEW_TEXTS and longest - place > _FEW_TEXTS:
             for row in range(count):
                 rest = ids[starts[row] + place : starts[row] + lengths[row]]
                 sums[row] = _added(vectors, rest, sums[row])
             break
-        # mode: ids in range are not checked again, which would take a copy
+        places += 1
         np.take(vectors, ids[places[:count]], axis=0, out=added[:count], mode="clip")
         sums[:count] += added[:count]
-        places += 1
     return sums
 
 
