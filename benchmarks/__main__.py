@@ -36,6 +36,7 @@ PARTS = {
     "objectives": "the loss and gradient of every objective",
     "measures": "the measures of a test set",
     "tsne": "maps of embeddings",
+    "runtime": "a saved model in use, without torch",
     "startup": "starting the stages, and a pipeline with nothing to do",
     "growth": "seconds and memory as the texts grow more",
 }

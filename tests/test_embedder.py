@@ -535,7 +535,7 @@ def test_training_leaves_the_given_vectors_as_they_are() -> None:
 
 def test_a_saved_frozen_model_does_not_grow_with_the_texts() -> None:
     embedder = fitted_to_vectors()
-    assert set(embedder.model_.encoder.tensors()) == {"projection.weight", "projection.bias"}
+    assert set(embedder.model_.encoder.arrays()) == {"projection.weight", "projection.bias"}
     assert len(embedder.model_.encoder.weight) == 0
 
 

@@ -1,7 +1,8 @@
 """TextMetric: should text embeddings be trained by classification or by metric learning?
 
-``textmetric.TextEmbedder`` is the scikit-learn estimator; the pipeline's stages use the
-same code. Importing the package alone is quick: torch comes with the estimator.
+``textmetric.TextEmbedder`` is the scikit-learn estimator, and ``textmetric.load`` reads what it
+saved without torch; the pipeline's stages use the same code. Importing the package alone is quick:
+torch comes with the estimator.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from textmetric.embedder import TextEmbedder
+    from textmetric.runtime import load
 
-__all__ = ["TextEmbedder", "__version__"]
+__all__ = ["TextEmbedder", "__version__", "load"]
 __version__ = "0.1.0"
 
 
@@ -20,4 +22,8 @@ def __getattr__(name: str) -> Any:
         from textmetric.embedder import TextEmbedder
 
         return TextEmbedder
+    if name == "load":
+        from textmetric.runtime import load
+
+        return load
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

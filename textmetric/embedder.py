@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -23,15 +23,18 @@ from textmetric.encoders import (
     inputs_of,
     token_vectors,
 )
-from textmetric.encoders.frozen import checked_vectors, sentence_vectors
+from textmetric.encoders.frozen import sentence_vectors
 from textmetric.encoders.vectors import reduced
-from textmetric.errors import UserError, shown, unknown_name
+from textmetric.errors import UserError, unknown_name
 from textmetric.grid import Family
+from textmetric.inference import checked_vectors
 from textmetric.labels import check_labels
 from textmetric.losses import family_of, label_free, named
-from textmetric.model import LabelType, TrainedModel, labels_of
+from textmetric.model import TrainedModel
 from textmetric.params import Data, Model, Pretrain, Train
+from textmetric.predictor import class_prior
 from textmetric.sampling.streams import Stream, seed_of
+from textmetric.saved import LabelType, labels_of
 from textmetric.schema import validated
 from textmetric.text import (
     UNKNOWN,
@@ -40,6 +43,7 @@ from textmetric.text import (
     TokenizedCorpus,
     TokenVectors,
     Vocabulary,
+    checked_texts,
     tokenize_given,
     tokenize_train,
     tokenizer_named,
@@ -400,8 +404,7 @@ class TextEmbedder(TextClassifier):
         """Set what follows from ``model_`` and the labels of its classes."""
         model = self.model_
         self.classes_ = classes
-        shares = np.ones(len(classes)) if model.counts is None else model.counts.astype(float)
-        self.class_prior_ = shares / shares.sum()
+        self.class_prior_ = class_prior(model.counts, len(classes))
         self.temperature_ = model.temperature
         self.lr_ = model.recipe.train.lr
         self._n_features_out = model.encoder.dim
@@ -526,7 +529,7 @@ class TextEmbedder(TextClassifier):
     def scores(self, X: Texts) -> tuple[Float64, Bools]:  # noqa: N803
         """See :meth:`.TextClassifier.scores`."""
         inputs, known = self.inputs(X)
-        return self.model_.scores(self.model_.embed(inputs)), known
+        return self.model_.classifier.scores(self.model_.embed(inputs)), known
 
     def _vectors(self, X: Texts, *, reset: bool = False) -> Float32:  # noqa: N803
         """Text vectors (n, width) float32, checked as scikit-learn checks them.
@@ -655,43 +658,6 @@ def _check_alike(before: Model, now: Model) -> None:
 
 def _are_vectors(texts: Texts) -> bool:
     return isinstance(texts, np.ndarray) and texts.dtype.kind in "fiu"
-
-
-def checked_texts(texts: Iterable[str], empty_allowed: bool = False) -> list[str]:
-    """The texts as a list.
-
-    Raises:
-        UserError: one is no string, or empty unless ``empty_allowed``.
-    """
-    texts = _listed(texts)
-    for row, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise UserError(f"text {row} is {shown(text)}, expected a string: convert or drop it")
-        if not empty_allowed and not text.strip():
-            raise UserError(f"text {row} is empty: drop it or fill it in")
-    return texts
-
-
-def _listed(texts: Any) -> list[Any]:
-    """One text an item.
-
-    Raises:
-        UserError: ``texts`` is one string, or what cannot be a column of texts, such as a table or
-            a dict, whose items would be its names.
-    """
-    if isinstance(texts, str | bytes):
-        raise UserError("texts is one string: pass a list of texts")
-    if (
-        not isinstance(texts, Iterable)
-        or isinstance(texts, Mapping | Set)
-        or hasattr(texts, "columns")
-        or getattr(texts, "ndim", 1) != 1
-    ):
-        raise UserError(
-            f"texts is a {type(texts).__name__}, expected a list of texts: pass the list or the "
-            "column that holds them"
-        )
-    return list(texts)
 
 
 def checked_labels(

@@ -17,8 +17,9 @@ from tqdm.auto import tqdm
 from textmetric.embedder import STUDY, TextEmbedder, Texts, checked_labels, divided
 from textmetric.encoders import inputs_of
 from textmetric.errors import UserError
+from textmetric.inference import cosine_scores
 from textmetric.measures import class_centroids, fit_temperature, unit
-from textmetric.model import cosine_scores
+from textmetric.predictor import class_prior
 from textmetric.sampling.streams import Stream, generator_of
 from textmetric.schema import Section, validated
 from textmetric.text import LabelledTokens, RaggedTokens
@@ -155,8 +156,7 @@ class TextEnsemble(TextClassifier):
             embedded(self.members_, labelled), labelled.labels, len(classes)
         )
         self.classes_ = classes
-        counts = np.bincount(labelled.labels, minlength=len(classes))
-        self.class_prior_ = counts / counts.sum()
+        self.class_prior_ = class_prior(np.bincount(labelled.labels), len(classes))
         for name in ("n_features_in_", "feature_names_in_"):  # of given vectors
             if hasattr(template, name):
                 setattr(self, name, getattr(template, name))

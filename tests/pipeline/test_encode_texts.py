@@ -118,7 +118,7 @@ def test_a_model_holds_its_projection_and_embeds_vectors_alone(project: Path) ->
     training = Training(Arm(Family.CLASSIFICATION, "balanced"), split, 0)
     model = TrainedModel.load(layout.model(training))
     assert isinstance(model.encoder, FrozenEncoder)
-    assert set(model.encoder.tensors()) == {"projection.weight", "projection.bias"}
+    assert set(model.encoder.arrays()) == {"projection.weight", "projection.bias"}
     assert len(model.vocabulary) == 1
     test = TokenizedCorpus.load(layout.split(split)).test
     vectors = np.load(layout.text_vectors("target"))[test.texts]

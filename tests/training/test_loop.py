@@ -430,15 +430,6 @@ def test_a_saved_model_gives_the_same_embeddings_and_predictions(
         )
 
 
-def test_embedding_in_chunks_equals_embedding_at_once() -> None:
-    tokens = corpus().train.tokens
-    encoder = BagEncoder(27, 8)
-    np.testing.assert_array_equal(encoder.embed(tokens, 7), encoder.embed(tokens))
-    # the sums of a matrix product may have another order for another number of rows
-    encoder = BagEncoder(27, 8, "linear")
-    np.testing.assert_allclose(encoder.embed(tokens, 7), encoder.embed(tokens), atol=1e-6)
-
-
 def test_a_model_without_head_says_how_to_predict() -> None:
     model, _, _ = trained("metric", epochs=1)
     with pytest.raises(UserError, match="no classification head"):

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from textmetric.encoders.bag import BagEncoder, Layer
-from textmetric.encoders.encoder import Encoder, checked, restore
+from textmetric.encoders.bag import BagEncoder
+from textmetric.encoders.encoder import Encoder, arrays_of, restore
 from textmetric.encoders.frozen import FrozenEncoder, TextVectors, inputs_of
 from textmetric.encoders.vectors import standardised, token_vectors
 from textmetric.errors import UserError
+from textmetric.inference import Arrays, Layer
 from textmetric.params import Model
 from textmetric.text import RaggedTokens, TokenizedCorpus
 from textmetric.types import Float32
@@ -24,8 +23,8 @@ __all__ = [
     "FrozenEncoder",
     "Layer",
     "TextVectors",
+    "arrays_of",
     "build_encoder",
-    "checked",
     "inputs_of",
     "load_encoder",
     "restore",
@@ -120,19 +119,16 @@ def inverse_frequencies(tokens: RaggedTokens, size: int) -> Float32:
 
 
 def load_encoder(
-    model: Model, tensors: Mapping[str, Tensor], *, tokens: int, width: int, sha256: str = ""
+    model: Model, arrays: Arrays, *, tokens: int, width: int, sha256: str = ""
 ) -> BagEncoder:
     """The encoder of a saved model, on the CPU, for evaluation.
 
     Args:
         model: the section that it was built by.
-        tensors: of :meth:`.Encoder.tensors`; there may be others.
+        arrays: of :meth:`.Encoder.arrays`.
         tokens: size of the vocabulary.
         width: of the token vectors, or of the text vectors of a frozen encoder, which come without.
         sha256: of the weights of the sentence encoder, see :class:`.FrozenEncoder`.
-
-    Raises:
-        ValueError: a tensor is missing, has another shape or type, or is not finite.
     """
     encoder: BagEncoder
     with torch.device("meta"):  # neither memory nor random numbers, whatever the sizes
@@ -142,5 +138,5 @@ def load_encoder(
             )
         else:
             encoder = BagEncoder(tokens, model.dim, model.layer, width=width)
-    restore(encoder, encoder.tensors(), tensors)
+    restore(encoder, arrays)
     return encoder

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from textmetric.encoders.encoder import Encoder
+from textmetric.encoders.encoder import Encoder, arrays_of
 from textmetric.errors import UserError
+from textmetric.inference import Layer, embed_tokens
 from textmetric.text.ragged import RaggedTokens
 from textmetric.types import Float32
-
-Layer = Literal["bag", "linear", "layernorm", "mlp"]
 
 
 class BagEncoder(Encoder):
@@ -91,25 +88,15 @@ class BagEncoder(Encoder):
         """The embeddings (B, dim) of B texts."""
         return self.project(self.bag(ids, offsets))
 
-    @torch.no_grad()
-    def embed(self, tokens: RaggedTokens, rows_at_once: int = 20_000) -> Float32:
-        """The embeddings (n, dim) of n tokenised texts, in chunks."""
-        out = np.empty((len(tokens), self.dim), dtype=np.float32)
-        device = self.weight.device
-        for start in range(0, len(tokens), rows_at_once):
-            stop = min(start + rows_at_once, len(tokens))
-            offsets = np.asarray(tokens.offsets[start : stop + 1])
-            ids = np.array(tokens.ids[offsets[0] : offsets[-1]])  # a copy: torch wants it writable
-            embeddings = self(
-                torch.from_numpy(ids).to(device),
-                torch.from_numpy((offsets[:-1] - offsets[0]).astype(np.int32)).to(device),
-            )
-            out[start:stop] = embeddings.cpu().numpy()
-        return out
+    def embed(self, tokens: RaggedTokens) -> Float32:
+        """The embeddings (n, dim) of n tokenised texts, see :func:`.embed_tokens`."""
+        arrays = arrays_of(self)
+        vectors = arrays.pop("weight")
+        return embed_tokens(vectors, tokens.ids, tokens.offsets, self.layer, arrays)
 
-    def tensors(self) -> dict[str, Tensor]:
-        """See :meth:`.Encoder.tensors`."""
-        return {name: value.detach() for name, value in self.state_dict().items()}
+    def arrays(self) -> dict[str, Float32]:
+        """See :meth:`.Encoder.arrays`."""
+        return arrays_of(self)
 
 
 def _projection(layer: Layer, width: int, dim: int) -> nn.Module | None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor, nn
 
+from textmetric.inference import Arrays
 from textmetric.text.ragged import RaggedTokens
 from textmetric.types import Float32
 
@@ -36,53 +35,23 @@ class Encoder(nn.Module):
         """The embeddings (n, dim) of n tokenised texts."""
         raise NotImplementedError  # abstract: every encoder has its own
 
-    def tensors(self) -> dict[str, Tensor]:
+    def arrays(self) -> dict[str, Float32]:
         """What a saved model keeps, by name."""
         raise NotImplementedError  # abstract: every encoder has its own
 
 
-def restore(
-    module: nn.Module,
-    saved: Mapping[str, Tensor],
-    tensors: Mapping[str, Tensor],
-    prefix: str = "",
-) -> None:
-    """Give a module its saved tensors, for evaluation; they are not copied.
+def restore(module: nn.Module, arrays: Arrays) -> None:
+    """Give a module its saved weights, for evaluation; they are not copied.
 
     Args:
         module: may be on the device ``meta``, without memory.
-        saved: what of the module is saved, by name.
-        tensors: what was saved, by the same names after ``prefix``; there may be others.
-        prefix: of their names.
-
-    Raises:
-        ValueError: see :func:`checked`.
+        arrays: of :meth:`Encoder.arrays` or :func:`arrays_of`.
     """
-    found = {name: checked(f"{prefix}{name}", like, tensors) for name, like in saved.items()}
-    module.load_state_dict(found, strict=False, assign=True)
+    found = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    module.load_state_dict(found, strict=False, assign=True)  # what is not saved may be missing
     module.eval()
 
 
-def checked(name: str, like: Tensor, tensors: Mapping[str, Tensor], finite: bool = True) -> Tensor:
-    """A saved tensor.
-
-    Args:
-        name: of the tensor.
-        like: has its type and shape; may be on the device ``meta``.
-        tensors: what was saved, by name.
-        finite: refuse NaN and infinity.
-
-    Raises:
-        ValueError: it is missing, has another type or shape, or is not finite.
-    """
-    if name not in tensors:
-        raise ValueError(f"the tensor {name} is missing")
-    tensor = tensors[name]
-    if tensor.dtype != like.dtype or tensor.shape != like.shape:
-        raise ValueError(
-            f"the tensor {name} is {tensor.dtype} of shape {tuple(tensor.shape)}, expected "
-            f"{like.dtype} of shape {tuple(like.shape)}"
-        )
-    if finite and not bool(torch.isfinite(tensor).all()):
-        raise ValueError(f"the tensor {name} holds NaN or infinity")
-    return tensor
+def arrays_of(module: nn.Module) -> dict[str, Float32]:
+    """The weights of a module by the names of its state; on the CPU they share its memory."""
+    return {name: value.detach().cpu().numpy() for name, value in module.state_dict().items()}

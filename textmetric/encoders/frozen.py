@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from textmetric.encoders.bag import BagEncoder, Layer
+from textmetric.encoders.bag import BagEncoder
 from textmetric.encoders.pretrained import find, sentence_transformer
 from textmetric.errors import UserError
 from textmetric.files import damaged, read_json, reading
+from textmetric.inference import Layer, checked_vectors, embed_vectors
 from textmetric.text.ragged import RaggedTokens
 from textmetric.types import Float32, PathLike
 
@@ -98,7 +98,7 @@ class FrozenEncoder(BagEncoder):
         """Forget the table of :meth:`attach`."""
         self.attach(np.empty((0, self.width), dtype=np.float32))
 
-    def embed(self, tokens: RaggedTokens, rows_at_once: int = 20_000) -> Float32:
+    def embed(self, tokens: RaggedTokens) -> Float32:
         """The embeddings (n, dim) of n texts, each one token: its row in the attached table.
 
         Raises:
@@ -108,22 +108,16 @@ class FrozenEncoder(BagEncoder):
             raise UserError(
                 f"this model embeds {self._what()}, not tokens: give it texts or their vectors"
             )
-        return super().embed(tokens, rows_at_once)
+        return super().embed(tokens)
 
-    @torch.no_grad()
-    def embed_vectors(self, values: Float32, rows_at_once: int = 20_000) -> Float32:
-        """The embeddings (n, dim) of n text vectors (n, width), in chunks.
+    def embed_vectors(self, values: Float32) -> Float32:
+        """The embeddings (n, dim) of n text vectors (n, width), see :func:`.embed_vectors`.
 
         Raises:
             UserError: the vectors have another width.
         """
         self._check_width(values)
-        out = np.empty((len(values), self.dim), dtype=np.float32)
-        for start in range(0, len(values), rows_at_once):
-            chunk = torch.from_numpy(np.array(values[start : start + rows_at_once]))
-            embeddings = self.project(chunk.to(self.weight.device))
-            out[start : start + len(chunk)] = embeddings.cpu().numpy()
-        return out
+        return embed_vectors(values, self.layer, self.arrays())
 
     def vectors(self, texts: Sequence[str], *, progress: bool = False) -> Float32:
         """The vectors (n, width) that the sentence encoder gives to n texts.
@@ -146,9 +140,9 @@ class FrozenEncoder(BagEncoder):
         except UserError as error:
             raise UserError(f"this model embeds {self._what()}: {error}") from None
 
-    def tensors(self) -> dict[str, Tensor]:
-        """See :meth:`.Encoder.tensors`: the projection alone."""
-        found = super().tensors()
+    def arrays(self) -> dict[str, Float32]:
+        """See :meth:`.Encoder.arrays`: the projection alone."""
+        found = super().arrays()
         del found["weight"]
         return found
 
@@ -194,35 +188,6 @@ def sentence_vectors(
     )
     checked = checked_vectors(values, f"the vectors of {name}")
     return TextVectors(checked if len(whole) == len(rows) else checked[rows], name, found)
-
-
-def checked_vectors(values: npt.ArrayLike, name: str) -> Float32:
-    """Text vectors as float32, (n, width).
-
-    Args:
-        values: the same, of any type of number.
-        name: what they are, for messages: a plural.
-
-    Raises:
-        UserError: they have another shape, are no numbers, or are not finite.
-    """
-    if isinstance(values, np.ma.MaskedArray):
-        values = np.ma.filled(values.astype(np.float32), np.nan)
-    array = np.asarray(values)
-    if array.ndim != 2 or not array.shape[1] or array.dtype.kind not in "fiu":
-        raise UserError(
-            f"{name} are {array.dtype} of shape {array.shape}, expected numbers of shape "
-            "(n, width): give one vector a text"
-        )
-    with np.errstate(over="ignore"):  # infinity is found below
-        found = np.ascontiguousarray(array, dtype=np.float32)
-    wrong = np.flatnonzero(~np.isfinite(found).all(axis=1))
-    if wrong.size:
-        raise UserError(
-            f"{name} hold NaN or infinity in row {wrong[0]} (counted from 0): correct that vector, "
-            "or drop its text"
-        )
-    return found
 
 
 @lru_cache(maxsize=1)

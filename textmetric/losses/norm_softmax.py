@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from textmetric.inference import LAYER_NORM, TEMPERATURE
 from textmetric.losses.distances import unit
 from textmetric.losses.objective import ClassificationObjective, parameter
 from textmetric.schema import Section
@@ -12,9 +13,9 @@ from textmetric.schema import Section
 class NormSoftmaxParameters(Section):
     """Parameters of the normalised softmax."""
 
-    temperature: float = parameter(0.05, "σ; the scores span ±1/σ", paper="0.05", gt=0)
+    temperature: float = parameter(TEMPERATURE, "σ; the scores span ±1/σ", paper="0.05", gt=0)
     layer_norm: bool = parameter(
-        True,
+        LAYER_NORM,
         "layer norm of the embedding before it is put on the unit sphere; ``false`` is the "
         "paper's ablation",
         paper="``true``",

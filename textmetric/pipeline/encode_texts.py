@@ -11,6 +11,7 @@ from textmetric.corpora import Spec, text_vectors
 from textmetric.errors import UserError
 from textmetric.files import reading, replacing_folder, write_array, write_json
 from textmetric.grid import Layout, Role, moved
+from textmetric.inference import checked_vectors
 from textmetric.types import Float32, Int64
 
 
@@ -68,8 +69,6 @@ def _encoded(
 
 
 def _brought(layout: Layout, corpora: Mapping[Role, Spec]) -> dict[Role, Float32]:
-    from textmetric.encoders.frozen import checked_vectors
-
     found: dict[Role, Float32] = {}
     for role, spec in corpora.items():
         values = text_vectors(spec)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from tqdm import tqdm
 
 from textmetric.errors import UserError
 from textmetric.files import (
@@ -531,6 +530,8 @@ def _tokenized(
         )
     order = sorted(range(len(labels.names)), key=labels.names.__getitem__)
     codes = np.argsort(order).astype(np.int32)[labels.codes]
+
+    from tqdm import tqdm  # here, since those who only read a vocabulary may lack it
 
     def of_part(part: str) -> Iterable[str]:
         bar: Iterable[str] = tqdm(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from importlib.util import find_spec
 from itertools import accumulate, chain, islice
 from pathlib import Path
 
@@ -23,8 +25,8 @@ from textmetric.types import Int32, Int64, PathLike
 
 UNKNOWN = "<unk>"
 
-# From this many chunks on, the compiled table saves more than its import and set-up cost.
-_FEW_CHUNKS = 64
+# From this many chunks on, the compiled table saves more than its set-up cost, and its import.
+_FEW_CHUNKS, _FEW_WITH_IMPORT = 64, 512
 
 
 class Vocabulary:
@@ -136,9 +138,10 @@ class Vocabulary:
             UserError: ``texts`` is a single string, or an item is not a string.
         """
         remaining = chunks(texts)
-        first = list(islice(remaining, _FEW_CHUNKS))
-        if len(first) < _FEW_CHUNKS:
-            return RaggedTokens.joined(map(self._encoded, first))
+        few = _FEW_CHUNKS if "numba" in sys.modules else _FEW_WITH_IMPORT
+        first = list(islice(remaining, few))
+        if len(first) < few or not find_spec("numba"):
+            return RaggedTokens.joined(map(self._encoded, chain(first, remaining)))
         # Imported here: a few texts need no compiler.
         from textmetric.text.numbering import TokenNumbers
 

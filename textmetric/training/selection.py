@@ -15,9 +15,10 @@ from sklearn.model_selection import StratifiedKFold
 from textmetric.encoders import BagEncoder, TextVectors, inputs_of
 from textmetric.errors import UserError
 from textmetric.grid import Family
+from textmetric.inference import linear_scores
 from textmetric.measures import fit_temperature
 from textmetric.measures.rows import unit
-from textmetric.model import TrainedModel, linear_scores
+from textmetric.model import TrainedModel
 from textmetric.params import Model, Train
 from textmetric.sampling.streams import Stream, generator_of, seed_of
 from textmetric.text import LabelledTokens, TokenizedCorpus
@@ -190,7 +191,7 @@ def _held_out(
         embeddings = model.embed(inputs_of(rows.tokens, vectors))
         known = None if seen is None else model.embed(inputs_of(seen.tokens, vectors))
     labels = np.asarray(rows.labels)
-    scores = model.scores(embeddings)
+    scores = model.classifier.scores(embeddings)
 
     def by_logistic() -> Float64:
         assert seen is not None

@@ -1,7 +1,8 @@
 """Search for the nearest rows, and predictions from them.
 
 Two methods find the same neighbours, in the order of ``textmetric.measures.neighbours.keys``: few
-rows are all compared exactly by matrix products; many are screened in float32 first.
+rows are all compared exactly by matrix products; many are screened in float32 first, where numba is
+installed.
 
 Neither allocates an n × n matrix. Blocks of queries run in as many threads as matrix products may
 use (``OMP_NUM_THREADS``; one in the processes of ``textmetric.parallel``).
@@ -12,9 +13,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from importlib.util import find_spec
 
 import numpy as np
-from threadpoolctl import threadpool_info, threadpool_limits
 
 from textmetric.errors import UserError
 from textmetric.measures.neighbours.keys import all_distances, exact_rows, order
@@ -52,6 +53,8 @@ def ranked_blocks(
         for part in search.parts():
             yield part, search.ranked(part)
         return
+    from threadpoolctl import threadpool_limits
+
     # The blocks run in parallel, so each matrix product uses one thread.
     with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
         waiting: deque[tuple[slice, Future[Int64]]] = deque()
@@ -181,7 +184,7 @@ class _Search:
         self._reference, self._queries = reference, queries
         self._depths, self._left_out = depths, left_out
         self._screening = None
-        if len(reference) * len(queries) >= _SCREENED_PAIRS:
+        if len(reference) * len(queries) >= _SCREENED_PAIRS and find_spec("numba"):
             from textmetric.measures.neighbours.screening import Screening
 
             self._screening = Screening(reference)
@@ -221,7 +224,11 @@ class _Search:
 
 
 def _threads() -> int:
-    """The number of threads that matrix products may use now."""
+    """The number of threads that matrix products may use now; 1 without threadpoolctl."""
+    if not find_spec("threadpoolctl"):
+        return 1
+    from threadpoolctl import threadpool_info
+
     return max(
         (
             int(library["num_threads"])
