@@ -12,8 +12,11 @@ class UserError(ValueError):
 
     The message names the file, row, key or value, says what was expected and what to do.
     A stage prints the message and exits with status 2; the library raises it like any
-    ``ValueError``.
+    ``ValueError``. What it quotes from the input is :func:`printable`.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 def shown(value: object) -> str:
