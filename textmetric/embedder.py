@@ -246,9 +246,10 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
             "max_size": checked.data.max_size,
         }
         tokenizer = tokenizer_named(self.tokenizer)
-        if self.vectors is None:
+        vectors = checked.model.vectors
+        if vectors is None:
             return *tokenize_train(texts, tokenizer=tokenizer, **sizes), None
-        given = token_vectors(self.vectors, max_size=self.max_size, progress=self.progress)
+        given = token_vectors(vectors, max_size=self.max_size, progress=self.progress)
         if self.layer == "bag":
             dim = self._checked_parameters(vectors=given.values).model.dim
             given = TokenVectors(given.vocabulary, reduced(given.values, dim))

@@ -472,7 +472,9 @@ def test_saving_never_replaces_a_folder_that_is_not_a_model(tmp_path: Path) -> N
     assert (tmp_path / "thesis.tex").exists()
 
 
-@pytest.mark.parametrize("name", ["gpu", "cuda:x", "0", "cuda:", "cuda:\u0663", "meta", "cpu:\n"])
+@pytest.mark.parametrize(
+    "name", ["gpu", "cuda:x", "0", "cuda:", "cuda:\u0663", "meta", "cpu\n", b"cpu"]
+)
 def test_an_unknown_device_is_an_error_that_lists_the_known(name: str) -> None:
     with pytest.raises(UserError, match=r"^device is .*: use auto, cpu or cuda"):
         choose_device(name, "device")

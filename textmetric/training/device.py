@@ -21,7 +21,7 @@ def choose_device(name: str, key: str) -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    found = re.fullmatch("cpu|cuda(?::([0-9]{1,3}))?", name)
+    found = re.fullmatch("cpu|cuda(?::([0-9]{1,3}))?", name) if isinstance(name, str) else None
     if not found:
         raise UserError(f"{key} is {name!r}: use auto, cpu or cuda")
     there = torch.cuda.device_count()
