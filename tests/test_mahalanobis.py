@@ -293,8 +293,6 @@ def test_numbers_of_numpy_are_parameters() -> None:
     learnt = Mahalanobis(**options, max_iter=np.int32(9)).fit(rows, labels)
     plain = Mahalanobis(pairs=50, ridge=0.5, max_iter=9).fit(rows, labels)
     np.testing.assert_array_equal(learnt.matrix_, plain.matrix_)
-    whole = Mahalanobis(pairs=50.0, ridge=0.5, max_iter=9.0).fit(rows, labels)
-    np.testing.assert_array_equal(whole.matrix_, plain.matrix_)
 
 
 def test_it_works_after_tf_idf_in_a_pipeline() -> None:
