@@ -15,7 +15,7 @@ from sklearn.exceptions import NotFittedError
 from tqdm.auto import tqdm
 
 from textmetric.embedder import STUDY, TextEmbedder, Texts, checked_labels, divided
-from textmetric.errors import UserError
+from textmetric.errors import UserError, shown
 from textmetric.measures import centroid_predict, class_centroids, unit
 from textmetric.sampling.streams import Stream, generator_of
 from textmetric.schema import LONGEST, Section, Seed, validated
@@ -91,6 +91,10 @@ class TextEnsemble(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         template = (
             TextEmbedder("cross_entropy", **STUDY) if self.embedder is None else self.embedder
         )
+        if not isinstance(template, TextEmbedder):
+            raise UserError(
+                f"embedder is {shown(template)}, expected a TextEmbedder: give one, or None"
+            )
         texts = template.checked_inputs(texts)
         classes, codes = checked_labels(labels, len(texts))
         if settings.meta_classes > len(classes):
