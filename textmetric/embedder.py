@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections.abc import Iterable, Mapping, Sequence, Set
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -16,14 +19,15 @@ from tqdm.auto import tqdm
 from textmetric.encoders import FrozenEncoder, Layer, TextVectors, inputs_of, token_vectors
 from textmetric.encoders.frozen import checked_vectors, sentence_vectors
 from textmetric.encoders.vectors import reduced
-from textmetric.errors import UserError, shown, unknown_name
-from textmetric.grid import Family
+from textmetric.errors import UserError, shown
+from textmetric.grid import Family, Sampler
 from textmetric.labels import check_labels
 from textmetric.losses import family_of, label_free, named
 from textmetric.model import TrainedModel
 from textmetric.params import Data, Model, Pretrain, Train
-from textmetric.schema import validated
+from textmetric.schema import Section, validated
 from textmetric.text import (
+    NGRAMS,
     UNKNOWN,
     LabelledTokens,
     RaggedTokens,
@@ -51,7 +55,6 @@ Given = Float32 | TextVectors | None
 """Vectors that an encoder is given, see :func:`.build_encoder`."""
 
 
-CLASSIFIERS = ["auto", "centroid", "logistic"]
 Auto = Literal["auto"]
 WIDTH = 256
 SEEN = 100_000
@@ -74,6 +77,29 @@ STUDY: dict[str, Any] = {
 """The parameters with which an embedder is trained as the pipeline trains by default."""
 PRETRAIN = Pretrain(objective="inverse_cloze", epochs=3, lr=0.1)
 """What is learnt from texts without a label by default."""
+
+
+_KEYS = {key for section in (Data, Model, Train) for key in section.model_fields}
+_KEY = re.compile(rf"\b(data|model|train)\.(?=({'|'.join(sorted(_KEYS))})\b)")
+
+
+class _Own(Section):
+    """The parameters that are no keys of params.yaml."""
+
+    sampler: Sampler
+    tokenizer: Literal["words", "basic_english", "basic_english_ngrams"]
+    tune_vectors: bool
+    classifier: Literal["auto", "centroid", "logistic"]
+    progress: bool
+
+
+@contextmanager
+def _own_keys() -> Iterator[None]:
+    """Name parameters in errors as the estimator does: ``dim``, not ``model.dim``."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(_KEY.sub("", str(error))) from None
 
 
 class _Checked(NamedTuple):
@@ -99,8 +125,9 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         layer: ``bag``, ``linear``, ``layernorm`` or ``mlp``, the layer that is the embedding.
         encoder: ``bag`` of token vectors, or ``frozen`` text vectors of which a projection is
             trained (docs/encoders.md); ``layer`` must not be ``bag`` then.
-        tokenizer: ``words``, the study's ``basic_english``, or ``basic_english_ngrams``, if no
-            tokenizer comes with the vectors (docs/text.md).
+        tokenizer: ``words``, the study's ``basic_english``, or ``basic_english_ngrams``
+            (docs/text.md). Given vectors have their own instead, those of a file of word vectors
+            ``basic_english``.
         start: where token vectors start that are not given: ``lsa`` of the texts, or ``uniform``.
         vectors: for a bag, the token vectors to start from: a file of word vectors, or the folder
             or hub name of a model. For a frozen encoder, the folder or hub name of the sentence
@@ -222,6 +249,7 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
             return checked_vectors(_array(texts), "the text vectors")
         return checked_texts(texts)
 
+    @_own_keys()
     def encoded(self, texts: list[str] | Float32) -> tuple[Vocabulary, RaggedTokens, Given]:
         """The train texts as :meth:`fit_tokens` takes them, and what vectors the encoder is given.
 
@@ -258,6 +286,7 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         vocabulary, tokens, _ = tokenize_given(texts, given.vocabulary, extend=extend, **sizes)
         return vocabulary, tokens, given.values
 
+    @_own_keys()
     def fit_tokens(
         self,
         vocabulary: Vocabulary,
@@ -299,7 +328,7 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
             "vectors": vectors,
         }
         device: torch.device = arguments["device"]
-        tried = trainings(data) if self.lr == "auto" else 0
+        tried = trainings(data) if _is_auto(self.lr) else 0
         epochs = settings.epochs * (1 + tried) + (0 if pretrain is None else pretrain.epochs)
         with (
             # weights are drawn from torch's own random state, which is put back afterwards
@@ -344,6 +373,7 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         self.lr_ = settings.lr
         return self
 
+    @_own_keys()
     def _checked_parameters(
         self,
         data: LabelledTokens | None = None,
@@ -354,6 +384,13 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
 
         Without data, which the values ``auto`` depend on, these have any value that is allowed.
         """
+        defaults = {
+            name: parameter.default
+            for name, parameter in inspect.signature(type(self)).parameters.items()
+        }
+        own = validated(
+            _Own, {name: getattr(self, name) for name in _Own.model_fields}, defaults=defaults
+        )
         given = {} if self.objective_params is None else self.objective_params
         objective = named(self.objective, given, "objective_params", "objective")
         uniform = self.encoder == "frozen" or self.vectors is not None
@@ -365,13 +402,13 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
             "weights": self.weights,
             "start": "uniform" if uniform else self.start,
         }
-        try:
-            model = validated(Model, about)
-        except UserError as error:  # which names keys of params.yaml
-            raise UserError(str(error).replace("model.", "")) from None
-        if self.classifier not in CLASSIFIERS:
-            raise unknown_name("classifier", self.classifier, CLASSIFIERS)
-        if not self.tune_vectors and self.layer == "bag":
+        model = validated(Model, about, defaults=defaults)
+        if own.tokenizer == NGRAMS.name and uniform:
+            raise UserError(
+                f"tokenizer is {own.tokenizer!r}, which is for token vectors that start at random: "
+                "set tokenizer to 'words', or encoder to 'bag' and vectors to None"
+            )
+        if not own.tune_vectors and self.layer == "bag":
             raise UserError(
                 "tune_vectors is False and layer is bag, so nothing of the encoder would be "
                 "trained: set layer to linear, layernorm or mlp, or tune_vectors to True"
@@ -388,23 +425,26 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
                 "optimizer": self.optimizer,
                 "decay": self.decay,
                 "device": self.device,
-                "vectors": "tuned" if self.tune_vectors else "frozen",
+                "vectors": "tuned" if own.tune_vectors else "frozen",
             }
             | {
-                name: value if getattr(self, name) == "auto" else getattr(self, name)
+                name: value if _is_auto(getattr(self, name)) else getattr(self, name)
                 for name, value in chosen.items()
             },
+            defaults=defaults,
         )
-        own = validated(
-            Data, {"min_freq": self.min_freq, "max_size": self.max_size, "seed": self.seed}
+        sizes = validated(
+            Data,
+            {"min_freq": self.min_freq, "max_size": self.max_size, "seed": self.seed},
+            defaults=defaults,
         )
         pretrain = self._pretraining(unlabelled)
-        return _Checked(family_of(self.objective), objective, model, settings, pretrain, own)
+        return _Checked(family_of(self.objective), objective, model, settings, pretrain, sizes)
 
     def _width(self, vectors: Given) -> int:
         """The width of the embedding."""
-        if self.dim != "auto":
-            return self.dim
+        if not _is_auto(self.dim):
+            return self.dim  # type: ignore[return-value]
         if isinstance(vectors, np.ndarray) and self.layer == "bag":
             return min(WIDTH, int(vectors.shape[1]))
         return WIDTH
@@ -417,12 +457,12 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         return self.classifier
 
     def _pretraining(self, unlabelled: RaggedTokens | None) -> Pretrain | None:
-        if self.pretrain == "auto":
+        if _is_auto(self.pretrain):
             wanted = self.encoder == "bag" and self.tune_vectors and unlabelled is not None
             return PRETRAIN if wanted and len(unlabelled or ()) else None
         if self.pretrain is None:
             return None
-        pretrain = validated(Pretrain, self.pretrain, "pretrain")
+        pretrain = validated(Pretrain, self.pretrain, "pretrain")  # type: ignore[arg-type]
         label_free(pretrain.objective, pretrain.parameters)
         return pretrain
 
@@ -499,6 +539,10 @@ class TextEmbedder(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         if not hasattr(self, "model_"):
             raise NotFittedError("this TextEmbedder has learnt nothing yet: call fit or load")
         return self.model_
+
+
+def _is_auto(value: object) -> bool:
+    return isinstance(value, str) and value == "auto"
 
 
 def _are_vectors(texts: Texts) -> bool:

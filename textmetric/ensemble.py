@@ -15,10 +15,10 @@ from sklearn.exceptions import NotFittedError
 from tqdm.auto import tqdm
 
 from textmetric.embedder import STUDY, TextEmbedder, Texts, checked_labels, divided
-from textmetric.errors import UserError
+from textmetric.errors import UserError, shown
 from textmetric.measures import centroid_predict, class_centroids, unit
 from textmetric.sampling.streams import Stream, generator_of
-from textmetric.schema import Section, validated
+from textmetric.schema import LONGEST, Section, Seed, validated
 from textmetric.text import LabelledTokens
 from textmetric.types import Int32
 
@@ -26,9 +26,9 @@ from textmetric.types import Int32
 class Ensemble(Section):
     """What is checked of the parameters of :class:`TextEnsemble`."""
 
-    members: int = Field(default=8, ge=1)
-    meta_classes: int = Field(default=2, ge=2)
-    seed: int = Field(default=0, ge=0)
+    members: int = Field(default=8, ge=1, le=LONGEST)
+    meta_classes: int = Field(default=2, ge=2, lt=1 << 31)
+    seed: Seed = 0
 
 
 class TextEnsemble(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -91,6 +91,10 @@ class TextEnsemble(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: i
         template = (
             TextEmbedder("cross_entropy", **STUDY) if self.embedder is None else self.embedder
         )
+        if not isinstance(template, TextEmbedder):
+            raise UserError(
+                f"embedder is {shown(template)}, expected a TextEmbedder: give one, or None"
+            )
         texts = template.checked_inputs(texts)
         classes, codes = checked_labels(labels, len(texts))
         if settings.meta_classes > len(classes):
