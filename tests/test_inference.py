@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from textmetric.encoders import BagEncoder, arrays_of
-from textmetric.errors import UserError
 from textmetric.grid import Family
 from textmetric.inference import (
     Classifier,
@@ -188,14 +187,12 @@ def test_every_head_scores_as_its_torch_module(name: str) -> None:
         shapes = {label: array.shape for label, array in arrays.items()}
         assert shapes == head_shapes(name, 5, 8)
         classifier = Classifier(objective, arrays, None, np.zeros((5, 8), np.float32))
-        chances = classifier.probabilities(rows)
-        np.testing.assert_allclose(
-            chances, torch.softmax(torch.from_numpy(expected), 1).numpy(), atol=1e-5
-        )
-        np.testing.assert_array_equal(chances.argmax(axis=1), classifier.predict(rows))
+        np.testing.assert_allclose(classifier.scores(rows), expected, rtol=1e-5, atol=1e-5)
+        np.testing.assert_array_equal(expected.argmax(axis=1), classifier.predict(rows))
 
 
-def test_centroids_give_no_probabilities_yet() -> None:
-    classifier = Classifier({"name": "triplet"}, {}, None, np.eye(2, dtype=np.float32))
-    with pytest.raises(UserError, match=r"'triplet'.*nearest centroid gives no probabilities"):
-        classifier.probabilities(np.eye(2, dtype=np.float32))
+def test_an_absent_class_has_no_chance_by_the_centroids() -> None:
+    centroids = np.array([[2, 0], [np.nan, np.nan], [0, 1]], dtype=np.float32)
+    classifier = Classifier({"name": "triplet"}, {}, None, centroids)
+    rows = np.array([[3, 4], [0, 0]], dtype=np.float32)
+    np.testing.assert_allclose(classifier.scores(rows), [[0.6, -np.inf, 0.8], [0, -np.inf, 0]])

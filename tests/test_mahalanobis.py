@@ -287,14 +287,31 @@ def test_pairs_that_are_no_rows_are_refused(pairs: Any, said: str) -> None:
         Mahalanobis().fit_pairs(rows_and_classes()[0], pairs, [(0, 1)])
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"pairs": True}, r"^pairs is True, but .* a valid integer \(default 10000\)"),
+        ({"pairs": 50.0}, "^pairs is 50.0, but .* a valid integer"),
+        ({"pairs": 1 << 40}, "^pairs is 1099511627776, but"),
+        ({"max_iter": 10**9}, "^max_iter is 1000000000, but"),
+        ({"tol": 2}, "^tol is 2, but it should be less than 1"),
+        ({"ridge": float("inf")}, "^ridge is inf, but .* finite"),
+        ({"random_state": -1}, "^random_state is -1, but"),
+        ({"random_state": "0"}, "^random_state is '0', but"),
+        ({"diagonal": 1}, "^diagonal is 1, but .* boolean"),
+    ],
+)
+def test_values_out_of_range_name_their_keyword(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        Mahalanobis(**options).fit(*rows_and_classes())
+
+
 def test_numbers_of_numpy_are_parameters() -> None:
     rows, labels = rows_and_classes()
     options = {"diagonal": np.bool_(False), "pairs": np.int64(50), "ridge": np.float32(0.5)}
     learnt = Mahalanobis(**options, max_iter=np.int32(9)).fit(rows, labels)
     plain = Mahalanobis(pairs=50, ridge=0.5, max_iter=9).fit(rows, labels)
     np.testing.assert_array_equal(learnt.matrix_, plain.matrix_)
-    whole = Mahalanobis(pairs=50.0, ridge=0.5, max_iter=9.0).fit(rows, labels)
-    np.testing.assert_array_equal(whole.matrix_, plain.matrix_)
 
 
 def test_it_works_after_tf_idf_in_a_pipeline() -> None:

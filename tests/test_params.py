@@ -60,7 +60,7 @@ def test_the_params_of_the_repository_are_valid() -> None:
         (("samplers",), ["shuffled"], r"arms has 'cls_balanced', but samplers has no 'balanced'"),
         (("arms",), ["cls_shuffled", "cls_shuffled"], "arms holds a value twice"),
         (("finetune", "tanh"), [], r"finetune\.tanh is \[\], but list should have at least 1"),
-        (("finetune", "tanh"), True, r"finetune\.tanh is True, but it should be a valid list"),
+        (("finetune", "tanh"), True, r"finetune\.tanh is true, but it should be a valid list"),
         (("finetune", "tanh"), [True, True], r"finetune\.tanh .* holds a value twice"),
         (("finetune", "shares"), [], r"finetune\.shares is \[\], but list should have at least 1"),
         (("finetune", "shares"), [0.1], r"finetune\.shares is \[0\.1\], but it lacks 1\.0"),

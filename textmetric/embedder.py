@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -25,8 +28,8 @@ from textmetric.encoders import (
 )
 from textmetric.encoders.frozen import sentence_vectors
 from textmetric.encoders.vectors import reduced
-from textmetric.errors import UserError, unknown_name
-from textmetric.grid import Family
+from textmetric.errors import UserError
+from textmetric.grid import Family, Sampler
 from textmetric.inference import checked_vectors
 from textmetric.labels import check_labels
 from textmetric.losses import family_of, label_free, named
@@ -35,8 +38,9 @@ from textmetric.params import Data, Model, Pretrain, Train
 from textmetric.predictor import class_prior
 from textmetric.sampling.streams import Stream, seed_of
 from textmetric.saved import LabelType, labels_of
-from textmetric.schema import validated
+from textmetric.schema import Section, validated
 from textmetric.text import (
+    NGRAMS,
     UNKNOWN,
     LabelledTokens,
     RaggedTokens,
@@ -69,7 +73,6 @@ Given = Float32 | TextVectors | None
 _LABEL_TYPES: dict[str, LabelType] = {
     "U": "str", "T": "str", "O": "str", "i": "int", "u": "int", "f": "float", "b": "bool",
 }  # fmt: skip
-CLASSIFIERS = ["auto", "centroid", "logistic"]
 Auto = Literal["auto"]
 WIDTH = 256
 SEEN = 100_000
@@ -92,6 +95,31 @@ STUDY: dict[str, Any] = {
 """The parameters with which an embedder is trained as the pipeline trains by default."""
 PRETRAIN = Pretrain(objective="inverse_cloze", epochs=3, lr=0.1)
 """What is learnt from texts without a label by default."""
+
+
+_KEYS = {key for section in (Data, Model, Train) for key in section.model_fields}
+_KEY = re.compile(rf"\b(data|model|train)\.(?=({'|'.join(sorted(_KEYS))})\b)")
+
+
+class _Own(Section):
+    """The parameters that are no keys of params.yaml."""
+
+    sampler: Sampler
+    tokenizer: Literal["words", "basic_english", "basic_english_ngrams"]
+    tune_vectors: bool
+    classifier: Literal["auto", "centroid", "logistic"]
+    calibrate: bool
+    warm_start: bool
+    progress: bool
+
+
+@contextmanager
+def _own_keys() -> Iterator[None]:
+    """Name parameters in errors as the estimator does: ``dim``, not ``model.dim``."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(_KEY.sub("", str(error))) from None
 
 
 class _Checked(NamedTuple):
@@ -117,8 +145,9 @@ class TextEmbedder(TextClassifier):
         layer: ``bag``, ``linear``, ``layernorm`` or ``mlp``, the layer that is the embedding.
         encoder: ``bag`` of token vectors, or ``frozen`` text vectors of which a projection is
             trained (docs/encoders.md); ``layer`` must not be ``bag`` then.
-        tokenizer: ``words``, the study's ``basic_english``, or ``basic_english_ngrams``, if no
-            tokenizer comes with the vectors (docs/text.md).
+        tokenizer: ``words``, the study's ``basic_english``, or ``basic_english_ngrams``
+            (docs/text.md). Given vectors have their own instead, those of a file of word vectors
+            ``basic_english``.
         start: where token vectors start that are not given: ``lsa`` of the texts, or ``uniform``.
         vectors: for a bag, the token vectors to start from: a file of word vectors, or the folder
             or hub name of a model. For a frozen encoder, the folder or hub name of the sentence
@@ -253,6 +282,7 @@ class TextEmbedder(TextClassifier):
             return self._vectors(X, reset=True)
         return checked_texts(X)
 
+    @_own_keys()
     def encoded(self, texts: list[str] | Float32) -> tuple[Vocabulary, RaggedTokens, Given]:
         """The train texts as :meth:`fit_tokens` takes them, and what vectors the encoder is given.
 
@@ -281,9 +311,10 @@ class TextEmbedder(TextClassifier):
             again = tokenize_given(texts, before.vocabulary, extend=extend, **sizes)
             return again[0], again[1], None
         tokenizer = tokenizer_named(self.tokenizer)
-        if self.vectors is None:
+        vectors = checked.model.vectors
+        if vectors is None:
             return *tokenize_train(texts, tokenizer=tokenizer, **sizes), None
-        given = token_vectors(self.vectors, max_size=self.max_size, progress=self.progress)
+        given = token_vectors(vectors, max_size=self.max_size, progress=self.progress)
         if self.layer == "bag":
             dim = self._checked_parameters(vectors=given.values).model.dim
             given = TokenVectors(given.vocabulary, reduced(given.values, dim))
@@ -292,6 +323,7 @@ class TextEmbedder(TextClassifier):
         vocabulary, tokens, _ = tokenize_given(texts, given.vocabulary, extend=extend, **sizes)
         return vocabulary, tokens, given.values
 
+    @_own_keys()
     def fit_tokens(
         self,
         vocabulary: Vocabulary,
@@ -396,9 +428,9 @@ class TextEmbedder(TextClassifier):
         """The learning rates to train held-out folds with; none if there is nothing to learn."""
         if self._before() is not None:  # it has seen the rows that would be held out
             return ()
-        if self.lr == "auto":
+        if _is_auto(self.lr):
             return LEARNING_RATES
-        return (self.lr,) if self.calibrate else ()
+        return (self.lr,) if self.calibrate else ()  # type: ignore[return-value]
 
     def _of_model(self, classes: npt.NDArray[Any]) -> TextEmbedder:
         """Set what follows from ``model_`` and the labels of its classes."""
@@ -410,6 +442,7 @@ class TextEmbedder(TextClassifier):
         self._n_features_out = model.encoder.dim
         return self
 
+    @_own_keys()
     def _checked_parameters(
         self,
         data: LabelledTokens | None = None,
@@ -420,6 +453,13 @@ class TextEmbedder(TextClassifier):
 
         Without data, which the values ``auto`` depend on, these have any value that is allowed.
         """
+        defaults = {
+            name: parameter.default
+            for name, parameter in inspect.signature(type(self)).parameters.items()
+        }
+        own = validated(
+            _Own, {name: getattr(self, name) for name in _Own.model_fields}, defaults=defaults
+        )
         given = {} if self.objective_params is None else self.objective_params
         objective = named(self.objective, given, "objective_params", "objective")
         uniform = self.encoder == "frozen" or self.vectors is not None
@@ -431,13 +471,13 @@ class TextEmbedder(TextClassifier):
             "weights": self.weights,
             "start": "uniform" if uniform else self.start,
         }
-        try:
-            model = validated(Model, about)
-        except UserError as error:  # which names keys of params.yaml
-            raise UserError(str(error).replace("model.", "")) from None
-        if self.classifier not in CLASSIFIERS:
-            raise unknown_name("classifier", self.classifier, CLASSIFIERS)
-        if not self.tune_vectors and self.layer == "bag":
+        model = validated(Model, about, defaults=defaults)
+        if own.tokenizer == NGRAMS.name and uniform:
+            raise UserError(
+                f"tokenizer is {own.tokenizer!r}, which is for token vectors that start at random: "
+                "set tokenizer to 'words', or encoder to 'bag' and vectors to None"
+            )
+        if not own.tune_vectors and self.layer == "bag":
             raise UserError(
                 "tune_vectors is False and layer is bag, so nothing of the encoder would be "
                 "trained: set layer to linear, layernorm or mlp, or tune_vectors to True"
@@ -455,25 +495,28 @@ class TextEmbedder(TextClassifier):
                 "optimizer": self.optimizer,
                 "decay": self.decay,
                 "device": self.device,
-                "vectors": "tuned" if self.tune_vectors else "frozen",
+                "vectors": "tuned" if own.tune_vectors else "frozen",
             }
             | {
-                name: value if getattr(self, name) == "auto" else getattr(self, name)
+                name: value if _is_auto(getattr(self, name)) else getattr(self, name)
                 for name, value in chosen.items()
             },
+            defaults=defaults,
         )
-        own = validated(
-            Data, {"min_freq": self.min_freq, "max_size": self.max_size, "seed": self.seed}
+        sizes = validated(
+            Data,
+            {"min_freq": self.min_freq, "max_size": self.max_size, "seed": self.seed},
+            defaults=defaults,
         )
         if before := self._before():
             _check_alike(before.recipe.model, model)
         pretrain = self._pretraining(unlabelled)
-        return _Checked(family_of(self.objective), objective, model, settings, pretrain, own)
+        return _Checked(family_of(self.objective), objective, model, settings, pretrain, sizes)
 
     def _width(self, vectors: Given) -> int:
         """The width of the embedding."""
-        if self.dim != "auto":
-            return self.dim
+        if not _is_auto(self.dim):
+            return self.dim  # type: ignore[return-value]
         if before := self._before():
             return before.encoder.dim
         if isinstance(vectors, np.ndarray) and self.layer == "bag":
@@ -488,12 +531,12 @@ class TextEmbedder(TextClassifier):
         return self.classifier
 
     def _pretraining(self, unlabelled: RaggedTokens | None) -> Pretrain | None:
-        if self.pretrain == "auto":
+        if _is_auto(self.pretrain):
             wanted = self.encoder == "bag" and self.tune_vectors and unlabelled is not None
             return PRETRAIN if wanted and len(unlabelled or ()) else None
         if self.pretrain is None:
             return None
-        pretrain = validated(Pretrain, self.pretrain, "pretrain")
+        pretrain = validated(Pretrain, self.pretrain, "pretrain")  # type: ignore[arg-type]
         label_free(pretrain.objective, pretrain.parameters)
         return pretrain
 
@@ -654,6 +697,10 @@ def _check_alike(before: Model, now: Model) -> None:
                 f"warm_start goes on from a model whose {name} is {was!r}, but {name} is "
                 f"{wanted!r}: set it to {was!r}, or warm_start to False"
             )
+
+
+def _is_auto(value: object) -> bool:
+    return isinstance(value, str) and value == "auto"
 
 
 def _are_vectors(texts: Texts) -> bool:

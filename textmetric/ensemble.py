@@ -16,12 +16,12 @@ from tqdm.auto import tqdm
 
 from textmetric.embedder import STUDY, TextEmbedder, Texts, checked_labels, divided
 from textmetric.encoders import inputs_of
-from textmetric.errors import UserError
+from textmetric.errors import UserError, shown
 from textmetric.inference import cosine_scores
 from textmetric.measures import class_centroids, fit_temperature, unit
 from textmetric.predictor import class_prior
 from textmetric.sampling.streams import Stream, generator_of
-from textmetric.schema import Section, validated
+from textmetric.schema import LONGEST, Section, Seed, validated
 from textmetric.text import LabelledTokens, RaggedTokens
 from textmetric.text_classifier import TextClassifier, refuse
 from textmetric.training.selection import folds
@@ -31,9 +31,10 @@ from textmetric.types import Bools, Float32, Float64, Int32
 class Ensemble(Section):
     """What is checked of the parameters of :class:`TextEnsemble`."""
 
-    members: int = Field(default=8, ge=1)
-    meta_classes: int = Field(default=2, ge=2)
-    seed: int = Field(default=0, ge=0)
+    members: int = Field(default=8, ge=1, le=LONGEST)
+    meta_classes: int = Field(default=2, ge=2, lt=1 << 31)
+    calibrate: bool = True
+    seed: Seed = 0
 
 
 class TextEnsemble(TextClassifier):
@@ -104,9 +105,11 @@ class TextEnsemble(TextClassifier):
         refuse(unsupported)
         settings = validated(
             Ensemble,
-            {"members": self.members, "meta_classes": self.meta_classes, "seed": self.seed},
+            {name: getattr(self, name) for name in Ensemble.model_fields},
         )
         own = TextEmbedder("cross_entropy", **STUDY) if self.embedder is None else self.embedder
+        if not isinstance(own, TextEmbedder):
+            raise UserError(f"embedder is {shown(own)}, expected a TextEmbedder: give one, or None")
         template = clone(own)  # it notes the width of vectors
         inputs = template.checked_inputs(X)
         classes, codes = checked_labels(y, len(inputs))

@@ -12,8 +12,11 @@ class UserError(ValueError):
 
     The message names the file, row, key or value, says what was expected and what to do.
     A stage prints the message and exits with status 2; the library raises it like any
-    ``ValueError``.
+    ``ValueError``. What it quotes from the input is :func:`printable`.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 def shown(value: object) -> str:
@@ -62,7 +65,7 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> UserError:
     names = sorted(known)
     near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else "."
-    return UserError(f"unknown {kind} {name!r}{hint} Known: {', '.join(names)}")
+    return UserError(f"unknown {kind} {shown(name)}{hint} Known: {', '.join(names)}")
 
 
 def missing_package(name: str, purpose: str) -> UserError:

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from textmetric.errors import UserError
 from textmetric.labels import check_labels
-from textmetric.schema import Section, validated
+from textmetric.schema import Count, Section, Seed, validated
 from textmetric.types import Float64, Floats, Int64
 
 
@@ -22,10 +22,11 @@ class _Parameters(Section):
     """The parameters of :class:`Mahalanobis` that are checked."""
 
     diagonal: bool = False
-    pairs: int = Field(default=10_000, ge=1)
-    ridge: float = Field(default=1e-6, gt=0)
-    tol: float = Field(default=1e-3, gt=0)
-    max_iter: int = Field(default=1000, ge=1)
+    pairs: Count = 10_000
+    ridge: float = Field(default=1e-6, gt=0, le=1000)
+    tol: float = Field(default=1e-3, gt=0, lt=1)
+    max_iter: int = Field(default=1000, ge=1, le=1_000_000)
+    random_state: Seed | None = 0
 
 
 class Mahalanobis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -154,6 +155,8 @@ class Mahalanobis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     def _checked_parameters(self) -> _Parameters:
         given = {name: getattr(self, name) for name in _Parameters.model_fields}
+        if isinstance(self.random_state, np.random.RandomState):
+            return validated(_Parameters, given | {"random_state": None})
         return validated(_Parameters, given)
 
     def _learn_full(self, settings: _Parameters, near: Float64, far: Float64) -> None:

@@ -8,14 +8,25 @@ the objective itself, see :func:`textmetric.losses.build`.
 from __future__ import annotations
 
 import os
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from textmetric.errors import UserError, unknown_name
 from textmetric.grid import Arm, Family, Role, Sampler, Split, known_role
-from textmetric.schema import Section, validated
-from textmetric.yaml12 import read_yaml
+from textmetric.schema import (
+    LONGEST,
+    BatchSize,
+    Count,
+    Epochs,
+    LearningRate,
+    Section,
+    Seed,
+    Width,
+    validated,
+)
+from textmetric.yaml12 import read_yaml, written
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
@@ -24,11 +35,28 @@ def _arm(value: Any) -> Any:
     return Arm.parse(value) if isinstance(value, str) else value
 
 
+def _corpus(value: Any) -> Any:
+    if isinstance(value, str) and value:
+        return value
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return value
+    raise ValueError("it should be a name, a path or a mapping of words, see docs/corpora.md")
+
+
+Corpus = Annotated[str | dict[str, Any], BeforeValidator(_corpus)]
+
+
+def _device(value: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", value):
+        raise ValueError("it should be auto, cpu or cuda")
+    return value
+
+
 class Corpora(Section):
     """Which corpus plays which role: a name, a path, or a mapping (see docs/corpora.md)."""
 
-    target: str | dict[str, Any]
-    source: str | dict[str, Any]
+    target: Corpus
+    source: Corpus
 
     def of(self, role: str) -> str | dict[str, Any]:
         """The corpus that plays ``role``.
@@ -42,22 +70,22 @@ class Corpora(Section):
 class Data(Section):
     """How rows and tokens are chosen."""
 
-    limit: int | None = Field(default=None, ge=20)
-    mirror: str | None = None
+    limit: int | None = Field(default=None, ge=20, lt=1 << 31)
+    mirror: str | None = Field(default=None, min_length=1)
     validation: Fraction = 0.1
     test: Fraction = 0.2
-    min_freq: int = Field(default=1, ge=1)
-    max_size: int | None = Field(default=None, ge=1)
-    seed: int = Field(default=0, ge=0)
+    min_freq: Count = 1
+    max_size: Count | None = None
+    seed: Seed = 0
 
 
 class SplitEntry(Section):
     """What a training set is: a role's rows, some labels cut, marked as rare, or left out."""
 
     role: Role
-    scarce: list[int] = Field(default_factory=list)
-    keep: float = 1.0
-    rare: int = Field(default=0, ge=0)
+    scarce: list[Annotated[int, Field(ge=0, lt=1 << 31)]] = Field(default_factory=list)
+    keep: float = Field(default=1.0, gt=0, le=1)
+    rare: int = Field(default=0, ge=0, lt=1 << 31)
     open: Fraction | None = None
     unlabel: bool = False
 
@@ -70,9 +98,9 @@ class Model(Section):
     """The encoder."""
 
     encoder: Literal["bag", "frozen"] = "bag"
-    dim: int = Field(default=32, ge=1)
+    dim: Width = 32
     layer: Literal["bag", "linear", "layernorm", "mlp"] = "bag"
-    vectors: str | None = None
+    vectors: str | None = Field(default=None, min_length=1)
     weights: Literal["uniform", "idf"] = "uniform"
     start: Literal["uniform", "lsa"] = "uniform"
     ngrams: Literal["none", "characters"] = "none"
@@ -116,12 +144,12 @@ class Model(Section):
 class Train(Section):
     """The training loop, equal for every arm."""
 
-    epochs: int = Field(default=10, ge=1)
-    batch_size: int = Field(default=64, ge=4)
+    epochs: Epochs = 10
+    batch_size: BatchSize = 64
     optimizer: Literal["sgd", "adagrad", "adam"] = "adagrad"
-    lr: float = Field(default=0.1, gt=0)
+    lr: LearningRate = 0.1
     decay: Literal["linear", "constant"] = "linear"
-    device: str = "auto"
+    device: Annotated[str, AfterValidator(_device)] = "auto"
     vectors: Literal["tuned", "frozen"] = "tuned"
 
 
@@ -130,9 +158,9 @@ class Pretrain(Section):
 
     objective: str = "inverse_cloze"
     parameters: dict[str, Any] = Field(default_factory=dict)
-    epochs: int = Field(default=5, ge=1)
-    batch_size: int = Field(default=64, ge=4)
-    lr: float = Field(default=0.3, gt=0)
+    epochs: Epochs = 5
+    batch_size: BatchSize = 64
+    lr: LearningRate = 0.3
 
 
 class Recipe(Section):
@@ -143,35 +171,35 @@ class Recipe(Section):
     model: Model
     train: Train
     pretrain: Pretrain | None = None
-    min_freq: int = Field(default=1, ge=1)
-    max_size: int | None = Field(default=None, ge=1)
-    seed: int = Field(ge=0)
+    min_freq: Count = 1
+    max_size: Count | None = None
+    seed: Seed
 
 
 class Evaluate(Section):
     """The measures."""
 
-    neighbours: int = Field(default=10, ge=1)
+    neighbours: int = Field(default=10, ge=1, le=1000)  # a place each for every test row
 
 
 class Tsne(Section):
     """The pictures."""
 
-    points: int | None = Field(default=1000, ge=10)
-    seeds: int = Field(default=2, ge=1)
-    perplexity: float = Field(default=30, gt=1)
-    seed: int = Field(default=0, ge=0)
+    points: int | None = Field(default=1000, ge=10, le=1_000_000)  # hours, and a full picture
+    seeds: int = Field(default=2, ge=1, le=LONGEST)
+    perplexity: float = Field(default=30, gt=1, le=10_000)  # it is cut to a third of the points
+    seed: Seed = 0
 
 
 class Finetune(Section):
     """The transfer from source to target; every head and every share is trained."""
 
     sampler: Sampler = "shuffled"
-    epochs: int = Field(default=3, ge=1)
-    lr: float = Field(default=0.05, gt=0)
+    epochs: Epochs = 3
+    lr: LearningRate = 0.05
     tanh: list[bool] = Field(default_factory=lambda: [True, False], min_length=1)
     shares: list[Annotated[float, Field(gt=0, le=1)]] = Field(
-        default_factory=lambda: [0.01, 0.1, 1.0], min_length=1
+        default_factory=lambda: [0.01, 0.1, 1.0], min_length=1, max_length=LONGEST
     )
 
     @field_validator("tanh", "shares")
@@ -194,10 +222,10 @@ class Params(Section):
 
     corpora: Corpora
     data: Data = Data()
-    splits: Annotated[dict[str, SplitEntry], Field(min_length=1)]
+    splits: Annotated[dict[str, SplitEntry], Field(min_length=1, max_length=LONGEST)]
     samplers: Annotated[list[Sampler], Field(min_length=1)]
     arms: Annotated[list[Annotated[Arm, BeforeValidator(_arm)]], Field(min_length=1)]
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    seeds: Annotated[list[Seed], Field(min_length=1, max_length=LONGEST)]
     model: Model = Model()
     train: Train = Train()
     pretrain: Pretrain | None = None
@@ -263,6 +291,6 @@ def read(path: str | os.PathLike[str] = "params.yaml") -> Params:
             f"{path} must hold a mapping of sections: start from the one in the repository"
         )
     try:
-        return validated(Params, raw)
+        return validated(Params, raw, shown=written)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,17 @@ def test_a_missing_word_file_and_one_that_is_not_gzip_are_named(tmp_path: Path) 
     (tmp_path / "w.gz").write_text("car 1 2\n")
     with pytest.raises(UserError, match=r"w\.gz"):
         token_vectors(str(tmp_path / "w.gz"), progress=False)
+
+
+def test_a_pipe_a_folder_and_names_that_are_no_path_are_one_sentence(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.vec")
+    (tmp_path / "folder.txt").mkdir()
+    for name in ("pipe.vec", "folder.txt"):
+        with pytest.raises(UserError, match="is no file: give the path of a file of words"):
+            token_vectors(str(tmp_path / name), progress=False)
+    for name in ("a\0.vec", "\ud800.txt", "a\0", "\ud800", "n" * 5000, "../" * 2000 + "x.vec"):
+        with pytest.raises(UserError):
+            token_vectors(name, progress=False)
 
 
 def test_reduced_vectors_are_the_projection_on_the_principal_axes() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -342,3 +343,23 @@ def test_a_split_with_every_label_cut_is_no_scarce_label_of_table_8_1(tmp_path: 
         assert changed.scarce("target") == found
     anchors = [section.anchor for section in build_document(changed).sections]
     assert "split-target-scarce-1" in anchors
+
+
+@pytest.mark.parametrize(
+    ("summary", "said"),
+    [
+        ({"name": "docstrings"}, False),
+        ({"name": "inputs/a.csv", "rows": 3}, False),
+        ({"name": str(Path("inputs/b/a.csv").absolute()), "rows": 3}, False),
+        ({"name": "inputs/../a`b.csv", "rows": 3}, True),
+        ({"name": "/elsewhere/a.csv", "rows": 3}, True),
+    ],
+)
+def test_the_report_says_which_tables_dvc_does_not_watch(
+    summary: dict[str, Any], said: bool, tmp_path: Path
+) -> None:
+    write_study(tmp_path, [0, 1, 2], {"target": summary})
+    (run,) = [one for one in build_document(read(tmp_path)).sections if one.anchor == "run"]
+    found = [block for block in run.blocks if "does not notice a change" in str(block)]
+    assert len(found) == said
+    assert all(summary["name"] in str(block) for block in found)

@@ -122,6 +122,10 @@ def read_as(name: str) -> str:
     return printable(" ".join(name.split()))
 
 
+def without_isolates(text: str) -> str:
+    return text.removeprefix("\u2068").removesuffix("\u2069")
+
+
 def seen(tokens: list[Token]) -> list[str]:
     """The text of each inline part; anything but text is a failure."""
     found = []
@@ -129,7 +133,7 @@ def seen(tokens: list[Token]) -> list[str]:
         if token.type == "inline":
             children = token.children or []
             assert {each.type for each in children} <= {"text"}, token.content
-            found.append("".join(each.content for each in children))
+            found.append(without_isolates("".join(each.content for each in children)))
     return found
 
 
@@ -157,7 +161,13 @@ def check_that_it_is_read_as_it_is(name: str) -> None:
     assert seen(paragraph) == [shown]
     heading = GFM.parse(f"## {text} (1)")
     assert [token.type for token in heading] == ["heading_open", "inline", "heading_close"]
-    assert seen(heading) == [f"{shown} (1)"]
+    assert [one.replace("\u2069 (1)", " (1)") for one in seen(heading)] == [f"{shown} (1)"]
+
+
+def test_what_is_written_from_right_to_left_is_isolated_from_what_follows() -> None:
+    assert formats.plain("*שלום*") == "\u2068\\*שלום\\*\u2069"
+    assert formats.plain("عربي 1") == "\u2068عربي 1\u2069"
+    assert formats.plain("中文 é") == "中文 é"
 
 
 @pytest.mark.parametrize("name", ["http://a.b", "HTTPS://a.b", "www.a.b", "WWW.a.b", "me@a.b"])

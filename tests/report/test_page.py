@@ -126,6 +126,15 @@ def test_no_text_of_the_data_becomes_markup(tmp_path: Path) -> None:
     assert json.loads(read.scripts[f"page_map_{nasty}"])["looks"][0][2] == nasty
 
 
+def test_a_class_name_shows_what_would_act_instead_of_being_seen(tmp_path: Path) -> None:
+    names = ["\u202eabc\n", "\x1b[1m\x00", "中文", "می\u200cخواهم"]
+    one = replace(example.split_map(), label_names=names)
+    page = page_of(tmp_path, one_section(Map("target", Picture("figure.png", ""))), {"target": one})
+    looks = json.loads(Reader(page).scripts["page_map_target"])["looks"]
+    assert [look[2] for look in looks] == ["\\u202eabc\\n", "\\x1b[1m\\x00", *names[2:]]
+    assert "\u202e" not in page
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "</script>", "<!-- <script>", 'a "quoted" \\ one', "日本語 🎈 \u2028 \u0000", "a\n\tb"],

@@ -463,7 +463,9 @@ def test_saving_never_replaces_a_folder_that_is_not_a_model(tmp_path: Path) -> N
     assert (tmp_path / "thesis.tex").exists()
 
 
-@pytest.mark.parametrize("name", ["gpu", "cuda:x"])
+@pytest.mark.parametrize(
+    "name", ["gpu", "cuda:x", "0", "cuda:", "cuda:\u0663", "meta", "cpu\n", b"cpu"]
+)
 def test_an_unknown_device_is_an_error_that_lists_the_known(name: str) -> None:
     with pytest.raises(UserError, match=r"^device is .*: use auto, cpu or cuda"):
         choose_device(name, "device")
@@ -490,5 +492,8 @@ def test_centroids_by_blocks_are_the_means_of_unit_embeddings() -> None:
 
 def test_cuda_is_used_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     for name, device in (("auto", "cuda"), ("cuda", "cuda"), ("cuda:1", "cuda:1"), ("cpu", "cpu")):
         assert choose_device(name, "device") == torch.device(device)
+    with pytest.raises(UserError, match="torch finds 2 CUDA devices"):
+        choose_device("cuda:2", "device")

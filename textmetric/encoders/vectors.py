@@ -10,6 +10,7 @@ tokenizer. Any other sentence-transformers model is distilled: each token is emb
 from __future__ import annotations
 
 import gzip
+import os
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -54,7 +55,7 @@ def token_vectors(
             is damaged or of another kind, a value is not finite, or the vectors are narrower than
             ``dim``.
     """
-    if Path(name, _SAVED).is_file():
+    if os.path.isfile(os.path.join(name, _SAVED)):
         found = TokenVectors.load(Path(name))
     elif name.endswith(_WORD_FILES):
         found = read_words(name, max_size=max_size, progress=progress)
@@ -273,6 +274,8 @@ def _are_numbers(words: Sequence[str]) -> bool:
 
 
 def _opened(path: PathLike) -> IO[str]:
+    if os.path.exists(path) and not os.path.isfile(path):  # reading a pipe may wait for ever
+        raise UserError(f"{path} is no file: give the path of a file of words")
     opener: Any = gzip.open if str(path).endswith(".gz") else open
     stream: IO[str] = opener(path, "rt", encoding="utf-8", errors="strict", newline="\n")
     return stream

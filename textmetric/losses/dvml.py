@@ -27,7 +27,7 @@ class DVMLParameters(Section):
         10, "T, how often the variation of a row is drawn in a step", paper="20", ge=1
     )
     hidden: int = parameter(
-        0, "width of the decoder's hidden layer; 0: twice that of the embeddings", ge=0
+        0, "width of the decoder's hidden layer; 0: twice that of the embeddings", ge=0, le=1 << 14
     )
     first_phase: float = parameter(
         0.25,

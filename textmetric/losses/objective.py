@@ -22,8 +22,10 @@ def parameter(default: Any, meaning: str, *, paper: str = "–", **limits: Any) 
         default: our default.
         meaning: what the parameter does, for the table.
         paper: the value in the paper, "–" if it gives none.
-        limits: of pydantic's ``Field``, such as ``ge=0``.
+        limits: of pydantic's ``Field``, such as ``ge=0``. Numbers are at most 1,000 without one.
     """
+    if isinstance(default, int | float) and not isinstance(default, bool):
+        limits |= {} if {"le", "lt"} & set(limits) else {"le": 1000}
     extra: dict[str, Any] = {"paper": paper}
     return Field(default=default, description=meaning, json_schema_extra=extra, **limits)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import posixpath
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from textmetric.grid import ROLES, Baseline, Family
+from textmetric.grid import INPUTS, ROLES, Baseline, Family
 from textmetric.measures import Outcome
 from textmetric.measures.paired import FEWEST_SEEDS
 from textmetric.report import original
@@ -143,6 +144,23 @@ def _about(study: Study) -> list[Block]:
             "quotes make them differ. *empty*: rows without a text or label, which were left out."
         ]
         * bool(used),
+        *_unwatched(study),
+    ]
+
+
+def _unwatched(study: Study) -> list[Block]:
+    """Of which tables a change is not noticed."""
+    outside = {
+        code(str(summary["name"])): None
+        for summary in study.corpora.values()
+        if "rows" in summary and INPUTS.resolve() not in Path(summary["name"]).resolve().parents
+    }
+    if not outside:
+        return []
+    return [
+        f"Read from outside of `{INPUTS}/`, where DVC does not notice a change: "
+        f"{', '.join(outside)}. The results are of the content at that time; after a change run "
+        "`dvc repro -f download`, then `dvc repro`."
     ]
 
 

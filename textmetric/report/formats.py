@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Sequence
 
 from textmetric.errors import printable
@@ -29,12 +30,15 @@ def plain(text: str) -> str:
     r"""Any text as Markdown that is read as it is: one line, no markup, no link, no HTML.
 
     A ``|`` is left to :func:`table`. Characters that act instead of being seen are escapes, see
-    :func:`.printable`.
+    :func:`.printable`. What is written from right to left is isolated, so that the numbers after it
+    keep their place.
 
     >>> plain("__init__ <b> &lt; www.a.b")
     '\\_\\_init\\_\\_ \\<b\\> \\&lt; www\\.a.b'
     """
     line = _ACTIVE.sub(r"\\\g<0>", printable(" ".join(text.split())))
+    if any(unicodedata.bidirectional(sign) in ("R", "AL") for sign in line):
+        return f"\u2068{line}\u2069"
     return re.sub(r"\A(\d+)([.)])", r"\1\\\2", line)  # the number of a list
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import torch
 
 from textmetric.errors import UserError
@@ -19,8 +21,12 @@ def choose_device(name: str, key: str) -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name != "cpu" and not (name == "cuda" or name.removeprefix("cuda:").isdecimal()):
+    found = re.fullmatch("cpu|cuda(?::([0-9]{1,3}))?", name) if isinstance(name, str) else None
+    if not found:
         raise UserError(f"{key} is {name!r}: use auto, cpu or cuda")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(f"{key} is {name!r}, but torch finds no CUDA device: use auto or cpu")
+    there = torch.cuda.device_count()
+    if name != "cpu" and int(found[1] or 0) >= there:
+        raise UserError(
+            f"{key} is {name!r}, but torch finds {there or 'no'} CUDA devices: use auto or cpu"
+        )
     return torch.device(name)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from textmetric.errors import printable
 from textmetric.grid import Arm
 from textmetric.report.looks import class_looks
 
@@ -80,7 +81,13 @@ def looks(split_map: SplitMap) -> list[Look]:
     present, dots = np.unique(split_map.labels, return_counts=True)
     scarce = [int(label) in split_map.scarce for label in present]
     return [
-        Look(str(split_map.label_names[int(label)]), int(count), colour, _SHAPES[marker], marked)
+        Look(
+            printable(split_map.label_names[int(label)]),
+            int(count),
+            colour,
+            _SHAPES[marker],
+            marked,
+        )
         for label, count, (colour, marker), marked in zip(
             present, dots, class_looks(scarce), scarce, strict=True
         )
