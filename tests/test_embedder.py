@@ -587,7 +587,7 @@ def test_a_mistake_in_given_vectors_is_one_sentence() -> None:
         embedder.fit(missing, LABELS)
     with pytest.raises(UserError, match="in row 3"):
         embedder.transform(np.ma.masked_invalid(missing))
-    with pytest.raises(UserError, match=r"shape \(10, 4\), but the encoder was made for \(n, 5\)"):
+    with pytest.raises(UserError, match="X has 4 features, but TextEmbedder is expecting 5"):
         embedder.predict(values[:, 1:])
     with pytest.raises(UserError, match="not strings: give one, or name a sentence encoder"):
         embedder.transform(TEXTS)
@@ -595,9 +595,11 @@ def test_a_mistake_in_given_vectors_is_one_sentence() -> None:
         embedder.fit(TEXTS, LABELS)
     with pytest.raises(UserError, match="10 texts came with labels of shape"):
         embedder.fit(values, LABELS[1:])
-    with pytest.raises(UserError, match="texts is a DataFrame, expected"):
-        embedder.transform(pd.DataFrame(values))
-    with pytest.raises(UserError, match="the text vectors differ in length"):
+    table = pd.DataFrame(values)
+    np.testing.assert_array_equal(embedder.transform(table), embedder.transform(values))
+    with pytest.raises(UserError, match="could not convert string to float"):
+        embedder.transform(pd.DataFrame({"text": TEXTS}))
+    with pytest.raises(UserError, match="the text vectors: setting an array element"):
         embedder.transform([[1.0, 2.0], [3.0]])
     with pytest.raises(UserError, match="by their tokens, not given vectors"):
         fitted(epochs=1).model_.embed(values.astype(np.float32))

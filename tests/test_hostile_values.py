@@ -157,6 +157,8 @@ ESTIMATOR_RULES: dict[str, Rule] = {
     "decay": RULES["train.decay"],
     "pretrain": lambda value: value is None or AUTO(value) or value == {},
     "classifier": word("auto", "centroid", "logistic"),
+    "calibrate": lambda value: type(value) is bool,
+    "warm_start": lambda value: type(value) is bool,
     "min_freq": RULES["data.min_freq"],
     "max_size": RULES["data.max_size"],
     "seed": SEED,
