@@ -90,6 +90,8 @@ def read_words(
     words: dict[str, int] = {UNKNOWN: 0}
     rows: list[Float32] = []
     width = 0
+    if not os.path.lexists(path):
+        raise UserError(f"{path} does not exist: check the name of the file of word vectors")
     with reading(path, "a word and its numbers a line"), _opened(path) as stream:
         bar = tqdm(stream, desc="read vectors", unit=" words", disable=not progress)
         for number, line in enumerate(bar, start=1):
