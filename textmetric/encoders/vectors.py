@@ -276,8 +276,6 @@ def _are_numbers(words: Sequence[str]) -> bool:
 
 
 def _opened(path: PathLike) -> IO[str]:
-    if os.path.exists(path) and not os.path.isfile(path):  # reading a pipe may wait for ever
-        raise UserError(f"{path} is no file: give the path of a file of words")
     opener: Any = gzip.open if str(path).endswith(".gz") else open
     stream: IO[str] = opener(path, "rt", encoding="utf-8", errors="strict", newline="\n")
     return stream
