@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import pickle
 import sys
 from collections.abc import Callable
@@ -662,3 +663,21 @@ def test_with_a_real_sentence_encoder_it_takes_texts(tmp_path: Path) -> None:
     loaded.model_.encoder.sha256 = "0" * 64
     with pytest.raises(UserError, match=r"sha256 53aa51172d14…, but 000000000000…"):
         loaded.transform(TEXTS)
+
+
+def test_halves_of_a_character_that_would_become_one_are_refused_in_labels() -> None:
+    with pytest.raises(UserError, match=r"label 1 is 'a.ud83d.ude00', where two halves"):
+        TextEmbedder().fit(TEXTS[:4], ["b", "a\ud83d" + "\ude00", "b", "a"])
+
+
+def test_word_vectors_that_are_no_file_are_one_sentence(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.vec")
+    for name, said in [("pipe.vec", "is a pipe, not a file"), ("none.vec", "does not exist")]:
+        with pytest.raises(UserError, match=said):
+            TextEmbedder(vectors=str(tmp_path / name)).fit(TEXTS, LABELS)
+
+
+def test_a_width_that_given_vectors_lack_is_named_by_its_keyword(tmp_path: Path) -> None:
+    (tmp_path / "a.vec").write_text("apple 1 2\npie 3 4\ncar 1 1\n")
+    with pytest.raises(UserError, match=r"^dim is 3, but .* lower dim, or set layer to linear"):
+        TextEmbedder(vectors=str(tmp_path / "a.vec"), dim=3).fit(TEXTS, LABELS)

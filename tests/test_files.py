@@ -16,6 +16,7 @@ import pytest
 from textmetric import parallel
 from textmetric.errors import UserError
 from textmetric.files import (
+    map_array,
     read_arrays,
     read_json,
     remove_stale,
@@ -250,6 +251,7 @@ def test_a_file_that_may_not_be_read_is_not_called_damaged(
     def refuse(*_: Any, **__: Any) -> str:
         raise PermissionError(errno.EACCES, "Permission denied")
 
+    (tmp_path / "a.json").touch()
     monkeypatch.setattr(Path, "read_text", refuse)
     with pytest.raises(UserError, match=r"no permission to read .*a\.json: make it readable"):
         read_json(tmp_path / "a.json")
@@ -275,6 +277,42 @@ def test_errors_of_json_files_name_the_file_and_what_to_do(tmp_path: Path) -> No
         (tmp_path / "a.json").write_text(broken)
         with pytest.raises(UserError, match=r"a\.json cannot be read as JSON"):
             read_json(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"a": 1, "b": {"c": 1, "c": 2}}', "has the key 'c' twice"),
+        ('{"a": NaN}', "NaN, which is no number"),
+        ('{"a": -Infinity}', "-Infinity, which is no number"),
+        ("[" * 100_000, "cannot be read as JSON"),
+        ("{" + '"a":{' * 100_000, "cannot be read as JSON"),
+        ("[" + "1" * 10_000 + "]", "cannot be read as JSON"),
+        ("{}{}", "cannot be read as JSON"),
+    ],
+)
+def test_hostile_json_is_one_sentence(text: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(UserError, match=said) as caught:
+        read_json(tmp_path / "a.json")
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("header", [b"{'descr': '<f4", b"(((" * 99, b"{'shape': (9" + b"9" * 99])
+def test_an_array_with_a_hostile_header_is_damaged(header: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a.npy"
+    header = header.ljust(117) + b"\n"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    with pytest.raises(UserError, match="cannot be read as an array"):
+        map_array(path, np.float32)
+
+
+def test_pipes_and_devices_are_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.json")
+    for path in (tmp_path / "a.json", Path("/dev/zero")):
+        for read in (read_json, read_arrays, lambda a: map_array(a, np.float32)):
+            with pytest.raises(UserError, match=r"is a (pipe|device)"):
+                read(path)
 
 
 def test_csv_has_a_header_and_nan_as_empty_field(tmp_path: Path) -> None:

@@ -201,6 +201,23 @@ def test_a_damaged_compile_cache_is_made_again(
     assert hits() == 1
 
 
+def test_what_a_killed_process_left_in_the_compile_cache_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "killed.py").write_text("def add(a, b):\n    return a + b\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    killed = importlib.import_module("killed")
+    assert parallel.compiled(killed.add)(2, 3) == 5
+    (index,) = (tmp_path / "__pycache__").glob("*.nbi")
+    old, new = (index.with_name(f"{index.name}.tmp.{name}") for name in ("old", "new"))
+    for path in (old, new):
+        path.touch()
+    os.utime(old, (0, 0))
+    assert parallel.compiled(killed.add)(2.0, 3.0) == 5
+    assert not old.exists()
+    assert new.exists()
+
+
 def test_compiled_code_of_an_older_file_is_never_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,8 +12,11 @@ import math
 import os
 import shutil
 import stat
+import struct
 import tempfile
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,14 +25,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from textmetric.errors import UserError
+from textmetric.errors import UserError, cut
 from textmetric.types import PathLike
 
-# An array where an archive is expected is an AttributeError or, from Python 3.11 on, a TypeError.
-# Deeply nested JSON is a RecursionError.
+# What Python's and numpy's readers raise for damaged files. An array where an archive is expected
+# is an AttributeError or, from Python 3.11 on, a TypeError. Deeply nested JSON is a RecursionError.
+# The header of an array is read by Python's own parser.
 _READ_ERRORS = (
-    OSError, ValueError, EOFError, KeyError, AttributeError, TypeError, zipfile.BadZipFile,
-    RecursionError,
+    OSError, ValueError, EOFError, LookupError, AttributeError, TypeError, zipfile.BadZipFile,
+    RecursionError, OverflowError, SyntaxError, NotImplementedError, struct.error,
+    tokenize.TokenError, zlib.error,
 )  # fmt: skip
 
 
@@ -253,10 +258,13 @@ def reading(path: PathLike, content: str, *errors: type[Exception]) -> Iterator[
             readers are known.
 
     Raises:
-        UserError: the file is missing or damaged, or may not be read.
+        UserError: the file is missing or damaged, is a pipe or a device, or may not be read.
     """
     try:
+        refuse_special(path)
         yield
+    except UserError:
+        raise
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run the stage that writes it (dvc repro)") from None
     except PermissionError:
@@ -314,10 +322,23 @@ def read_json(path: PathLike) -> Any:
     """Read a JSON file.
 
     Raises:
-        UserError: the file is missing or damaged.
+        UserError: the file is missing or damaged, has a key twice, or NaN or infinity as a value.
     """
     with reading(path, "JSON"):
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
+        return json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"it has the key {cut(repr(max(keys, key=keys.count)))} twice")
+    return found
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"it has {name}, which is no number of JSON")
 
 
 def write_arrays(path: PathLike, **arrays: npt.NDArray[Any]) -> None:

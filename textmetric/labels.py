@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from numbers import Real
 from typing import Any
@@ -13,6 +14,8 @@ from textmetric.errors import UserError, shown
 
 MISSING = ("nan", "NaN", "<NA>", "NaT")
 """What pandas and numpy write as a string for a missing value."""
+
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")  # in a str, a whole one is one character
 
 
 def is_missing(label: object) -> bool:
@@ -38,13 +41,19 @@ def check_labels(labels: Iterable[tuple[int, Any]]) -> None:
         labels: the place of each label, and the label.
 
     Raises:
-        UserError: a label is missing or is of another type, or two types are mixed.
+        UserError: a label is missing or is of another type, two types are mixed, or a string could
+            not be saved as it is.
     """
     first: tuple[int, Any, str] | None = None
     for row, label in labels:
         if is_missing(label):
             raise UserError(
                 f"label {row} is {shown(label)}, a missing value: fill it in, or drop its row"
+            )
+        if isinstance(label, str) and _PAIR.search(label):
+            raise UserError(
+                f"label {row} is {label[:60]!a}, where two halves of a surrogate pair stand apart, "
+                "which become one character when they are saved: write that character"
             )
         kind = _kind(label)
         if not kind:

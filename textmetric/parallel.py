@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -24,6 +25,8 @@ from textmetric.errors import UserError
 _Job = TypeVar("_Job")
 _Result = TypeVar("_Result")
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+
+_LEFT = 3600.0  # seconds after which no process writes a temporary file any more
 
 _ticks: SimpleQueue[bool] | None = None
 
@@ -68,9 +71,10 @@ def _forgive(cache: Any) -> None:
 
     A file that a power cut has truncated would else be a traceback in every run: it is dropped, and
     the function is compiled and cached again. And numba writes the index before the code: killed in
-    between, it would later take what the same function did before its file changed.
+    it would later take what the same function did before its file changed.
+    What a kill leaves of its temporary files is removed after an hour.
     """
-    load, save = cache.load_overload, cache.save_overload
+    load, save, folder = cache.load_overload, cache.save_overload, Path(cache.cache_path or "")
 
     def load_overload(*given: Any) -> Any:
         try:
@@ -83,8 +87,11 @@ def _forgive(cache: Any) -> None:
     def save_overload(*given: Any) -> None:
         with contextlib.suppress(OSError):
             if not cache._cache_file._load_index():
-                for code in Path(cache.cache_path).glob(f"{cache._impl.filename_base}.*.nbc"):
+                for code in folder.glob(f"{cache._impl.filename_base}.*.nbc"):
                     code.unlink()
+            for left in folder.glob(f"{cache._impl.filename_base}.*.tmp.*"):
+                if time.time() - left.stat().st_mtime > _LEFT:
+                    left.unlink()
             save(*given)
 
     if cache.cache_path is not None:

@@ -246,6 +246,12 @@ def test_a_cache_that_cannot_be_made_is_one_sentence(site: Site, tmp_path: Path)
         get(tmp_path, site.url + "/a.bin")
 
 
+@pytest.mark.parametrize("mirror", ["~nobody-has-this-name/x", "a\0b", "\ud800"])
+def test_a_mirror_that_can_be_no_folder_is_one_sentence(mirror: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^data\.mirror is '"):
+        get(tmp_path, mirror=mirror)
+
+
 def test_a_mirror_may_be_a_folder(tmp_path: Path) -> None:
     (tmp_path / "mirror" / "set").mkdir(parents=True)
     file = tmp_path / "mirror" / "set" / "a.bin"

@@ -121,7 +121,7 @@ def test_a_pipe_a_folder_and_names_that_are_no_path_are_one_sentence(tmp_path: P
     os.mkfifo(tmp_path / "pipe.vec")
     (tmp_path / "folder.txt").mkdir()
     for name in ("pipe.vec", "folder.txt"):
-        with pytest.raises(UserError, match="is no file: give the path of a file of words"):
+        with pytest.raises(UserError, match="not a file: give the path of a file"):
             token_vectors(str(tmp_path / name), progress=False)
     for name in ("a\0.vec", "\ud800.txt", "a\0", "\ud800", "n" * 5000, "../" * 2000 + "x.vec"):
         with pytest.raises(UserError):

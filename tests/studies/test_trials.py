@@ -155,7 +155,8 @@ def test_another_objective_in_the_registry_leaves_the_names_as_they_are() -> Non
 
 
 def test_a_training_that_diverges_has_a_result_too(tiny: Trial, tmp_path: Path) -> None:
-    settings = Train(epochs=2, batch_size=12, lr=1e30, optimizer="sgd", device="cpu")
+    settings = Train(epochs=2, batch_size=12, optimizer="sgd", device="cpu")
+    settings = settings.model_copy(update={"lr": 1e30})  # which no user may give
     bad = replace(tiny, settings=settings, objective={"name": "lifted"})
     found, good = run(bad, tiny, results=tmp_path)
     assert found.error is not None

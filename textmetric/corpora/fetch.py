@@ -24,6 +24,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 from tqdm.auto import tqdm
 
 from textmetric import __version__
+from textmetric.corpora.spec import located
 from textmetric.errors import UserError
 from textmetric.files import replacing_file, write_error
 
@@ -151,7 +152,7 @@ def _folder(cache: Path, mirror: str | None) -> Path:
     if _is_url(mirror):
         # Where no checksum is known, files of another mirror must not be taken for this one's.
         return cache.expanduser() / f"mirror-{hashlib.sha256(mirror.encode()).hexdigest()[:12]}"
-    return Path(mirror).expanduser()
+    return located(mirror, "data.mirror")
 
 
 def _urls(file: File, mirror: str | None) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from textmetric.corpora import encodings, readers
-from textmetric.errors import UserError, unknown_name
+from textmetric.errors import UserError, shown, unknown_name
 
 Spec = str | Mapping[str, Any]
 """A corpus as the user names it, see docs/corpora.md."""
@@ -90,8 +90,12 @@ def table_of(spec: Spec) -> Path | None:
     return located(options["path"]) if "path" in options else None
 
 
-def located(path: object) -> Path:
+def located(path: object, what: str = "path of a corpus") -> Path:
     """The path that a user names, with ``~`` as the home folder.
+
+    Args:
+        path: as the user wrote it.
+        what: the key, for the message.
 
     Raises:
         UserError: it can be no path.
@@ -103,7 +107,7 @@ def located(path: object) -> Path:
                 return Path(path).expanduser()
     except (RuntimeError, UnicodeError):  # there is no such home folder; half a character
         pass
-    raise UserError(f"path of a corpus is {path!r}: give the path of a table or folder")
+    raise UserError(f"{what} is {shown(path)}: give the path of a file or folder")
 
 
 def _check_reading(spec: Mapping[str, Any]) -> None:

@@ -90,6 +90,8 @@ def read_words(
     words: dict[str, int] = {UNKNOWN: 0}
     rows: list[Float32] = []
     width = 0
+    if not os.path.lexists(path):
+        raise UserError(f"{path} does not exist: check the name of the file of word vectors")
     with reading(path, "a word and its numbers a line"), _opened(path) as stream:
         bar = tqdm(stream, desc="read vectors", unit=" words", disable=not progress)
         for number, line in enumerate(bar, start=1):
@@ -274,8 +276,6 @@ def _are_numbers(words: Sequence[str]) -> bool:
 
 
 def _opened(path: PathLike) -> IO[str]:
-    if os.path.exists(path) and not os.path.isfile(path):  # reading a pipe may wait for ever
-        raise UserError(f"{path} is no file: give the path of a file of words")
     opener: Any = gzip.open if str(path).endswith(".gz") else open
     stream: IO[str] = opener(path, "rt", encoding="utf-8", errors="strict", newline="\n")
     return stream
