@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import textmetric
-from textmetric import TextEmbedder
+from textmetric import TextEmbedder, runtime
 from textmetric.errors import UserError
 from textmetric.measures import nearest_neighbours
 from textmetric.runtime import Model
@@ -148,11 +148,31 @@ def test_neighbours_are_those_of_the_measures(tmp_path: Path) -> None:
         index.neighbors(np.ones((2, 5)))
 
 
+def test_few_queries_find_the_rows_that_many_find(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved(tmp_path / "model")
+    model = textmetric.load(tmp_path / "model")
+    rng = np.random.default_rng(0)
+    spread = rng.normal(size=(500, 4)).astype(np.float32)
+    collapsed = (1 + 1e-7 * spread).astype(np.float32)  # float32 tells few of the cosines apart
+    repeated = np.tile(spread[:9] * np.float32(1e30), (20, 1))
+    repeated[[3, 50]] = 0
+    for rows in (spread, collapsed, repeated):
+        index, asked = model.index(rows), np.concatenate([rows[::7], np.zeros((1, 4), "f4")])
+        for k in (1, 3, len(rows)):
+            found = index.neighbors(asked, k)
+            np.testing.assert_array_equal(found.rows, nearest_neighbours(rows, asked, k))
+            with monkeypatch.context() as patch:
+                patch.setattr(runtime, "_FEW_QUERIES", 0)
+                np.testing.assert_array_equal(index.neighbors(asked, k).cosines, found.cosines)
+
+
 MANY_TEXTS, MANY_ROWS = 30_000, 3_000
 PROGRAM = """
 import sys
 for name in ("torch", "numba", "llvmlite", "pydantic", "scipy", "sklearn", "pandas", "pyarrow",
-             "tqdm", "requests", "yaml", "threadpoolctl", "matplotlib", "tokenizers"):
+             "tqdm", "requests", "yaml", "ruamel", "threadpoolctl", "matplotlib", "tokenizers"):
     sys.modules[name] = None
 import numpy as np
 import textmetric

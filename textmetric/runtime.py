@@ -7,6 +7,7 @@ installed. The embeddings are those of :meth:`.TextEmbedder.transform`, bit for 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
@@ -25,6 +26,9 @@ Texts = Iterable[str] | npt.NDArray[np.floating[Any]]
 """Texts, or an array of floats with a row for each; what the rows are is up to the method."""
 
 _QUERIES_AT_ONCE = 1 << 10
+_ROWS_AT_ONCE = 1 << 14
+_FEW_QUERIES = 256
+"""More are compared with all rows at once."""
 
 
 class Neighbours(NamedTuple):
@@ -192,7 +196,11 @@ class Index:
         asked = self._model._embeddings(query)
         if not len(self):
             raise UserError("the index is empty: build it from at least one text")
-        rows = nearest_neighbours(self.embeddings, asked, min(k, len(self)))
+        k = min(k, len(self))
+        if len(asked) > _FEW_QUERIES or k < 1:  # which is refused there
+            rows = nearest_neighbours(self.embeddings, asked, k)
+        else:
+            rows = np.array([self._nearest(each, k) for each in asked], np.int64).reshape(-1, k)
         cosines = np.empty(rows.shape)
         for start in range(0, len(rows), _QUERIES_AT_ONCE):
             block = slice(start, start + _QUERIES_AT_ONCE)
@@ -200,6 +208,29 @@ class Index:
             near = unit(found).reshape(*rows[block].shape, -1)
             cosines[block] = np.einsum("qd,qkd->qk", unit(asked[block]), near)
         return Neighbours(rows, cosines)
+
+    @cached_property
+    def _units(self) -> Float32:
+        """(n, dim) the embeddings scaled to length 1."""
+        units = np.empty_like(self.embeddings)
+        for start in range(0, len(units), _ROWS_AT_ONCE):
+            block = slice(start, start + _ROWS_AT_ONCE)
+            units[block] = unit(self.embeddings[block])
+        return units
+
+    def _nearest(self, query: Float32, k: int) -> Int64:
+        """The k nearest rows, as :func:`nearest_neighbours` finds them, for one query (dim,).
+
+        Cosines in float32 find the rows that may be among them, so that few are compared exactly.
+        """
+        if not query.any():
+            return np.arange(k)  # all rows are equally near
+        cosines = self._units @ unit(query[None])[0].astype(np.float32)
+        least = np.partition(cosines, -k)[-k]
+        # a sum of d products is off by d · 2⁻²⁴ at most, that of `least` too; and so are its terms
+        near = np.flatnonzero(cosines >= least - (self._model.dim + 4) * 2.0**-22)
+        rows: Int64 = near[nearest_neighbours(self.embeddings[near], query[None], k)[0]]
+        return rows
 
 
 def _is_numbers(texts: Texts) -> TypeGuard[npt.NDArray[np.floating[Any]]]:

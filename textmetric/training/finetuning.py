@@ -333,7 +333,7 @@ def _embedded(encoder: BagEncoder, parts: dict[str, LabelledTokens]) -> dict[str
     encoder.weight = nn.Parameter(
         torch.from_numpy(table).to(encoder.weight.device), requires_grad=False
     )
-    encoder.projection = None
+    encoder.drop_projection()
     embedded, first = {}, 0
     for name, part in parts.items():
         ids = np.arange(first, first + len(part), dtype=np.int32)
