@@ -43,7 +43,7 @@ from textmetric.errors import UserError
 from textmetric.files import read_json, replacing_file, write_json
 from textmetric.grid import Arm, Baseline
 from textmetric.losses import build, module_of
-from textmetric.measures import mean_interval, over_classes, simultaneous_differences
+from textmetric.measures import Paired, mean_interval, over_classes, simultaneous_differences
 from textmetric.measures.distances import Distance
 from textmetric.measures.few_shot import EPISODES
 from textmetric.params import Model, Params, Train, read
@@ -51,7 +51,15 @@ from textmetric.pipeline.measure_baselines import fit_tfidf
 from textmetric.pipeline.stage_code import code_of
 from textmetric.report.blocks import Judgement
 from textmetric.report.figures import reliability_diagram
-from textmetric.report.formats import cell_text, difference, number, plain, table, with_interval
+from textmetric.report.formats import (
+    MISSING,
+    cell_text,
+    difference,
+    number,
+    plain,
+    table,
+    with_interval,
+)
 from textmetric.report.names import Measure, arm_title, pairs, side_title
 from textmetric.report.original import corpus_title
 from textmetric.splits import open_classes
@@ -103,8 +111,8 @@ TOPICS = (
     ),
     Topic(
         "Few shots",
-        f"5 classes that were not trained on, 1 or 5 examples of each, 15 queries of each, "
-        f"{EPISODES:,} episodes, the same for every model.",
+        "5 classes that were not trained on, 1 or 5 examples of each, 15 queries of each; the "
+        "episodes are the same for every model.",
         [
             measure
             for shots in SHOTS
@@ -159,6 +167,7 @@ class Job:
         model: the encoder.
         settings: the loop.
         seed: of the training.
+        episodes: of few shots.
     """
 
     corpus: Path
@@ -169,6 +178,7 @@ class Job:
     model: Model
     settings: Train
     seed: int
+    episodes: int = EPISODES
 
     def key(self) -> str:
         """The name of the result: a hash of the above and of the code that counts."""
@@ -184,6 +194,7 @@ class Job:
             self.model.model_dump(),
             self.settings.model_dump(),
             self.seed,
+            self.episodes,
             _code(*modules),
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
@@ -282,7 +293,7 @@ def measure(job: Job) -> Found:
         if job.split is None:
             foreign = _foreign(job.foreign, corpus)
             return _of_seen_classes(space, corpus, foreign)
-        return _of_new_classes(space, corpus, whole)
+        return _of_new_classes(space, corpus, whole, job.episodes)
 
 
 def _foreign(file: Path | None, corpus: TokenizedCorpus) -> RaggedTokens | None:
@@ -321,22 +332,24 @@ def _of_seen_classes(space: Space, corpus: TokenizedCorpus, foreign: RaggedToken
     )
 
 
-def _of_new_classes(space: Space, corpus: TokenizedCorpus, whole: TokenizedCorpus) -> Found:
+def _of_new_classes(
+    space: Space, corpus: TokenizedCorpus, whole: TokenizedCorpus, episodes: int
+) -> Found:
     test = space.embed(corpus.test.tokens), np.asarray(corpus.test.labels)
     validation = space.embed(corpus.validation.tokens), np.asarray(corpus.validation.labels)
     found = _verification(validation, test, "new_")
-    episodes: dict[str, list[float]] = {}
+    by_episode: dict[str, list[float]] = {}
     for shots in SHOTS:
         for distance in BY:
-            few = measures.few_shot(*test, shots=shots, distance=distance)
+            few = measures.few_shot(*test, shots=shots, distance=distance, episodes=episodes)
             found[f"{shots}_shot_{distance}"] = few.accuracy
-            episodes[f"{shots}_shot_{distance}"] = few.by_episode.tolist()
+            by_episode[f"{shots}_shot_{distance}"] = few.by_episode.tolist()
     trained = range(len(corpus.trained_labels))
     predictor = _Predictor(space, corpus, rows_of(whole.validation, whole, corpus, trained))
     inside = rows_of(whole.test, whole, corpus, trained)
     outside = rows_of(whole.test, whole, corpus, corpus.unseen)
     found |= predictor.noticed(inside.tokens, outside.tokens, "new")
-    return Found(found, episodes, [], [])
+    return Found(found, by_episode, [], [])
 
 
 def rows_of(
@@ -551,6 +564,7 @@ def main(arguments: argparse.Namespace) -> None:
             params.model,
             params.train,
             seed,
+            arguments.episodes,
         )
         for corpus, side, seed in places
         for split in (None, corpus.split)
@@ -560,7 +574,7 @@ def main(arguments: argparse.Namespace) -> None:
     for (corpus, side, _), seen, new in zip(places, found[::2], found[1::2], strict=True):
         values.setdefault((corpus.title, side), []).append(joined(seen, new))
     with replacing_file(arguments.out / "recognition.md") as path:
-        path.write_text(page(corpora, values, params, arguments.seeds), encoding="utf-8")
+        path.write_text(page(corpora, values, params, arguments), encoding="utf-8")
     draw(arguments.out / "recognition.png", corpora, values)
     print(f"{arguments.out / 'recognition.md'}, {arguments.out / 'recognition.png'}")
 
@@ -588,24 +602,26 @@ def draw(path: Path, corpora: Sequence[Corpus], values: Values) -> None:
     reliability_diagram(path, panels)
 
 
-def page(corpora: Sequence[Corpus], values: Values, params: Params, seeds: Sequence[int]) -> str:
+def page(
+    corpora: Sequence[Corpus], values: Values, params: Params, arguments: argparse.Namespace
+) -> str:
     """The page as Markdown.
 
     Args:
         corpora: of the study.
         values: what was found.
         params: the settings.
-        seeds: of the trainings.
+        arguments: of the command line: seeds and episodes.
     """
     text = [
         "# Recognising texts",
         f"Metric learning (`{params.loss['name']}`) against classification "
         f"(`{params.classification['name']}`), {params.model.dim} wide, {params.train.epochs} "
-        f"epochs, with the settings of params.yaml; nothing is tuned. Means over {len(seeds)} "
-        "seeds ± half of the 95 % interval. The verdicts are on metric − classification, seed by "
-        "seed, with simultaneous 95 % intervals for all verdicts of a table. They cover other "
-        "seeds, not other corpora or other choices of the new classes. TF-IDF has "
-        f"{COMPONENTS} components, and logistic regression where it needs probabilities; it draws "
+        "epochs, with the settings of params.yaml; nothing is tuned. Means over "
+        f"{len(arguments.seeds)} seeds ± half of the 95 % interval. The verdicts are on metric − "
+        "classification, seed by seed, with simultaneous 95 % intervals for all verdicts of a "
+        "table. They cover other seeds, not other corpora or other choices of the new classes. "
+        f"TF-IDF has {COMPONENTS} components, and logistic regression where it needs probabilities; it draws "
         "nothing. [measures.md](measures.md) defines the measures. `python -m studies.recognition` "
         "writes this page.",
         "\n".join(f"- **{plain(corpus.title)}**: {corpus.size}." for corpus in corpora),
@@ -623,9 +639,9 @@ def page(corpora: Sequence[Corpus], values: Values, params: Params, seeds: Seque
         if topic.title == "Few shots":
             text += [
                 "With other classes instead of other seeds, metric − classification has these 95 % "
-                "intervals (jackknife over the new classes, mean of the seeds, not corrected for "
-                "their number):",
-                "\n".join(_over_classes(corpora, values, params)),
+                f"intervals (jackknife over the new classes, {arguments.episodes:,} episodes, "
+                "mean of the seeds, not corrected for their number):",
+                "\n".join(_over_classes(corpora, values, params, arguments.episodes)),
             ]
         if topic.title == "Probabilities":
             text.append("![accuracy by confidence, of the first seed](recognition.png)")
@@ -660,8 +676,7 @@ def _table(topic: Topic, corpora: Sequence[Corpus], values: Values, params: Para
             comparisons += [(by_side[metric], by_side[cls]) for metric, cls in contrasts]
             judged += [each] * len(contrasts)
     verdicts = [
-        f"{cell_text(Judgement(found.outcome(large_is_good=each.large_is_good)))} "
-        f"{difference([found.mean, found.low, found.high])}"
+        _verdict(found, each)
         for each, found in zip(judged, simultaneous_differences(comparisons), strict=True)
     ]
     for place, row in enumerate(rows):
@@ -674,12 +689,21 @@ def _table(topic: Topic, corpora: Sequence[Corpus], values: Values, params: Para
     return table(head, rows) if rows else ""
 
 
-def _over_classes(corpora: Sequence[Corpus], values: Values, params: Params) -> list[str]:
+def _verdict(found: Paired, of: Measure) -> str:
+    if math.isnan(found.mean):
+        return MISSING  # one family alone has the measure
+    judgement = Judgement(found.outcome(large_is_good=of.large_is_good))
+    return f"{cell_text(judgement)} {difference([found.mean, found.low, found.high])}"
+
+
+def _over_classes(
+    corpora: Sequence[Corpus], values: Values, params: Params, episodes: int
+) -> list[str]:
     lines = []
     for corpus in corpora:
         labels = np.asarray(TokenizedCorpus.load(corpus.split).test.labels)
         for shots in SHOTS:
-            chosen = measures.draw_episodes(labels, shots=shots).classes
+            chosen = measures.draw_episodes(labels, shots=shots, episodes=episodes).classes
             for metric, classification in pairs(params.arms):
                 key = f"{shots}_shot_cosine"
                 sides = [
@@ -723,6 +747,7 @@ def parser() -> argparse.ArgumentParser:
         "out_of_scope, a table with the column text (%(default)s)",
     )  # fmt: skip
     made.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4], help="(0 1 2 3 4)")
+    made.add_argument("--episodes", type=int, default=EPISODES, help="of few shots (%(default)s)")
     made.add_argument("--epochs", type=int, help="(train.epochs of params.yaml)")
     made.add_argument("--params", default="params.yaml", metavar="FILE", help="(%(default)s)")
     made.add_argument(
