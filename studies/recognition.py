@@ -621,9 +621,9 @@ def page(
         f"{len(arguments.seeds)} seeds ± half of the 95 % interval. The verdicts are on metric − "
         "classification, seed by seed, with simultaneous 95 % intervals for all verdicts of a "
         "table. They cover other seeds, not other corpora or other choices of the new classes. "
-        f"TF-IDF has {COMPONENTS} components, and logistic regression where it needs probabilities; it draws "
-        "nothing. [measures.md](measures.md) defines the measures. `python -m studies.recognition` "
-        "writes this page.",
+        f"TF-IDF has {COMPONENTS} components, and logistic regression where it needs "
+        "probabilities; it draws nothing. [measures.md](measures.md) defines the measures. "
+        "`python -m studies.recognition` writes this page.",
         "\n".join(f"- **{plain(corpus.title)}**: {corpus.size}." for corpus in corpora),
     ]
     failed = [
