@@ -477,7 +477,7 @@ def reliability_diagram(
         path: the PNG to write.
         panels: title of a panel → name of a model → its bins.
     """
-    with new_figure(path, 3.6 * len(panels), 3.9) as figure:
+    with new_figure(path, 3.6 * len(panels), 4.6) as figure:
         axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
         for axis, (title, models) in zip(axes, panels.items(), strict=True):
             axis.plot([0, 1], [0, 1], color="#BBBBBB", linewidth=1)
@@ -492,7 +492,13 @@ def reliability_diagram(
                     label=f"{_plain(name)}: {bins.error:.3f}",
                 )
             axis.set(title=_plain(title), xlabel="confidence", xlim=(0, 1), ylim=(0, 1))
-            axis.legend(loc="upper left", fontsize=7, title="calibration error", title_fontsize=7)
+            axis.legend(
+                loc="upper center",
+                bbox_to_anchor=(0.5, -0.15),
+                fontsize=7,
+                title="calibration error",
+                title_fontsize=7,
+            )
         axes[0].set_ylabel("accuracy")
 
 
