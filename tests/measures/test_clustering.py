@@ -55,6 +55,8 @@ def test_kmeans_finds_the_clusters_of_least_inertia() -> None:
     centres = np.stack([unit[found == c].mean(axis=0) for c in range(3)])
     nearest = ((unit[:, None] - centres) ** 2).sum(axis=2).argmin(axis=1)
     assert np.array_equal(nearest, found)  # as Lloyd's algorithm ends
+    assert set(kmeans(embeddings, 1).tolist()) == {0}
+    assert len(set(kmeans(embeddings, 60).tolist())) == 60
 
 
 def test_only_the_euclidean_distance_sees_how_long_rows_are() -> None:

@@ -29,6 +29,7 @@ def test_an_episode_has_different_rows_of_different_classes() -> None:
     for episode in range(400):
         assert len(set(drawn.classes[episode].tolist())) == 3
         assert len(set(rows[episode].ravel().tolist())) == 24
+    assert few_shot(np.ones((62, 2)), labels, ways=3, shots=2, queries=6, episodes=9).classes == 4
     assert 4 not in drawn.classes  # 3 rows are too few
     assert 3 in drawn.classes  # 8 rows are just enough
 
@@ -75,7 +76,7 @@ def test_accuracy_is_that_of_the_plain_loop(
     other: Literal["cosine", "euclidean"] = "euclidean" if distance == "cosine" else "cosine"
     assert not np.allclose(found, episode_accuracies(embeddings, drawn, other))
     module = importlib.import_module("textmetric.measures.few_shot")  # not the function
-    monkeypatch.setattr(module, "_BLOCK_BYTES", 1)  # one by one
+    monkeypatch.setattr(module, "_AT_ONCE", 7)
     assert np.array_equal(episode_accuracies(embeddings, drawn, distance), found)
 
 
@@ -85,6 +86,16 @@ def test_a_collapsed_space_is_right_by_chance_and_a_perfect_one_always() -> None
         found = few_shot(embeddings, labels, ways=4, queries=5, episodes=50)
         assert set(found.by_episode.tolist()) == {0.25}
     assert few_shot(np.eye(6)[labels], labels, ways=4, queries=5).accuracy == 1
+
+
+def test_five_ways_one_shot_and_fifteen_queries_are_usual() -> None:
+    labels = np.repeat(np.arange(7), 16)
+    embeddings = np.random.default_rng(0).normal(size=(len(labels), 3))
+    drawn = draw_episodes(labels, episodes=3)
+    assert (drawn.shots.shape, drawn.queries.shape) == ((3, 5, 1), (3, 5, 15))
+    found = few_shot(embeddings, labels, seed=4)
+    usual = draw_episodes(labels, ways=5, shots=1, queries=15, episodes=5000, seed=4)
+    assert np.array_equal(found.by_episode, episode_accuracies(embeddings, usual))
 
 
 def test_more_shots_are_better() -> None:
@@ -123,6 +134,8 @@ def test_a_class_in_every_episode_leaves_no_interval() -> None:
     found = few_shot(embeddings, labels, ways=4, queries=5, episodes=600)
     assert 0 < found.accuracy < 1
     assert np.isnan([found.low, found.high]).all()
+    _, low, high = over_classes(np.array([0.5, 0.6]), np.array([[0, 1], [0, 2]]))  # class 0 is
+    assert np.isnan([low, high]).all()
 
 
 def test_the_interval_covers_what_other_classes_would_give() -> None:
@@ -155,5 +168,9 @@ def test_bad_arguments_are_errors(options: dict[str, int], message: str) -> None
         few_shot(embeddings, labels, **options)  # type: ignore[arg-type]
     with pytest.raises(UserError, match=r"labels have shape \(2,\)"):
         few_shot(embeddings, labels[:2])
+    with pytest.raises(UserError, match="row 1 has the label -1"):
+        draw_episodes(np.array([0, -1]))
+    with pytest.raises(UserError, match="level is 0"):
+        over_classes(np.ones(2), np.array([[0, 1], [1, 2]]), 0)
     with pytest.raises(UserError, match="level is 1"):
         over_classes(np.ones(2), np.array([[0, 1], [1, 2]]), 1)

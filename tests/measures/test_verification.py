@@ -25,7 +25,10 @@ def test_all_pairs_are_compared_if_they_are_few() -> None:
     found = list(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True))
     assert found == list(combinations(range(5), 2))
     assert pairs.same.tolist() == [labels[one] == labels[other] for one, other in found]
-    assert len(draw_pairs(labels, most=10).first) == 10
+    assert np.array_equal(draw_pairs(labels, most=10), pairs)
+    drawn = draw_pairs(labels, most=9)
+    assert len(drawn.first) == 8
+    assert set(drawn.weights.tolist()) == {1.0}
 
 
 def test_each_class_and_each_two_classes_weigh_the_same() -> None:
@@ -54,6 +57,24 @@ def test_drawn_pairs_are_as_many_of_each_class() -> None:
     assert set(other[~pairs.same & (one == 0)].tolist()) == {1, 2, 3}
 
 
+def test_classes_of_two_rows_and_corpora_of_two_classes_are_drawn_too() -> None:
+    labels = np.repeat([0, 1], [40, 2])
+    pairs = draw_pairs(labels, most=100)
+    assert np.bincount(labels[pairs.first[pairs.same]]).tolist() == [25, 25]
+    assert (~pairs.same).sum() == 50
+
+
+def test_another_seed_draws_other_rows_of_both_kinds() -> None:
+    _, labels = space(0)
+    one, same, other = (draw_pairs(labels, most=600, seed=seed) for seed in (1, 1, 2))
+    assert np.array_equal(one, same)
+    for kind in (one.same, ~one.same):
+        assert not np.array_equal(one.first[kind], other.first[kind])
+        assert not np.array_equal(one.second[kind], other.second[kind])
+        classes = labels[one.second[~one.same]], labels[other.second[~one.same]]
+        assert not np.array_equal(*classes)
+
+
 def test_drawn_pairs_estimate_what_all_pairs_give() -> None:
     embeddings, labels = space(1)
     exact = verification(embeddings, labels)
@@ -68,6 +89,8 @@ def test_drawn_pairs_estimate_what_all_pairs_give() -> None:
 
 def test_the_auc_is_that_of_scikit_learn_on_the_cosines() -> None:
     embeddings, labels = space(2)
+    embeddings, labels = np.tile(embeddings, (4, 1)), np.tile(labels, 4)  # more than a block
+    embeddings += 0.1 * np.random.default_rng(0).normal(size=embeddings.shape)
     unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
     pairs = draw_pairs(labels)
     cosines = (unit @ unit.T)[pairs.first, pairs.second]
@@ -124,6 +147,22 @@ def test_the_threshold_comes_from_validation_and_the_errors_from_test() -> None:
     assert abs(accepts - 0.1) > 0.02  # it was not chosen on test
 
 
+def test_the_draws_of_validation_and_test_have_the_seed() -> None:
+    many = space(3)
+    few = (np.array([[1.0, 0, 0], [1, 0.5, 0], [0, 1, 0]]), np.array([0, 0, 1]))
+    one, other = (operating_point(many, few, most=200, seed=seed) for seed in (0, 1))
+    assert one.threshold != other.threshold
+    one, other = (operating_point(few, many, most=200, seed=seed) for seed in (0, 1))
+    assert one.threshold == other.threshold
+    assert one.false_rejects != other.false_rejects
+
+
+def test_a_pair_at_the_threshold_is_accepted() -> None:
+    labels = np.repeat(np.arange(4), 5)
+    perfect = np.eye(4)[labels], labels
+    assert operating_point(perfect, perfect) == (0.0, 0.0, 0.0)
+
+
 def test_test_pairs_of_one_kind_have_that_error_alone() -> None:
     validation = space(3)
     found = operating_point(validation, (np.eye(3), np.zeros(3, dtype=int)))
@@ -134,6 +173,8 @@ def test_test_pairs_of_one_kind_have_that_error_alone() -> None:
 def test_bad_arguments_are_errors() -> None:
     with pytest.raises(UserError, match="most is 1"):
         draw_pairs(np.array([0, 1]), most=1)
+    with pytest.raises(UserError, match="row 1 has the label -1"):
+        draw_pairs(np.array([0, -1]))
     with pytest.raises(UserError, match="expected integers"):
         verification(np.eye(2), np.array([0.0, 1.0]))
     with pytest.raises(UserError, match=r"labels have shape \(3,\)"):

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from textmetric.grid import ARMS, Arm, Family
-from textmetric.measures import Outcome
+from textmetric.measures import Outcome, reliability
 from textmetric.report.figures import (
     Answer,
     answers,
@@ -19,6 +19,7 @@ from textmetric.report.figures import (
     label_efficiency,
     learning_curves,
     measure_dots,
+    reliability_diagram,
     rows_histogram,
     tsne_panels,
 )
@@ -315,3 +316,27 @@ def test_label_dots_draw_labels_without_a_value_too(tmp_path: Path) -> None:
     )
     label_dots(tmp_path / "dots.png", values, ["_b", "c", "a$b"], "cohesion")
     assert (tmp_path / "dots.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_reliability_diagram_has_a_line_in_a_colour_for_each_model(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, size=200)
+    first = rng.uniform(0.5, 1, size=200)
+    bins = reliability(np.stack([first, 1 - first], axis=1), labels)
+    none = reliability(np.empty((0, 2)), np.empty(0, dtype=int))
+    colours = []
+    for name, models in {
+        "one": {"a": bins},
+        "two": {"a": bins, "b": bins},
+        "empty": {"a": none},
+    }.items():
+        reliability_diagram(tmp_path / f"{name}.png", {"$classes_": models})
+        with Image.open(tmp_path / f"{name}.png") as image:
+            colours.append({colour for _, colour in image.convert("RGB").getcolors(1 << 20)})
+    blue, orange = (0x00, 0x72, 0xB2), (0xE6, 0x9F, 0x00)
+    assert blue in colours[0]
+    assert orange not in colours[0]
+    assert orange in colours[1]
+    again = tmp_path / "again.png"
+    reliability_diagram(again, {"$classes_": {"a": bins}})
+    assert again.read_bytes() == (tmp_path / "one.png").read_bytes()

@@ -159,20 +159,21 @@ def softmax(scores: Floats, temperature: float = 1.0) -> Float64:
 
 
 def fit_temperature(scores: Floats, labels: Integers) -> float:
-    """The temperature with the least negative log-likelihood of held-out rows.
+    """The temperature with the least negative log-likelihood of held-out rows (Guo et al. 2017).
 
-    The likelihood is convex in 1 / T, so its derivative, the mean score expected by the
-    probabilities minus the mean score of the right classes, has one root (Guo et al. 2017, arXiv
-    1706.04599). Fit it on rows that the model was not trained on, and measure on other ones.
+    If every right class has the largest score, the best T is 0, and one mistake later the loss is
+    infinite. So the rows count n times, and once more with every class as the right one, as
+    Platt (1999) smooths his targets. The loss is convex in 1 / T: its derivative, the mean score
+    expected by the probabilities minus the mean score of the right classes, has one root. Fit T on
+    rows that the model was not trained on, and measure on other ones.
 
     Args:
         scores: (n, C): logits, or minus distances; −∞ for a class that cannot be.
         labels: (n,) class ids below C.
 
     Returns:
-        T above 0. It is within a factor of 10,000 of the mean spread of a row's scores: at the
-        lower end if every right class has the largest score, at the upper end if scores are no
-        better than chance. It is 1 if there is nothing to choose by: no rows, or equal scores.
+        T above 0, at most 10,000 times the mean spread of a row's scores, which it is if they are
+        no better than chance. It is 1 if there is nothing to choose by: no rows, or equal scores.
 
     Raises:
         UserError: see :func:`softmax`; labels are not class ids; a right class has the score −∞.
@@ -180,7 +181,7 @@ def fit_temperature(scores: Floats, labels: Integers) -> float:
     >>> scores = np.array([[2.0, 0.0]] * 4)
     >>> temperature = fit_temperature(scores, np.array([0, 0, 0, 1]))
     >>> softmax(scores, temperature)[0].round(3)
-    array([0.75, 0.25])
+    array([0.7, 0.3])
     """
     from scipy.optimize import brentq  # slow to import
 
@@ -200,16 +201,15 @@ def fit_temperature(scores: Floats, labels: Integers) -> float:
     finite = np.where(possible, rows, 0.0)
     least = np.where(possible, rows, np.inf).min(axis=1)
     spread = float((rows.max(axis=1) - least).mean())
+    target = (len(rows) * right + finite.sum(axis=1) / possible.sum(axis=1)) / (len(rows) + 1)
     if spread == 0:
         return 1.0
 
     def excess(log_temperature: float) -> float:
         expected = (softmax(rows, np.exp(log_temperature)) * finite).sum(axis=1)
-        return float((expected - right).mean())
+        return float((expected - target).mean())
 
     low, high = np.log(spread / _RANGE), np.log(spread * _RANGE)
-    if excess(low) <= 0:
-        return float(np.exp(low))
     if excess(high) >= 0:
         return float(np.exp(high))
     return float(np.exp(brentq(excess, low, high, xtol=1e-10)))

@@ -12,7 +12,7 @@ from textmetric.measures.rows import checked_labels, unit
 from textmetric.types import Float64, Floats, Int64, Integers
 
 EPISODES = 5000
-_BLOCK_BYTES = 32 * 2**20  # the rows of one block of episodes
+_AT_ONCE = 256  # episodes, so that their rows take some dozen MiB
 
 
 class Episodes(NamedTuple):
@@ -80,14 +80,14 @@ def draw_episodes(
         if value < least:
             raise UserError(f"{name} is {value}, expected at least {least}: choose another")
     labels = checked_labels(labels, len(labels))
-    counts = np.bincount(labels, minlength=1)
+    counts = np.bincount(labels)
     eligible = np.flatnonzero(counts >= shots + queries)
     each = shots + queries
     if len(eligible) < ways:
         shapes = ((0, ways), (0, ways, shots), (0, ways, queries))
         return Episodes(*(np.empty(shape, dtype=np.int64) for shape in shapes))
     rng = np.random.default_rng(seed)
-    chosen = eligible[rng.random((episodes, len(eligible))).argsort(axis=1)[:, :ways]]
+    chosen = eligible[rng.random((episodes, len(eligible))).argsort()[:, :ways]]
     sizes = counts[chosen]
     places = np.empty((episodes, ways, each), dtype=np.int64)
     # Floyd's way to draw without replacement, for all episodes at once: the number of steps is
@@ -125,21 +125,19 @@ def episode_accuracies(
     """
     rows = placed(embeddings, distance)
     found = np.empty(len(episodes.classes))
-    ways = episodes.classes.shape[1]
-    each = episodes.shots.shape[2] + episodes.queries.shape[2]
-    at_once = max(1, _BLOCK_BYTES // max(1, 8 * ways * each * rows.shape[1]))
-    for start in range(0, len(found), at_once):
-        part = slice(start, start + at_once)
+    ways = np.arange(episodes.classes.shape[1])
+    for start in range(0, len(found), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
         centroids = rows[episodes.shots[part]].mean(axis=2)
         queries = rows[episodes.queries[part]]
         if distance == "cosine":
             centroids = unit(centroids.reshape(-1, rows.shape[1])).reshape(centroids.shape)
         # ½‖q − c‖² = ½‖q‖² − q·c + ½‖c‖²; the first is equal for all centroids, and so is the last
         # for unit ones.
-        nearness = np.einsum("ewqd,evd->ewqv", queries, centroids, optimize=True)
+        nearness = queries @ centroids.transpose(0, 2, 1)[:, None]
         if distance == "euclidean":
             nearness -= (centroids * centroids).sum(axis=2)[:, None, None, :] / 2
-        right = nearness.argmax(axis=3) == np.arange(ways)[:, None]
+        right = nearness.argmax(axis=3) == ways[:, None]
         found[part] = right.mean(axis=(1, 2))
     return found
 
@@ -181,7 +179,6 @@ def over_classes(
         raise UserError(f"level is {level}, expected a number between 0 and 1: 0.95 is usual")
     if not len(values):
         return float("nan"), float("nan"), float("nan")
-    values = np.asarray(values, dtype=np.float64)
     centre = float(values.mean())
     _, places = np.unique(np.ravel(chosen), return_inverse=True)
     with_class = np.bincount(places)
@@ -236,5 +233,5 @@ def few_shot(
     )
     by_episode = episode_accuracies(embeddings, drawn, distance)
     mean, low, high = over_classes(by_episode, drawn.classes)
-    eligible = int((np.bincount(labels, minlength=1) >= shots + queries).sum())
+    eligible = int((np.bincount(labels) >= shots + queries).sum())
     return FewShot(mean, low, high, eligible, by_episode)

@@ -92,7 +92,7 @@ def draw_pairs(labels: Integers, *, most: int = PAIRS, seed: int = 0) -> Pairs:
     if len(labels) * (len(labels) - 1) // 2 <= most:
         first, second = np.triu_indices(len(labels), k=1)
         same = labels[first] == labels[second]
-        sizes = np.bincount(labels, minlength=1)[labels].astype(np.float64)
+        sizes = np.bincount(labels)[labels].astype(np.float64)
         weights = 1 / (sizes[first] * np.where(same, (sizes[first] - 1) / 2, sizes[second]))
         return Pairs(first, second, same, weights)
     rng = np.random.default_rng(seed)

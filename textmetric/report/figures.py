@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from textmetric.errors import printable
 from textmetric.files import replacing_file
 from textmetric.grid import SCRATCH, Arm, Family
-from textmetric.measures import Outcome, mean_interval
+from textmetric.measures import Outcome, Reliability, mean_interval
 from textmetric.report.lettering import lettering
 from textmetric.report.looks import MANY, PALETTE, SCARCE, SHAPES, class_looks
 from textmetric.report.names import (
@@ -464,6 +464,42 @@ def label_dots(
             axis.axvline(border - 0.5, color="#DDDDDD", linewidth=0.5)
         handles = {arm_title(arm): _dot_look(arm, look) for arm, look in looks.items()}
         _legend(figure, handles, written.note(labels))
+
+
+def reliability_diagram(
+    path: str | os.PathLike[str], panels: Mapping[str, Mapping[str, Reliability]]
+) -> None:
+    """Draw accuracy against confidence: what is well calibrated lies on the diagonal.
+
+    Below it a model is too sure. Each dot is a bin; the legend gives the calibration error.
+
+    Args:
+        path: the PNG to write.
+        panels: title of a panel → name of a model → its bins.
+    """
+    with new_figure(path, 3.6 * len(panels), 4.6) as figure:
+        axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+        for axis, (title, models) in zip(axes, panels.items(), strict=True):
+            axis.plot([0, 1], [0, 1], color="#BBBBBB", linewidth=1)
+            for place, (name, bins) in enumerate(models.items()):
+                axis.plot(
+                    bins.confidence,
+                    bins.accuracy,
+                    color=PALETTE[place % len(PALETTE)],
+                    linestyle=_STROKES[place % len(_STROKES)],
+                    marker="o",
+                    markersize=3.5,
+                    label=f"{_plain(name)}: {bins.error:.3f}",
+                )
+            axis.set(title=_plain(title), xlabel="confidence", xlim=(0, 1), ylim=(0, 1))
+            axis.legend(
+                loc="upper center",
+                bbox_to_anchor=(0.5, -0.15),
+                fontsize=7,
+                title="calibration error",
+                title_fontsize=7,
+            )
+        axes[0].set_ylabel("accuracy")
 
 
 def _dots(
