@@ -218,3 +218,25 @@ def test_a_warm_start_of_a_frozen_encoder() -> None:
     before = embedder.transform(values)
     embedder.set_params(lr=1e-9).fit(values, LABELS)
     np.testing.assert_allclose(embedder.transform(values), before, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_similarity_and_neighbours_are_the_largest_cosines(
+    kind: str, fitted: dict[str, TextClassifier], tmp_path: Path
+) -> None:
+    estimator = fitted[kind]
+    every = normalize(estimator.transform(TEXTS)), normalize(estimator.transform(NEW))
+    cosines = every[1] @ every[0].T
+    np.testing.assert_allclose(estimator.similarity(NEW, TEXTS), cosines, atol=1e-6)
+    rows, found = estimator.neighbors(NEW, k=3)
+    for query, near, values in zip(cosines, rows, found, strict=True):
+        assert near.tolist() == sorted(range(len(TEXTS)), key=lambda row: -query[row])[:3]
+        assert values.tolist() == pytest.approx(sorted(query, reverse=True)[:3], abs=1e-6)
+    again = estimator.index(TEXTS).neighbors(estimator.transform(NEW), k=3)
+    np.testing.assert_array_equal(again.rows, rows)
+    with pytest.raises(UserError, match="no fitted texts to search: call fit, or index"):
+        clone(estimator).neighbors(NEW)
+    if isinstance(estimator, TextEmbedder):
+        estimator.save(tmp_path / "model")
+        with pytest.raises(UserError, match="for a model that was loaded"):
+            TextEmbedder.load(tmp_path / "model").neighbors(NEW)

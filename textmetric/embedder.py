@@ -269,7 +269,9 @@ class TextEmbedder(TextClassifier):
         texts = self.checked_inputs(X)
         classes, codes = checked_labels(y, len(texts))
         vocabulary, tokens, vectors = self.encoded(texts)
-        return self.fit_tokens(vocabulary, *divided(tokens, codes), classes, vectors)
+        self.fit_tokens(vocabulary, *divided(tokens, codes), classes, vectors)
+        self._fitted_inputs, self._fitted_index = inputs_of(tokens, vectors), None
+        return self
 
     def checked_inputs(self, X: Texts) -> list[str] | Float32:  # noqa: N803
         """What :meth:`fit` gets, as a list or, for a frozen encoder without a name, an array.
@@ -547,6 +549,10 @@ class TextEmbedder(TextClassifier):
         """
         model = self._fitted()
         return model.embed(self.model_inputs(X))
+
+    def embed_inputs(self, inputs: RaggedTokens | Float32) -> Float32:
+        """See :meth:`.TextClassifier.embed_inputs`."""
+        return self._fitted().embed(inputs)
 
     def model_inputs(self, X: Texts) -> RaggedTokens | Float32:  # noqa: N803
         """What the model embeds of n texts: their tokens, or their vectors.

@@ -163,6 +163,7 @@ class TextEnsemble(TextClassifier):
         for name in ("n_features_in_", "feature_names_in_"):  # of given vectors
             if hasattr(template, name):
                 setattr(self, name, getattr(template, name))
+        self._fitted_inputs, self._fitted_index = inputs_of(tokens, vectors), None
         self._n_features_out = self.centroids_.shape[1]
         return self
 
@@ -176,6 +177,10 @@ class TextEnsemble(TextClassifier):
         members = self._fitted()
         inputs, known = self._inputs(X)
         return cosine_scores(self.centroids_, _side_by_side(members, inputs)), known
+
+    def embed_inputs(self, inputs: RaggedTokens | Float32) -> Float32:
+        """See :meth:`.TextClassifier.embed_inputs`."""
+        return _side_by_side(self._fitted(), inputs)
 
     def _inputs(self, X: Texts) -> tuple[RaggedTokens | Float32, Bools]:  # noqa: N803
         """See :meth:`.TextEmbedder.inputs`: all members embed the same."""

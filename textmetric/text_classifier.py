@@ -15,7 +15,9 @@ from sklearn.utils.metaestimators import available_if
 
 from textmetric.errors import UserError
 from textmetric.predictor import Predictor
-from textmetric.types import Float64
+from textmetric.search import Index, Neighbours, Searcher, Texts
+from textmetric.text import RaggedTokens
+from textmetric.types import Float32, Float64
 
 
 def _calibrated(estimator: Any) -> bool:
@@ -23,9 +25,44 @@ def _calibrated(estimator: Any) -> bool:
 
 
 class TextClassifier(
-    Predictor, ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator  # type: ignore[misc]
-):  # fmt: skip
+    Predictor,
+    Searcher,
+    ClassifierMixin,  # type: ignore[misc]
+    ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc]
+    TransformerMixin,  # type: ignore[misc]
+    BaseEstimator,  # type: ignore[misc]
+):
     """An estimator that embeds texts and predicts their classes from the embeddings."""
+
+    _fitted_inputs: RaggedTokens | Float32 | None = None
+    _fitted_index: Index | None = None
+
+    def embed_inputs(self, inputs: RaggedTokens | Float32) -> Float32:
+        """The embeddings (n, dim) float32 of n texts: of their tokens, or of their vectors."""
+        raise NotImplementedError  # abstract: every estimator has its own
+
+    def neighbors(self, query: Texts, k: int = 10) -> Neighbours:
+        """The k texts that were fitted with the highest cosine to each query.
+
+        Args:
+            query: q texts, or embeddings (q, dim).
+            k: at least 1; all texts are found if there are fewer.
+
+        Returns:
+            Rows of what :meth:`fit` was given (q, k), the nearest first, and the cosines. For other
+            texts use ``index(texts).neighbors(query)``.
+
+        Raises:
+            UserError: nothing was fitted here, since the model was loaded; or k is below 1.
+        """
+        if self._fitted_inputs is None:
+            raise UserError(
+                "there are no fitted texts to search: call fit, or index(texts).neighbors(query) "
+                "for a model that was loaded"
+            )
+        if self._fitted_index is None:
+            self._fitted_index = Index(self, self.embed_inputs(self._fitted_inputs))
+        return self._fitted_index.neighbors(query, k)
 
     @available_if(_calibrated)  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> Float64:  # noqa: N803
