@@ -453,8 +453,9 @@ def test_whatever_a_server_sends_the_download_ends_and_nothing_wrong_is_kept(
             raise UserError("no row")
         return data
 
-    monkeypatch.setattr(fetch, "_WINDOW", 0.3)
     site.raw, said = LIES[lie]
+    if "bytes a second" in said:  # else a busy machine is taken for a slow server
+        monkeypatch.setattr(fetch, "_WINDOW", 0.3)
     file = fetch.File("set/a.bin", (f"{site.url}/a.bin",))
     with pytest.raises(UserError, match=said) as caught:
         fetch.fetch("toy", ["set/a.bin"], [[file]], cache=tmp_path / "cache", progress=False,
