@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -154,3 +155,29 @@ def test_a_signal_while_a_program_imports_is_one_sentence(
     assert process.returncode == 2
     assert said.startswith("error: interrupted: nothing half-written")
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (
+            "MemoryError",
+            r"error: memory ran out while libraries were loaded \(MemoryError\): allow",
+        ),
+        ("ImportError('a.so: failed to map segment')", r"error: memory ran out .*\(a.so: failed"),
+        ("ImportError('no module')", r"Traceback[\s\S]*ImportError: no module"),
+    ],
+)
+def test_too_little_memory_for_the_imports_is_one_sentence(
+    fault: str, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "stages").mkdir()
+    (tmp_path / "stages/__init__.py").write_text((ROOT / "stages/__init__.py").read_text())
+    (tmp_path / "stages/large.py").write_text(f"raise {fault}\n")
+    ended = subprocess.run(
+        [sys.executable, "-m", "stages.large"],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert ended.returncode == (1 if "no module" in fault else 2)
+    assert re.match(said, ended.stderr)

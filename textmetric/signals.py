@@ -22,6 +22,8 @@ AFTER_INTERRUPT = "nothing half-written is left, run the same command to start i
 FAILED = 2
 """The exit status of a command that a user's mistake, a full disk or a signal has ended."""
 
+_NO_MEMORY = ("failed to map segment", "annot allocate memory", "can't allocate memory")
+"""What the loader of libraries says without memory."""
 _TIDYING = 10.0  # seconds
 _raised = -math.inf  # when an interrupt was raised last
 
@@ -34,10 +36,12 @@ _prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 def answer_at_once() -> None:
     """Until :func:`raise_interrupts`: a signal ends the process with one sentence and status 2.
 
-    For the time of the imports, where an exception could come up anywhere. A stage that DVC has
-    started also ends when DVC does, as by SIGTERM.
+    For the time of the imports, where an exception could come up anywhere. So does memory that is
+    too small for the libraries. A stage that DVC has started also ends when DVC does, as by
+    SIGTERM.
     """
     _handle(_leave)
+    sys.excepthook = _explain
     if os.getenv("DVC_STAGE"):
         end_with_parent(signal.SIGTERM)
 
@@ -88,6 +92,17 @@ def _handle(handler: Any) -> None:
 
 def _leave(number: int, frame: Any) -> NoReturn:
     os.write(2, f"error: interrupted: {AFTER_INTERRUPT}\n".encode())
+    os._exit(FAILED)
+
+
+def _explain(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    """Say what ended the imports; other faults keep their traceback."""
+    if not isinstance(error, MemoryError) and not any(sign in str(error) for sign in _NO_MEMORY):
+        sys.__excepthook__(kind, error, trace)
+        return
+    reason = " ".join(str(error).split())[:200] or kind.__name__
+    message = f"memory ran out while libraries were loaded ({reason}): allow more (ulimit -v)"
+    os.write(2, f"error: {message}\n".encode())
     os._exit(FAILED)
 
 
