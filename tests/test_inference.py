@@ -127,20 +127,21 @@ def test_a_product_is_exact_but_for_the_rounding_of_its_operands(width: int) -> 
     # from rows of one size to rows in which a value outweighs the others
     inputs = (rng.normal(size=(40, width)) * 10 ** rng.uniform(-6, 6, (40, width))).astype("f4")
     found = Linear(weight, bias)(inputs)
-    order = rng.permutation(width)
-    np.testing.assert_array_equal(found, Linear(weight[:, order], bias)(inputs[:, order]))
     exact = inputs.astype(np.float64) @ weight.T.astype(np.float64)
     largest = np.abs(inputs).max(axis=1)[:, None] * np.abs(weight).max(axis=1)
     assert (np.abs(found - exact) / largest).max() < np.sqrt(width) * 2.0**-21
-    if width <= 32:  # 24 bits each: nothing is rounded where all values have about one size
-        even = rng.uniform(0.5, 1, (5, width)).astype(np.float32)
-        plain = rng.uniform(0.5, 1, (2, width)).astype(np.float32)
-        sums = [
-            [sum(Fraction(float(a)) * Fraction(float(b)) for a, b in zip(row, other, strict=True))
-             for other in plain]
-            for row in even
-        ]  # fmt: skip
-        assert Linear(plain, np.zeros(2))(even).tolist() == [[float(s) for s in r] for r in sums]
+    # of one sign and size, so that the sums need all bits
+    even = rng.uniform(0.5, 1, (5, width)).astype(np.float32)
+    plain = rng.uniform(0.5, 1, (3, width)).astype(np.float32)
+    order = rng.permutation(width)
+    for rows, columns in ((inputs, weight), (even, plain)):
+        product = Linear(columns, bias)(rows)
+        np.testing.assert_array_equal(Linear(columns[:, order], bias)(rows[:, order]), product)
+    if width <= 32:  # 24 bits each: nothing is rounded
+        for row, products in zip(even.tolist(), Linear(plain, bias)(even).tolist(), strict=True):
+            terms = [map(Fraction.__mul__, map(Fraction, row), map(Fraction, other))
+                     for other in plain.tolist()]  # fmt: skip
+            assert products == [float(sum(each)) for each in terms]
 
 
 def test_products_of_tiny_huge_and_zero_rows_are_finite() -> None:
@@ -166,7 +167,7 @@ def test_weights_that_training_has_ruined_give_nan_and_no_warning() -> None:
 def test_a_token_without_a_vector_is_an_error() -> None:
     for wrong in (-1, 50):
         with pytest.raises(IndexError, match="outside the 50 token vectors"):
-            embed_tokens(vectors(4), np.array([wrong], np.int32), np.array([0, 1]), "bag", {})
+            embed_tokens(vectors(4), np.array([wrong, 1], np.int32), np.array([0, 2]), "bag", {})
 
 
 @pytest.mark.parametrize("name", OBJECTIVES[Family.CLASSIFICATION])
