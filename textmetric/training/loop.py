@@ -247,12 +247,13 @@ def train(
         batches=batches,
         on_epoch=record,
     )
+    encoder.cpu()  # embedding is numpy's
     with one_thread():
         centroids = train_centroids(encoder, corpus.train, len(corpus.trained_labels))
     if isinstance(encoder, FrozenEncoder):
         encoder.detach()  # the vectors of the texts are no part of the model
     trained = TrainedModel(
-        encoder=encoder.cpu(),
+        encoder=encoder,
         head=module.cpu() if isinstance(module, ClassificationObjective) else None,
         centroids=centroids,
         vocabulary=corpus.vocabulary,
