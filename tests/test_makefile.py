@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -85,7 +86,7 @@ def test_the_cpu_build_of_torch_takes_the_place_of_the_other_and_stays(project: 
     assert message.startswith(
         "error: torch==2.13.0+cpu could not be installed from TORCH_INDEX=http://127.0.0.1:9/cpu"
     )
-    assert of_make.startswith("make: ***")
+    assert re.match(r"make(\[\d+\])?: \*\*\*", of_make)
     assert cuda <= installed(project)
 
     assert install(project, "TORCH=cpu").returncode == 0

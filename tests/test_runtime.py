@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import textmetric
-from textmetric import TextEmbedder, runtime
+from textmetric import TextEmbedder, search
 from textmetric.errors import UserError
 from textmetric.measures import nearest_neighbours
 from textmetric.runtime import Model
@@ -164,7 +164,7 @@ def test_few_queries_find_the_rows_that_many_find(
             found = index.neighbors(asked, k)
             np.testing.assert_array_equal(found.rows, nearest_neighbours(rows, asked, k))
             with monkeypatch.context() as patch:
-                patch.setattr(runtime, "_FEW_QUERIES", 0)
+                patch.setattr(search, "_FEW_QUERIES", 0)
                 np.testing.assert_array_equal(index.neighbors(asked, k).cosines, found.cosines)
 
 

@@ -176,11 +176,11 @@ def test_on_average_the_order_of_rows_does_not_matter() -> None:
     embeddings, labels = uneven_batch(2)
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
     values = [
-        dvml(samples=2000, base="n_pair")(rows, y).item()
+        dvml(samples=1000, base="n_pair")(rows, y).item()
         for rows, y in [(embeddings, labels), (embeddings[order], labels[order])]
     ]
-    # means of 2000 draws each; the terms with draws vary by about their own size
-    assert values[0] == pytest.approx(values[1], rel=0.05)
+    # means of 1000 draws each; the terms with draws vary by about their own size
+    assert values[0] == pytest.approx(values[1], rel=0.07)
 
 
 def test_draws_depend_on_the_seed_alone() -> None:

@@ -122,9 +122,9 @@ def test_classes_inside_their_spheres_and_apart_have_no_loss() -> None:
 
 def test_a_temperature_that_overflows_exp_leaves_the_nearest_negative() -> None:
     embeddings = torch.tensor([[0.0], [0.5], [0.75]], requires_grad=True)
-    value = objective(
-        "ranked_list", negative_temperature=1e4, push_weight=1, normalize=False, boundary=1
-    )(embeddings, torch.tensor([0, 1, 2]))
+    loss = objective("ranked_list", push_weight=1, normalize=False, boundary=1)
+    loss.params = loss.params.model_copy(update={"negative_temperature": 1e4})  # beyond the bound
+    value = loss(embeddings, torch.tensor([0, 1, 2]))
     value.backward()
     # The nearest: 0.5 for row 0, and 0.25 for the rows 1 and 2.
     assert value.item() == pytest.approx((0.5 + 0.75 + 0.75) / 3, rel=1e-6)

@@ -310,7 +310,7 @@ def test_a_stage_that_runs_again_writes_the_same_bytes(project: Path) -> None:
         (
             {"splits": {"target": {"role": "target", "scarce": [0], "keep": 1.5}}},
             ("split",),
-            "splits.target: ",
+            "splits.target.keep is 1.5, but",
         ),
         ({}, ("train", "--family", "cls", "--role", "goal"), "goal"),
         ({}, ("finetune", "--init", "metrics"), "unknown init 'metrics'; did you mean 'metric'"),

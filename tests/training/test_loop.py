@@ -449,9 +449,9 @@ def test_loading_something_else_than_a_model_names_what_is_wrong(tmp_path: Path)
     description.write_text(text.replace('"basic_english"', '"basic_german"'))
     with pytest.raises(UserError, match=r"model\.json: unknown tokenizer 'basic_german'.* install"):
         TrainedModel.load(tmp_path / "model")
-    description.write_text(text.replace('"format": 2', '"format": 1'))
+    description.write_text(text.replace('"format": 3', '"format": 1'))
     with pytest.raises(
-        UserError, match=r"has format 1, this version reads format 2: .* train again"
+        UserError, match=r"has format 1, this version reads format 3: .* train again"
     ):
         TrainedModel.load(tmp_path / "model")
 
