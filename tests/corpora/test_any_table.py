@@ -11,6 +11,7 @@ import gzip
 import io
 import json
 import os
+import sys
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 
 from textmetric import corpora
@@ -170,6 +171,8 @@ def test_any_csv(
     writer.writerows([names, *([row[name] for name in names] for row in by_name)])
     encoding, given_encoding = encodings
     data = edited(file.getvalue().encode(encoding, "replace"), changes)
+    # csv of Python 3.10, the oracle, reads no NUL
+    assume(sys.version_info >= (3, 11) or b"\0" not in data)
 
     def oracle() -> list[tuple[Any, Any]]:
         text = data.decode(given_encoding or "utf-8").removeprefix("\ufeff")

@@ -53,7 +53,7 @@ def test_every_tuning_head_share_and_seed_is_a_row_of_one_table(layout: Layout) 
 
 def test_every_training_starts_from_the_model_of_its_own_seed(layout: Layout) -> None:
     finetune_seeds(layout, "metric", seeds=[0, 1], **SETTINGS)
-    table = pd.read_csv(layout.transfer("metric"))
+    table = pd.read_csv(layout.transfer("metric"), float_precision="round_trip")
     how = {name: SETTINGS[name] for name in ("settings", "model", "train")}
     for (tuning, tanh, share, seed), found in table.groupby(["tuning", "tanh", "share", "seed"]):
         source = TrainedModel.load(layout.model(Training(ARM, SOURCE, seed)))
