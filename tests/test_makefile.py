@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -57,7 +56,9 @@ def project(tmp_path: Path) -> Path:
 
 def install(project: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Run make install, with the words; the package index has the CUDA build."""
-    kept = {name: text for name, text in os.environ.items() if not name.startswith("PIP_")}
+    # not what `make test TORCH=cpu` hands down
+    not_kept = ("PIP_", "MAKE", "MFLAGS", "TORCH")
+    kept = {name: text for name, text in os.environ.items() if not name.startswith(not_kept)}
     index = (project.parent / "cpu").as_uri()
     chosen = {
         "PIP_CONFIG_FILE": os.devnull,
@@ -86,7 +87,7 @@ def test_the_cpu_build_of_torch_takes_the_place_of_the_other_and_stays(project: 
     assert message.startswith(
         "error: torch==2.13.0+cpu could not be installed from TORCH_INDEX=http://127.0.0.1:9/cpu"
     )
-    assert re.match(r"make(\[\d+\])?: \*\*\*", of_make)
+    assert of_make.startswith("make: ***")
     assert cuda <= installed(project)
 
     assert install(project, "TORCH=cpu").returncode == 0
