@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from studies import options
 from studies.inputs import TEXT_VECTORS
 from studies.trials import ROOT
 from textmetric import parallel
@@ -107,14 +108,7 @@ def add_few_label_options(parser: argparse.ArgumentParser, out: str) -> None:
     parser.add_argument(
         "--unlabelled", action="store_true", help="also pre-train on all train texts"
     )
-    parser.add_argument("--params", default="params.yaml", metavar="FILE", help="(%(default)s)")
-    parser.add_argument(
-        "--results", type=Path, default=Path("data/studies"), metavar="FOLDER",
-        help="finished trainings; what is there is not done again (%(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--out", type=Path, default=Path("docs"), metavar="FOLDER", help=f"{out} (%(default)s)"
-    )
+    options.add_files(parser, out)
 
 
 def read_vectors(job: Job) -> Float32 | TextVectors | None:

@@ -47,24 +47,29 @@ def parser(
     made.add_argument("--epochs", type=int, help="(train.epochs of params.yaml)")
     made.add_argument("--limit", type=int, help="at most this many train rows (data.limit)")
     made.add_argument("--sampler", choices=SAMPLERS, default="balanced", help="(%(default)s)")
-    made.add_argument(
-        "--params", default="params.yaml", metavar="FILE", help="the parameters (%(default)s)"
-    )
-    made.add_argument(
+    add_files(made, "where table and pictures go", out)
+    return made
+
+
+def add_files(parser: argparse.ArgumentParser, written: str, out: str = "docs") -> None:
+    """Add the options that say what a study reads and where it writes.
+
+    Args:
+        parser: of the study.
+        written: what is written where, in words.
+        out: where by default.
+    """
+    parser.add_argument("--params", default="params.yaml", metavar="FILE", help="(%(default)s)")
+    parser.add_argument(
         "--results",
         type=Path,
         default=Path("data/studies"),
         metavar="FOLDER",
         help="finished trainings; what is there is not done again (%(default)s)",
     )
-    made.add_argument(
-        "--out",
-        type=Path,
-        default=Path(out),
-        metavar="FOLDER",
-        help="where table and pictures go (%(default)s)",
+    parser.add_argument(
+        "--out", type=Path, default=Path(out), metavar="FOLDER", help=f"{written} (%(default)s)"
     )
-    return made
 
 
 def read_params(arguments: argparse.Namespace) -> Params:

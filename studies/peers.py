@@ -242,15 +242,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--draws-of-all", type=int, default=3, help="seeds with all rows (3)")
     made.add_argument("--model2vec", action="store_true", help="also the training of model2vec")
     made.add_argument("--draws-of-model2vec", type=int, default=3, help="it takes long (3)")
-    made.add_argument("--params", default="params.yaml", metavar="FILE", help="(%(default)s)")
-    made.add_argument(
-        "--results", type=Path, default=Path("data/studies"), metavar="FOLDER",
-        help="finished trainings; what is there is not done again (%(default)s)",
-    )  # fmt: skip
-    made.add_argument(
-        "--out", type=Path, default=Path("docs"), metavar="FOLDER",
-        help="where the page goes (%(default)s)",
-    )  # fmt: skip
+    options.add_files(made, "where the page goes")
     return made
 
 

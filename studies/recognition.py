@@ -749,15 +749,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4], help="(0 1 2 3 4)")
     made.add_argument("--episodes", type=int, default=EPISODES, help="of few shots (%(default)s)")
     made.add_argument("--epochs", type=int, help="(train.epochs of params.yaml)")
-    made.add_argument("--params", default="params.yaml", metavar="FILE", help="(%(default)s)")
-    made.add_argument(
-        "--results", type=Path, default=Path("data/studies"), metavar="FOLDER",
-        help="finished trainings; what is there is not done again (%(default)s)",
-    )  # fmt: skip
-    made.add_argument(
-        "--out", type=Path, default=Path("docs"), metavar="FOLDER",
-        help="where page and picture go (%(default)s)",
-    )  # fmt: skip
+    options.add_files(made, "where page and picture go")
     return made
 
 

@@ -6,7 +6,7 @@ import copy
 import inspect
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
@@ -39,6 +39,7 @@ from textmetric.predictor import class_prior
 from textmetric.sampling.streams import Stream, seed_of
 from textmetric.saved import LabelType, labels_of
 from textmetric.schema import Section, validated
+from textmetric.search import Texts, is_numbers
 from textmetric.text import (
     NGRAMS,
     UNKNOWN,
@@ -64,8 +65,6 @@ from textmetric.training.selection import (
 )
 from textmetric.types import Bools, Float32, Float64
 
-Texts = Iterable[str] | npt.NDArray[np.floating[Any]]
-"""Texts, or for a frozen encoder also their vectors (n, width)."""
 Given = Float32 | TextVectors | None
 """Vectors that an encoder is given, see :func:`.build_encoder`."""
 
@@ -423,7 +422,7 @@ class TextEmbedder(TextClassifier):
         return self._of_model(classes)
 
     def _before(self) -> TrainedModel | None:
-        """The model to go on from; None to start anew."""
+        """The model to go on from; None to start from nothing."""
         return getattr(self, "model_", None) if self.warm_start else None
 
     def _rates(self) -> tuple[float, ...]:
@@ -542,31 +541,18 @@ class TextEmbedder(TextClassifier):
         label_free(pretrain.objective, pretrain.parameters)
         return pretrain
 
-    def transform(self, X: Texts) -> npt.NDArray[np.float32]:  # noqa: N803
+    def embed_inputs(self, inputs: RaggedTokens | Float32) -> Float32:
         """The embeddings (n, dim) float32 of n texts.
 
         A bag of token vectors has a zero bag for a text without a known token.
         """
-        model = self._fitted()
-        return model.embed(self.model_inputs(X))
-
-    def embed_inputs(self, inputs: RaggedTokens | Float32) -> Float32:
-        """See :meth:`.TextClassifier.embed_inputs`."""
         return self._fitted().embed(inputs)
 
-    def model_inputs(self, X: Texts) -> RaggedTokens | Float32:  # noqa: N803
-        """What the model embeds of n texts: their tokens, or their vectors.
-
-        Raises:
-            UserError: an item is no string, or the vectors are not finite or have another width.
-        """
-        return self.inputs(X)[0]
-
     def inputs(self, X: Texts) -> tuple[RaggedTokens | Float32, Bools]:  # noqa: N803
-        """What the model embeds of n texts, and which of them have something known (n,)."""
+        """See :meth:`.TextClassifier.inputs`."""
         model = self._fitted()
         if isinstance(model.encoder, FrozenEncoder):
-            if model.encoder.source is None or _are_vectors(X):
+            if model.encoder.source is None or is_numbers(X):
                 values = self._vectors(X)
                 return values, np.ones(len(values), dtype=bool)
             texts = checked_texts(X, empty_allowed=True)
@@ -707,10 +693,6 @@ def _check_alike(before: Model, now: Model) -> None:
 
 def _is_auto(value: object) -> bool:
     return isinstance(value, str) and value == "auto"
-
-
-def _are_vectors(texts: Texts) -> bool:
-    return isinstance(texts, np.ndarray) and texts.dtype.kind in "fiu"
 
 
 def checked_labels(

@@ -14,7 +14,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import Tags, get_tags
 from tqdm.auto import tqdm
 
-from textmetric.embedder import STUDY, TextEmbedder, Texts, checked_labels, divided
+from textmetric.embedder import STUDY, TextEmbedder, checked_labels, divided
 from textmetric.encoders import inputs_of
 from textmetric.errors import UserError, shown
 from textmetric.inference import cosine_scores
@@ -22,6 +22,7 @@ from textmetric.measures import class_centroids, fit_temperature, unit
 from textmetric.predictor import class_prior
 from textmetric.sampling.streams import Stream, generator_of
 from textmetric.schema import LONGEST, Section, Seed, validated
+from textmetric.search import Texts
 from textmetric.text import LabelledTokens, RaggedTokens
 from textmetric.text_classifier import TextClassifier, refuse
 from textmetric.training.selection import folds
@@ -167,23 +168,18 @@ class TextEnsemble(TextClassifier):
         self._n_features_out = self.centroids_.shape[1]
         return self
 
-    def transform(self, X: Texts) -> Float32:  # noqa: N803
-        """The embeddings (n, L · dim) float32 of n texts; zero for one without a known token."""
-        members = self._fitted()
-        return _side_by_side(members, self._inputs(X)[0])
-
     def scores(self, X: Texts) -> tuple[Float64, Bools]:  # noqa: N803
         """The cosines (n, C) to the class centroids, and which texts have a known token (n,)."""
         members = self._fitted()
-        inputs, known = self._inputs(X)
+        inputs, known = self.inputs(X)
         return cosine_scores(self.centroids_, _side_by_side(members, inputs)), known
 
     def embed_inputs(self, inputs: RaggedTokens | Float32) -> Float32:
-        """See :meth:`.TextClassifier.embed_inputs`."""
+        """The embeddings (n, L · dim) float32 of n texts; zero for one without a known token."""
         return _side_by_side(self._fitted(), inputs)
 
-    def _inputs(self, X: Texts) -> tuple[RaggedTokens | Float32, Bools]:  # noqa: N803
-        """See :meth:`.TextEmbedder.inputs`: all members embed the same."""
+    def inputs(self, X: Texts) -> tuple[RaggedTokens | Float32, Bools]:  # noqa: N803
+        """See :meth:`.TextClassifier.inputs`: all members embed the same."""
         member = self._fitted()[0]
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self, name):

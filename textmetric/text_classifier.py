@@ -17,7 +17,7 @@ from textmetric.errors import UserError
 from textmetric.predictor import Predictor
 from textmetric.search import Index, Neighbours, Searcher, Texts
 from textmetric.text import RaggedTokens
-from textmetric.types import Float32, Float64
+from textmetric.types import Bools, Float32, Float64
 
 
 def _calibrated(estimator: Any) -> bool:
@@ -36,6 +36,18 @@ class TextClassifier(
 
     _fitted_inputs: RaggedTokens | Float32 | None = None
     _fitted_index: Index | None = None
+
+    def inputs(self, X: Texts) -> tuple[RaggedTokens | Float32, Bools]:  # noqa: N803
+        """What is embedded of n texts, tokens or vectors, and which have something known (n,).
+
+        Raises:
+            UserError: an item is no string, or the vectors are not finite or have another width.
+        """
+        raise NotImplementedError  # abstract: every estimator has its own
+
+    def transform(self, X: Texts) -> Float32:  # noqa: N803
+        """The embeddings (n, dim) float32 of n texts."""
+        return self.embed_inputs(self.inputs(X)[0])
 
     def embed_inputs(self, inputs: RaggedTokens | Float32) -> Float32:
         """The embeddings (n, dim) float32 of n texts: of their tokens, or of their vectors."""

@@ -46,7 +46,7 @@ def reliability(probabilities: Floats, labels: Integers, bins: int = BINS) -> Re
 
     Returns:
         A row for each bin that has rows. Rows of equal confidence are in one bin, so that their
-        order has no say; bins are of equal size but for that.
+        order has no say; otherwise bins are of equal size.
 
     Raises:
         UserError: rows are not probabilities, labels are not class ids, or there is no bin.

@@ -10,7 +10,7 @@ from textmetric.text.dataset import (
     tokenize_given,
     tokenize_train,
 )
-from textmetric.text.listed import checked_texts, listed
+from textmetric.text.listed import checked_texts
 from textmetric.text.ragged import RaggedTokens
 from textmetric.text.token_vectors import TokenVectors
 from textmetric.text.tokenizer import BASIC_ENGLISH, NGRAMS, Tokenizer, tokenizer_named
@@ -27,7 +27,6 @@ __all__ = [
     "Tokenizer",
     "Vocabulary",
     "checked_texts",
-    "listed",
     "tokenize_corpus",
     "tokenize_file",
     "tokenize_given",

@@ -14,7 +14,7 @@ def checked_texts(texts: Iterable[str], empty_allowed: bool = False) -> list[str
     Raises:
         UserError: one is no string, or empty unless ``empty_allowed``.
     """
-    texts = listed(texts)
+    texts = _listed(texts)
     for row, text in enumerate(texts):
         if not isinstance(text, str):
             raise UserError(f"text {row} is {shown(text)}, expected a string: convert or drop it")
@@ -23,12 +23,8 @@ def checked_texts(texts: Iterable[str], empty_allowed: bool = False) -> list[str
     return texts
 
 
-def listed(texts: Any, ndim: int = 1) -> list[Any]:
+def _listed(texts: Any) -> list[Any]:
     """One text an item.
-
-    Args:
-        texts: what the user gave as texts.
-        ndim: that arrays must have.
 
     Raises:
         UserError: ``texts`` is one string, or what cannot be a column of texts, such as a table or
@@ -40,7 +36,7 @@ def listed(texts: Any, ndim: int = 1) -> list[Any]:
         not isinstance(texts, Iterable)
         or isinstance(texts, Mapping | Set)
         or hasattr(texts, "columns")
-        or getattr(texts, "ndim", ndim) != ndim
+        or getattr(texts, "ndim", 1) != 1
     ):
         raise UserError(
             f"texts is a {type(texts).__name__}, expected a list of texts: pass the list or the "
