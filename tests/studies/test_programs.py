@@ -135,7 +135,7 @@ def test_an_interrupted_league_goes_on_where_it_was_left(texts: Path, tmp_path: 
         stderr=subprocess.PIPE,
         text=True,
     )
-    while started.poll() is None and len(list(trials.glob("*.json"))) < 2:
+    while started.poll() is None and len(list(trials.glob("[!.]*.json"))) < 2:
         time.sleep(0.02)
     started.terminate()
     _, errors = started.communicate(timeout=60)
