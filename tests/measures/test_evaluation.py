@@ -8,9 +8,12 @@ from textmetric.measures import (
     between_class_cosine,
     centroid_cosines,
     class_centroids,
+    clustering,
     cohesion,
     evaluate,
+    evaluation,
     retrieval,
+    verification,
 )
 
 PLAIN = [
@@ -24,6 +27,11 @@ PLAIN = [
     "recall_at_100",
     "r_precision",
     "map_at_r",
+    "kmeans_nmi",
+    "kmeans_ami",
+    "kmeans_ari",
+    "verification_auc",
+    "verification_eer",
 ]
 SCARCE = [
     "scarce_cohesion",
@@ -57,6 +65,10 @@ def test_flat_measures_equal_those_of_the_single_functions() -> None:
     assert flat["cohesion"] == pytest.approx(np.nanmean(within))
     assert flat["between_class_cosine"] == between
     assert flat["gap"] == flat["cohesion"] - between
+    clusters = clustering(embeddings, labels, starts=1)
+    assert [flat[f"kmeans_{name}"] for name in ("nmi", "ami", "ari")] == list(clusters[:3])
+    pairs = verification(embeddings, labels, most=40_000)
+    assert (flat["verification_auc"], flat["verification_eer"]) == pairs[:2]
     for name, value in retrieval(embeddings, labels).means().items():
         assert flat[name] == value
 
@@ -163,6 +175,20 @@ def test_a_collapsed_space_has_full_cohesion_and_no_gap() -> None:
     assert flat["map_at_r"] < 0.3
 
 
+def test_of_many_rows_a_sample_is_clustered_with_every_class(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(evaluation, "CLUSTERED", 40)
+    random = np.random.default_rng(0)
+    for classes in (5, 60):  # fewer and more than rows of a sample
+        labels = np.arange(180) % classes
+        embeddings = random.normal(size=(classes, 5))[labels] + random.normal(size=(180, 5))
+        found = evaluate(embeddings, labels, classes=classes).flat["kmeans_ari"]
+        most = max(40, classes)
+        assert found == clustering(embeddings, labels, starts=1, most=most).ari
+        assert found != clustering(embeddings, labels, starts=1).ari
+
+
 def test_a_perfect_space_has_the_best_value_of_every_measure() -> None:
     labels = np.repeat(np.arange(4), 10).astype(np.int32)
     evaluation = evaluate(
@@ -172,7 +198,8 @@ def test_a_perfect_space_has_the_best_value_of_every_measure() -> None:
     best |= dict.fromkeys(
         ("between_class_cosine", "scarce_between_class_cosine", "scarce_among_cosine"), 0.0
     )
-    assert evaluation.flat == best
+    best["verification_eer"] = 0.0
+    assert evaluation.flat == pytest.approx(best)
 
 
 def test_without_rows_every_measure_is_nan() -> None:

@@ -58,8 +58,27 @@ def test_measures_are_those_of_the_dense_rows(
     found = asdict(evaluate_sparse(rows, labels, **about))
     assert found.pop("rows") == expected.pop("rows")
     assert list(found["flat"]) == list(expected["flat"])
+    for key in ("kmeans_nmi", "kmeans_ami", "kmeans_ari"):
+        del found["flat"][key], expected["flat"][key]  # these rows have no clusters: see below
     for key in ("flat", "per_class"):
         assert_equal(found[key], expected[key])
+
+
+def test_clusters_are_those_of_the_dense_rows() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(3), 20)
+    dense = np.eye(3, 50)[labels] + 0.1 * rng.random((60, 50)) * (rng.random((60, 50)) < 0.2)
+    dense[:4] = np.eye(3, 50)[2]  # four rows of class 0 are in the cluster of class 2
+    dense /= np.linalg.norm(dense, axis=1, keepdims=True)
+    found, expected = (
+        {key: value for key, value in evaluated.flat.items() if "kmeans" in key}
+        for evaluated in (
+            evaluate_sparse(csr_array(dense), labels, classes=3),
+            evaluate(dense, labels, classes=3),
+        )
+    )
+    assert_equal(found, expected)
+    assert 0.5 < found["kmeans_ami"] < 1
 
 
 @pytest.mark.parametrize("k", [1, 5, 1000])

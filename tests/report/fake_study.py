@@ -34,6 +34,10 @@ PLAIN = [
     "recall_at_100",
     "r_precision",
     "map_at_r",
+    "kmeans_ami",
+    "kmeans_ari",
+    "verification_auc",
+    "verification_eer",
 ]
 ACCURACIES = ["knn_accuracy", "centroid_accuracy"]
 SCARCE = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -11,7 +11,10 @@ from textmetric.errors import UserError
 from textmetric.measures.distances import Distance, placed
 from textmetric.measures.rows import checked_labels
 from textmetric.sampling.draws import apportion, first_of_each
-from textmetric.types import Floats, Int64, Integers
+from textmetric.types import Float64, Floats, Int64, Integers
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 ROWS = 20_000
 """More rows than this are sampled."""
@@ -61,14 +64,18 @@ def kmeans(
     Raises:
         UserError: see :func:`.placed`; ``clusters`` or ``starts`` is out of range.
     """
+    return _lloyd(placed(embeddings, distance), clusters, starts, seed)
+
+
+def _lloyd(rows: Float64 | csr_array, clusters: int, starts: int, seed: int) -> Int64:
     from sklearn.cluster import KMeans  # slow to import
     from sklearn.exceptions import ConvergenceWarning
     from threadpoolctl import threadpool_limits
 
-    rows = placed(embeddings, distance)
-    if not 1 <= clusters <= len(rows):
+    if not 1 <= clusters <= rows.shape[0]:
         raise UserError(
-            f"clusters is {clusters}, expected 1 to {len(rows)} (the number of rows): ask for fewer"
+            f"clusters is {clusters}, expected 1 to {rows.shape[0]} (the number of rows): ask for "
+            "fewer"
         )
     if starts < 1:
         raise UserError(f"starts is {starts}, expected at least 1: {STARTS} is usual")
@@ -114,10 +121,24 @@ def clustering(
     >>> round(found.ami, 6), round(found.ari, 6), found.rows
     (1.0, 1.0, 4)
     """
-    labels = checked_labels(labels, len(embeddings))
+    return clustering_of(placed(embeddings, distance), labels, starts, seed, most)
+
+
+def clustering_of(
+    rows: Float64 | csr_array, labels: Integers, starts: int, seed: int = 0, most: int = ROWS
+) -> Clustering:
+    """:func:`clustering` of rows that are in place, dense as of :func:`.placed` or sparse.
+
+    Args:
+        rows: (n, d).
+        labels: see :func:`clustering`, as for the others, what it returns and its errors.
+        starts: see :func:`kmeans`.
+        seed: of the starts, and of the sample.
+        most: of the sample.
+    """
+    labels = checked_labels(labels, rows.shape[0])
     present, places, counts = np.unique(labels, return_inverse=True, return_counts=True)
     if len(present) < 2:
-        placed(embeddings, distance)  # raises for what has no distances
         return Clustering(np.nan, np.nan, np.nan, len(labels))
     if len(labels) > most:
         if most < len(present):
@@ -126,10 +147,9 @@ def clustering(
                 f"{ROWS} is usual"
             )
         share = apportion(counts, most, np.ones_like(counts), counts)
-        rows = first_of_each(np.random.default_rng(seed).permutation(len(labels)), places, share)
-        embeddings, places = np.asarray(embeddings)[rows], places[rows]
-    found = kmeans(embeddings, len(present), distance=distance, starts=starts, seed=seed)
-    return agreement(places, found)
+        drawn = first_of_each(np.random.default_rng(seed).permutation(len(labels)), places, share)
+        rows, places = rows[drawn], places[drawn]
+    return agreement(places, _lloyd(rows, len(present), starts, seed))
 
 
 def agreement(classes: Integers, clusters: Integers) -> Clustering:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from textmetric.errors import UserError
+from textmetric.measures.clustering import Clustering, clustering
 from textmetric.measures.cohesion import cohesion
 from textmetric.measures.retrieval import Retrieval, retrieval
 from textmetric.measures.rows import checked_labels, class_means, mean
@@ -18,10 +19,17 @@ from textmetric.measures.separation import (
     class_centroids,
     cosines_to_others,
 )
+from textmetric.measures.verification import Verification, verification
 from textmetric.types import Float64, Floats, Integers
 
 KS = (1, 10, 100)
 """The k of Recall@k."""
+STARTS = 1
+"""Of k-means, which takes as long as the retrieval; results are means over seeds."""
+CLUSTERED = 4000
+"""Of more rows k-means has a sample, with a row of each class at least."""
+PAIRS = 40_000
+"""For verification."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +59,14 @@ def evaluate(
 
     ``flat`` holds, in this order: ``<name>_accuracy`` of every prediction, ``cohesion`` (macro
     mean), ``between_class_cosine``, ``gap`` (cohesion − between_class_cosine), ``recall_at_1``,
-    ``recall_at_10``, ``recall_at_100``, ``r_precision``, ``map_at_r`` (means over queries). With
-    scarce classes it also holds ``scarce_cohesion`` (macro mean), ``scarce_between_class_cosine``
-    (scarce centroids against those of the other classes), ``scarce_gap`` (the former minus the
-    latter), ``scarce_among_cosine`` (among scarce centroids, NaN for one); and
-    ``scarce_recall_at_1``, ``scarce_map_at_r`` and ``scarce_<name>_accuracy``, whose queries are
-    the rows of the scarce classes and whose neighbours are all rows.
+    ``recall_at_10``, ``recall_at_100``, ``r_precision``, ``map_at_r`` (means over queries),
+    ``kmeans_nmi``, ``kmeans_ami``, ``kmeans_ari`` (see :func:`.clustering`: one start, at most
+    4,000 rows), ``verification_auc``, ``verification_eer`` (see :func:`.verification`, 40,000
+    pairs). With scarce classes it also holds ``scarce_cohesion`` (macro mean),
+    ``scarce_between_class_cosine`` (scarce centroids against those of the other classes),
+    ``scarce_gap`` (the former minus the latter), ``scarce_among_cosine`` (among scarce centroids,
+    NaN for one); and ``scarce_recall_at_1``, ``scarce_map_at_r`` and ``scarce_<name>_accuracy``,
+    whose queries are the rows of the scarce classes and whose neighbours are all rows.
 
     ``per_class`` holds ``cohesion``, ``between_class_cosine`` (of the centroid to those of the
     other classes), ``recall_at_1``, ``map_at_r`` and every accuracy (the share of the class's rows
@@ -90,6 +100,8 @@ def evaluate(
             retrieval(embeddings, labels, KS),
             cohesion(embeddings, labels, classes),
             centroid_cosines(class_centroids(embeddings, labels, classes)),
+            clustering(embeddings, labels, starts=STARTS, most=max(CLUSTERED, classes)),
+            verification(embeddings, labels, most=PAIRS),
         ),
         labels,
         classes=classes,
@@ -105,11 +117,15 @@ class Space(NamedTuple):
         found: retrieval of every row, with the ``KS``.
         within: (C,) cohesion of every class.
         cosines: (C, C) between the centroids of the classes.
+        clusters: k-means against the classes.
+        pairs: verification.
     """
 
     found: Retrieval
     within: Float64
     cosines: Float64
+    clusters: Clustering
+    pairs: Verification
 
 
 def evaluated(
@@ -127,7 +143,7 @@ def evaluated(
                 f"scarce class {class_id} does not exist, expected 0 to {classes - 1}: "
                 "name the id of a class"
             )
-    found, within, cosines = space
+    found, within, cosines, clusters, pairs = space
     right = {
         f"{name}_accuracy": (_checked_prediction(name, predicted, len(labels)) == labels).astype(
             np.float64
@@ -139,6 +155,8 @@ def evaluated(
     flat["between_class_cosine"] = between_class_cosine(cosines)
     flat["gap"] = flat["cohesion"] - flat["between_class_cosine"]
     flat |= found.means()
+    flat |= {f"kmeans_{name}": getattr(clusters, name) for name in ("nmi", "ami", "ari")}
+    flat |= {"verification_auc": pairs.auc, "verification_eer": pairs.eer}
 
     by_query = {"recall_at_1": found.recall[1], "map_at_r": found.map_at_r} | right
     per_class = {"cohesion": within, "between_class_cosine": cosines_to_others(cosines)} | {

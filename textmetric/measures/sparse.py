@@ -13,10 +13,20 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from textmetric.errors import UserError
-from textmetric.measures.evaluation import KS, Evaluation, Space, evaluated
+from textmetric.measures.clustering import clustering_of
+from textmetric.measures.evaluation import (
+    CLUSTERED,
+    KS,
+    PAIRS,
+    STARTS,
+    Evaluation,
+    Space,
+    evaluated,
+)
 from textmetric.measures.neighbours import majority
 from textmetric.measures.retrieval import scored
 from textmetric.measures.rows import checked_labels
+from textmetric.measures.verification import Verification, draw_pairs, verification_of
 from textmetric.types import Float64, Int64, Integers
 
 _BLOCK_BYTES = 32 * 2**20  # the cosines of one block of queries
@@ -65,12 +75,20 @@ def evaluate_sparse(
             scored(labels, KS, lambda ids, depths: cosines.ranked(rows[ids], depths, ids)),
             np.where(pairs > 0, within, np.nan),
             between,
+            clustering_of(rows, labels, STARTS, most=max(CLUSTERED, classes)),
+            _verification(rows, labels),
         ),
         labels,
         classes=classes,
         scarce=scarce,
         predictions=predictions,
     )
+
+
+def _verification(rows: csr_array, labels: Integers) -> Verification:
+    pairs = draw_pairs(labels, most=PAIRS)
+    cosines = rows[pairs.first].multiply(rows[pairs.second]).sum(axis=1)
+    return verification_of(pairs, np.asarray(cosines, dtype=np.float64))
 
 
 def knn_predict_sparse(

@@ -160,7 +160,16 @@ def verification(
     ...              np.array([0, 0, 1, 1]))
     Verification(auc=1.0, eer=0.0, same=2, different=4)
     """
-    pairs, scores = _scored(embeddings, labels, distance, most, seed)
+    return verification_of(*_scored(embeddings, labels, distance, most, seed))
+
+
+def verification_of(pairs: Pairs, scores: Float64) -> Verification:
+    """:func:`verification` of pairs by their scores.
+
+    Args:
+        pairs: of :func:`draw_pairs`.
+        scores: (m,) large for near pairs, such as minus their distances.
+    """
     same = int(pairs.same.sum())
     return Verification(
         roc_auc(scores, pairs.same, pairs.weights),

@@ -46,6 +46,10 @@ MEASURES = (
     Measure("cohesion", "cohesion"),
     Measure("between_class_cosine", "between-class cosine", large_is_good=False),
     Measure("gap", "gap (cohesion − between)"),
+    Measure("kmeans_ami", "AMI of k-means"),
+    Measure("kmeans_ari", "ARI of k-means"),
+    Measure("verification_auc", "verification AUC"),
+    Measure("verification_eer", "equal error rate", large_is_good=False),
 )
 """The measures of a whole test part, the headline first."""
 

@@ -34,6 +34,8 @@ ROLES: dict[Role, str] = {"target": "1", "source": "2"}
 """Role → the last part of the ids of its tables."""
 
 RETRIEVAL = tuple(BY_KEY[key] for key in ("map_at_r", "r_precision", "recall_at_1"))
+VERIFICATION = tuple(BY_KEY[key] for key in ("verification_auc", "verification_eer"))
+CLUSTERS = tuple(BY_KEY[key] for key in ("kmeans_ami", "kmeans_ari"))
 CLASSIFYING = tuple(BY_KEY[key] for key in ("knn_accuracy", "centroid_accuracy"))
 
 
@@ -48,8 +50,12 @@ def whole(study: Study) -> list[Finding]:
 
 
 def _retrieval(study: Study, role: Role, split: str) -> Finding:
-    guide = "a measure of how well a test text finds the others of its label, arm by arm."
-    return _simple(study, role, split, "R", "retrieval", RETRIEVAL, RETRIEVAL, guide)
+    guide = (
+        "a measure of how well a test text finds the others of its label, arm by arm; below, of "
+        "how well the distance of two texts says whether they share a label."
+    )
+    shown = (*RETRIEVAL, *VERIFICATION)
+    return _simple(study, role, split, "R", "retrieval", RETRIEVAL, shown, guide)
 
 
 def _classifying(study: Study, role: Role, split: str) -> Finding:
@@ -107,7 +113,7 @@ def _cohesion(study: Study, role: Role, split: str) -> Finding:
         "the between-class cosine below stays small."
     )
     rows = (label_rows if few else statistic_rows)(study, split, "cohesion", originals)
-    rows += measure_rows(study, [split], COHESION_NEVER_ALONE[1:], originals)
+    rows += measure_rows(study, [split], (*COHESION_NEVER_ALONE[1:], *CLUSTERS), originals)
 
     def write(verdicts: Sequence[Verdict]) -> list[Block]:
         return [
