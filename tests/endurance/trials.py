@@ -51,13 +51,13 @@ class Trial:
         return f"{self.kind}: {self.what}: {self.problem or 'fine'} ({self.seconds:.0f} s)"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Run:
     """What a run does that nothing disturbs.
 
     Attributes:
         command: what was run.
-        seconds: it takes.
+        seconds: it takes; less, once it was seen to take less, since machines are busy at times.
         room: bytes of the disk that it needs at its peak.
         operations: on files: program and number.
         lock: dvc.lock after it, without the costs.
@@ -340,7 +340,9 @@ def disturb(
                 seconds = share * run.seconds
                 what = f"after {seconds:.2f} s"
                 with contextlib.suppress(subprocess.TimeoutExpired):
+                    began = time.monotonic()
                     process.wait(seconds)
+                    run.seconds = min(run.seconds, time.monotonic() - began)
                     return "", ""
                 if kind == "term" and chance.random() < 0.5:
                     what += ", dvc alone"
