@@ -97,19 +97,22 @@ format: install  ## format the code
 	ruff check --fix .
 	ruff format .
 
-lock:  ## rewrite requirements.lock from pyproject.toml
+lock:  ## rewrite requirements.lock from pyproject.toml; torch stays as it is there
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet uv
+	# another torch gives other figures: to change it, edit its line first
+	grep '^torch==' requirements.lock > .venv-lock/torch.txt
 	# torch pins the CUDA packages of its CUDA build itself; a CPU build needs none of them
-	.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.10 \
-		--extra test --extra benchmark --no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml \
+	$(COMPILE) --constraint .venv-lock/torch.txt --extra study --extra test --extra benchmark \
 		| grep -vE '^(nvidia-|cuda-|triton)' > requirements.lock.new
 	mv requirements.lock.new requirements.lock
-	.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.10 --constraint requirements.lock \
-		--extra pretrained --no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml \
+	$(COMPILE) --constraint requirements.lock --extra study --extra pretrained \
 		| grep -vE '^(nvidia-|cuda-|triton)' | grep -vxFf requirements.lock > requirements-pretrained.lock.new
 	mv requirements-pretrained.lock.new requirements-pretrained.lock
 	rm -r .venv-lock
+
+COMPILE = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.10 \
+	--no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml
 
 clean:  ## remove what the pipeline wrote, but not the cache or the environment
 	git clean -qfdX data models plots dvc_plots
