@@ -20,7 +20,7 @@ from typing import Any
 from benchmarks import rounds
 from benchmarks.rounds import Options
 from textmetric import command
-from textmetric.errors import UserError, unknown_name
+from textmetric.errors import UserError, missing_package, unknown_name
 from textmetric.files import write_json
 
 # Before a part loads its libraries, and for the processes it starts. A case with more than one
@@ -86,10 +86,9 @@ def main(arguments: argparse.Namespace) -> None:
         except ModuleNotFoundError as error:
             if (error.name or "").startswith(("benchmarks", "textmetric", "stages", "studies")):
                 raise  # ours: no package brings it
-            raise UserError(
-                f"the benchmarks of {part} need the package {error.name}, which is not installed: "
-                "pip install '.[benchmark,peers]'"
-            ) from error
+            module = (error.name or "").partition(".")[0]
+            purpose = f"the benchmark of {part}"
+            raise missing_package(module, purpose, "benchmark,peers") from error
 
 
 if __name__ == "__main__":

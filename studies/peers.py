@@ -39,7 +39,7 @@ from textmetric import command, parallel
 from textmetric.command import INTERACTIVE
 from textmetric.encoders import token_vectors
 from textmetric.encoders.frozen import sentence_vectors
-from textmetric.errors import UserError
+from textmetric.errors import UserError, missing_package
 from textmetric.files import read_json, replacing_file, write_array, write_json
 from textmetric.measures import mean_interval
 from textmetric.measures.rows import unit
@@ -92,9 +92,7 @@ def main(arguments: argparse.Namespace) -> None:
     if arguments.model2vec:
         for package in ("model2vec", "skeletoken", "datasets"):
             if importlib.util.find_spec(package) is None:
-                raise UserError(
-                    f"--model2vec needs the package {package}: run pip install '.[peers]'"
-                )
+                raise missing_package(package, "--model2vec", "peers")
     spec = options.mapping_or_name(arguments.corpus)
     title, frame = stored(spec, params.data, arguments.results)
     found = token_vectors(arguments.vectors, dim=DIM, progress=INTERACTIVE)

@@ -223,7 +223,9 @@ def test_a_peer_that_is_not_installed_is_one_sentence_that_names_the_extra(
 ) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
     monkeypatch.delitem(sys.modules, "benchmarks.vectors", raising=False)
-    message = r"vectors need the package datasets, .* pip install '\.\[benchmark,peers\]'"
+    message = (
+        r"benchmark of vectors needs the package datasets: .* pip install '\.\[benchmark,peers\]'"
+    )
     with pytest.raises(UserError, match=message):
         program.main(program.parser().parse_args(["vectors", "--quick"]))
 

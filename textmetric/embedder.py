@@ -12,11 +12,15 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from sklearn.exceptions import NotFittedError
-from sklearn.utils import Tags
-from sklearn.utils.validation import column_or_1d, validate_data
-from tqdm.auto import tqdm
+
+from textmetric.errors import UserError, needing
+
+with needing("TextEmbedder", "train"):
+    import torch
+    from sklearn.exceptions import NotFittedError
+    from sklearn.utils import Tags
+    from sklearn.utils.validation import column_or_1d, validate_data
+    from tqdm.auto import tqdm
 
 from textmetric.encoders import (
     BagEncoder,
@@ -28,7 +32,6 @@ from textmetric.encoders import (
 )
 from textmetric.encoders.frozen import sentence_vectors
 from textmetric.encoders.vectors import reduced
-from textmetric.errors import UserError
 from textmetric.grid import Family, Sampler
 from textmetric.inference import checked_vectors
 from textmetric.labels import check_labels

@@ -8,15 +8,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from pydantic import Field
-from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
-from sklearn.utils import Tags, get_tags
-from tqdm.auto import tqdm
+
+from textmetric.errors import UserError, needing, shown
+
+with needing("TextEnsemble", "train"):
+    from pydantic import Field
+    from sklearn.base import clone
+    from sklearn.exceptions import NotFittedError
+    from sklearn.utils import Tags, get_tags
+    from tqdm.auto import tqdm
 
 from textmetric.embedder import STUDY, TextEmbedder, checked_labels, divided
 from textmetric.encoders import inputs_of
-from textmetric.errors import UserError, shown
 from textmetric.inference import cosine_scores
 from textmetric.measures import class_centroids, fit_temperature, unit
 from textmetric.predictor import class_prior

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 
 
 class UserError(ValueError):
@@ -68,10 +69,63 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> UserError:
     return UserError(f"unknown {kind} {shown(name)}{hint} Known: {', '.join(names)}")
 
 
-def missing_package(name: str, purpose: str) -> UserError:
-    """The error for an optional package that is not installed.
+class MissingPackageError(UserError, ModuleNotFoundError):
+    """A missing package that not every installation has; an import error as well."""
 
-    >>> str(missing_package("tokenizers", "given vectors"))
-    'given vectors needs the package tokenizers: install it with pip install tokenizers'
+
+@contextmanager
+def needing(purpose: str, extra: str | None = None) -> Iterator[None]:
+    """Imports of packages that not every installation has.
+
+    Args:
+        purpose: what needs them; the message starts with it.
+        extra: the extra of this distribution that brings them; None for a package that its users
+            install by its own name.
+
+    Raises:
+        MissingPackageError: one of them is not installed; the message says how to install it.
     """
-    return UserError(f"{purpose} needs the package {name}: install it with pip install {name}")
+    try:
+        yield
+    except MissingPackageError:
+        raise
+    except ModuleNotFoundError as error:
+        module = (error.name or "").partition(".")[0]
+        if module in ("", "textmetric"):
+            raise
+        raise missing_package(module, purpose, extra) from None
+
+
+_PACKAGES = {  # where the module is named otherwise
+    "huggingface_hub": "huggingface-hub",
+    "markdown_it": "markdown-it-py",
+    "pytorch_metric_learning": "pytorch-metric-learning",
+    "ruamel": "ruamel.yaml",
+    "sentence_transformers": "sentence-transformers",
+    "sklearn": "scikit-learn",
+    "vl_convert": "vl-convert-python",
+}
+
+
+def missing_package(module: str, purpose: str, extra: str | None = None) -> MissingPackageError:
+    """The error for a top-level module that cannot be found; see :func:`needing`.
+
+    >>> str(missing_package("tokenizers", "the tokenizer"))
+    'the tokenizer needs the package tokenizers: install it with pip install tokenizers'
+    """
+    package = _PACKAGES.get(module, module)
+    wanted = package if extra is None else f"'{_installed_from()}[{extra}]'"
+    return MissingPackageError(
+        f"{purpose} needs the package {package}: install it with pip install {wanted}"
+    )
+
+
+def _installed_from() -> str:
+    """What pip calls this distribution: its name, or the folder of a clone."""
+    from importlib import metadata
+
+    name = "text-metric-learning"
+    with suppress(metadata.PackageNotFoundError):
+        if metadata.distribution(name).read_text("INSTALLER"):  # not what a build left in a clone
+            return name
+    return "."

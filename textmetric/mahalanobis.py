@@ -6,13 +6,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_random_state
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
 
-from textmetric.errors import UserError
+from textmetric.errors import UserError, needing
+
+with needing("Mahalanobis", "train"):
+    from pydantic import Field
+    from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+    from sklearn.utils import check_random_state
+    from sklearn.utils.multiclass import check_classification_targets
+    from sklearn.utils.validation import check_is_fitted, validate_data
+
 from textmetric.labels import check_labels
 from textmetric.schema import Count, Section, Seed, validated
 from textmetric.types import Float64, Floats, Int64

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
+
+from textmetric.errors import UserError, needing
+
+with needing("a model in training", "train"):
+    import torch
 
 from textmetric.encoders import BagEncoder, FrozenEncoder, arrays_of, load_encoder, restore
-from textmetric.errors import UserError
 from textmetric.grid import Family
 from textmetric.inference import Classifier
 from textmetric.losses import PML, ClassificationObjective, build, family_of, named

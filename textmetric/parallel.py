@@ -16,11 +16,8 @@ from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from threadpoolctl import threadpool_limits
-from tqdm.auto import tqdm
-
 from textmetric import signals
-from textmetric.errors import UserError
+from textmetric.errors import UserError, needing
 
 _Job = TypeVar("_Job")
 _Result = TypeVar("_Result")
@@ -55,7 +52,8 @@ def compiled_in_order(function: _Function) -> _Function:
 
 
 def _compiled(function: _Function, **options: Any) -> _Function:
-    import numba  # imported here because it takes half a second
+    with needing("a compiled function", "train"):
+        import numba  # imported here because it takes half a second
 
     options |= {"error_model": "numpy", "nogil": True}
     try:
@@ -137,6 +135,10 @@ def run(
             started.
         Exception: raised by ``function``; the other jobs are stopped.
     """
+    with needing("parallel jobs", "train"):  # here, since compiled functions alone need neither
+        from threadpoolctl import threadpool_limits
+        from tqdm.auto import tqdm
+
     workers = min(_cores() if workers is None else workers, len(jobs))
     with tqdm(
         total=len(jobs) * ticks, desc=label, unit=unit, disable=not progress, file=sys.stderr
@@ -210,6 +212,8 @@ def _start_worker(queue: SimpleQueue[bool]) -> None:
     global _ticks
     _ticks = queue
     if multiprocessing.get_start_method() == "spawn":
+        from threadpoolctl import threadpool_limits
+
         threadpool_limits(1)
     signals.as_worker()
 

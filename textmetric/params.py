@@ -11,9 +11,11 @@ import os
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from textmetric.errors import UserError, needing, unknown_name
 
-from textmetric.errors import UserError, unknown_name
+with needing("the schema of params.yaml", "train"):
+    from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+
 from textmetric.grid import Arm, Family, Role, Sampler, Split, known_role
 from textmetric.schema import (
     LONGEST,

@@ -7,9 +7,12 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, TypeVar, get_args
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from textmetric.errors import UserError, cut, shown, unknown_name
+from textmetric.errors import UserError, cut, needing, shown, unknown_name
+
+with needing("a schema of parameters", "train"):
+    from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
 
 Seed = Annotated[int, Field(ge=0, lt=1 << 32)]
 """What the generators of numpy, scikit-learn and torch all take."""

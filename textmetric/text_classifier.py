@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from sklearn.base import (
-    BaseEstimator,
-    ClassifierMixin,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-)
-from sklearn.utils import Tags
-from sklearn.utils.metaestimators import available_if
+from textmetric.errors import UserError, needing
 
-from textmetric.errors import UserError
+with needing("an estimator", "train"):
+    from sklearn.base import (
+        BaseEstimator,
+        ClassifierMixin,
+        ClassNamePrefixFeaturesOutMixin,
+        TransformerMixin,
+    )
+    from sklearn.utils import Tags
+    from sklearn.utils.metaestimators import available_if
+
 from textmetric.predictor import Predictor
 from textmetric.search import Index, Neighbours, Searcher, Texts
 from textmetric.text import RaggedTokens

@@ -7,7 +7,7 @@ import math
 import sys
 from typing import Any
 
-from textmetric.errors import UserError, cut
+from textmetric.errors import UserError, cut, needing
 from textmetric.files import refuse_special
 from textmetric.types import PathLike
 
@@ -60,9 +60,10 @@ def parse_yaml(text: str, name: str) -> Any:
         UserError: it is no YAML, is too large, or has a key twice, a tag that is no plain value, or
             a second document.
     """
-    from ruamel.yaml import YAML  # here because it takes as long as the rest of a stage's imports
-    from ruamel.yaml.error import MarkedYAMLError
-    from ruamel.yaml.reader import ReaderError
+    with needing("YAML", "study"):  # here because it takes as long as the rest of a stage's imports
+        from ruamel.yaml import YAML
+        from ruamel.yaml.error import MarkedYAMLError
+        from ruamel.yaml.reader import ReaderError
 
     if len(text) >= LARGEST:
         raise UserError(f"{name} has {LARGEST:,} bytes or more: shorten it")
@@ -124,7 +125,8 @@ def flow(value: Any) -> str:
     >>> flow({"label": "Yes", "column": "1e3", "keep": 0.1})
     "{label: Yes, column: '1e3', keep: 0.1}"
     """
-    from ruamel.yaml import YAML
+    with needing("YAML", "study"):
+        from ruamel.yaml import YAML
 
     writer: Any = YAML(typ="safe", pure=True)
     writer.default_flow_style, writer.width = True, sys.maxsize

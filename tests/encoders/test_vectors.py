@@ -249,7 +249,9 @@ def test_a_name_that_leads_nowhere_says_what_to_do(monkeypatch: pytest.MonkeyPat
 
 def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(__import__("sys").modules, "huggingface_hub", None)
-    with pytest.raises(UserError, match="pip install sentence-transformers"):
+    with pytest.raises(
+        UserError, match=r"no/such needs the package huggingface-hub: .*\[pretrained\]"
+    ):
         find("no/such")
     monkeypatch.setitem(__import__("sys").modules, "tokenizers", None)
     (tmp_path / "tokenizer.json").write_text("{}")

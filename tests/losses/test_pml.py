@@ -251,6 +251,6 @@ def test_without_the_package_it_says_what_to_install() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == (
-        "loss.name is 'pml:ContrastiveLoss', which needs the package pytorch-metric-learning: "
-        "pip install 'textmetric[pml]'\n"
+        "the loss 'pml:ContrastiveLoss' needs the package pytorch-metric-learning: "
+        "install it with pip install '.[pml]'\n"
     )

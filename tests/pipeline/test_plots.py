@@ -216,6 +216,8 @@ def test_the_page_is_installed_in_a_dvc_project_only(tmp_path: Path) -> None:
 def test_a_missing_package_is_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = (project / ".dvc" / "page.html").read_bytes()
     monkeypatch.setitem(sys.modules, "vl_convert", None)
-    with pytest.raises(UserError, match="vl-convert-python, which has Vega's scripts"):
+    with pytest.raises(
+        UserError, match="a page with Vega's scripts needs the package vl-convert-python"
+    ):
         install_page(project)
     assert (project / ".dvc" / "page.html").read_bytes() == before

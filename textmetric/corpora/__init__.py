@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textmetric.corpora.spec import BUILT_IN, Spec, checked, located, reading, table_of
-from textmetric.errors import UserError, printable, unknown_name
+from textmetric.errors import UserError, needing, printable, unknown_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -166,6 +166,8 @@ def text_vectors(spec: Spec) -> Floats | None:
     options = checked(spec)
     if "vectors" not in options:
         return None
+    with needing("vectors of a corpus", "study"):
+        import pyarrow  # noqa: F401
     return given_vectors.read(located(options["path"]), options["vectors"])
 
 
@@ -185,6 +187,10 @@ def _cut(
     Returns:
         The corpus, and what reading adds to the summary.
     """
+    with needing("reading a corpus", "study"):
+        import pandas  # noqa: F401
+        import pyarrow  # noqa: F401
+
     from textmetric.corpora import given_vectors, parts, readers
 
     options = checked(spec)
@@ -192,7 +198,8 @@ def _cut(
     counts: dict[str, int] = {}
     if "name" in options:
         if cache is None:
-            import pooch
+            with needing("a built-in corpus", "study"):
+                import pooch
 
             cache = Path(pooch.os_cache("textmetric"))
         module = importlib.import_module(f"textmetric.corpora.{name}")

@@ -92,8 +92,10 @@ def likely(data: bytes) -> str | None:
     invalid = lines.decode("utf-8", "replace").count("\ufffd")
     if invalid * 2 <= len(re.findall(rb"[\x80-\xff]+", lines)):  # UTF-8 with a few damaged bytes
         return None
-    import charset_normalizer
-
+    try:
+        import charset_normalizer
+    except ModuleNotFoundError:  # the message that asks for a guess does without
+        return None
     matches = charset_normalizer.from_bytes(lines, cp_isolation=list(_COMMON))
     found = [match.encoding for match in matches]
     if not found or found[0] == "utf_8":

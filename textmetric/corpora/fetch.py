@@ -21,11 +21,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from tqdm.auto import tqdm
+from textmetric.errors import UserError, needing
+
+with needing("a download", "study"):
+    from tqdm.auto import tqdm
 
 from textmetric import __version__
 from textmetric.corpora.spec import located
-from textmetric.errors import UserError
 from textmetric.files import replacing_file, write_error
 
 if TYPE_CHECKING:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 
 import numpy as np
-import torch
+
+from textmetric.errors import UserError, needing
+
+with needing("an encoder in training", "train"):
+    import torch
 
 from textmetric.encoders.bag import BagEncoder
 from textmetric.encoders.encoder import Encoder, arrays_of, restore
 from textmetric.encoders.frozen import FrozenEncoder, TextVectors, inputs_of
 from textmetric.encoders.vectors import standardised, token_vectors
-from textmetric.errors import UserError
 from textmetric.inference import Arrays, Layer
 from textmetric.params import Model
 from textmetric.text import RaggedTokens, TokenizedCorpus

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from textmetric.errors import UserError, missing_package
+from textmetric.errors import UserError, needing
 from textmetric.files import read_json
 
 _PACKAGES = {
@@ -83,10 +83,8 @@ def sentence_transformer(model: Pretrained) -> Any:
             names a class that is not of sentence-transformers.
     """
     _refuse_code(model.folder)
-    try:
+    with needing(f"the model {model.name}", "pretrained"):
         import sentence_transformers
-    except ImportError:
-        raise missing_package("sentence-transformers", f"the model {model.name}") from None
     from transformers.utils import logging
 
     logging.disable_progress_bar()
@@ -135,10 +133,8 @@ def _folder_of(inside: str) -> Path | None:
 
 
 def _downloaded(name: str, hub_name: str, otherwise: str) -> Pretrained:
-    try:
+    with needing(f"the model {name}", "pretrained"):
         from huggingface_hub import snapshot_download
-    except ImportError:
-        raise missing_package("sentence-transformers", f"the model {name}") from None
     wanted = ["*.json", "*.safetensors", "*.txt", "*.model"]
     try:
         return Pretrained(name, Path(snapshot_download(hub_name, allow_patterns=wanted)))

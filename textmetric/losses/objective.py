@@ -7,8 +7,12 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from pydantic import Field
+
+from textmetric.errors import needing
+
+with needing("an objective", "train"):
+    import torch
+    from pydantic import Field
 
 from textmetric.schema import Section
 

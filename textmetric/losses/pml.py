@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, cast
 import torch
 from pydantic import BeforeValidator, create_model, model_validator
 
-from textmetric.errors import UserError, unknown_name
+from textmetric.errors import UserError, needing, shown, unknown_name
 from textmetric.losses.distances import mean_distances
 from textmetric.losses.objective import Objective
 from textmetric.schema import Section
@@ -178,13 +178,8 @@ def _runs(kind: type[torch.nn.Module], number: float) -> bool:
 
 def _losses(name: str) -> dict[str, type[torch.nn.Module]]:
     """The losses that can be built from numbers and names alone, by name."""
-    try:
+    with needing(f"the loss {shown(name)}", "pml"):
         package = import_module("pytorch_metric_learning.losses")
-    except ModuleNotFoundError:
-        raise UserError(
-            f"loss.name is {name!r}, which needs the package pytorch-metric-learning: "
-            "pip install 'textmetric[pml]'"
-        ) from None
     base = package.BaseMetricLossFunction
     found = {
         f"{PREFIX}{key}": kind

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from textmetric.errors import UserError
+from textmetric.errors import UserError, needing
 from textmetric.measures.distances import Distance, centroid_distances
 from textmetric.measures.rows import checked_labels
 from textmetric.types import Float64, Floats, Integers
@@ -183,7 +183,8 @@ def fit_temperature(scores: Floats, labels: Integers) -> float:
     >>> softmax(scores, temperature)[0].round(3)
     array([0.7, 0.3])
     """
-    from scipy.optimize import brentq  # slow to import
+    with needing("fit_temperature", "train"):
+        from scipy.optimize import brentq  # slow to import
 
     rows = np.asarray(scores, dtype=np.float64)
     labels = checked_labels(labels, len(rows), rows.shape[1])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from textmetric.errors import UserError
+from textmetric.errors import UserError, needing
 from textmetric.measures.distances import Distance, placed
 from textmetric.measures.rows import checked_labels
 from textmetric.sampling.draws import apportion, first_of_each
@@ -68,9 +68,10 @@ def kmeans(
 
 
 def _lloyd(rows: Float64 | csr_array, clusters: int, starts: int, seed: int) -> Int64:
-    from sklearn.cluster import KMeans  # slow to import
-    from sklearn.exceptions import ConvergenceWarning
-    from threadpoolctl import threadpool_limits
+    with needing("k-means", "train"):
+        from sklearn.cluster import KMeans  # slow to import
+        from sklearn.exceptions import ConvergenceWarning
+        from threadpoolctl import threadpool_limits
 
     if not 1 <= clusters <= rows.shape[0]:
         raise UserError(
@@ -159,7 +160,8 @@ def agreement(classes: Integers, clusters: Integers) -> Clustering:
         classes: (n,) ids.
         clusters: (n,) ids.
     """
-    from sklearn import metrics  # slow to import
+    with needing("agreement of clusters", "train"):
+        from sklearn import metrics  # slow to import
 
     return Clustering(
         float(metrics.normalized_mutual_info_score(classes, clusters)),

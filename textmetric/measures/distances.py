@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from textmetric.errors import unknown_name
+from textmetric.errors import needing, unknown_name
 from textmetric.measures.rows import unit
 from textmetric.types import Float64, Floats
 
@@ -81,7 +81,8 @@ def all_distances(rows: Float64, others: Float64, distance: Distance) -> Float64
     Returns:
         (n, m).
     """
-    from scipy.spatial.distance import cdist  # slow to import
+    with needing("all_distances", "train"):
+        from scipy.spatial.distance import cdist  # slow to import
 
     if distance == "euclidean":
         return np.asarray(cdist(rows, others))

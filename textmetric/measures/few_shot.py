@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from textmetric.errors import UserError
+from textmetric.errors import UserError, needing
 from textmetric.measures.distances import Distance, placed
 from textmetric.measures.rows import checked_labels, unit
 from textmetric.types import Float64, Floats, Int64, Integers
@@ -173,7 +173,8 @@ def over_classes(
     >>> over_classes(np.array([0.5, 0.7, 0.6]), np.array([[0, 1], [0, 2], [1, 2]]))[0].__round__(3)
     0.6
     """
-    from scipy.special import stdtrit  # slow to import
+    with needing("over_classes", "train"):
+        from scipy.special import stdtrit  # slow to import
 
     if not 0 < level < 1:
         raise UserError(f"level is {level}, expected a number between 0 and 1: 0.95 is usual")

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from textmetric.errors import UserError
+from textmetric.errors import UserError, needing
 
 
 def mean_interval(values: npt.ArrayLike, level: float = 0.95) -> tuple[float, float, float]:
@@ -35,7 +35,8 @@ def mean_interval(values: npt.ArrayLike, level: float = 0.95) -> tuple[float, fl
     >>> mean_interval([0.7])
     (0.7, nan, nan)
     """
-    from scipy.special import stdtrit  # slow to import; scipy.stats is three times slower
+    with needing("mean_interval", "train"):
+        from scipy.special import stdtrit  # slow to import; scipy.stats is three times slower
 
     if not 0 < level < 1:
         raise UserError(f"level is {level}, expected a number between 0 and 1: 0.95 is usual")

@@ -10,7 +10,7 @@ from enum import Enum
 import numpy as np
 import numpy.typing as npt
 
-from textmetric.errors import UserError
+from textmetric.errors import UserError, needing
 
 FEWEST_SEEDS = 3
 """With two, equal differences are too common for a test."""
@@ -86,7 +86,8 @@ def paired_difference(
     >>> round(found.mean, 3), round(found.effect, 3), round(found.p, 3)
     (0.2, 2.0, 0.074)
     """
-    from scipy.special import stdtr, stdtrit  # slow to import; scipy.stats is three times slower
+    with needing("paired_difference", "train"):  # slow to import; scipy.stats is three times slower
+        from scipy.special import stdtr, stdtrit
 
     if not 0 < level < 1:
         raise UserError(f"level is {level}, expected a number between 0 and 1: 0.95 is usual")

@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-from scipy.sparse import csr_array
 
-from textmetric.errors import UserError
+from textmetric.errors import UserError, needing
+
+with needing("a measure of sparse embeddings", "train"):
+    from scipy.sparse import csr_array
+
 from textmetric.measures.clustering import clustering_of
 from textmetric.measures.evaluation import (
     CLUSTERED,

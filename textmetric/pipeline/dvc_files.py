@@ -18,8 +18,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import voluptuous
-from ruamel.yaml.error import YAMLError
+from textmetric.errors import needing
+
+with needing("the pipeline", "study"):
+    import voluptuous
+    from ruamel.yaml.error import YAMLError
 
 from textmetric import command
 

@@ -9,7 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_array
+
+from textmetric.errors import needing
+
+with needing("the pipeline", "study"):
+    from scipy.sparse import csr_array
 
 from textmetric import parallel
 from textmetric.encoders import TextVectors

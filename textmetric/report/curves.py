@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-import pandas as pd
+from textmetric.errors import needing
+
+with needing("the report", "study"):
+    import pandas as pd
 
 from textmetric.files import replacing_folder
 from textmetric.grid import Arm

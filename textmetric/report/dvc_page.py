@@ -14,7 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from textmetric.errors import UserError
+from textmetric.errors import UserError, needing
 from textmetric.files import replacing_file
 
 PAGE = """<!DOCTYPE html>
@@ -50,13 +50,8 @@ def page_template() -> str:
     Raises:
         UserError: vl-convert is not installed.
     """
-    try:
+    with needing("a page with Vega's scripts", "study"):
         import vl_convert
-    except ImportError:
-        raise UserError(
-            "the package vl-convert-python, which has Vega's scripts, is not installed: run "
-            "make install, or pip install vl-convert-python"
-        ) from None
     # What the bundle names at its top must not clash with the names in DVC's page, so it gets a
     # function of its own; and no text in it may end the script element.
     bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")

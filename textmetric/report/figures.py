@@ -12,16 +12,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import matplotlib.style
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.lines import Line2D
-from matplotlib.patheffects import withStroke
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
-from textmetric.errors import printable
+from textmetric.errors import needing, printable
+
+with needing("the report", "study"):
+    import matplotlib.style
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+    from matplotlib.lines import Line2D
+    from matplotlib.patheffects import withStroke
+    from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+
 from textmetric.files import replacing_file
 from textmetric.grid import SCRATCH, Arm, Family
 from textmetric.measures import Outcome, Reliability, mean_interval

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-import pandas as pd
+from textmetric.errors import needing
+
+with needing("the report", "study"):
+    import pandas as pd
 
 from textmetric import parallel
 from textmetric.files import replacing_folder

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from textmetric.errors import UserError
+from textmetric.errors import UserError, needing
+
+with needing("the report", "study"):
+    import pandas as pd
+
 from textmetric.files import read_arrays, read_json, reading
 from textmetric.grid import INITS, Arm, Baseline, Family, Layout, Role, Sampler, Split
 from textmetric.measures.record import ArmRecord

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from textmetric.errors import UserError
+from textmetric.errors import UserError, needing
 from textmetric.files import (
     damaged,
     map_array,
@@ -434,8 +434,9 @@ def tokenize_file(
     Raises:
         UserError: the file is missing or is not such a table, or as in :func:`tokenize_corpus`.
     """
-    import pyarrow as pa
-    import pyarrow.parquet
+    with needing("a corpus in parquet", "study"):
+        import pyarrow as pa
+        import pyarrow.parquet
 
     content = "a parquet table with the columns text, label and split"
     with reading(path, content, pa.ArrowException):
@@ -531,7 +532,8 @@ def _tokenized(
     order = sorted(range(len(labels.names)), key=labels.names.__getitem__)
     codes = np.argsort(order).astype(np.int32)[labels.codes]
 
-    from tqdm import tqdm  # here, since those who only read a vocabulary may lack it
+    with needing("tokenizing a corpus", "train"):
+        from tqdm import tqdm  # here, since those who only read a vocabulary may lack it
 
     def of_part(part: str) -> Iterable[str]:
         bar: Iterable[str] = tqdm(

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from textmetric.errors import UserError, missing_package, unknown_name
+from textmetric.errors import UserError, needing, unknown_name
 
 END = b"\xff"
 """Ends each text in what :attr:`Tokenizer.separated` returns: UTF-8 never has this byte."""
@@ -225,10 +225,8 @@ def read_tokenizer(definition: str) -> Any:
     Raises:
         UserError: see :func:`given_tokenizer`.
     """
-    try:
+    with needing("the tokenizer that comes with given vectors"):
         import tokenizers
-    except ImportError:
-        raise missing_package("tokenizers", "the tokenizer that comes with given vectors") from None
     try:
         machine = tokenizers.Tokenizer.from_str(definition)
     except Exception as error:  # the library raises nothing more special

@@ -7,10 +7,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+
+from textmetric.errors import UserError, needing
+
+with needing("t-SNE", "train"):
+    from threadpoolctl import threadpool_limits
 
 from textmetric import parallel
-from textmetric.errors import UserError
 from textmetric.measures import nearest_neighbours, unit
 from textmetric.sampling.draws import first_of_each
 from textmetric.types import Float32, Float64, Floats, Int64, Integers
@@ -320,8 +323,9 @@ def _optimised(
             tick_every=_TICK_EVERY,
         )
     # Imported here because it takes two seconds, and only this many rows need it.
-    from openTSNE import TSNE
-    from openTSNE.affinity import PrecomputedAffinities
+    with needing("t-SNE of more than 12,000 rows", "study"):
+        from openTSNE import TSNE
+        from openTSNE.affinity import PrecomputedAffinities
     from scipy.sparse import csr_matrix
 
     starts, others, values = joint_probabilities(neighbours, distances, perplexity)

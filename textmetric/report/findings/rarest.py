@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
+
+from textmetric.errors import needing
+
+with needing("the report", "study"):
+    import pandas as pd
 
 from textmetric.measures import mean_interval
 from textmetric.measures.record import ArmRecord

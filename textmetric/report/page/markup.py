@@ -9,9 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
-from markdown_it import MarkdownIt
+from textmetric.errors import UserError, needing
 
-from textmetric.errors import UserError
+with needing("the report", "study"):
+    from markdown_it import MarkdownIt
+
 from textmetric.grid import Arm
 from textmetric.report.blocks import (
     Block,
