@@ -15,7 +15,8 @@ INSTALLED := $(BIN)/.installed$(addprefix -,$(TORCH))
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := install
-.PHONY: help install pretrained browser run plots league ablations budget bench test mutants endurance lint format lock clean
+.PHONY: help install pretrained browser run plots league ablations budget bench test packages mutants endurance lint \
+	format lock build clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -72,6 +73,10 @@ bench: install  ## time everything against its peers (half an hour; make bench B
 test: install browser  ## run the tests, in a process for each processor
 	python -m pytest --numprocesses auto --dist loadfile
 
+packages: install  ## test the wheel where only its base, or its extra train with torch, is installed (minutes)
+	TEXTMETRIC_PACKAGES=1 $(if $(TORCH),PIP_EXTRA_INDEX_URL='$(TORCH_INDEX)') \
+		python -m pytest tests/test_package.py
+
 endurance: install  ## kill, interrupt and starve dvc repro: does the next one finish? (ENDURANCE=--quick: a minute)
 	python -m tests.endurance $(ENDURANCE)
 
@@ -113,6 +118,12 @@ lock:  ## rewrite requirements.lock from pyproject.toml; torch stays as it is th
 
 COMPILE = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.10 \
 	--no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml
+
+build:  ## make the wheel and the sdist in dist/
+	$(PYTHON) -m venv .venv-build
+	.venv-build/bin/python -m pip install --quiet build
+	.venv-build/bin/python -m build
+	rm -r .venv-build
 
 clean:  ## remove what the pipeline wrote, but not the cache or the environment
 	git clean -qfdX data models plots dvc_plots
