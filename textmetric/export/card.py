@@ -69,7 +69,7 @@ def card(
         "## Measures",
         *_measured(measures or {}),
         "## What it is not for",
-        _LIMITS,
+        _limits(saved),
     ]
     header = [
         *(f"{key}: {value}" for key, value in front.items()), "tags:", _MARK,
@@ -78,15 +78,20 @@ def card(
     return "---\n" + "\n".join(header) + "\n---\n\n" + "\n\n".join(blocks) + "\n"
 
 
-_LIMITS = """\
+_OTHER_TEXTS = """\
 - **Other texts than those it was trained on.** Language, subject and classes are those of its
-  training texts. Measure it on texts of yours before you rely on it.
+  training texts. Measure it on texts of yours before you rely on it."""
+_BAGS = """\
 - **The order of words.** A text is the mean of its token vectors, so "dog bites man" and "man bites
   dog" are the same, and a negation is one word among others.
-- **Unknown words.** They are left out. A text without a known word says nothing, and all such texts
-  have the same vector.
-- **Texts that must stay private.** The vocabulary and the names of the classes are those of the
-  training texts, and can be read from the files."""
+- **Unknown words.** They say nothing, and all texts without a known word have the same vector."""
+_PRIVATE = """\
+- **Texts that must stay private.** Words of the training texts and the names of the classes can be
+  read from the files."""
+
+
+def _limits(saved: Saved) -> str:
+    return "\n".join([_OTHER_TEXTS, *([] if saved.frozen else [_BAGS]), _PRIVATE])
 
 
 def _summary(saved: Saved) -> str:
