@@ -19,14 +19,14 @@ FORMATS = ("model2vec", "sentence-transformers", "onnx", "parquet")
 )
 @model_argument
 @reads_table(labels=True, empty="keep", required=False)
-@click.option("--to", "kind", type=click.Choice(FORMATS), required=True, help="The format.")
+@click.option("--to", "target", type=click.Choice(FORMATS), required=True, help="The format.")
 @click.option(
     "--out",
     type=click.Path(file_okay=False),
     required=True,
     help="The folder to write: a new or empty one, or an earlier export.",
 )
-def export(model: str, table: Source | None, kind: str, out: str) -> None:
+def export(model: str, table: Source | None, target: str, out: str) -> None:
     """Write MODEL in a format that other programs read, with a model card.
 
     Parquet takes a TABLE of texts, and holds them with their vectors, the label that MODEL predicts
@@ -35,7 +35,7 @@ def export(model: str, table: Source | None, kind: str, out: str) -> None:
     """
     from textmetric import export as exports
 
-    if kind == "parquet":
+    if target == "parquet":
         if table is None:
             raise UserError(
                 "--to parquet writes texts with their vectors, but there is no table of texts: "
@@ -44,12 +44,12 @@ def export(model: str, table: Source | None, kind: str, out: str) -> None:
         _texts(model, table, out)
     elif table is not None:
         raise UserError(
-            f"--to {kind} writes the model alone, but the table {table.path} is given: leave it "
+            f"--to {target} writes the model alone, but the table {table.path} is given: leave it "
             "out, or give --to parquet"
         )
-    elif kind == "model2vec":
+    elif target == "model2vec":
         exports.export_model2vec(model, out)
-    elif kind == "sentence-transformers":
+    elif target == "sentence-transformers":
         exports.export_sentence_transformers(model, out)
     else:
         exports.export_onnx(model, out)

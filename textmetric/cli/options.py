@@ -142,10 +142,11 @@ def reads_table(
             return command(**given, **{argument: source})
 
         found: Any = gathered
-        for option in reversed(options):
+        path_type = click.Path(allow_dash=True)
+        table = click.argument(argument, type=path_type, required=required)
+        for option in (*reversed(options), table):
             found = option(found)
-        path = click.Path(allow_dash=True)
-        return click.argument(argument, type=path, required=required)(found)
+        return found  # type: ignore[no-any-return]
 
     return decorate
 
