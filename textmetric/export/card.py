@@ -27,10 +27,11 @@ Measures = Mapping[str, Evaluation | Mapping[str, float | Interval]]
 def is_card(path: Path) -> bool:
     """Whether a file is a card that :func:`card` made."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return False
-    return lines[:1] == ["---"] and _MARK in lines[1 : lines.index("---", 1)]
+    front, end, _ = text.partition("\n---\n")
+    return text.startswith("---\n") and bool(end) and _MARK in front.splitlines()
 
 
 def card(
