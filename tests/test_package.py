@@ -27,7 +27,9 @@ import textmetric
 
 ROOT = Path(__file__).parents[1]
 NAME = "text-metric-learning"
-PINNED = ("all", "benchmark", "pml", "pretrained", "study", "test", "train")
+PINNED = (
+    "all", "benchmark", "export", "pml", "pretrained", "study", "test", "test-export", "train",
+)  # fmt: skip
 TEXTS = ["green apple pie", "red apple juice", "fast red car", "slow green bus", "red bus lane"]
 LABELS = ["food", "food", "road", "road", "road"]
 NEW = ["apple pie", "", "nothing known", "a red bus"]
@@ -133,7 +135,7 @@ def test_the_base_is_small_and_each_extra_is_known(wheel: Path) -> None:
     assert {wanted.name for wanted in requirements(wheel, "")} == {"click", "numpy", "safetensors"}
     assert {*PINNED, "peers"} <= set(described.get_all("Provides-Extra", []))
     of_all = {str(wanted) for wanted in requirements(wheel, "all")}
-    for extra in ("train", "study", "pretrained", "pml"):
+    for extra in ("train", "study", "pretrained", "pml", "export"):
         assert {str(wanted) for wanted in requirements(wheel, extra)} <= of_all
 
 

@@ -28,7 +28,7 @@ Shapes = dict[str, tuple[int, ...]]
 TEMPERATURE, LAYER_NORM = 0.05, True
 """Of ``norm_softmax``, where its parameters do not say."""
 
-_EPSILON = 1e-5  # of torch's layer norm
+EPSILON = 1e-5  # of torch's layer norm
 _EXACT_BITS = 53  # of float64
 _OPERAND_BITS = 24  # of float32
 _ROWS_AT_ONCE = 1 << 15
@@ -166,7 +166,7 @@ def normalised(rows: Floats) -> Float64:
     centred = np.asarray(rows, dtype=np.float64)
     centred = centred - centred.mean(axis=1, keepdims=True)
     variance = np.square(centred).mean(axis=1, keepdims=True)
-    scaled: Float64 = centred / np.sqrt(variance + _EPSILON)
+    scaled: Float64 = centred / np.sqrt(variance + EPSILON)
     return scaled
 
 

@@ -54,6 +54,11 @@ class Model(Predictor, Searcher):
         self.dim: int = saved.recipe["model"]["dim"]
         self._n_features_out = self.dim
 
+    @property
+    def saved(self) -> Saved:
+        """What the folder of the model holds."""
+        return self._saved
+
     @classmethod
     def load(cls, folder: PathLike) -> Model:
         """The model that ``TextEmbedder.save`` or the pipeline wrote to ``folder``.

@@ -8,6 +8,7 @@ from textmetric import __version__
 from textmetric.cli.classify import classify
 from textmetric.cli.embed import embed
 from textmetric.cli.evaluate import evaluate
+from textmetric.cli.export import export
 from textmetric.cli.life import Group
 from textmetric.cli.neighbors import neighbors
 from textmetric.cli.options import examples
@@ -35,5 +36,5 @@ def textmetric() -> None:
     """Train text embeddings on labelled texts, and use them."""
 
 
-for command in (train, embed, classify, neighbors, evaluate):
+for command in (train, embed, classify, neighbors, evaluate, export):
     textmetric.add_command(command)

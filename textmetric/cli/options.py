@@ -97,15 +97,17 @@ class Source:
 
 
 def reads_table(
-    *, labels: bool = False, empty: Empty, argument: str = "table"
+    *, labels: bool = False, empty: Empty, argument: str = "table", required: bool = True
 ) -> Callable[[Command], Command]:
     """A command with the argument TABLE, and the options that say how it is read.
 
     Args:
-        labels: whether a column of labels is read as well: ``--label`` is required.
+        labels: whether a column of labels is read as well: ``--label``.
         empty: what the command can do with empty texts, if its user wants it to: ``--keep-empty``
             or ``--drop-empty``.
         argument: the name of the argument. The command gets a :class:`Source` by this name.
+        required: whether the table must be given, and ``--label`` if labels are read. The command
+            gets None if there is no table.
     """
     kept = "Keep empty texts, as texts without a known word."
     dropped = f"Leave out rows with an empty text{' or label' * labels}, and say how many."
@@ -126,7 +128,7 @@ def reads_table(
     ]
     if labels:
         label = click.option(
-            "--label", metavar="COLUMN", required=True, help="Column of the labels."
+            "--label", metavar="COLUMN", required=required, help="Column of the labels."
         )
         options.insert(1, label)
     names = ("text", "kind", "delimiter", "encoding", "allowed") + ("label",) * labels
@@ -135,14 +137,16 @@ def reads_table(
         @functools.wraps(command)
         def gathered(**given: Any) -> Any:
             about = {name: given.pop(name) for name in names}
-            source = Source(given.pop(argument), empty=empty, **about)
+            path = given.pop(argument)
+            source = None if path is None else Source(path, empty=empty, **about)
             return command(**given, **{argument: source})
 
         found: Any = gathered
-        for option in reversed(options):
+        path_type = click.Path(allow_dash=True)
+        table = click.argument(argument, type=path_type, required=required)
+        for option in (*reversed(options), table):
             found = option(found)
-        named: Command = click.argument(argument, type=click.Path(allow_dash=True))(found)
-        return named
+        return found  # type: ignore[no-any-return]
 
     return decorate
 
