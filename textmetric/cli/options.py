@@ -221,7 +221,7 @@ def output(path: str, kind: str | None, kinds: Sequence[str], what: str) -> Outp
             "file with --out, or pipe the output into a program"
         )
     if kind == "parquet" and not find_spec("pyarrow"):
-        raise missing_package("pyarrow", "writing parquet")
+        raise missing_package("pyarrow", "writing parquet", "study")
     return Output(path, kind)
 
 

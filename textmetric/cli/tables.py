@@ -197,7 +197,7 @@ def _json_lines(data: bytes, name: str, source: Source) -> Columns:
 
 def _parquet(data: bytes, name: str, source: Source) -> Columns:
     if not find_spec("pyarrow"):
-        raise missing_package("pyarrow", f"reading {name}")
+        raise missing_package("pyarrow", f"reading {name}", "study")
     text = source.text or _only_column(readers.parquet_names(data, name), name, source.label)
     columns = [text] if source.label is None else [text, source.label]
     table = readers.parquet_strings(data, name, columns, OPTIONS)

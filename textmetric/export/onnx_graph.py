@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from textmetric.errors import UserError, missing_package
+from textmetric.errors import UserError, needing
 from textmetric.export.card import CARD, Measures, card
 from textmetric.export.folder import export_folder
 from textmetric.export.source import Source, projection, title_of, token_model, token_vectors
@@ -83,11 +83,9 @@ def _graph(saved: Saved) -> bytes:
     Raises:
         UserError: see :func:`export_onnx`.
     """
-    try:
+    with needing("the export to onnx", "export"):
         import onnx
         from onnx import TensorProto, helper, numpy_helper
-    except ImportError:
-        raise missing_package("onnx", "the export to onnx") from None
     vectors = token_vectors(saved)
     weights: dict[str, Any] = {
         "token_vectors": vectors,

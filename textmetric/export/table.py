@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from textmetric.errors import UserError, missing_package
+from textmetric.errors import UserError, needing
 from textmetric.export.card import CARD, Measures, card
 from textmetric.export.folder import export_folder
 from textmetric.export.source import Source, saved_of, title_of
@@ -47,11 +47,9 @@ def export_parquet(
             text holds half of a surrogate pair, the model cannot embed texts, or ``out`` cannot be
             written.
     """
-    try:
+    with needing("the export to parquet", "study"):
         import pyarrow as pa
         import pyarrow.parquet as pq
-    except ImportError:
-        raise missing_package("pyarrow", "the export to parquet") from None
     rows = checked_texts(texts, empty_allowed=True)
     for row, text in enumerate(rows):
         if any("\ud800" <= sign <= "\udfff" for sign in text):
@@ -66,8 +64,8 @@ def export_parquet(
                 f"give one of {name} for each text"
             )
     saved = saved_of(model)
-    machine = model if hasattr(model, "transform") else load(model)
-    inputs = rows if vectors is None else vectors
+    machine: Any = model if hasattr(model, "transform") else load(model)
+    inputs: Any = rows if vectors is None else vectors
     embeddings = np.asarray(machine.transform(inputs), dtype=np.float32)
     columns: dict[str, Any] = {"text": pa.array(rows, pa.string())}
     if labels is not None:

@@ -78,7 +78,7 @@ def tokenizer_json(vocabulary: Vocabulary) -> str:
         )
     first = {"type": "Prepend", "prepend": _SPACE}
     steps = [*_STEPS[tokenizer.name], first, _replace_all(f"{_SPACE}+", _SPACE)]
-    definition = {
+    definition: dict[str, Any] = {
         "version": "1.0",
         "truncation": None,
         "padding": None,
