@@ -58,7 +58,7 @@ def run(
     except KeyboardInterrupt:
         message = f"interrupted: {after_interrupt}"
     except Exception as error:
-        said = _sentence(error)
+        said = sentence(error)
         if said is None:
             raise
         message = said
@@ -71,7 +71,7 @@ def run(
     leave(FAILED)
 
 
-def _sentence(error: Exception) -> str | None:
+def sentence(error: Exception) -> str | None:
     """What to tell a user; None for a fault of ours, which keeps its traceback."""
     text = str(error)
     if isinstance(error, UserError):

@@ -298,10 +298,15 @@ def write_json(path: PathLike, value: Any) -> None:
 
     Half a surrogate pair, which has no UTF-8, is written as its escape.
     """
-    text = json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False)
     with replacing_file(path) as temporary:
-        # the escape of Python, \udXXX, is that of JSON
-        temporary.write_bytes(f"{text}\n".encode("utf-8", "backslashreplace"))
+        temporary.write_bytes(as_json(value))
+
+
+def as_json(value: Any, *, indent: int | None = 2) -> bytes:
+    """What :func:`write_json` writes, with a line end; without ``indent`` it is one line."""
+    text = json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
+    # the escape of Python, \udXXX, is that of JSON
+    return f"{text}\n".encode("utf-8", "backslashreplace")
 
 
 def write_csv(path: PathLike, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -92,10 +92,22 @@ class Predictor:
 
     def _decisions(self, X: Any) -> tuple[Float64, Bools]:  # noqa: N803
         scores, known = self.scores(X)
-        decisions = scores / (self.temperature_ or 1.0)
+        return self.decisions(scores, known), known
+
+    def decisions(self, scores: Float64, known: Bools) -> Float64:
+        """What labels and probabilities are made of: scores over the temperature.
+
+        Args:
+            scores: (n, C) of :meth:`scores`.
+            known: (n,) whether the text has a known token.
+
+        Returns:
+            (n, C); of a text without a known token, the logarithms of the class priors.
+        """
+        decisions: Float64 = scores / (self.temperature_ or 1.0)
         with np.errstate(divide="ignore"):  # a class without train rows
             decisions[~known] = np.log(self.class_prior_)
-        return decisions, known
+        return decisions
 
 
 def class_prior(counts: npt.ArrayLike | None, classes: int) -> Float64:

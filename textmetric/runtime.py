@@ -13,7 +13,7 @@ from textmetric.inference import checked_vectors, embed_tokens, embed_vectors
 from textmetric.predictor import Predictor, class_prior
 from textmetric.saved import Saved, labels_of
 from textmetric.search import Searcher, Texts, is_numbers
-from textmetric.text import RaggedTokens, checked_texts
+from textmetric.text import checked_texts
 from textmetric.types import Bools, Float32, Float64, PathLike
 
 
@@ -26,6 +26,7 @@ class Model(Predictor, Searcher):
         class_prior_: (C,) float64, the share of each class in the labelled texts.
         temperature_: of the probabilities; None if it was not fitted.
         dim: width of the embeddings.
+        frozen: whether it embeds given vectors in place of texts.
 
     >>> from tempfile import TemporaryDirectory
     >>> import textmetric
@@ -47,6 +48,7 @@ class Model(Predictor, Searcher):
         self.classes_ = labels_of(saved.label_names, saved.label_type)
         self.class_prior_ = class_prior(saved.counts, len(saved.label_names))
         self.temperature_ = saved.temperature
+        self.frozen = saved.frozen
         self.dim: int = saved.recipe["model"]["dim"]
         self._n_features_out = self.dim
 
@@ -70,30 +72,32 @@ class Model(Predictor, Searcher):
             UserError: an item is no string, the package ``tokenizers`` is missing that the model's
                 tokenizer needs, or the vectors are missing, not finite or of another width.
         """
+        return self.embed(texts)[0]
+
+    def embed(self, texts: Texts) -> tuple[Float32, Bools]:
+        """What :meth:`transform` gives, and which of the n texts have a known token (n,)."""
         saved = self._saved
         layer = saved.recipe["model"]["layer"]
         if saved.frozen:
-            return embed_vectors(self._text_vectors(texts), layer, saved.encoder)
-        return self._embedded(self._tokens(texts))
-
-    def _tokens(self, texts: Texts) -> RaggedTokens:
-        return self._saved.vocabulary.encode(checked_texts(texts, empty_allowed=True))
-
-    def _embedded(self, tokens: RaggedTokens) -> Float32:
-        saved = self._saved
+            embeddings = embed_vectors(self._text_vectors(texts), layer, saved.encoder)
+            return embeddings, np.ones(len(embeddings), dtype=bool)
+        tokens = saved.vocabulary.encode(checked_texts(texts, empty_allowed=True))
         weights = {name: array for name, array in saved.encoder.items() if name != "weight"}
-        layer, vectors = saved.recipe["model"]["layer"], saved.encoder["weight"]
-        return embed_tokens(vectors, tokens.ids, tokens.offsets, layer, weights)
+        vectors = saved.encoder["weight"]
+        embeddings = embed_tokens(vectors, tokens.ids, tokens.offsets, layer, weights)
+        return embeddings, tokens.lengths > 0
 
     def scores(self, X: Texts) -> tuple[Float64, Bools]:  # noqa: N803
         """The scores (n, C) of the classes, and which of the n texts have a known token (n,)."""
-        if self._saved.frozen:
-            embeddings = self.transform(X)
-            known = np.ones(len(embeddings), dtype=bool)
-        else:
-            tokens = self._tokens(X)
-            embeddings, known = self._embedded(tokens), tokens.lengths > 0
+        embeddings, known = self.embed(X)
         return self._saved.classifier.scores(embeddings), known
+
+    def decide(self, embeddings: Float32, known: Bools) -> Float64:
+        """The decisions (n, C) about texts that :meth:`embed` has embedded, see :meth:`decisions`.
+
+        Their softmax is the probabilities, and the largest is the label that :meth:`predict` gives.
+        """
+        return self.decisions(self._saved.classifier.scores(embeddings), known)
 
     def _text_vectors(self, texts: Texts) -> Float32:
         width, source = self._saved.width, self._saved.recipe["model"].get("vectors")

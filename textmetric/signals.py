@@ -33,21 +33,24 @@ _PR_SET_PDEATHSIG = 1
 _prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
 
-def answer_at_once() -> None:
+def answer_at_once(*, by_signal: bool = False) -> None:
     """Until :func:`raise_interrupts`: a signal ends the process with one sentence and status 2.
 
     For the time of the imports, where an exception could come up anywhere. So does memory that is
     too small for the libraries. A stage that DVC has started also ends when DVC does, as by
     SIGTERM.
+
+    Args:
+        by_signal: end with one word and the status that shells expect, 128 + the signal's number.
     """
-    _handle(_leave)
+    _handle(_leave_by_signal if by_signal else _leave)
     sys.excepthook = _explain
     if os.getenv("DVC_STAGE"):
         end_with_parent(signal.SIGTERM)
 
 
 def raise_interrupts() -> None:
-    """From now on a signal raises ``KeyboardInterrupt``, and those soon after it are ignored.
+    """From now on a signal raises ``KeyboardInterrupt(number)``; those soon after it are ignored.
 
     So nothing interrupts the removal of what is half-written: a process may well get SIGINT from
     the terminal and SIGTERM from its parent. A later one raises again, in case that the first was
@@ -95,6 +98,11 @@ def _leave(number: int, frame: Any) -> NoReturn:
     os._exit(FAILED)
 
 
+def _leave_by_signal(number: int, frame: Any) -> NoReturn:
+    os.write(2, b"interrupted\n")
+    os._exit(128 + number)
+
+
 def _explain(kind: type[BaseException], error: BaseException, trace: Any) -> None:
     """Say what ended the imports; other faults keep their traceback."""
     if not isinstance(error, MemoryError) and not any(sign in str(error) for sign in _NO_MEMORY):
@@ -111,4 +119,4 @@ def _raise_interrupt(number: int, frame: Any) -> None:
     now = time.monotonic()
     if now - _raised > _TIDYING:
         _raised = now
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(number)

@@ -124,6 +124,6 @@ def test_quotes_are_right_where_python_finds_them_right(text: str, mark: bool) -
         list(csv.reader(io.StringIO(text, newline=""), strict=True))
     except csv.Error:
         with pytest.raises(UserError, match="the quote that opens in"):
-            delimited._check_quotes(data, "toy", ",", headed=False)
+            delimited.check_quotes(data, "toy", ",", headed=False)
     else:
-        delimited._check_quotes(data, "toy", ",", headed=False)
+        delimited.check_quotes(data, "toy", ",", headed=False)

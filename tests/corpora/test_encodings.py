@@ -49,7 +49,7 @@ def test_a_wrong_encoding_is_one_sentence_with_a_better_one() -> None:
     for wrong in ("ascii", "utf-16", "utf-32", "shift_jis", "idna", "undefined", "utf-7"):
         with pytest.raises(UserError, match=f"toy is not {wrong} .* add encoding: cp1252 to the"):
             encodings.as_utf8(data, "toy", wrong)
-    with pytest.raises(UserError, match="toy read as utf-7 is no text: give its right encoding"):
+    with pytest.raises(UserError, match="toy read as utf-7 is no text: add encoding: <its name>"):
         encodings.as_utf8(b"+2AA-", "toy", "utf-7")
 
 

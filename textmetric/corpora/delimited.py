@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from textmetric.corpora.encodings import decoded, likely
+from textmetric.corpora.wording import MAPPING, Wording
 from textmetric.errors import UserError
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def csv_table(
     import pyarrow as pa
     import pyarrow.csv
 
-    names = _header(data, source, columns, delimiter) if header is None else list(header)
+    names = column_names(data, source, columns, delimiter) if header is None else list(header)
     read = pyarrow.csv.ReadOptions(
         use_threads=False,  # so that errors name the row
         block_size=_BLOCK,
@@ -71,7 +72,7 @@ def csv_table(
         column_types=dict.fromkeys(columns, pa.string()),
         strings_can_be_null=False,
     )
-    _check_quotes(data, source, delimiter, header is None)
+    check_quotes(data, source, delimiter, header is None)
     try:
         table = pyarrow.csv.read_csv(
             pa.BufferReader(data), read_options=read, parse_options=parse, convert_options=convert
@@ -87,16 +88,23 @@ def csv_table(
             else f"the table ({' '.join(str(error).split())})"
         )
         fields = f" has {found[3]} fields where {found[2]} are expected" if found else ""
-        separator = _DELIMITERS.get(delimiter, repr(delimiter))
         raise UserError(
-            f"{where} of {source}{fields or ' cannot be parsed'}: put quotes around fields that"
-            f" hold {separator}, a line break or a quote, and double the quotes inside"
+            f"{where} of {source}{fields or ' cannot be parsed'}: {quoting(delimiter)}"
         ) from None
     # There are blank lines, or fields with line breaks.
     if label is not None and line_count(data) > table.num_rows + (header is None):
         known = {name.encode() for name in table[label].unique().to_pylist() if name}
-        _check_for_rows(data, source, delimiter, header is None, names, label, known)
+        check_for_rows(data, source, delimiter, header is None, names, label, known)
     return table
+
+
+def quoting(delimiter: str) -> str:
+    """What to do, for messages, where the rows of a table have different numbers of fields."""
+    separator = _DELIMITERS.get(delimiter, repr(delimiter))
+    return (
+        f"put quotes around fields that hold {separator}, a line break or a quote, and double the "
+        "quotes inside"
+    )
 
 
 def line_count(data: bytes) -> int:
@@ -112,26 +120,43 @@ def _parts(values: Bytes) -> Iterator[tuple[int, Bytes]]:
     return ((start, values[start : start + _PART]) for start in range(0, len(values), _PART))
 
 
-def missing_column(source: Path | str, columns: Sequence[str], present: Sequence[str]) -> UserError:
+def missing_column(
+    source: Path | str, columns: Sequence[str], present: Sequence[str], words: Wording = MAPPING
+) -> UserError:
     """The error for the first of ``columns`` that is not ``present``, or there more than once."""
     column = next(column for column in columns if present.count(column) != 1)
     if column in present:
         return UserError(
             f"{source} has {present.count(column)} columns {column!r}: rename all but one"
         )
-    shown = [
-        name if name.isprintable() and name == name.strip() else repr(name) for name in present
-    ]
-    listed = ", ".join(name if len(name) < 80 else f"{name[:80]}…" for name in shown[:40])
-    more = f" and {len(shown) - 40} others" if len(shown) > 40 else ""
     return UserError(
-        f"{source} has no column {column!r}; its columns are {listed}{more}: name the right ones in"
-        " the corpus mapping ({path: ..., text: ..., label: ...})"
+        f"{source} has no column {column!r}; its columns are {listed_columns(present)}: "
+        f"{words.columns}"
     )
 
 
-def _header(data: bytes, source: Path | str, columns: Sequence[str], delimiter: str) -> list[str]:
+def listed_columns(names: Sequence[str]) -> str:
+    """The names of columns for a message, cut where they are long or many."""
+    shown = [name if name.isprintable() and name == name.strip() else repr(name) for name in names]
+    listed = ", ".join(name if len(name) < 80 else f"{name[:80]}…" for name in shown[:40])
+    return listed + (f" and {len(shown) - 40} others" if len(shown) > 40 else "")
+
+
+def column_names(
+    data: bytes,
+    source: Path | str,
+    columns: Sequence[str],
+    delimiter: str,
+    words: Wording = MAPPING,
+) -> list[str]:
     """The column names of the first line.
+
+    Args:
+        data: see :func:`csv_table`.
+        source: see :func:`csv_table`.
+        columns: names that must be there.
+        delimiter: see :func:`csv_table`.
+        words: of messages.
 
     Raises:
         UserError: there is none, or ``columns`` are not all in it, once.
@@ -142,24 +167,24 @@ def _header(data: bytes, source: Path | str, columns: Sequence[str], delimiter: 
     names = _first_row(start, delimiter)
     if all(names.count(column) == 1 for column in columns):
         return names
-    decoded(data, source)
+    decoded(data, source, words=words)
     if b"\0" in start and (seems := likely(data)):
         raise UserError(
             f"{source} has no column {columns[0]!r}, since it seems to be {seems}: save it as UTF-8"
-            f", or add encoding: {seems} to the corpus mapping"
+            f", or {words.encoding.format(seems)}"
         )
     absent = [column for column in columns if column not in names]
     by_other = {other: _first_row(start, other) for other in _DELIMITERS if other != delimiter}
     for other, found in by_other.items():
         # a better one has all columns, or any where this one has a single column
         if absent and (set(columns) <= set(found) or len(names) == 1 < len(found)):
-            shown = repr(other) if other != "\t" else '"\\t"'  # as YAML has it
+            shown = repr(other) if other != "\t" else words.tab
             raise UserError(
                 f"{source} has no column {' or '.join(map(repr, absent))}; the delimiter seems to"
-                f" be {shown}: add delimiter: {shown} to the corpus mapping"
+                f" be {shown}: {words.delimiter.format(shown)}"
             )
-    _check_quotes(data, source, delimiter, True)
-    raise missing_column(source, columns, names)
+    check_quotes(data, source, delimiter, True)
+    raise missing_column(source, columns, names, words)
 
 
 def _first_row(start: bytes, delimiter: str) -> list[str]:
@@ -198,8 +223,12 @@ def _well_quoted(data: bytes, delimiter: str) -> bool:
     return bool(opens.all() and closes.all())
 
 
-def _check_quotes(data: bytes, source: Path | str, delimiter: str, headed: bool) -> None:
-    """Raise for the first quoted field that does not end where a field ends."""
+def check_quotes(data: bytes, source: Path | str, delimiter: str, headed: bool) -> None:
+    """Check the quotes of delimited text.
+
+    Raises:
+        UserError: a quoted field does not end where a field ends; names the first.
+    """
     if b'"' not in data or _well_quoted(data, delimiter):
         return
     for field in _pattern(delimiter).finditer(data):
@@ -217,7 +246,7 @@ def _check_quotes(data: bytes, source: Path | str, delimiter: str, headed: bool)
             )
 
 
-def _check_for_rows(
+def check_for_rows(
     data: bytes,
     source: Path | str,
     delimiter: str,
@@ -226,10 +255,22 @@ def _check_for_rows(
     label: str,
     known: set[bytes],
 ) -> None:
-    """Raise for a quoted field that takes in rows: the quote that closes it opens another field.
+    """Check that no quoted field takes in rows, since the quote that closes it opens another field.
 
     Its lines are rows if each has as many fields as the table, and one has a known label. Two such
     lines are needed: a text may hold one by chance.
+
+    Args:
+        data: see :func:`csv_table`.
+        source: see :func:`csv_table`.
+        delimiter: see :func:`csv_table`.
+        headed: whether there is a header line.
+        names: of all columns.
+        label: the column of the class names.
+        known: the class names.
+
+    Raises:
+        UserError: a field takes in rows; names the first.
     """
     separator, place = delimiter.encode(), names.index(label)
     for field in _pattern(delimiter).finditer(data):

@@ -6,6 +6,7 @@ import codecs
 import re
 from pathlib import Path
 
+from textmetric.corpora.wording import MAPPING, Wording
 from textmetric.errors import UserError
 
 _MARKS = {  # UTF-32 first: its mark starts with that of UTF-16
@@ -21,13 +22,16 @@ _COMMON = (  # of tables; rarer ones are mistaken for these and these for them
 _SAMPLE = 1 << 16  # bytes that a guess looks at
 
 
-def decoded(data: bytes, source: Path | str, encoding: str | None = None) -> str:
+def decoded(
+    data: bytes, source: Path | str, encoding: str | None = None, *, words: Wording = MAPPING
+) -> str:
     """The text of a file, without a byte order mark.
 
     Args:
         data: its content.
         source: what to call it in messages.
         encoding: a name that Python knows, such as ``cp1252``; None for UTF-8.
+        words: of messages.
 
     Raises:
         UserError: the content has another encoding; the message names a likely one.
@@ -43,11 +47,13 @@ def decoded(data: bytes, source: Path | str, encoding: str | None = None) -> str
         offered = seems if guess else "<its name>"
         raise UserError(
             f"{source} is not {encoding or 'UTF-8'} (line {line}, byte {start}){guess}: save it "
-            f"as UTF-8, or add encoding: {offered} to the corpus mapping"
+            f"as UTF-8, or {words.encoding.format(offered)}"
         ) from None
 
 
-def as_utf8(data: bytes, source: Path | str, encoding: str | None) -> bytes:
+def as_utf8(
+    data: bytes, source: Path | str, encoding: str | None, *, words: Wording = MAPPING
+) -> bytes:
     """The same text as UTF-8; unchecked, and with its byte order mark, if it is said to be that.
 
     Raises:
@@ -55,12 +61,12 @@ def as_utf8(data: bytes, source: Path | str, encoding: str | None) -> bytes:
     """
     if encoding is None:
         return data
-    text = decoded(data, source, encoding)
+    text = decoded(data, source, encoding, words=words)
     try:
         return text.encode()
     except UnicodeEncodeError:  # such as utf-7, which can spell halves of characters
         raise UserError(
-            f"{source} read as {encoding} is no text: give its right encoding in the corpus mapping"
+            f"{source} read as {encoding} is no text: {words.encoding.format('<its name>')}"
         ) from None
 
 

@@ -8,7 +8,8 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ import numpy as np
 
 from textmetric.corpora.delimited import csv_table, line_count, missing_column
 from textmetric.corpora.encodings import as_utf8, decoded
+from textmetric.corpora.wording import MAPPING, Wording
 from textmetric.errors import UserError
 from textmetric.files import refuse_special
 from textmetric.labels import MISSING
@@ -25,6 +27,7 @@ from textmetric.types import PARTS, Int64
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+    import pyarrow.parquet
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 
@@ -96,8 +99,8 @@ def read(path: Path, options: Options = Options()) -> tuple[pd.DataFrame, dict[s
     import pandas as pd
 
     found = tables(path)
-    delimited = any(_suffix(file) in (".csv", ".tsv") for _, file in found)
-    text = any(_suffix(file) != ".parquet" for _, file in found)
+    delimited = any(suffix_of(file) in (".csv", ".tsv") for _, file in found)
+    text = any(suffix_of(file) != ".parquet" for _, file in found)
     for key, used, kinds in (("delimiter", delimited, "csv"), ("encoding", text, "text")):
         if getattr(options, key) is not None and not used:
             raise UserError(
@@ -133,7 +136,7 @@ def tables(path: Path) -> list[tuple[str, Path]]:
         part: [
             file
             for file in files
-            if _suffix(file) in SUFFIXES and file.name.lower().startswith(prefix)
+            if suffix_of(file) in SUFFIXES and file.name.lower().startswith(prefix)
         ]
         for part, prefix in zip(PARTS, _PREFIXES, strict=True)
     }
@@ -148,8 +151,20 @@ def tables(path: Path) -> list[tuple[str, Path]]:
     return [(part, file) for part, found in by_part.items() for file in found]
 
 
-def _suffix(path: Path) -> str:
+def suffix_of(path: Path) -> str:
+    """The suffix of a table in lower case, without ``.gz``."""
     return Path(path.name.lower().removesuffix(".gz")).suffix
+
+
+def refuse_other(data: bytes, source: Path | str) -> None:
+    """Check that a file is not of a known kind that is no text.
+
+    Raises:
+        UserError: it is, such as an Excel workbook; says what to do.
+    """
+    for start, problem in _NOT_TEXT.items():
+        if re.match(start, data):
+            raise UserError(f"{source} {problem}")
 
 
 def _read_file(path: Path, part: str, options: Options) -> tuple[pd.DataFrame, dict[str, int]]:
@@ -157,7 +172,7 @@ def _read_file(path: Path, part: str, options: Options) -> tuple[pd.DataFrame, d
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    suffix = _suffix(path)
+    suffix = suffix_of(path)
     if suffix not in SUFFIXES:
         raise UserError(
             f"{path} is not a table that can be read: expected a name that ends in"
@@ -165,18 +180,17 @@ def _read_file(path: Path, part: str, options: Options) -> tuple[pd.DataFrame, d
         )
     data, columns, counts = read_bytes(path), [options.text, options.label], dict[str, int]()
     if suffix == ".parquet":
-        table = _parquet(data, path, columns)
+        table = parquet_strings(data, path, columns)
     else:
-        for start, problem in _NOT_TEXT.items():
-            if re.match(start, data):
-                raise UserError(f"{path} {problem}")
+        refuse_other(data, path)
         data = as_utf8(data, path, options.encoding)
         headed = suffix != ".jsonl"
         if headed:
             delimiter = options.delimiter or ("\t" if suffix == ".tsv" else ",")
             table = csv_table(data, path, columns, delimiter=delimiter, label=options.label)
         else:
-            table = _json_lines(data, path, columns)
+            values = json_columns(data, path, columns, label=options.label)
+            table = pa.table([pa.array(kept, pa.string()) for kept in values], names=columns)
         counts["lines"] = line_count(data) - headed
     counts["rows"] = table.num_rows
     texts, labels = table.columns[0], pc.utf8_trim_whitespace(table.columns[1])
@@ -241,18 +255,27 @@ def _refuse_lists(labels: pa.ChunkedArray, path: Path, column: str) -> None:
     import pyarrow.compute as pc
 
     for label in pc.unique(labels).to_pylist():
-        if label is None or label[:1] not in "[({" or len(label) > 10_000:
-            continue
-        try:
-            value = ast.literal_eval(label)
-        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
-            continue
-        if isinstance(value, list | tuple | set | dict):
-            row = pc.index(labels, label).as_py()
-            raise UserError(
-                f"row {row + 1} of {path}, not counting a header, has the {type(value).__name__}"
-                f" {' '.join(label.split())[:80]} as {column!r}: give one class name in each row"
-            )
+        if label is not None and (kind := list_kind(label)):
+            raise listed_label(path, pc.index(labels, label).as_py() + 1, kind, label, column)
+
+
+def list_kind(label: str) -> str | None:
+    """``list``, ``tuple``, ``set`` or ``dict`` if a label is one, written out; None for others."""
+    if label[:1] not in tuple("[({") or len(label) > 10_000:
+        return None
+    try:
+        value = ast.literal_eval(label)
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+        return None
+    return type(value).__name__ if isinstance(value, list | tuple | set | dict) else None
+
+
+def listed_label(source: Path | str, row: int, kind: str, label: str, column: str) -> UserError:
+    """The error for a label that is a list, see :func:`list_kind`; rows count from 1."""
+    return UserError(
+        f"row {row} of {source}, not counting a header, has the {kind}"
+        f" {' '.join(label.split())[:80]} as {column!r}: give one class name in each row"
+    )
 
 
 def read_bytes(path: Path) -> bytes:
@@ -305,43 +328,73 @@ def _unpacked(path: Path) -> bytes:
     return b"".join(parts)
 
 
-def _json_lines(data: bytes, path: Path, columns: Sequence[str]) -> pa.Table:
-    """Columns of JSON objects, one in each line; the last column holds values of one kind."""
-    import pyarrow as pa
+def json_columns(
+    data: bytes,
+    source: Path | str,
+    columns: Sequence[str],
+    *,
+    label: str | None = None,
+    words: Wording = MAPPING,
+) -> list[list[str | None]]:
+    """Columns of JSON objects, one in each line.
 
+    Args:
+        data: UTF-8, with or without a byte order mark.
+        source: what to call it in messages.
+        columns: their keys.
+        label: the one that must hold values of one kind.
+        words: of messages.
+
+    Returns:
+        A list for each column, whose values are strings; None where one is missing.
+
+    Raises:
+        UserError: not UTF-8, a line is no JSON object, or an object has not each column once.
+    """
     values: list[list[str | None]] = [[] for _ in columns]
     first: tuple[int, str] | None = None  # line and kind of the first label
-    # Lines end at \n only: JSON text may hold the other characters that splitlines() cuts at.
-    for number, line in enumerate(decoded(data, path).split("\n"), start=1):
-        if not line.strip():
-            continue
-        where = f"line {number} of {path}"
-        try:
-            row = json.loads(line, object_pairs_hook=_Once)
-        except (ValueError, RecursionError):
-            row = None
-        if not isinstance(row, _Once):
-            raise UserError(
-                f"{where} is not a JSON object: write one object per line, such as"
-                ' {"text": "...", "label": "..."}'
-            )
+    for number, row in json_rows(data, source, words=words):
+        where = f"line {number} of {source}"
         for column, kept in zip(columns, values, strict=True):
             if column not in row or column in row.twice:
-                present = [*row, *row.twice]
-                raise missing_column(where, [column], present)
+                raise missing_column(where, [column], [*row, *row.twice], words)
             kept.append(_written(row[column], where, column))
-        if kept[-1] is not None:
-            kind = _KINDS[type(row[columns[-1]])]
-            first = first or (number, kind)
-            if first[1] != kind:
-                raise UserError(
-                    f"{where} has {kind} as {columns[-1]!r}, where line {first[0]} has {first[1]}:"
-                    " write every label as a string"
-                )
-    return pa.table([pa.array(kept, pa.string()) for kept in values], names=list(columns))
+            if column == label and kept[-1] is not None:
+                kind = _KINDS[type(row[column])]
+                first = first or (number, kind)
+                if first[1] != kind:
+                    raise UserError(
+                        f"{where} has {kind} as {column!r}, where line {first[0]} has {first[1]}:"
+                        " write every label as a string"
+                    )
+    return values
 
 
-class _Once(dict[str, Any]):
+def json_rows(
+    data: bytes, source: Path | str, *, words: Wording = MAPPING
+) -> Iterator[tuple[int, JsonRow]]:
+    """The JSON objects of lines and the numbers of these, from 1; blank lines are left out.
+
+    Raises:
+        UserError: not UTF-8, or a line is no JSON object.
+    """
+    # Lines end at \n only: JSON text may hold the other characters that splitlines() cuts at.
+    for number, line in enumerate(decoded(data, source, words=words).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line, object_pairs_hook=JsonRow)
+        except (ValueError, RecursionError):
+            row = None
+        if not isinstance(row, JsonRow):
+            raise UserError(
+                f"line {number} of {source} is not a JSON object: write one object per line, such"
+                ' as {"text": "...", "label": "..."}'
+            )
+        yield number, row
+
+
+class JsonRow(dict[str, Any]):
     """A JSON object that knows which of its keys it has twice; the last one counts."""
 
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
@@ -372,33 +425,57 @@ def _written(value: Any, where: str, column: str) -> str | None:
     return text
 
 
-def parquet_columns(data: bytes, path: Path, columns: Sequence[str]) -> pa.Table:
+def parquet_columns(
+    data: bytes, path: Path | str, columns: Sequence[str], words: Wording = MAPPING
+) -> pa.Table:
     """Some columns of a parquet table, of any type.
 
     Raises:
         UserError: ``data``, the content of ``path``, is no such table, or lacks a column.
     """
+    with _parquet_file(data, path) as file:
+        names = file.schema_arrow.names
+        if any(names.count(column) != 1 for column in columns):
+            raise missing_column(path, columns, names, words)
+        table = file.read(columns=list(columns)).select(list(columns))
+        table.validate(full=True)
+        return table
+
+
+@contextmanager
+def _parquet_file(data: bytes, path: Path | str) -> Iterator[pyarrow.parquet.ParquetFile]:
     import pyarrow as pa
     import pyarrow.parquet
 
     try:
-        file = pyarrow.parquet.ParquetFile(pa.BufferReader(data))
-        names = file.schema_arrow.names
-        if any(names.count(column) != 1 for column in columns):
-            raise missing_column(path, columns, names)
-        table = file.read(columns=list(columns)).select(list(columns))
-        table.validate(full=True)
+        yield pyarrow.parquet.ParquetFile(pa.BufferReader(data))
     except (pa.ArrowException, OSError, UnicodeError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(f"{path} cannot be read as parquet ({reason}): write it again") from None
-    return table
 
 
-def _parquet(data: bytes, path: Path, columns: Sequence[str]) -> pa.Table:
+def parquet_names(data: bytes, path: Path | str) -> list[str]:
+    """The names of the columns of a parquet table.
+
+    Raises:
+        UserError: ``data``, the content of ``path``, is no such table.
+    """
+    with _parquet_file(data, path) as file:
+        return list(file.schema_arrow.names)
+
+
+def parquet_strings(
+    data: bytes, path: Path | str, columns: Sequence[str], words: Wording = MAPPING
+) -> pa.Table:
+    """Some columns of a parquet table as strings; null where a value is missing.
+
+    Raises:
+        UserError: see :func:`parquet_columns`; a column holds no strings or numbers.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    table = parquet_columns(data, path, columns)
+    table = parquet_columns(data, path, columns, words)
     strings = []
     for column in columns:
         values = table[column]
