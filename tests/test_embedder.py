@@ -238,7 +238,7 @@ def test_the_learning_rate_is_chosen_and_the_bar_counts_its_trainings(
     monkeypatch.setattr(
         embedder_module,
         "choose_lr",
-        lambda *_, tick, **__: [tick() for _ in range(25)] and Choice(0.03, 2.0),
+        lambda *_, tick, **__: [tick() for _ in range(25)] and Choice(0.03, 2.0, 0.5),
     )
     embedder = TextEmbedder(dim=4, epochs=2, progress=True).fit(TEXTS, LABELS)
     assert embedder.lr_ == calls[0]["settings"].lr == 0.03

@@ -182,6 +182,8 @@ class TextEmbedder(TextClassifier):
     Attributes:
         model_: the trained model.
         lr_: the learning rate that was used.
+        held_out_accuracy_: the accuracy at this learning rate on the texts that were held out to
+            choose it, or to fit the temperature; None if none were. :meth:`load` does not have it.
         temperature_: of :meth:`predict_proba`; None if it was not fitted.
         classes_: (C,) the labels, sorted.
         class_prior_: (C,) the share of each class in the labelled texts.
@@ -394,7 +396,7 @@ class TextEmbedder(TextClassifier):
                 )
             temperature = None if before is None else before.temperature
             if rates:
-                lr, temperature = choose_lr(
+                choice = choose_lr(
                     corpus,
                     settings=settings,
                     encoder=encoder,
@@ -403,7 +405,8 @@ class TextEmbedder(TextClassifier):
                     tick=lambda: bar.update(settings.epochs),
                     **arguments,
                 )
-                settings = settings.model_copy(update={"lr": lr})
+                temperature = choice.temperature
+                settings = settings.model_copy(update={"lr": choice.lr})
             self.model_, self.curve_, *_ = train(
                 corpus,
                 settings=settings,
@@ -418,6 +421,7 @@ class TextEmbedder(TextClassifier):
             embeddings = self.model_.embed(inputs_of(data.tokens, vectors))
             self.model_.logistic = logistic_regression(embeddings, data.labels)
         self.model_.temperature = temperature
+        self.held_out_accuracy_ = choice.accuracy if rates else None
         self.model_.label_type = _LABEL_TYPES[classes.dtype.kind]
         return self._of_model(classes)
 

@@ -27,6 +27,7 @@ class Model(Predictor, Searcher):
         temperature_: of the probabilities; None if it was not fitted.
         dim: width of the embeddings.
         frozen: whether it embeds given vectors in place of texts.
+        centroids: (C, dim) float32 of the train rows of each class; NaN for a class without any.
 
     >>> from tempfile import TemporaryDirectory
     >>> import textmetric
@@ -49,6 +50,7 @@ class Model(Predictor, Searcher):
         self.class_prior_ = class_prior(saved.counts, len(saved.label_names))
         self.temperature_ = saved.temperature
         self.frozen = saved.frozen
+        self.centroids = saved.classifier.centroids
         self.dim: int = saved.recipe["model"]["dim"]
         self._n_features_out = self.dim
 

@@ -95,12 +95,7 @@ class Saved:
             UserError: ``folder`` holds something else than a model, or cannot be written.
         """
         folder = Path(folder)
-        if folder.exists() and (
-            not folder.is_dir() or set(os.listdir(folder)) - {*_FILES, _TOKENIZER}
-        ):
-            raise UserError(
-                f"{folder} exists and is not a saved model: choose another folder, or empty it"
-            )
+        refuse_replacing(folder)
         # a token may hold half of a surrogate pair, which strict UTF-8 cannot write
         tokens = "\n".join(self.vocabulary.tokens).encode("utf-8", "surrogatepass")
         classifier = self.classifier
@@ -196,6 +191,20 @@ class Saved:
             temperature=about["temperature"],
             counts=about["counts"],
             label_type=about["label_type"],
+        )
+
+
+def refuse_replacing(folder: PathLike) -> None:
+    """Check that a model may be written to ``folder``.
+
+    Raises:
+        UserError: it is there, and is neither empty nor a saved model.
+    """
+    if os.path.lexists(folder) and (
+        not os.path.isdir(folder) or set(os.listdir(folder)) - {*_FILES, _TOKENIZER}
+    ):
+        raise UserError(
+            f"{folder} exists and is not a saved model: choose another folder, or empty it"
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,13 +17,17 @@ from textmetric.cli.options import (
     writes,
 )
 
+if TYPE_CHECKING:
+    from textmetric.types import Float64
+
 
 @click.command(
+    short_help="Write the labels of texts.",
     epilog=examples(
         "textmetric classify my-model texts.csv --text body",
         "textmetric classify my-model texts.csv --text body --probabilities --out labels.csv",
         'echo "a green apple" | textmetric classify my-model - --json',
-    )
+    ),
 )
 @model_argument
 @reads_table(empty="keep")
@@ -51,8 +55,8 @@ def classify(
             "them: leave --probabilities out, or train it with textmetric train"
         )
     read = table.read()
-    decisions = loaded.decide(*(embedded := loaded.embed(read.texts)))
-    known = embedded[1]
+    embeddings, known = loaded.embed(read.texts)
+    decisions = loaded.decide(embeddings, known)
     names = loaded.label_names
     labels = [names[place] for place in decisions.argmax(axis=1).tolist()]
     if reject is not None:
@@ -63,13 +67,35 @@ def classify(
             f"{(~known).sum()} of {len(known)} texts have no known word, so they get the most "
             f"frequent class {most!r}: --reject gives them a label of its own"
         )
-    columns: dict[str, Any] = {"text": read.texts, "label": labels}
-    if probabilities:
-        chances = softmax(decisions)
-        columns |= {f"p({name})": chances[:, place] for place, name in enumerate(names)}
+    chances = softmax(decisions) if probabilities else None
     if as_json or out.kind == "json":
-        write_json(columns, out.path)
+        write_json(_documents(read.texts, labels, names, chances), out.path)
     elif is_terminal(out):
-        click.echo(aligned(list(zip(labels, read.texts, strict=True)), header=("label", "text")))
+        shown = [
+            [label, *(f"{chance:.3f}" for chance in row), text]
+            for label, row, text in zip(
+                labels,
+                [()] * len(labels) if chances is None else chances.tolist(),
+                read.texts,
+                strict=True,
+            )
+        ]
+        header = ["label", *(names if probabilities else ()), "text"]
+        click.echo(aligned(shown, header=header, right=range(1, len(header) - 1)))
     else:
+        columns: dict[str, Any] = {"text": read.texts, "label": labels}
+        if chances is not None:
+            columns |= {f"p({name})": chances[:, place] for place, name in enumerate(names)}
         write_records(columns, out)
+
+
+def _documents(
+    texts: list[str], labels: list[str], names: list[str], chances: Float64 | None
+) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = [
+        {"text": text, "label": label} for text, label in zip(texts, labels, strict=True)
+    ]
+    if chances is not None:
+        for each, row in zip(found, chances.round(6).tolist(), strict=True):
+            each["probabilities"] = dict(zip(names, row, strict=True))
+    return found

@@ -7,8 +7,11 @@ import click
 from textmetric import __version__
 from textmetric.cli.classify import classify
 from textmetric.cli.embed import embed
+from textmetric.cli.evaluate import evaluate
 from textmetric.cli.life import Group
+from textmetric.cli.neighbors import neighbors
 from textmetric.cli.options import examples
+from textmetric.cli.train import train
 
 
 @click.group(
@@ -32,5 +35,5 @@ def textmetric() -> None:
     """Train text embeddings on labelled texts, and use them."""
 
 
-for command in (embed, classify):
+for command in (train, embed, classify, neighbors, evaluate):
     textmetric.add_command(command)

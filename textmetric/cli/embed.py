@@ -16,11 +16,12 @@ from textmetric.cli.options import (
 
 
 @click.command(
+    short_help="Write the embeddings of texts.",
     epilog=examples(
         "textmetric embed my-model texts.csv --text body --out vectors.npy",
         "textmetric embed my-model notes.txt --out vectors.csv",
         "cat notes.txt | textmetric embed my-model - > vectors.npy",
-    )
+    ),
 )
 @model_argument
 @reads_table(empty="keep")

@@ -23,6 +23,10 @@ class Group(click.Group):
     fault of ours keeps its traceback.
     """
 
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands in the order in which they were added."""
+        return list(self.commands)
+
     def main(self, args: Sequence[str] | None = None, **extra: Any) -> NoReturn:  # type: ignore[override]
         """Parse the command line, run the command and leave."""
         extra["standalone_mode"] = False

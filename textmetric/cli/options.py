@@ -135,7 +135,8 @@ def reads_table(
         @functools.wraps(command)
         def gathered(**given: Any) -> Any:
             about = {name: given.pop(name) for name in names}
-            return command(**given, **{argument: Source(given.pop(argument), empty=empty, **about)})
+            source = Source(given.pop(argument), empty=empty, **about)
+            return command(**given, **{argument: source})
 
         found: Any = gathered
         for option in reversed(options):

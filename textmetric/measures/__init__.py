@@ -32,7 +32,7 @@ from textmetric.measures.few_shot import (
     few_shot,
     over_classes,
 )
-from textmetric.measures.intervals import mean_interval, summarise
+from textmetric.measures.intervals import mean_interval, share_interval, summarise
 from textmetric.measures.neighbours import centroid_predict, knn_predict, nearest_neighbours
 from textmetric.measures.out_of_scope import (
     distance_score,
@@ -117,6 +117,7 @@ __all__ = [
     "retrieval",
     "roc_auc",
     "roc_curve",
+    "share_interval",
     "simultaneous_differences",
     "softmax",
     "summarise",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -30,6 +31,7 @@ CLUSTERED = 4000
 """Of more rows k-means has a sample, with a row of each class at least."""
 PAIRS = 40_000
 """For verification."""
+_NO_CLUSTERS = Clustering(math.nan, math.nan, math.nan, 0)
 
 
 @dataclass(frozen=True)
@@ -96,13 +98,7 @@ def evaluate(
     """
     labels = checked_labels(labels, len(embeddings), classes)
     return evaluated(
-        Space(
-            retrieval(embeddings, labels, KS),
-            cohesion(embeddings, labels, classes),
-            centroid_cosines(class_centroids(embeddings, labels, classes)),
-            clustering(embeddings, labels, starts=STARTS, most=max(CLUSTERED, classes)),
-            verification(embeddings, labels, most=PAIRS),
-        ),
+        measured(embeddings, labels, classes=classes),
         labels,
         classes=classes,
         scarce=scarce,
@@ -126,6 +122,28 @@ class Space(NamedTuple):
     cosines: Float64
     clusters: Clustering
     pairs: Verification
+
+
+def measured(embeddings: Floats, labels: Integers, *, classes: int, clusters: bool = True) -> Space:
+    """What the measures of :func:`evaluate` are made from.
+
+    Args:
+        embeddings: (n, d) float32 of the test rows.
+        labels: (n,) class ids below ``classes``.
+        classes: C.
+        clusters: run k-means, which needs scikit-learn; else its measures are NaN.
+
+    Raises:
+        UserError: see :func:`evaluate`.
+    """
+    most = max(CLUSTERED, classes)
+    return Space(
+        retrieval(embeddings, labels, KS),
+        cohesion(embeddings, labels, classes),
+        centroid_cosines(class_centroids(embeddings, labels, classes)),
+        clustering(embeddings, labels, starts=STARTS, most=most) if clusters else _NO_CLUSTERS,
+        verification(embeddings, labels, most=PAIRS),
+    )
 
 
 def evaluated(

@@ -1,9 +1,10 @@
-"""Confidence intervals of means over seeds."""
+"""Confidence intervals of means over seeds, and of shares."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -37,8 +38,7 @@ def mean_interval(values: npt.ArrayLike, level: float = 0.95) -> tuple[float, fl
     """
     from scipy.special import stdtrit  # slow to import; scipy.stats is three times slower
 
-    if not 0 < level < 1:
-        raise UserError(f"level is {level}, expected a number between 0 and 1: 0.95 is usual")
+    _check_level(level)
     seeds = np.asarray(values, dtype=np.float64).ravel()
     if not len(seeds) or np.isnan(seeds).any():
         return math.nan, math.nan, math.nan
@@ -49,6 +49,44 @@ def mean_interval(values: npt.ArrayLike, level: float = 0.95) -> tuple[float, fl
     spread = math.sqrt(float(((seeds - centre) ** 2).sum()) / (len(seeds) - 1))
     half = float(stdtrit(len(seeds) - 1, (1 + level) / 2)) * spread / math.sqrt(len(seeds))
     return centre, centre - half, centre + half
+
+
+def share_interval(right: int, rows: int, level: float = 0.95) -> tuple[float, float, float]:
+    """A share, such as an accuracy, and Wilson's score interval of it.
+
+    It covers the share in the population that the rows are drawn from, one independently of the
+    other, with a probability of about ``level`` (Wilson 1927, "Probable inference, the law of
+    succession, and statistical inference"; the reference is
+    ``scipy.stats.binomtest(right, rows).proportion_ci(method="wilson")``). Unlike mean ± t·sd/√n
+    it is no single point where all rows are right. It covers neither seeds nor other corpora.
+
+    Args:
+        right: 0 to ``rows``.
+        rows: their number.
+        level: coverage, between 0 and 1.
+
+    Returns:
+        (share, low, high); all NaN without rows.
+
+    Raises:
+        UserError: the level is not between 0 and 1.
+
+    >>> [round(bound, 3) for bound in share_interval(8, 8)]
+    [1.0, 0.676, 1.0]
+    """
+    _check_level(level)
+    if not rows:
+        return math.nan, math.nan, math.nan
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    share = right / rows
+    centre = (share + z**2 / (2 * rows)) / (1 + z**2 / rows)
+    half = z / (1 + z**2 / rows) * math.sqrt(share * (1 - share) / rows + (z / (2 * rows)) ** 2)
+    return share, max(centre - half, 0.0), min(centre + half, 1.0)
+
+
+def _check_level(level: float) -> None:
+    if not 0 < level < 1:
+        raise UserError(f"level is {level}, expected a number between 0 and 1: 0.95 is usual")
 
 
 def summarise(

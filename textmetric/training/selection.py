@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -40,10 +41,13 @@ class Choice(NamedTuple):
     Attributes:
         lr: the learning rate.
         temperature: see :attr:`.TrainedModel.temperature`.
+        accuracy: on the held-out rows, of the classifier that the model will have; NaN if every
+            training failed. It is the best of several, so it is a little too high.
     """
 
     lr: float
     temperature: float
+    accuracy: float
 
 
 def choose_lr(
@@ -115,9 +119,10 @@ def choose_lr(
     best = int(correct.argmax())
     labels = np.concatenate([rows.labels for rows in found[best]] or [np.empty(0, np.int32)])
     if not len(labels):  # every training failed, and so will the next
-        return Choice(rates[best], 1.0)
+        return Choice(rates[best], 1.0, math.nan)
     scores = np.concatenate([rows.scores() for rows in found[best]])
-    return Choice(rates[best], fit_temperature(scores, labels))
+    accuracy = float((scores.argmax(axis=1) == labels).mean())
+    return Choice(rates[best], fit_temperature(scores, labels), accuracy)
 
 
 def fold_count(data: LabelledTokens) -> int:
