@@ -76,8 +76,8 @@ def neighbors(
             raise UserError("no query has a known word: give one with words like the trained texts")
     found = index.neighbors(embeddings[known], k)
     near: list[list[dict[str, Any]]] = [[] for _ in asked]
-    for query, rows, cosines in zip(known.nonzero()[0].tolist(), *found, strict=True):
-        near[query] = [
+    for place, rows, cosines in zip(known.nonzero()[0].tolist(), *found, strict=True):
+        near[place] = [
             {"row": int(read.rows[row]), "cosine": round(cosine, 6), "text": read.texts[row]}
             for row, cosine in zip(rows.tolist(), cosines.tolist(), strict=True)
         ]

@@ -141,7 +141,8 @@ def reads_table(
         found: Any = gathered
         for option in reversed(options):
             found = option(found)
-        return click.argument(argument, type=click.Path(allow_dash=True))(found)
+        named: Command = click.argument(argument, type=click.Path(allow_dash=True))(found)
+        return named
 
     return decorate
 
