@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +16,7 @@ from textmetric.yaml12 import read_yaml
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SNIPPET = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)#:\s]+)(#[^)]*)?\)")
 
 
@@ -25,6 +30,32 @@ def test_snippets_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         code = compile("\n" * line + match[1], str(page), "exec")
         exec(code, namespace)
     assert text.count("```") % 2 == 0
+
+
+def test_the_command_line_prints_what_its_page_shows(tmp_path: Path) -> None:
+    program = tmp_path / "bin" / "textmetric"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m textmetric "$@"\n')
+    program.chmod(0o755)
+    path = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    steps = [step for block in CONSOLE.findall(page) for step in block.split("$ ")[1:]]
+    assert len(steps) == 6
+    for step in steps:
+        command, _, shown = step.partition("\n")
+        if command.startswith("cat "):
+            (tmp_path / command.removeprefix("cat ")).write_text(shown)
+        ended = subprocess.run(
+            ["bash", "-c", command],
+            cwd=tmp_path,
+            env=os.environ | {"PATH": path, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ended.returncode == 0, ended.stderr
+        expected = ".*".join(map(re.escape, shown.split("…")))  # … is whatever is printed there
+        assert re.fullmatch(expected, ended.stdout, re.DOTALL), (command, ended.stdout)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

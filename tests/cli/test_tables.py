@@ -25,7 +25,9 @@ QUOTES = (
 MISTAKES = {
     "a.csv has no column 'txt'; its columns are body, stars: name the right ones with --text and "
     "--label": (b"body,stars\na,b\n", "--text", "txt"),
-    "a.csv has the columns body, stars: name that of the texts with --text": (b"body,stars\na,b\n",),
+    "a.csv has the columns body, stars: name that of the texts with --text": (
+        b"body,stars\na,b\n",
+    ),
     "a.csv has 2 columns 'body': rename all but one": (b"body,body\na,b\n", "--text", "body"),
     "a.csv has no column 'body'; the delimiter seems to be ';': give --delimiter ';'": (
         b"body;stars\na;b\n", "--text", "body",
@@ -35,8 +37,8 @@ MISTAKES = {
     ),
     "a.csv has the single column 'body;stars', and the delimiter seems to be ';': give --delimiter "
     "';', or name the column with --text": (b"body;stars\na;b\n",),
-    "the quote that opens in row 2 (line 3) of a.csv is never closed, and takes in all lines to the "
-    "end: remove it, or put quotes around the whole field and double the quotes inside": (
+    "the quote that opens in row 2 (line 3) of a.csv is never closed, and takes in all lines to "
+    "the end: remove it, or put quotes around the whole field and double the quotes inside": (
         b'body,stars\na,b\n"c,d\ne,f\n', "--text", "body",
     ),
     f"row 2 of a.csv has 3 fields where 2 are expected: {QUOTES}": (

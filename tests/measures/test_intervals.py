@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from textmetric.errors import UserError
-from textmetric.measures import mean_interval, summarise
+from textmetric.measures import mean_interval, share_interval, summarise
 
 
 @pytest.mark.parametrize("level", [0.5, 0.95, 0.99])
@@ -59,3 +59,17 @@ def test_every_measure_is_summarised_over_the_seeds() -> None:
 def test_a_measure_that_one_seed_lacks_is_an_error() -> None:
     with pytest.raises(UserError, match="seed number 1 and the first differ in 'gap'"):
         summarise([{"gap": 0.1, "map_at_r": 0.5}, {"map_at_r": 0.5}])
+
+
+@pytest.mark.parametrize(("right", "rows"), [(0, 5), (5, 5), (1, 3), (870, 1000)])
+@pytest.mark.parametrize("level", [0.5, 0.95])
+def test_the_interval_of_a_share_is_that_of_scipy(right: int, rows: int, level: float) -> None:
+    reference = stats.binomtest(right, rows).proportion_ci(level, method="wilson")
+    expected = (right / rows, reference.low, reference.high)
+    assert share_interval(right, rows, level) == pytest.approx(expected, abs=1e-12)
+
+
+def test_no_rows_have_no_share_and_the_level_is_checked() -> None:
+    assert np.isnan(share_interval(0, 0)).all()
+    with pytest.raises(UserError, match="level is 1, expected a number between 0 and 1"):
+        share_interval(1, 2, 1)
