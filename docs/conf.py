@@ -1,7 +1,8 @@
-"""The site: every page of the repository, and a reference of the library. ``make docs`` builds it."""
+"""The site: all pages of the repository, and a reference of the library; ``make docs``."""
 
 from __future__ import annotations
 
+import pkgutil
 import re
 import sys
 from pathlib import Path
@@ -34,28 +35,36 @@ html_extra_path = ["site"]
 html_theme_options = {"navigation_with_keys": True}
 
 myst_heading_anchors = 4
-# a page may be a part of another, such as the table of a class
-suppress_warnings = ["myst.header"]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_inherit_docstrings = True
-autodoc_default_options = {"members": True, "inherited-members": "BaseEstimator,Module,tuple"}
+autodoc_default_options = {
+    "members": True,
+    # scikit-learn and torch document their own
+    "inherited-members": "BaseEstimator,ClassifierMixin,TransformerMixin,_SetOutputMixin,"
+    "ClassNamePrefixFeaturesOutMixin,Module,tuple",
+    "exclude-members": "set_fit_request,set_predict_request,set_score_request",
+}
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 80
 napoleon_use_ivar = True
 napoleon_use_rtype = False
 
-# Roles that name what is not in the reference are errors; types of arrays and of torch are not.
+# A role that names nothing is an error. Types in signatures, such as numpy's, have no page here.
 nitpicky = True
 nitpick_ignore_regex = [("py:class", r".*"), ("py:obj", r".*")]
 
 ANCHOR = re.compile(r'^<a id="([\w-]+)"></a>$', re.MULTILINE)
+PAGE = re.compile(r"(?<![\w/])(?:``)?docs/([\w-]+)\.md(?:``)?")
+anchors: dict[str, list[str]] = {}
+"""The anchors that each page writes in HTML."""
 
 
 def anchors_as_targets(app: Any, name: str, source: list[str]) -> None:
     """Make the anchors that a page writes in HTML known to links."""
     if name.startswith("reports/"):
+        anchors[name] = ANCHOR.findall(source[0])
         source[0] = ANCHOR.sub(lambda found: f"({found[1].lower()})=", source[0])
         source[0] = re.sub(r"\(#([\w-]+)\)", lambda found: f"(#{found[1].lower()})", source[0])
 
@@ -63,14 +72,43 @@ def anchors_as_targets(app: Any, name: str, source: list[str]) -> None:
 def targets_as_anchors(app: Any, doctree: nodes.document) -> None:
     """Let links from other pages find these targets, as they find headings."""
     name = app.env.docname
-    if name.startswith("reports/"):
+    for anchor in anchors.get(name, ()):
         slugs = app.env.metadata[name].setdefault("myst_slugs", {})
-        for label, target in doctree.nameids.items():
-            if target and label not in slugs:
-                slugs[label] = (0, target, label)
+        slugs[anchor] = (0, doctree.nameids[anchor.lower()], anchor)
+
+
+def link_pages(
+    app: Any, what: str, name: str, found: object, options: object, lines: list[str]
+) -> None:
+    """Make links of the pages that a docstring names."""
+    lines[:] = [PAGE.sub(r":doc:`/docs/\1`", line) for line in lines]
+
+
+def internal(app: Any, env: Any, node: nodes.Element, content: nodes.Node) -> nodes.Node | None:
+    """Show a role without a link if it names what exists but is not in the reference."""
+    target = str(node.get("reftarget", ""))
+    return content if node.get("refdomain") == "py" and exists(target) else None
+
+
+def exists(target: str) -> bool:
+    """Whether the package has a module, or a loaded module has a member, of this name."""
+    names = {each.name for each in pkgutil.walk_packages(textmetric.__path__, "textmetric.")}
+    if any(f".{name}".endswith(f".{target}") for name in names):
+        return True
+    owner, _, member = target.rpartition(".")
+    for name, module in sys.modules.items():
+        if not name.startswith("textmetric"):
+            continue
+        if hasattr(module, member) and f".{name}".endswith(f".{owner}" if owner else ""):
+            return True
+        if owner.isidentifier() and hasattr(getattr(module, owner, None), member):
+            return True
+    return False
 
 
 def setup(app: Any) -> None:
     """Connect the above."""
     app.connect("source-read", anchors_as_targets)
     app.connect("doctree-read", targets_as_anchors)
+    app.connect("autodoc-process-docstring", link_pages)
+    app.connect("missing-reference", internal)
