@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pkgutil
 import re
 import sys
@@ -92,8 +93,7 @@ def internal(app: Any, env: Any, node: nodes.Element, content: nodes.Node) -> no
 
 def exists(target: str) -> bool:
     """Whether the package has a module, or a loaded module has a member, of this name."""
-    names = {each.name for each in pkgutil.walk_packages(textmetric.__path__, "textmetric.")}
-    if any(f".{name}".endswith(f".{target}") for name in names):
+    if any(f".{name}".endswith(f".{target}") for name in modules()):
         return True
     owner, _, member = target.rpartition(".")
     for name, module in sys.modules.items():
@@ -104,6 +104,12 @@ def exists(target: str) -> bool:
         if owner.isidentifier() and hasattr(getattr(module, owner, None), member):
             return True
     return False
+
+
+@functools.cache
+def modules() -> list[str]:
+    """The names of all modules of the package."""
+    return [each.name for each in pkgutil.walk_packages(textmetric.__path__, "textmetric.")]
 
 
 def setup(app: Any) -> None:
