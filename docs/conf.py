@@ -39,13 +39,15 @@ myst_heading_anchors = 4
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
-autodoc_inherit_docstrings = True
+autodoc_type_aliases = {
+    name: name for name in ("Bools", "Float32", "Float64", "Floats", "Int32", "Int64", "Integers")
+}
 autodoc_default_options = {
     "members": True,
     # scikit-learn and torch document their own
     "inherited-members": "BaseEstimator,ClassifierMixin,TransformerMixin,_SetOutputMixin,"
     "ClassNamePrefixFeaturesOutMixin,Module,tuple",
-    "exclude-members": "set_fit_request,set_predict_request,set_score_request",
+    "exclude-members": "get_metadata_routing,set_fit_request,set_predict_request,set_score_request",
 }
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 80
@@ -85,6 +87,22 @@ def link_pages(
     lines[:] = [PAGE.sub(r":doc:`/docs/\1`", line) for line in lines]
 
 
+def name_aliases(
+    app: Any,
+    what: str,
+    name: str,
+    found: object,
+    options: object,
+    arguments: str | None,
+    returns: str | None,
+) -> tuple[str, str | None] | None:
+    """Write an alias inside another type by its name, too."""
+    plain = re.compile(r"TypeAliasForwardRef\('(\w+)'\)")
+    if arguments is None:
+        return None
+    return plain.sub(r"\1", arguments), None if returns is None else plain.sub(r"\1", returns)
+
+
 def internal(app: Any, env: Any, node: nodes.Element, content: nodes.Node) -> nodes.Node | None:
     """Show a role without a link if it names what exists but is not in the reference."""
     target = str(node.get("reftarget", ""))
@@ -117,4 +135,5 @@ def setup(app: Any) -> None:
     app.connect("source-read", anchors_as_targets)
     app.connect("doctree-read", targets_as_anchors)
     app.connect("autodoc-process-docstring", link_pages)
+    app.connect("autodoc-process-signature", name_aliases)
     app.connect("missing-reference", internal)
