@@ -15,8 +15,8 @@ INSTALLED := $(BIN)/.installed$(addprefix -,$(TORCH))
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := install
-.PHONY: help install pretrained browser run plots league ablations budget bench test packages mutants endurance lint \
-	format lock build clean
+.PHONY: help install pretrained browser run plots docs tutorial league ablations budget bench test packages mutants endurance \
+	lint format lock build clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -49,6 +49,17 @@ pretrained: $(BIN)/.pretrained  ## add what pre-trained encoders need (sentence-
 $(BIN)/.pretrained: $(INSTALLED) requirements-pretrained.lock
 	$(PIP) install --quiet -r requirements-pretrained.lock
 	@touch $@
+
+docs: $(BIN)/.docs  ## build the site of these pages and the reference: build/docs/index.html
+	@$(BIN)/python -c 'import sphinx' || { echo "error: the site needs Python 3.11 or newer" >&2; exit 2; }
+	python -m sphinx -q -W --keep-going -c docs -d build/doctrees . build/docs
+
+$(BIN)/.docs: $(INSTALLED) requirements-docs.lock
+	$(PIP) install --quiet -r requirements-docs.lock
+	@touch $@
+
+tutorial: install  ## run docs/tutorial.md and draw its picture
+	PYTHONPATH=. python docs/tutorial.py
 
 run: install  ## run the pipeline: dvc repro
 	@python -m textmetric.pipeline.dvc_files
@@ -114,6 +125,9 @@ lock:  ## rewrite requirements.lock from pyproject.toml; torch stays as it is th
 	$(COMPILE) --constraint requirements.lock --extra study --extra pretrained --extra test-export \
 		| grep -vE '^(nvidia-|cuda-|triton)' | grep -vxFf requirements.lock > requirements-pretrained.lock.new
 	mv requirements-pretrained.lock.new requirements-pretrained.lock
+	$(COMPILE) --constraint requirements.lock --extra study --extra docs \
+		| grep -vE '^(nvidia-|cuda-|triton)' | grep -vxFf requirements.lock > requirements-docs.lock.new
+	mv requirements-docs.lock.new requirements-docs.lock
 	rm -r .venv-lock
 
 COMPILE = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.10 \

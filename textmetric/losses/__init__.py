@@ -39,7 +39,6 @@ __all__ = [
     "refuse_frozen",
 ]
 
-# family -> name -> "module.Class" in this folder
 OBJECTIVES: dict[Family, dict[str, str]] = {
     Family.CLASSIFICATION: {
         "cross_entropy": "cross_entropy.CrossEntropy",
@@ -64,6 +63,7 @@ OBJECTIVES: dict[Family, dict[str, str]] = {
         "triplet": "triplet.Triplet",
     },
 }
+"""By family, the names of the objectives and where each is: ``module.Class`` in this folder."""
 
 # What params.yaml starts with.
 DEFAULTS = {Family.CLASSIFICATION: "cross_entropy", Family.METRIC: "triplet"}

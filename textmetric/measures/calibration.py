@@ -74,7 +74,7 @@ def reliability(probabilities: Floats, labels: Integers, bins: int = BINS) -> Re
 def expected_calibration_error(probabilities: Floats, labels: Integers, bins: int = BINS) -> float:
     """Mean gap between confidence and accuracy, over bins of equally many rows.
 
-        ECE = Σ_b n_b / n · |accuracy_b − confidence_b|
+    ``ECE = Σ_b n_b / n · |accuracy_b − confidence_b|``
 
     (Guo et al. 2017, arXiv 1706.04599; bins of equal mass: Nguyen & O'Connor 2015, Nixon et al.
     2019, arXiv 1904.01685: those of equal width are nearly all empty where confidence is high.)

@@ -61,8 +61,8 @@ def paired_difference(
     """Compare two series seed by seed.
 
     With differences d_1 … d_s of mean m and standard deviation σ (s − 1 in the denominator),
-    t = m / (σ / √s) and p = 2 · P(T_{s−1} > |t|). The interval is m ± t · σ / √s with the quantile
-    of ``level``, so it excludes zero exactly if p < 1 − level.
+    ``t = m / (σ / √s)`` and ``p = 2 · P(T_{s−1} > |t|)``. The interval is m ± t · σ / √s with the
+    quantile of ``level``, so it excludes zero exactly if p < 1 − level.
 
     Values that are multiples of a step g, such as an accuracy over 1 / g rows, can have equal
     differences by chance, and then σ says nothing. So σ is at least g / √6, the standard deviation
