@@ -6,6 +6,7 @@ import click
 
 from textmetric import __version__
 from textmetric.cli.classify import classify
+from textmetric.cli.compare import compare
 from textmetric.cli.embed import embed
 from textmetric.cli.evaluate import evaluate
 from textmetric.cli.life import Group
@@ -18,6 +19,7 @@ from textmetric.cli.train import train
     cls=Group,
     epilog=examples(
         "textmetric train reviews.csv --text body --label stars --out my-model",
+        "textmetric compare reviews.csv --text body --label stars",
         "textmetric embed my-model texts.csv --text body --out vectors.npy",
         "textmetric classify my-model texts.csv --text body",
         "textmetric COMMAND --help",
@@ -35,5 +37,5 @@ def textmetric() -> None:
     """Train text embeddings on labelled texts, and use them."""
 
 
-for command in (train, embed, classify, neighbors, evaluate):
+for command in (compare, train, embed, classify, neighbors, evaluate):
     textmetric.add_command(command)
