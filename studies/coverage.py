@@ -136,7 +136,8 @@ def encoder(half: Half, train_rows: Int64, test: Int64, rng: np.random.Generator
 
 
 def _unit(rows: Float64) -> Float64:
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    norms: Float64 = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.maximum(norms, 1e-12))
 
 
 LEARNERS: dict[str, Learner] = {

@@ -80,9 +80,7 @@ def test_equal_differences_say_nothing_without_a_grain() -> None:
     assert better.mean == pytest.approx(0.1)
     assert math.isnan(better.low)
     assert better.outcome(large_is_good=True) is Outcome.UNKNOWN
-    with_grain = paired_difference(
-        [0.3, 0.4, 0.5], [0.2, 0.3, 0.4], grain=0.01, test_to_train=0.25
-    )
+    with_grain = paired_difference([0.3, 0.4, 0.5], [0.2, 0.3, 0.4], grain=0.01, test_to_train=0.25)
     assert with_grain.high - with_grain.mean == pytest.approx(
         student.ppf(0.975, 2) * 0.01 / math.sqrt(6) * math.sqrt(1 / 3 + 0.25)
     )
