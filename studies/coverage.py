@@ -22,7 +22,6 @@ Examples:
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -34,7 +33,7 @@ from textmetric.compare import SPLITS
 from textmetric.compare.purposes import TEST
 from textmetric.errors import UserError, unknown_name
 from textmetric.grid import Family
-from textmetric.measures import paired_difference
+from textmetric.measures import paired_difference, share_interval
 from textmetric.params import Model, Train
 from textmetric.report.formats import table
 from textmetric.text import LabelledTokens, RaggedTokens, TokenizedCorpus, Vocabulary
@@ -206,14 +205,6 @@ def coverage(
     return Coverage(corrected, uncorrected, float(widths.mean()), float(scores.mean()))
 
 
-def wilson(share: float, count: int) -> tuple[float, float]:
-    """The 95 % interval of a share of ``count`` (Wilson 1927)."""
-    z = 1.959964
-    centre = (share + z**2 / (2 * count)) / (1 + z**2 / count)
-    half = z * math.sqrt(share * (1 - share) / count + z**2 / (4 * count**2)) / (1 + z**2 / count)
-    return centre - half, centre + half
-
-
 def main(arguments: argparse.Namespace) -> None:
     """Print a table, a row a learner."""
     if arguments.comparisons < 1 or arguments.rows < 50:
@@ -221,7 +212,8 @@ def main(arguments: argparse.Namespace) -> None:
     lines = []
     for name in arguments.learners:
         found = coverage(name, arguments.comparisons, rows=arguments.rows, seed=arguments.seed)
-        low, high = wilson(found.corrected, arguments.comparisons)
+        held = round(found.corrected * arguments.comparisons)
+        _, low, high = share_interval(held, arguments.comparisons)
         lines.append(
             [
                 name,
