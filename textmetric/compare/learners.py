@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from textmetric.compare.purposes import Purpose
-from textmetric.embedder import EPOCHS, MANY_CLASSES, SEEN, WIDTH
+from textmetric.embedder import EPOCHS, MANY_CLASSES, WIDTH
 from textmetric.encoders import BagEncoder, build_encoder
 from textmetric.errors import UserError
 from textmetric.grid import SAMPLERS, Baseline, Family, Sampler
@@ -28,6 +28,11 @@ from textmetric.types import Integers
 OBJECTIVES = ("cross_entropy", "norm_softmax", "triplet", "sup_con")
 """Two of each family, so that neither has more to choose from."""
 LEARNING_RATES = (0.03, 0.1, 0.3)
+SEEN = 50_000
+"""Texts that a training sees in all, where :data:`.embedder.EPOCHS` allows.
+
+It is half of what :class:`.TextEmbedder` shows, since 240 models are trained.
+"""
 MODEL = Model(dim=WIDTH, start="lsa")
 """The encoder of :class:`.TextEmbedder`."""
 
@@ -104,7 +109,7 @@ TICKS_OF_BASELINES = 1
 
 
 def settings_of(rows: int, classes: int) -> Train:
-    """The loop that :class:`.TextEmbedder` would run; the learning rate is not chosen yet."""
+    """The loop, equal for every arm; the learning rate is not chosen yet."""
     return Train(
         epochs=int(np.clip(round(SEEN / rows), *EPOCHS)),
         batch_size=256 if classes >= MANY_CLASSES else 64,
