@@ -120,7 +120,7 @@ def test_a_training_that_fails_leaves_the_others(monkeypatch: pytest.MonkeyPatch
 def test_both_families_have_as_many_arms_under_each_sampler() -> None:
     by_family = {family: [arm.sampler for arm in ARMS if arm.family is family] for family in Family}
     assert by_family[Family.METRIC] == by_family[Family.CLASSIFICATION]
-    assert len(set(ARMS)) == len(ARMS) == 8
+    assert len(set(ARMS)) == len(ARMS) == 4
 
 
 @pytest.mark.parametrize(
