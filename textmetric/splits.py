@@ -16,7 +16,7 @@ from textmetric.params import SplitEntry
 from textmetric.sampling.draws import rows_of_each, share_of_label
 from textmetric.schema import validated
 from textmetric.text import LabelledTokens, RaggedTokens, TokenizedCorpus, Vocabulary
-from textmetric.types import PARTS, Bools, Int64, PathLike
+from textmetric.types import PARTS, Bools, Int64, Integers, PathLike
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -182,6 +182,29 @@ def cut_labels(
     train = corpus.train.take(np.flatnonzero(stays))
     unlabelled = _without_labels(corpus, ~stays) if unlabel else corpus.unlabelled
     return _with_own_vocabulary(replace(corpus, train=train, scarce=chosen, unlabelled=unlabelled))
+
+
+def of_rows(
+    corpus: TokenizedCorpus, train: Integers, validation: Integers, test: Integers
+) -> TokenizedCorpus:
+    """Make the parts from rows of the train part; its other rows are left out.
+
+    The vocabulary is built again from the new train part as in :func:`cut_labels`.
+
+    Args:
+        corpus: the whole corpus; its validation and test parts are not used.
+        train: the rows to learn from.
+        validation: the rows to choose by.
+        test: the rows to measure on.
+    """
+    return _with_own_vocabulary(
+        replace(
+            corpus,
+            train=corpus.train.take(train),
+            validation=corpus.train.take(validation),
+            test=corpus.train.take(test),
+        )
+    )
 
 
 def few_rows(

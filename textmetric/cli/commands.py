@@ -6,6 +6,7 @@ import click
 
 from textmetric import __version__
 from textmetric.cli.classify import classify
+from textmetric.cli.compare import compare
 from textmetric.cli.embed import embed
 from textmetric.cli.evaluate import evaluate
 from textmetric.cli.export import export
@@ -19,6 +20,7 @@ from textmetric.cli.train import train
     cls=Group,
     epilog=examples(
         "textmetric train reviews.csv --text body --label stars --out my-model",
+        "textmetric compare reviews.csv --text body --label stars",
         "textmetric embed my-model texts.csv --text body --out vectors.npy",
         "textmetric classify my-model texts.csv --text body",
         "textmetric COMMAND --help",
@@ -36,5 +38,5 @@ def textmetric() -> None:
     """Train text embeddings on labelled texts, and use them."""
 
 
-for command in (train, embed, classify, neighbors, evaluate, export):
+for command in (compare, train, embed, classify, neighbors, evaluate, export):
     textmetric.add_command(command)

@@ -12,24 +12,28 @@ import numpy.typing as npt
 from textmetric.errors import UserError, needing
 
 
-def mean_interval(values: npt.ArrayLike, level: float = 0.95) -> tuple[float, float, float]:
+def mean_interval(
+    values: npt.ArrayLike, level: float = 0.95, *, test_to_train: float = 0.0
+) -> tuple[float, float, float]:
     """Mean over seeds and its Student t interval.
 
         mean ± t_{(1 + level)/2, s − 1} · sd / √s,   sd with s − 1 in the denominator.
 
     It covers the true mean over all seeds with probability ``level`` if the values are about
-    normal. It covers variation across seeds, not across test sets.
+    normal. It covers variation across seeds, not across test sets. With ``test_to_train`` it is
+    corrected for resampled splits, see :func:`.paired_difference`.
 
     Args:
         values: (s,) one value for each seed.
         level: coverage, between 0 and 1.
+        test_to_train: n_test / n_train of resampled splits; 0 if all values are of one split.
 
     Returns:
         (mean, low, high). With one value, low and high are NaN. All three are NaN if there are
         no values, or if a value is NaN: a measure that one seed lacks has no mean.
 
     Raises:
-        UserError: the level is not between 0 and 1.
+        UserError: the level is not between 0 and 1, or ``test_to_train`` is not at least 0.
 
     >>> [round(bound, 3) for bound in mean_interval([0.7, 0.8, 0.9])]
     [0.8, 0.552, 1.048]
@@ -40,6 +44,7 @@ def mean_interval(values: npt.ArrayLike, level: float = 0.95) -> tuple[float, fl
         from scipy.special import stdtrit  # slow to import; scipy.stats is three times slower
 
     _check_level(level)
+    check_test_to_train(test_to_train)
     seeds = np.asarray(values, dtype=np.float64).ravel()
     if not len(seeds) or np.isnan(seeds).any():
         return math.nan, math.nan, math.nan
@@ -48,7 +53,8 @@ def mean_interval(values: npt.ArrayLike, level: float = 0.95) -> tuple[float, fl
     if len(seeds) == 1:
         return centre, math.nan, math.nan
     spread = math.sqrt(float(((seeds - centre) ** 2).sum()) / (len(seeds) - 1))
-    half = float(stdtrit(len(seeds) - 1, (1 + level) / 2)) * spread / math.sqrt(len(seeds))
+    independent = len(seeds) / (1 + len(seeds) * test_to_train)
+    half = float(stdtrit(len(seeds) - 1, (1 + level) / 2)) * spread / math.sqrt(independent)
     return centre, centre - half, centre + half
 
 
@@ -88,6 +94,19 @@ def share_interval(right: int, rows: int, level: float = 0.95) -> tuple[float, f
 def _check_level(level: float) -> None:
     if not 0 < level < 1:
         raise UserError(f"level is {level}, expected a number between 0 and 1: 0.95 is usual")
+
+
+def check_test_to_train(ratio: float) -> None:
+    """Check the ratio of the test rows to the train rows of resampled splits.
+
+    Raises:
+        UserError: it is negative, infinite or NaN.
+    """
+    if not 0 <= ratio < math.inf:
+        raise UserError(
+            f"test_to_train is {ratio}, expected the number of test rows divided by that of train "
+            "rows: 0.25 if a fifth of the rows is for test"
+        )
 
 
 def summarise(

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from textmetric.errors import UserError, needing
+from textmetric.measures.intervals import check_test_to_train
 
 FEWEST_SEEDS = 3
 """With two, equal differences are too common for a test."""
@@ -56,13 +57,24 @@ class Paired:
 
 
 def paired_difference(
-    first: npt.ArrayLike, second: npt.ArrayLike, *, level: float = 0.95, grain: float = 0.0
+    first: npt.ArrayLike,
+    second: npt.ArrayLike,
+    *,
+    level: float = 0.95,
+    grain: float = 0.0,
+    test_to_train: float = 0.0,
 ) -> Paired:
     """Compare two series seed by seed.
 
     With differences d_1 … d_s of mean m and standard deviation σ (s − 1 in the denominator),
     ``t = m / (σ / √s)`` and ``p = 2 · P(T_{s−1} > |t|)``. The interval is m ± t · σ / √s with the
     quantile of ``level``, so it excludes zero exactly if p < 1 − level.
+
+    If each value is of another random split of the same rows into train and test, the differences
+    are correlated, since the splits share rows, and σ / √s is too small. The corrected resampled t
+    test (Nadeau & Bengio 2003, "Inference for the Generalization Error", Machine Learning 52) takes
+    σ · √(1/s + n_test / n_train) in its place. Its interval covers the difference of the scores
+    that are expected of the two learners when they learn from as many rows.
 
     Values that are multiples of a step g, such as an accuracy over 1 / g rows, can have equal
     differences by chance, and then σ says nothing. So σ is at least g / √6, the standard deviation
@@ -73,6 +85,8 @@ def paired_difference(
         second: (s,) the values of the same seeds.
         level: coverage of the interval, between 0 and 1.
         grain: g, the step of the values, at least 0.
+        test_to_train: n_test / n_train of the resampled splits, at least 0; 0 if all values are of
+            one split.
 
     Returns:
         The difference. All is NaN if a value is NaN or there are none; all except the mean with
@@ -80,17 +94,20 @@ def paired_difference(
         no test either.
 
     Raises:
-        UserError: the series differ in length, or the level is out of range.
+        UserError: the series differ in length, or the level or ``test_to_train`` is out of range.
 
     >>> found = paired_difference([0.7, 0.8, 0.9], [0.6, 0.6, 0.6])
     >>> round(found.mean, 3), round(found.effect, 3), round(found.p, 3)
     (0.2, 2.0, 0.074)
+    >>> round(paired_difference([0.7, 0.8, 0.9], [0.6, 0.6, 0.6], test_to_train=0.25).p, 3)
+    0.12
     """
     with needing("paired_difference", "train"):  # slow to import; scipy.stats is three times slower
         from scipy.special import stdtr, stdtrit
 
     if not 0 < level < 1:
         raise UserError(f"level is {level}, expected a number between 0 and 1: 0.95 is usual")
+    check_test_to_train(test_to_train)
     one, other = (np.asarray(values, dtype=np.float64).ravel() for values in (first, second))
     if one.shape != other.shape:
         raise UserError(
@@ -109,9 +126,10 @@ def paired_difference(
         if abs(mean) <= 1e-12:
             return Paired(mean, mean, mean, 0.0, 1.0)
         return Paired(mean, math.nan, math.nan, math.nan, math.nan)
-    half = float(stdtrit(seeds - 1, (1 + level) / 2)) * spread / math.sqrt(seeds)
+    independent = seeds / (1 + seeds * test_to_train)  # this many would say as much
+    half = float(stdtrit(seeds - 1, (1 + level) / 2)) * spread / math.sqrt(independent)
     effect = mean / spread
-    p = 2 * float(stdtr(seeds - 1, -abs(effect) * math.sqrt(seeds)))
+    p = 2 * float(stdtr(seeds - 1, -abs(effect) * math.sqrt(independent)))
     return Paired(mean, mean - half, mean + half, effect, p)
 
 
@@ -120,6 +138,7 @@ def simultaneous_differences(
     *,
     level: float = 0.95,
     grains: Sequence[float] | None = None,
+    test_to_train: float = 0.0,
 ) -> list[Paired]:
     """Compare the pairs of a family, corrected for their number (Bonferroni; Dunn 1961).
 
@@ -132,6 +151,7 @@ def simultaneous_differences(
         comparisons: (first, second), each (s,), of every comparison.
         level: coverage of all intervals together.
         grains: the step of the values of each comparison; None for 0.
+        test_to_train: of resampled splits, see :func:`paired_difference`.
 
     Returns:
         One a comparison, in order.
@@ -150,7 +170,12 @@ def simultaneous_differences(
         for pair, grain in zip(comparisons, steps, strict=True)
     )
     found = [
-        paired_difference(*pair, level=1 - (1 - level) / max(tested, 1), grain=grain)
+        paired_difference(
+            *pair,
+            level=1 - (1 - level) / max(tested, 1),
+            grain=grain,
+            test_to_train=test_to_train,
+        )
         for pair, grain in zip(comparisons, steps, strict=True)
     ]
     return [

@@ -27,7 +27,7 @@ from textmetric.measures.evaluation import (
     evaluated,
 )
 from textmetric.measures.neighbours import majority
-from textmetric.measures.retrieval import scored
+from textmetric.measures.retrieval import Retrieval, scored
 from textmetric.measures.rows import checked_labels
 from textmetric.measures.verification import Verification, draw_pairs, verification_of
 from textmetric.types import Float64, Int64, Integers
@@ -63,7 +63,6 @@ def evaluate_sparse(
     0.5
     """
     labels = checked_labels(labels, rows.shape[0], classes)
-    cosines = _Cosines(rows)
     sums = class_sums(rows, labels, classes)
     counts = np.bincount(labels, minlength=classes)
     pairs = counts * (counts - 1.0)
@@ -75,11 +74,11 @@ def evaluate_sparse(
     between[:, counts == 0] = np.nan
     return evaluated(
         Space(
-            scored(labels, KS, lambda ids, depths: cosines.ranked(rows[ids], depths, ids)),
+            retrieval_sparse(rows, labels, KS),
             np.where(pairs > 0, within, np.nan),
             between,
             clustering_of(rows, labels, STARTS, most=max(CLUSTERED, classes)),
-            _verification(rows, labels),
+            verification_sparse(rows, labels, most=PAIRS),
         ),
         labels,
         classes=classes,
@@ -88,8 +87,34 @@ def evaluate_sparse(
     )
 
 
-def _verification(rows: csr_array, labels: Integers) -> Verification:
-    pairs = draw_pairs(labels, most=PAIRS)
+def retrieval_sparse(rows: csr_array, labels: Integers, ks: Sequence[int] = KS) -> Retrieval:
+    """The values of :func:`textmetric.measures.retrieval`, of sparse unit or zero rows (n, d).
+
+    Args:
+        rows: (n, d) sparse unit or zero rows.
+        labels: (n,) class ids from 0.
+        ks: the k of Recall@k, each at least 1.
+
+    Raises:
+        UserError: the labels have another shape, or a k is below 1.
+    """
+    cosines = _Cosines(rows)
+    return scored(
+        checked_labels(labels, rows.shape[0]),
+        ks,
+        lambda ids, depths: cosines.ranked(rows[ids], depths, ids),
+    )
+
+
+def verification_sparse(rows: csr_array, labels: Integers, *, most: int = PAIRS) -> Verification:
+    """The values of :func:`textmetric.measures.verification`, of sparse unit or zero rows.
+
+    Args:
+        rows: (n, d) sparse unit or zero rows.
+        labels: (n,) class ids from 0.
+        most: how many pairs are drawn at most.
+    """
+    pairs = draw_pairs(labels, most=most)
     cosines = rows[pairs.first].multiply(rows[pairs.second]).sum(axis=1)
     return verification_of(pairs, np.asarray(cosines, dtype=np.float64))
 

@@ -61,6 +61,8 @@ class Comparison:
         splits: what it was measured on; empty for the transfer.
         grain: the step of the values, see :func:`textmetric.measures.paired_difference`.
         sides: what the sides are called, as in ``metric better``.
+        test_to_train: of resampled splits, see :func:`textmetric.measures.paired_difference`;
+            equal for all comparisons that are judged together.
     """
 
     measure: Measure
@@ -70,6 +72,7 @@ class Comparison:
     splits: tuple[str, ...] = ()
     grain: float = 0.0
     sides: tuple[str, str] = ("metric", "classification")
+    test_to_train: float = 0.0
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -200,6 +203,7 @@ def judge(
         found = simultaneous_differences(
             [(one.first, one.second) for one in family.values()],
             grains=[one.grain for one in family.values()],
+            test_to_train=next((one.test_to_train for one in family.values()), 0.0),
         )
         tested = sum(not np.isnan(paired.p) for paired in found)
         for (key, one), paired in zip(family.items(), found, strict=True):
@@ -271,6 +275,7 @@ def against(
     values: Float64,
     trained: Mapping[str, Float64],
     grain: float,
+    test_to_train: float = 0.0,
 ) -> Against:
     """Compare each trained side with a baseline, paired by seed and corrected for their number.
 
@@ -283,6 +288,7 @@ def against(
         values: (seeds,) of the baseline; (1,) if it draws nothing.
         trained: name → (seeds,) the values of what was trained.
         grain: the step of the values, see :func:`textmetric.measures.paired_difference`.
+        test_to_train: of resampled splits, see there.
     """
     known = {
         name: series
@@ -292,6 +298,7 @@ def against(
     found = simultaneous_differences(
         [(series, np.broadcast_to(values, series.shape)) for series in known.values()],
         grains=[grain] * len(known),
+        test_to_train=test_to_train,
     )
     outcomes = {
         name: paired.outcome(large_is_good=measure.large_is_good)

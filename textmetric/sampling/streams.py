@@ -39,6 +39,8 @@ class Stream(IntEnum):
     """The seed of the pre-training, whose batches and objective are streams of that seed."""
     SELECTION = 11
     """The rows that a learning rate is chosen on."""
+    RESAMPLES = 12
+    """The seeds of resampled splits, and of each the rows of its parts."""
 
 
 def generator_of(seed: int, stream: Stream) -> np.random.Generator:

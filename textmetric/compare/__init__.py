@@ -1,0 +1,101 @@
+"""Which way to train is better on a user's own labelled texts: classification or metric learning?
+
+:func:`compare` trains the encoder of :class:`.TextEmbedder` both ways on resampled splits and gives
+a verdict with an interval. docs/compare.md explains how to read it.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from textmetric import parallel
+from textmetric.compare.comparison import Comparison
+from textmetric.compare.learners import ARMS, LEARNING_RATES, Arm, Job, compile_for, on_split
+from textmetric.compare.purposes import PURPOSES, by_name
+from textmetric.compare.table import read_table
+from textmetric.errors import UserError
+from textmetric.sampling.streams import Stream, generator_of
+
+__all__ = ["ARMS", "PURPOSES", "SPLITS", "Arm", "Comparison", "compare"]
+
+SPLITS = 10
+FEWEST_SPLITS = 5
+
+
+def compare(
+    texts: Iterable[str],
+    labels: Sequence[Any],
+    purpose: str = "classify",
+    *,
+    splits: int = SPLITS,
+    arms: Sequence[Arm] = ARMS,
+    seed: int = 0,
+    workers: int | None = None,
+    progress: bool = False,
+) -> Comparison:
+    """Compare metric learning with classification on labelled texts.
+
+    Each split draws its own train, validation and test rows (for ``new-classes``: classes), and
+    its own seed of weights and batches. On each, every arm is trained with each learning rate on
+    the train part; the validation part chooses the learning rate of an arm, and the arm of a
+    family, by the measure that the purpose is about; the test part is measured for what was chosen.
+    The interval is that of the corrected resampled t test, see :func:`.paired_difference`.
+
+    Args:
+        texts: n texts.
+        labels: n labels; None, NaN, the number -1 and an empty string mark a row without one, which
+            is left out. See :func:`.read_table` for what else is left out.
+        purpose: what the embeddings are for: ``classify``, ``retrieval``, ``cluster``,
+            ``new-classes`` or ``few-labels``.
+        splits: how many, at least 5.
+        arms: what to train; both families.
+        seed: of the splits; same seed, same result.
+        workers: number of processes; None for one a core.
+        progress: show a progress bar.
+
+    Raises:
+        UserError: see :func:`.read_table`; an unknown purpose, too few splits, arms of one family,
+            or too few classes for the purpose.
+    """
+    started, cpu = time.perf_counter(), _cpu_seconds()
+    wanted = by_name(purpose)
+    if splits < FEWEST_SPLITS:
+        raise UserError(f"splits is {splits}, expected at least {FEWEST_SPLITS}: {SPLITS} is usual")
+    if len({arm.family for arm in arms}) < 2:
+        raise UserError(
+            "arms are of one family, expected some of both: add a classification or a metric one"
+        )
+    table = read_table(texts, labels)
+    wanted.check(table.corpus)
+    seeds = generator_of(seed, Stream.RESAMPLES).integers(1 << 32, size=splits).tolist()
+    compile_for(tuple(arms))
+    found = parallel.run(
+        on_split,
+        [Job(table.corpus, wanted, tuple(arms), each) for each in seeds],
+        workers=workers,
+        ticks=1 + len(arms) * len(LEARNING_RATES),
+        label=wanted.name,
+        unit="training",
+        progress=progress,
+    )
+    return Comparison(
+        purpose=wanted,
+        classes=table.corpus.label_names,
+        rows=len(table.corpus.train),
+        given=table.given,
+        left_out=table.left_out,
+        arms=tuple(arms),
+        seeds=seeds,
+        splits=found,
+        wall_seconds=time.perf_counter() - started,
+        cpu_seconds=_cpu_seconds() - cpu,
+    )
+
+
+def _cpu_seconds() -> float:
+    """Of this process and of those that it has waited for."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
