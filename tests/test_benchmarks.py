@@ -155,7 +155,7 @@ def test_memory_of_a_process_that_a_side_starts_counts_too() -> None:
     code = "import time; held = b'x' * (64 << 20); time.sleep(1)"
     _, found = peak_memory(lambda: subprocess.run([sys.executable, "-S", "-c", code], check=True))
     assert found is not None
-    assert 64 - SLACK <= found <= 64 + 20  # and a bare interpreter
+    assert 64 - SLACK <= found < 2 * 64  # and an interpreter, but not all of it twice
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import signal
@@ -71,7 +72,12 @@ def test_a_signal_ends_with_one_word_and_the_status_of_shells(
         assert process.stdin is not None
         assert process.stderr is not None
         process.stdin.write(b"a\n" * 100_000)  # more than a pipe holds: it is reading
-        process.send_signal(number)
+        process.stdin.flush()
+        # one between two reads comes too early to interrupt the second
+        while process.poll() is None:
+            process.send_signal(number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.5)
         assert process.stderr.read() == b"interrupted\n"
     assert process.returncode == 128 + number
 

@@ -95,8 +95,8 @@ def test_a_mistake_in_a_table_is_this_sentence(said: str, here: Path) -> None:
         ),
         (
             ("texts.csv", "--encoding", "klingon"),
-            "invalid value for '--encoding': Python knows no encoding 'klingon': give cp1252, "
-            "utf-16, ...: see textmetric embed --help",
+            "invalid value for '--encoding': Python knows no encoding 'klingon': give cp1252 "
+            "or utf-16: see textmetric embed --help",
         ),
         (
             ("texts.csv", "--encodin", "x"),

@@ -20,7 +20,7 @@ from textmetric.export import (
 )
 from textmetric.runtime import Model
 from textmetric.text import BASIC_ENGLISH, NGRAMS
-from textmetric.text.tokenizer import WORDS, given_tokenizer
+from textmetric.text.tokenizer import WORDS, given_tokenizer, read_tokenizer
 from textmetric.types import Float32, Float64
 
 LAYERS = ["bag", "linear", "layernorm", "mlp"]
@@ -341,5 +341,6 @@ def test_a_missing_package_is_named(
     definition = wordpiece() if missing == "tokenizers" else ""
     monkeypatch.setattr("tests.export.test_formats.wordpiece", lambda: definition)
     monkeypatch.setitem(__import__("sys").modules, missing, None)
+    read_tokenizer.cache_clear()
     with pytest.raises(UserError, match=f"needs the package {missing}"):
         export(tmp_path / "out")

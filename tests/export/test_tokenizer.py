@@ -116,7 +116,7 @@ def test_the_tokens_of_texts_that_the_library_cannot_take_have_names_of_their_ow
     assert machine.get_vocab_size() == 4
     assert ids(machine, ["a <no text has token 2>"]) == [[1]]
     assert vocabulary.encode(["a \ud800"]).ids.tolist() == [1, 2]
-    with pytest.raises(UnicodeEncodeError):
+    with pytest.raises((UnicodeEncodeError, TypeError)):  # by the version of the library
         machine.encode("a \ud800")
 
 

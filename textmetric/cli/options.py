@@ -61,7 +61,7 @@ class Encoding(click.ParamType[str]):
         from textmetric.corpora.encodings import known
 
         if not known(value):
-            self.fail(f"Python knows no encoding {value!r}: give cp1252, utf-16, ...", param, ctx)
+            self.fail(f"Python knows no encoding {value!r}: give cp1252 or utf-16", param, ctx)
         return value
 
 

@@ -33,6 +33,7 @@ from textmetric.report.verdicts import verdict_table
 from textmetric.types import Float64
 
 PICTURE = "differences.png"
+DATA = "comparison.json"
 MINUS = "− classification"
 
 
@@ -161,17 +162,15 @@ def write_report(comparison: Comparison, folder: Path, *, name: str) -> None:
         write_json(temporary / DATA, comparison.as_dict())
 
 
-DATA = "comparison.json"
-
-
 def refuse_other(folder: Path) -> None:
     """Refuse a folder that holds something else than a report.
 
     Raises:
         UserError: it does.
     """
-    if folder.exists() and (
-        not folder.is_dir() or (any(folder.iterdir()) and not (folder / DATA).is_file())
+    ours = {PICTURE, "report.md", "report.html", DATA}
+    if folder.exists() and not (
+        folder.is_dir() and {path.name for path in folder.iterdir()} <= ours
     ):
         raise UserError(
             f"{folder} is there and holds no report of a comparison: name another folder, or "
