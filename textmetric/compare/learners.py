@@ -9,12 +9,15 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-import torch
+
+from textmetric.errors import UserError, needing
+
+with needing("a comparison", "train"):
+    import torch
 
 from textmetric.compare.purposes import Purpose
 from textmetric.embedder import EPOCHS, MANY_CLASSES, SEEN, WIDTH
 from textmetric.encoders import BagEncoder, build_encoder
-from textmetric.errors import UserError
 from textmetric.grid import SAMPLERS, Baseline, Family, Sampler
 from textmetric.losses import build, family_of
 from textmetric.measures import centroid_predict

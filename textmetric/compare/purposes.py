@@ -7,11 +7,14 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
-from scipy.sparse import csr_array, issparse
+
+from textmetric.errors import UserError, needing, unknown_name
+
+with needing("a comparison", "train"):
+    from scipy.sparse import csr_array, issparse
 
 from textmetric import splits
 from textmetric.corpora.parts import cut
-from textmetric.errors import UserError, unknown_name
 from textmetric.measures import clustering, few_shot, retrieval, verification
 from textmetric.measures.clustering import clustering_of
 from textmetric.measures.evaluation import CLUSTERED, PAIRS, STARTS
