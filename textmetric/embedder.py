@@ -703,16 +703,21 @@ def _is_auto(value: object) -> bool:
 
 
 def checked_labels(
-    labels: Sequence[Any], rows: int
+    labels: Sequence[Any], rows: int, *, fewest: int = 2
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int32]]:
     """The classes (C,), sorted, and which of them each of the ``rows`` labels is (n,).
 
     As in scikit-learn's semi-supervised estimators, a label that is the number -1 is none: its
     class is -1. So is that of None and of a string of white space. The string "-1" is a label.
 
+    Args:
+        labels: one a text.
+        rows: the number of texts.
+        fewest: texts that each class must have, 1 or 2.
+
     Raises:
         UserError: a label is missing, such as NaN, or of another type than the others; a class has
-            one row, or there is one class.
+            too few rows, or there is one class.
     """
     if isinstance(labels, np.ma.MaskedArray):
         labels = np.ma.filled(labels.astype(object), np.nan)
@@ -749,7 +754,7 @@ def checked_labels(
         raise UserError(
             f"there are {len(classes)} classes{without}, expected at least two: {remedy}"
         )
-    if counts.min() < 2:
+    if counts.min() < fewest:
         name = classes[counts.argmin()]
         raise UserError(
             f"class {str(name)!r} has one text, expected two or more: add one, or drop it"

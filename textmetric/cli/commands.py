@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from textmetric import __version__
+from textmetric.cli.audit import audit
 from textmetric.cli.classify import classify
 from textmetric.cli.compare import compare
 from textmetric.cli.embed import embed
@@ -38,5 +39,5 @@ def textmetric() -> None:
     """Train text embeddings on labelled texts, and use them."""
 
 
-for command in (compare, train, embed, classify, neighbors, evaluate, export):
+for command in (compare, train, embed, classify, neighbors, evaluate, audit, export):
     textmetric.add_command(command)
