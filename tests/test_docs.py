@@ -40,7 +40,7 @@ def test_the_command_line_prints_what_its_page_shows(tmp_path: Path) -> None:
     path = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
     page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     steps = [step for block in CONSOLE.findall(page) for step in block.split("$ ")[1:]]
-    assert len(steps) == 6
+    assert len(steps) == 7
     for step in steps:
         command, _, shown = step.partition("\n")
         if command.startswith("cat "):

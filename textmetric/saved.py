@@ -200,8 +200,9 @@ def refuse_replacing(folder: PathLike) -> None:
     Raises:
         UserError: it is there, and is neither empty nor a saved model.
     """
-    if os.path.lexists(folder) and (
-        not os.path.isdir(folder) or set(os.listdir(folder)) - {*_FILES, _TOKENIZER}
+    place = os.path.realpath(folder)  # a link may lead to what is not there yet
+    if os.path.lexists(place) and (
+        not os.path.isdir(place) or set(os.listdir(place)) - {*_FILES, _TOKENIZER}
     ):
         raise UserError(
             f"{folder} exists and is not a saved model: choose another folder, or empty it"

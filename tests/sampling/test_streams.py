@@ -22,6 +22,7 @@ OF_SEVEN = {
     "DROPOUT": 948622859,
     "GROUPINGS": 2297445310,
     "MEMBERS": 3830915925,
+    "RESAMPLES": 3193982774,
 }
 PAIRS = list(itertools.product(range(21), Stream))
 
