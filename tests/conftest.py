@@ -5,6 +5,10 @@ from pathlib import Path
 
 import pytest
 
+# Processes of tests that share the processors (pytest-xdist) would wait for each other's threads.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="session")
 def datasets() -> Path:

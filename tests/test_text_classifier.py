@@ -22,7 +22,7 @@ from textmetric.mahalanobis import Mahalanobis
 from textmetric.text_classifier import TextClassifier
 
 # scikit-learn's checks are of arrays of numbers, so they run on embedders of given vectors.
-OF_VECTORS = TextEmbedder(encoder="frozen", layer="linear", dim=8, lr=0.1)
+OF_VECTORS = TextEmbedder(encoder="frozen", layer="linear", dim=8, lr=0.1, epochs=4)
 CANNOT_APPLY = {
     "check_classifiers_classes": "the label -1 marks a text without a label, as in "
     "sklearn.semi_supervised",

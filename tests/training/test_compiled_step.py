@@ -37,6 +37,19 @@ CASES = [
 ]
 LAYERS = pytest.mark.parametrize("layer", ["bag", "linear"])
 OBJECTIVE = pytest.mark.parametrize("params", CASES, ids=lambda params: "-".join(params.values()))
+FEW = [{"name": "cross_entropy"}, {"name": "triplet", "miner": "all"}, {"name": "dvml"}]
+"""With a head, with nothing of its own to learn, with layers of its own."""
+WAYS = [
+    *((params, layer, "sgd") for params in CASES for layer in ("bag", "linear")),
+    *((params, layer, optimizer) for params in FEW for layer in ("bag", "linear")
+      for optimizer in OPTIMIZERS if optimizer != "sgd"),
+]  # fmt: skip
+"""An optimiser sees gradients alone, so it need not meet every objective."""
+WAY = pytest.mark.parametrize(
+    ("params", "layer", "optimizer"),
+    WAYS,
+    ids=["-".join([optimizer, layer, *params.values()]) for params, layer, optimizer in WAYS],
+)
 
 
 def objective(params: dict[str, Any], classes: int = 3, dim: int = 8, seed: int = 0) -> Objective:
@@ -117,9 +130,7 @@ def assert_they_train_alike(
             assert ours == pytest.approx(float(value), nan_ok=True, rel=1e-6, abs=tolerance)
 
 
-@OBJECTIVE
-@LAYERS
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@WAY
 def test_trains_as_torch_does_step_by_step(
     params: dict[str, Any], layer: str, optimizer: str
 ) -> None:
@@ -132,15 +143,12 @@ def test_trains_as_torch_does_step_by_step(
 
 
 @OBJECTIVE
-@LAYERS
 @pytest.mark.parametrize("optimizer", ["sgd", "adagrad"])
-def test_trains_as_torch_does_in_single_precision(
-    params: dict[str, Any], layer: str, optimizer: str
-) -> None:
+def test_trains_as_torch_does_in_single_precision(params: dict[str, Any], optimizer: str) -> None:
     # A rounding of 6e-8 in a gradient; a step of 0.2 divides it by the gradient itself the first
-    # time a row is met (Adagrad), and 12 steps add up. Adam would divide by less.
+    # time a row is met (Adagrad), and 6 steps add up. Adam would divide by less.
     assert_they_train_alike(
-        pair(params, layer, optimizer, torch.float32), params, batches=12, tolerance=2e-4
+        pair(params, "linear", optimizer, torch.float32), params, batches=6, tolerance=2e-4
     )
 
 
@@ -358,15 +366,15 @@ def test_a_batch_larger_than_announced_is_an_error() -> None:
 TRAIN = """
 import hashlib, sys
 from tests.tiny import trained
-for name in ("classification", "metric"):
+for name in sys.argv[1:]:
     model = trained(name, epochs=2)[0]
     print(hashlib.sha256(model.encoder.weight.detach().numpy().tobytes()).hexdigest())
 """
 
 
-def run(code: str, cwd: Path = ROOT, **environment: str) -> str:
+def run(code: str, *arguments: str, cwd: Path = ROOT, **environment: str) -> str:
     finished = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", code, *arguments],
         cwd=cwd,
         env={**os.environ, **environment},
         capture_output=True,
@@ -378,7 +386,8 @@ def run(code: str, cwd: Path = ROOT, **environment: str) -> str:
 
 
 def test_same_seed_same_bytes_in_two_processes() -> None:
-    first, second = run(TRAIN), run(TRAIN)
+    families = ("classification", "metric")
+    first, second = run(TRAIN, *families), run(TRAIN, *families)
     assert first == second
     assert len(set(first.split())) == 2
 
@@ -418,16 +427,19 @@ def test_a_checkout_that_cannot_be_written_trains_all_the_same(home: str, tmp_pa
     cache = tmp_path / "cache"
     if home == "not writable":
         cache.touch()
-    hashes = run(TRAIN, tmp_path, XDG_CACHE_HOME=str(cache), PYTHONPATH=str(tmp_path))
-    assert hashes == run(TRAIN)
+    environment = {"XDG_CACHE_HOME": str(cache), "PYTHONPATH": str(tmp_path)}
+    assert run(TRAIN, "metric", cwd=tmp_path, **environment) == run(TRAIN, "metric")
     assert cache.is_dir() == (home == "writable")
     if cache.is_dir():
         assert list(cache.rglob("*.nbi"))
 
 
-@pytest.mark.parametrize("stage", ["evaluate", "embed", "report", "objectives", "tokenize"])
-def test_stages_that_do_not_train_import_no_compiler(stage: str) -> None:
-    assert run(f"import sys, stages.{stage}; print('numba' in sys.modules)").strip() == "False"
+def test_stages_that_do_not_train_import_no_compiler() -> None:
+    stages = ("evaluate", "embed", "report", "objectives", "tokenize")
+    code = f"import sys\nfor name in {stages}:\n    __import__('stages.' + name)\n"
+    assert run(code + "    print(name, 'numba' in sys.modules)") == "".join(
+        f"{name} False\n" for name in stages
+    )
 
 
 @pytest.mark.parametrize("tuned", [True, False])
