@@ -422,6 +422,8 @@ def test_the_costs_of_an_encoder_are_a_row(kind: str, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("part", program.PARTS)
 def test_every_part_runs(part: str, tmp_path: Path) -> None:
+    if part != "text" and "TEXTMETRIC_BENCHMARKS" not in os.environ:
+        pytest.skip("takes a minute: TEXTMETRIC_BENCHMARKS=1 runs it")
     if part == "vectors":
         pytest.importorskip("datasets", reason="the package datasets is missing")
     file = tmp_path / "figures.json"
