@@ -30,6 +30,11 @@ CLS_SHUFFLED, CLS_BALANCED, METRIC_SHUFFLED, METRIC_BALANCED = ARMS
 def write_results(root: Path, study: Study) -> None:
     """What the stage report does."""
     draw_pictures(Layout(root), study)
+    write_text(root, study)
+
+
+def write_text(root: Path, study: Study) -> None:
+    """What the stage report does, without the pictures."""
     write_markdown(Layout(root).results, build_document(study), folder="reports")
 
 
@@ -60,7 +65,7 @@ def test_the_same_input_gives_the_same_bytes(study: Path) -> None:
 
 def test_one_seed_has_no_intervals_and_says_so(tmp_path: Path) -> None:
     write_study(tmp_path, [7])
-    write_results(tmp_path, read(tmp_path))
+    write_text(tmp_path, read(tmp_path))
     assert "One seed only" in text_of(tmp_path)
     assert "±" not in text_of(tmp_path)
 
@@ -84,7 +89,7 @@ def test_only_the_splits_and_arms_asked_for_are_read(tmp_path: Path) -> None:
     write_study(tmp_path, [0, 1])
     Layout(tmp_path).record(CLS_SHUFFLED, KEYS["source"]).write_text("damaged")
     arms = [CLS_SHUFFLED, METRIC_SHUFFLED]
-    write_results(tmp_path, read(tmp_path, ["target"], arms))
+    write_text(tmp_path, read(tmp_path, ["target"], arms))
     assert "balanced" not in text_of(tmp_path)
     assert "my source" not in text_of(tmp_path)
 
@@ -390,7 +395,7 @@ def test_every_accuracy_of_the_transfer_is_that_of_its_column(
             + 0.02 * frame["share"]
         )
         frame.to_csv(path, index=False)
-    write_results(tmp_path, read(tmp_path))
+    write_text(tmp_path, read(tmp_path))
     whole = section(text_of(tmp_path), "9 Transfer to the target")
     few = section(text_of(tmp_path), "9-labels Transfer with few labels")
     for place, title in enumerate(["classification", "metric learning", "from scratch"]):
@@ -405,7 +410,7 @@ def test_every_accuracy_of_the_transfer_is_that_of_its_column(
 
 def test_one_arm_alone_has_no_verdict(tmp_path: Path) -> None:
     write_study(tmp_path, [0, 1])
-    write_results(tmp_path, read(tmp_path, ["target"], [METRIC_BALANCED]))
+    write_text(tmp_path, read(tmp_path, ["target"], [METRIC_BALANCED]))
     text = section(text_of(tmp_path), "7-1 The whole target: cohesion by label")
     assert "**no verdict**: no two arms" in text
     assert "better" not in text
@@ -424,7 +429,7 @@ def test_names_from_the_data_are_not_taken_for_markdown(tmp_path: Path) -> None:
     write_study(tmp_path, [0, 1])
     for arm in ARMS:
         change(tmp_path, "target", arm, label_names=["__init__", "<b>", "x\ny"])
-    write_results(tmp_path, read(tmp_path, ["target"]))
+    write_text(tmp_path, read(tmp_path, ["target"]))
     rows = [line.split(" | ")[0] for line in text_of(tmp_path).splitlines()]
     assert {
         r"| \_\_init\_\_ (100 train rows)",
