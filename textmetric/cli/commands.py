@@ -14,6 +14,7 @@ from textmetric.cli.export import export
 from textmetric.cli.life import Group
 from textmetric.cli.neighbors import neighbors
 from textmetric.cli.options import examples
+from textmetric.cli.recluster import recluster
 from textmetric.cli.train import train
 
 
@@ -39,5 +40,5 @@ def textmetric() -> None:
     """Train text embeddings on labelled texts, and use them."""
 
 
-for command in (compare, train, embed, classify, neighbors, evaluate, audit, export):
+for command in (compare, train, embed, classify, neighbors, evaluate, audit, recluster, export):
     textmetric.add_command(command)

@@ -173,6 +173,48 @@ def tsne_panels(
         )
 
 
+def moved_panels(
+    path: str | os.PathLike[str],
+    coordinates: NDArray[np.floating],
+    panels: Mapping[str, NDArray[np.integer]],
+    names: Sequence[str],
+    moved: NDArray[np.bool_],
+) -> None:
+    """Draw the same dots once a panel, coloured by their cluster there; a ring marks moved ones.
+
+    The largest clusters are named in the panel where there is room.
+
+    Args:
+        path: the PNG to write.
+        coordinates: (n, 2).
+        panels: title → (n,) the cluster of each dot, an id of ``names``; -1 for none, in grey.
+        names: of the clusters, written as :func:`.lettering` says.
+        moved: (n,) whether a dot is in two clusters.
+    """
+    written = lettering(names)
+    looks = class_looks([False] * len(names))
+    colours = np.array([*(colour for colour, _ in looks), "#BBBBBB"])
+    size = 2.2 if len(coordinates) <= _FEW_DOTS else 1.0
+    ring = {"s": 30 * size, "facecolors": "none", "edgecolors": "#222222", "linewidths": 0.7}
+    with new_figure(path, 4.7 * len(panels), 5.3, written.families) as figure:
+        axes = figure.subplots(1, len(panels), squeeze=False).ravel()
+        for axis, (title, clusters) in zip(axes, panels.items(), strict=True):
+            axis.set(title=title, xticks=[], yticks=[])
+            axis.spines[["top", "right"]].set_visible(True)
+            axis.spines[:].set_color("#BBBBBB")
+            _square(axis, coordinates)
+            axis.scatter(*coordinates.T, c=colours[clusters], **_DOT | {"s": size * _DOT["s"]})
+            axis.scatter(*coordinates[moved].T, **ring)
+            present, rows = np.unique(clusters[clusters >= 0], return_counts=True)
+            largest = present[np.argsort(-rows, kind="stable")[:_NAMED]]
+            _name_classes(
+                axis, [(written.names[each], coordinates[clusters == each]) for each in largest]
+            )
+        entry = {"color": "#222222", "marker": "o", "markerfacecolor": "none", "linestyle": ""}
+        title = f"moved ({int(moved.sum())} of {len(moved)} dots)"
+        _legend(figure, {title: entry}, written.note(range(len(names))))
+
+
 def learning_curves(path: str | os.PathLike[str], curves: Mapping[Arm, pd.DataFrame]) -> None:
     """Draw training by epoch: loss, share of active triplets, validation MAP@R.
 

@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
+
+import textmetric
+from tests.reclustering.made import CLUSTERS, SAID, TEXTS, blobs, corrected
+from textmetric.errors import UserError
+from textmetric.measures import kmeans
+from textmetric.reclustering import Corrections, Turns, recluster
+from textmetric.reclustering import turns as turns_room
+
+
+def made(folder: Path | None = None, rows: int = 300, **settings: Any) -> Any:
+    """A turn on made-up vectors, a fifth of them corrected."""
+    vectors, labels = blobs(rows)
+    old = kmeans(vectors, 4, starts=1)
+    said = corrected(labels, list(range(0, rows, 5)))
+    texts = [f"text {row}" for row in range(rows)]
+    return recluster(texts, old, said, vectors=vectors, folder=folder, **settings)
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_it_is_a_name_of_the_package() -> None:
+    assert textmetric.recluster is recluster
+
+
+def test_texts_go_where_corrections_say_and_others_follow_by_their_words() -> None:
+    found = recluster(TEXTS, CLUSTERS, SAID, k="keep")
+    assert found.labels.tolist() == ["apple"] * 10 + ["pear"] * 10 + ["3"] * 10
+    assert found.moved.tolist() == [True] * 20 + [False] * 10
+    assert (found.confidence[[0, 9, 10, 19]] == 1).all()
+    assert ((found.confidence > 0) & (found.confidence <= 1)).all()
+    assert found.held_out is None  # four corrections are too few
+
+
+def test_held_out_agreement_is_that_of_scikit_learn_on_rows_whose_correction_was_hidden() -> None:
+    found = made()
+    judged = found.held_out
+    _, labels = blobs(300)
+    assert judged.rows.tolist() == list(range(0, 300, 5))
+    names = np.array(found.constraints.names)
+    assert names[judged.right].tolist() == [f"class {labels[row]}" for row in judged.rows]
+    old = found.constraints.clusters[judged.rows]
+    for figures, clusters in ((judged.before, old), (judged.after, judged.clusters)):
+        assert figures.ari == pytest.approx(adjusted_rand_score(labels[judged.rows], clusters))
+        assert figures.ami == pytest.approx(
+            adjusted_mutual_info_score(labels[judged.rows], clusters)
+        )
+    assert judged.after.ari > judged.before.ari
+    # with its correction in sight, no row would be elsewhere
+    assert (judged.clusters != judged.right).any()
+    assert (found.fit.clusters[judged.rows] == judged.right).all()
+
+
+def test_the_clusters_stay_as_many_where_hidden_corrections_say_so() -> None:
+    assert len(set(made().labels.tolist())) == 4
+    assert len(set(made(k="grow").labels.tolist())) > 4
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"k": 1}, "k is 1, but corrections name 4 clusters"),
+        ({"k": 0}, "k is 0, expected a number from 1"),
+        ({"k": True}, "k is True"),
+        ({"vectors": np.ones((3, 2))}, "300 texts came with vectors of the shape"),
+    ],
+)
+def test_arguments_that_cannot_be_are_refused(settings: dict[str, Any], sentence: str) -> None:
+    vectors, labels = blobs(300)
+    said = corrected(labels, list(range(0, 300, 5)))
+    with pytest.raises(UserError, match=sentence):
+        recluster([f"text {row}" for row in range(300)], labels, said,
+                  **{"vectors": vectors} | settings)  # fmt: skip
+
+
+def test_the_same_inputs_give_the_same_bytes(tmp_path: Path) -> None:
+    made(tmp_path / "one")
+    made(tmp_path / "other")
+    assert bytes_of(tmp_path / "one") == bytes_of(tmp_path / "other")
+
+
+def test_a_turn_goes_on_with_the_clusters_and_corrections_of_the_last(tmp_path: Path) -> None:
+    folder = tmp_path / "turns"
+    first = recluster(TEXTS, CLUSTERS, SAID, k="keep", folder=folder)
+    more: list[Any] = [None] * 30
+    more[29] = "plum"
+    more[19] = "plum"  # somebody thinks again
+    second = recluster(
+        TEXTS, None, Corrections(more, cannot=[(20, 0)], not_here=[(21, "pear")]), folder=folder
+    )
+    assert (first.number, second.number) == (1, 2)
+    assert second.constraints.clusters.tolist() == [
+        second.constraints.names.index(name) for name in first.labels
+    ]
+    assert second.labels[[0, 9, 10, 19, 29]].tolist() == ["apple", "apple", "pear", "plum", "plum"]
+    third = recluster(TEXTS, None, [None] * 30, folder=folder)
+    assert third.constraints.violations(second.fit.clusters) == 0
+    assert third.constraints.apart.size + third.constraints.banned.size > 0
+    history = Turns.read(folder).history
+    assert [each["turn"] for each in history] == [1, 2, 3]
+    assert [each["corrected"] for each in history] == [4, 5, 5]
+
+
+def test_an_interrupted_turn_leaves_the_last_one_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "turns"
+    recluster(TEXTS, CLUSTERS, SAID, folder=folder)
+    before = bytes_of(folder)
+
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(turns_room, "write_json", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        recluster(TEXTS, None, [None] * 30, folder=folder)
+    assert bytes_of(folder) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["turns"]
+
+
+def test_turns_of_other_texts_are_not_gone_on_from(tmp_path: Path) -> None:
+    recluster(TEXTS, CLUSTERS, SAID, folder=tmp_path / "turns")
+    with pytest.raises(UserError, match="turns of other texts"):
+        recluster(TEXTS[::-1], None, SAID, folder=tmp_path / "turns")
+
+
+def test_a_folder_of_something_else_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("dear")
+    with pytest.raises(UserError, match="holds something else than turns"):
+        recluster(TEXTS, CLUSTERS, SAID, folder=tmp_path)
+    assert (tmp_path / "letter.txt").read_text() == "dear"
+
+
+def test_a_first_turn_needs_clusters(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no turn to go on from"):
+        recluster(TEXTS, None, SAID, folder=tmp_path / "turns")
+
+
+@pytest.mark.parametrize("content", ["{}", "[1]", "{"])
+def test_a_damaged_folder_is_named(tmp_path: Path, content: str) -> None:
+    recluster(TEXTS, CLUSTERS, SAID, folder=tmp_path / "turns")
+    (tmp_path / "turns" / "turns.json").write_text(content)
+    with pytest.raises(UserError, match=r"turns\.json"):
+        recluster(TEXTS, None, SAID, folder=tmp_path / "turns")
+
+
+def test_texts_that_are_far_from_all_clusters_form_a_new_one_if_they_may() -> None:
+    vectors, labels = blobs(300)
+    vectors[:10] = 0.02 * np.random.default_rng(0).normal(size=(10, 7)) + [0, 0, 0, 0, 0, 0, 3]
+    texts = [f"text {row}" for row in range(300)]
+    said: list[Any] = [None] * 300
+    stay = recluster(texts, labels, said, vectors=vectors)
+    assert set(stay.labels.tolist()) == {"0", "1", "2", "3"}
+    found = recluster(texts, labels, said, vectors=vectors, new=True)
+    assert set(found.labels[:10].tolist()) == {"new 1"}
+    assert found.changes.new == ["new 1"]
+    assert "new 1" not in found.labels[10:].tolist()
+
+
+def test_an_objective_trains_the_space_and_the_next_turn_goes_on_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("textmetric.embedder.LEARNING_RATES", (0.05,))  # a choice of one is quick
+    folder = tmp_path / "turns"
+    first = made(folder, 100, objective="cross_entropy", k="keep")
+    assert first.held_out.after.ari > first.held_out.before.ari
+    trained = Turns.read(folder).model
+    assert trained is not None
+    _, labels = blobs(100)
+    texts = [f"text {row}" for row in range(100)]
+    second = recluster(
+        texts,
+        None,
+        corrected(labels, [1, 2, 3]),
+        k="keep",
+        objective="cross_entropy",
+        folder=folder,
+    )
+    again = Turns.read(folder).model
+    assert again is not None
+    assert again.lr_ == trained.lr_
+    rows = Turns.read(folder).rows
+    moved = np.abs(again.transform(rows) - trained.transform(rows)).mean()
+    assert 0 < moved < np.abs(trained.transform(rows)).mean()
+    assert second.constraints.violations(second.fit.clusters) == 0

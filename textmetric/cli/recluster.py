@@ -1,0 +1,247 @@
+"""``textmetric recluster``."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from textmetric.cli.options import (
+    STREAM,
+    Output,
+    Source,
+    examples,
+    json_flag,
+    note,
+    reads_table,
+    writes,
+)
+from textmetric.cli.train import Objective
+from textmetric.errors import UserError
+
+if TYPE_CHECKING:
+    from textmetric.cli.tables import Table
+    from textmetric.reclustering import Turn
+    from textmetric.types import Int64
+
+LINKS = ("must", "cannot")
+
+
+class HowMany(click.ParamType[Any]):
+    """The number of clusters: a number, or how it is found."""
+
+    name = "k"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number, or the word."""
+        if value in ("auto", "keep", "grow"):
+            return value
+        if str(value).isdecimal() and int(value) > 0:
+            return int(value)
+        return self.fail(f"{value!r} is no number of clusters, auto, keep or grow", param, ctx)
+
+
+@click.command(
+    short_help="Cluster texts again after corrections.",
+    epilog=examples(
+        "textmetric recluster topics.csv --text body --cluster topic --corrected fix --out new.csv",
+        "textmetric recluster topics.csv --text body --cluster topic --corrected fix \\",
+        "    --links pairs.csv --right billing --turn turns --ask ask.csv --out new.csv",
+    ),
+)
+@reads_table(empty="drop")
+@click.option("--cluster", metavar="COLUMN", help="Column of the clusters, for the first turn.")
+@click.option(
+    "--corrected", metavar="COLUMN", help="Column of where a row belongs; empty for most rows."
+)
+@click.option(
+    "--not-here", metavar="COLUMN", help="Column of a cluster where a row must not be, or empty."
+)
+@click.option(
+    "--links",
+    type=click.Path(dir_okay=False),
+    help="csv of pairs of rows, with the columns row, other and link: must or cannot.",
+)
+@click.option("--right", multiple=True, metavar="NAME", help="A cluster whose rows are all right.")
+@click.option(
+    "--turn",
+    "folder",
+    type=click.Path(file_okay=False),
+    help="Folder of the turns: go on from it, or begin it.",
+)
+@click.option("--vectors", metavar="NAME", help="Token vectors: a file, or a folder or hub name.")
+@click.option(
+    "--k",
+    type=HowMany(),
+    default="auto",
+    show_default=True,
+    help="Number of clusters: grow adds one for each new name, keep replaces an old one, auto "
+    "chooses one of both on hidden corrections.",
+)
+@click.option("--new", is_flag=True, help="Let texts far from all clusters form new ones.")
+@click.option(
+    "--objective",
+    type=Objective(),
+    help="Train a projection by it first, such as sup_con: docs/objectives.md.",
+)
+@click.option("--ask", type=click.Path(dir_okay=False), help="csv to write: what to correct next.")
+@click.option("--picture", type=click.Path(dir_okay=False), help="PNG to write: before and after.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Same seed, same clusters.")
+@writes(("csv", "tsv", "jsonl"), "the new clusters")
+@json_flag
+def recluster(
+    table: Source,
+    out: Output,
+    cluster: str | None,
+    corrected: str | None,
+    not_here: str | None,
+    links: str | None,
+    right: tuple[str, ...],
+    folder: str | None,
+    ask: str | None,
+    picture: str | None,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Cluster the texts of TABLE again, so that every correction is honoured.
+
+    A distance is learnt from the corrections, and all texts are clustered under it. Each row gets a
+    cluster, how probable it is, and whether it moved. Rows count from 1, without a header. With
+    --turn, corrections of earlier turns count on, and the clusters are those of the last turn.
+    This needs the extra train, and --picture the extra study.
+    """
+    from textmetric.cli.output import write_json, write_records
+    from textmetric.reclustering import Corrections
+    from textmetric.reclustering import recluster as reclustered
+    from textmetric.reclustering.turns import begun
+
+    if table.path == STREAM:
+        raise UserError("TABLE is -, but it is read once for each column: name a file")
+    goes_on = folder is not None and begun(folder)
+    if cluster is None and not goes_on:
+        raise UserError("--cluster is missing: name the column of the clusters for the first turn")
+    read = table.read()
+    columns = {name: _column(table, read, name) for name in (cluster, corrected, not_here) if name}
+    bans = [(row, name) for row, name in enumerate(columns.get(not_here or "", [])) if name]
+    must, cannot = _links(links, read.rows) if links else ([], [])
+    turn = reclustered(
+        read.texts,
+        None if goes_on else columns[str(cluster)],
+        Corrections(columns.get(corrected or ""), must, cannot, right, bans),
+        folder=folder,
+        numbers=read.rows,
+        progress=sys.stderr.isatty(),
+        **settings,
+    )
+    names = [*turn.constraints.names, ""]
+    before = [names[each] for each in turn.constraints.clusters.tolist()]
+    rows = {
+        "row": read.rows.tolist(),
+        "text": read.texts,
+        "before": before,
+        "cluster": turn.labels.tolist(),
+        "confidence": turn.confidence.round(6).tolist(),
+        "moved": [str(each).lower() for each in turn.moved.tolist()],
+    }
+    if picture is not None:
+        from textmetric.reclustering.picture import before_and_after
+
+        before_and_after(picture, turn)
+    if ask is not None:
+        from textmetric.cli.options import output
+
+        write_records(_asked(turn, read), output(ask, None, ("csv", "tsv", "jsonl"), "questions"))
+    write_records(rows, out)
+    if as_json:
+        write_json(_described(turn))
+    for line in _said(turn):
+        note(line)
+
+
+def _column(table: Source, read: Table, name: str) -> list[str]:
+    """The values of one more column, of the rows that were read."""
+    from textmetric.cli.tables import read_table
+
+    every = replace(table, text=read.column, label=name, empty="keep", allowed=True)
+    labels = read_table(every, unlabelled=True).labels or []
+    return [labels[row - 1] for row in read.rows.tolist()]
+
+
+def _links(path: str, rows: Int64) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Must-links and cannot-links of a table, as places of the rows.
+
+    Raises:
+        UserError: a column is missing, or a value is no row or no kind of link.
+    """
+    from textmetric.cli.tables import read_table
+
+    kinds = read_table(Source(path, text="link", label="row")).texts
+    ends = [
+        read_table(Source(path, text="link", label=name)).labels or [] for name in ("row", "other")
+    ]
+    places = {str(row): place for place, row in enumerate(rows.tolist())}
+    found: dict[str, list[tuple[int, int]]] = {kind: [] for kind in LINKS}
+    for number, (kind, one, other) in enumerate(zip(kinds, *ends, strict=True), start=1):
+        if kind not in found:
+            raise UserError(
+                f"row {number} of {path} has the link {kind!r}, expected must or cannot"
+            )
+        for end in (one, other):
+            if end not in places:
+                raise UserError(
+                    f"row {number} of {path} names the row {end!r}, which the table of texts lacks"
+                )
+        found[kind].append((places[one], places[other]))
+    return found["must"], found["cannot"]
+
+
+def _asked(turn: Turn, read: Table) -> dict[str, list[Any]]:
+    places = [each.row for each in turn.ask]
+    return {
+        "row": read.rows[places].tolist() if places else [],
+        "reason": [each.reason for each in turn.ask],
+        "cluster": [each.cluster for each in turn.ask],
+        "other": [each.other for each in turn.ask],
+        "text": [read.texts[place] for place in places],
+    }
+
+
+def _described(turn: Turn) -> dict[str, Any]:
+    found, judged = turn.changes, turn.held_out
+    return {
+        "turn": turn.number,
+        "rows": len(turn.labels),
+        "moved": found.moved,
+        "moves": [each._asdict() for each in found.moves],
+        "merged": found.merged,
+        "split": found.split,
+        "new": found.new,
+        "vanished": found.vanished,
+        "held_out": None if judged is None else {
+            "rows": len(judged.rows),
+            "before": {"ari": judged.before.ari, "ami": judged.before.ami},
+            "after": {"ari": judged.after.ari, "ami": judged.after.ami},
+        },
+    }  # fmt: skip
+
+
+def _said(turn: Turn) -> list[str]:
+    """The turn in lines."""
+    found, judged = turn.changes, turn.held_out
+    lines = [f"turn {turn.number}: {found.moved:,} of {len(turn.labels):,} rows moved"]
+    lines += [f"{len(names)} {word}: {', '.join(names[:8])}{'…' * (len(names) > 8)}"
+              for word, names in (("new clusters", found.new), ("vanished", found.vanished))
+              if names]  # fmt: skip
+    lines += [f"{each.rows} rows: {each.source or '(none)'} → {each.target}"
+              for each in found.moves[:5]]  # fmt: skip
+    if judged is None:
+        lines.append("too few corrections to hide some and measure")
+    else:
+        lines.append(
+            f"on {len(judged.rows)} corrected rows, each clustered without its correction: "
+            f"ARI {judged.before.ari:.3f} → {judged.after.ari:.3f}, "
+            f"AMI {judged.before.ami:.3f} → {judged.after.ami:.3f}"
+        )
+    return lines

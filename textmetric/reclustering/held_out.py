@@ -1,0 +1,85 @@
+"""How well corrected rows are clustered when their correction is hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from textmetric.measures import Clustering, agreement, fit_temperature
+from textmetric.reclustering.corrections import NONE, Constraints
+from textmetric.reclustering.seeded import Fit
+from textmetric.types import Bools, Float64, Int64
+
+FOLDS = 3
+FEWEST = 12
+"""With fewer groups of corrected rows nothing is held out."""
+
+
+class HeldOut(NamedTuple):
+    """Corrected rows, clustered without their own correction.
+
+    Attributes:
+        rows: (m,) their places.
+        clusters: (m,) where they were put.
+        right: (m,) where they belong.
+        before: agreement of the old clusters with the corrections.
+        after: agreement of ``clusters`` with them.
+        temperature: of the squared distances, such that they give probabilities.
+    """
+
+    rows: Int64
+    clusters: Int64
+    right: Int64
+    before: Clustering
+    after: Clustering
+    temperature: float
+
+
+def held_out(
+    constraints: Constraints, fitted: Callable[[Constraints], tuple[Float64, Fit]], seed: int
+) -> HeldOut | None:
+    """Cluster with a third of the corrections hidden, three times; None with too few corrections.
+
+    Rows that must-links join are hidden together.
+
+    Args:
+        constraints: of the rows.
+        fitted: from constraints to rows (n, d), and the clusters of these.
+        seed: of the folds.
+    """
+    labelled = np.flatnonzero(constraints.labels != NONE)
+    if len(labelled) < FEWEST:
+        return None
+    fold = np.full(len(constraints.labels), NONE)
+    fold[np.random.default_rng(seed).permutation(labelled)] = np.arange(len(labelled)) % FOLDS
+    places = np.flatnonzero(constraints.corrected != NONE)
+    clusters = np.empty(len(places), dtype=np.int64)
+    scores = np.empty((len(places), len(constraints.names)))
+    for each in range(FOLDS):
+        rows, found = fitted(_hidden(constraints, fold == each))
+        asked = fold[constraints.groups[places]] == each
+        clusters[asked] = found.clusters[places[asked]]
+        scores[asked] = -found.distances(rows[places[asked]])
+    right = constraints.corrected[places]
+    known = np.isfinite(scores[np.arange(len(places)), right])
+    old = constraints.clusters[places]
+    return HeldOut(
+        places,
+        clusters,
+        right,
+        agreement(right, old),
+        agreement(right, clusters),
+        fit_temperature(scores[known], right[known]) if known.any() else 1.0,
+    )
+
+
+def _hidden(constraints: Constraints, groups: Bools) -> Constraints:
+    """The constraints, as if nobody had said where some groups belong."""
+    return replace(
+        constraints,
+        labels=np.where(groups, NONE, constraints.labels),
+        corrected=np.where(groups[constraints.groups], NONE, constraints.corrected),
+    )

@@ -1,0 +1,82 @@
+"""Learn a space in which corrected clusters are compact."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from textmetric.errors import needing
+from textmetric.measures.rows import unit
+from textmetric.reclustering.corrections import NONE, Constraints
+from textmetric.types import Float32, Float64, Floats
+
+if TYPE_CHECKING:
+    from textmetric.embedder import TextEmbedder
+
+with needing("clusters that learn", "train"):
+    from threadpoolctl import threadpool_limits
+
+WIDTH = 128
+"""Principal components of the vectors that are kept."""
+
+
+def principal(vectors: Floats, width: int = WIDTH) -> Float64:
+    """Unit rows (n, d) on their first principal components, at most ``width`` of them.
+
+    The mean is not subtracted. What is left out is the least that could be.
+    """
+    rows = unit(vectors)
+    if rows.shape[1] <= width:
+        return rows
+    with threadpool_limits(1):
+        _, directions = np.linalg.eigh(rows.T @ rows)
+        return np.asarray(rows @ directions[:, ::-1][:, :width])
+
+
+def trained(
+    rows: Float32,
+    constraints: Constraints,
+    objective: str,
+    *,
+    lr: float | None = None,
+    before: TextEmbedder | None = None,
+    seed: int = 0,
+) -> TextEmbedder | None:
+    """A linear projection of the rows, trained on the corrected ones by an objective.
+
+    Args:
+        rows: (n, d) vectors.
+        constraints: of the rows. Clusters with two corrected rows or more are classes.
+        objective: its name, see docs/objectives.md.
+        lr: learning rate; None to choose one, or to keep that of the last turn.
+        before: of the last turn, whose projection the training goes on from.
+        seed: of the training.
+
+    Returns:
+        None if there are fewer than two classes.
+    """
+    from textmetric.embedder import TextEmbedder  # with torch, slow to import
+
+    fixed = constraints.fixed
+    counts = np.bincount(fixed[fixed != NONE], minlength=len(constraints.names))
+    chosen = np.flatnonzero((fixed != NONE) & (counts[fixed] > 1))
+    if (counts > 1).sum() < 2:
+        return None
+    embedder = TextEmbedder(
+        objective,
+        encoder="frozen",
+        layer="linear",
+        dim=min(rows.shape[1], WIDTH),
+        calibrate=False,
+        warm_start=before is not None,
+        pretrain=None,
+        lr=lr or ("auto" if before is None else before.lr_),
+        seed=seed,
+    )
+    if before is not None:
+        embedder.model_ = before.model_
+        embedder.lr_ = before.lr_
+    names: npt.NDArray[np.str_] = np.array(constraints.names)
+    return embedder.fit(rows[chosen], names[fixed[chosen]].tolist())

@@ -1,0 +1,306 @@
+"""One turn: learn from corrections, cluster again, say what changed and what to ask next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from textmetric.errors import UserError, shown
+from textmetric.measures import softmax, unit
+from textmetric.reclustering.ask import ASKED, Question, questions
+from textmetric.reclustering.changes import Changes, changes
+from textmetric.reclustering.corrections import NONE, Constraints, Corrections, checked
+from textmetric.reclustering.far import far_groups, with_new
+from textmetric.reclustering.held_out import HeldOut, held_out
+from textmetric.reclustering.learn import principal, trained
+from textmetric.reclustering.seeded import Fit, fit
+from textmetric.reclustering.turns import Turns, begun, fingerprint, refuse_other
+from textmetric.reclustering.vectors import text_vectors
+from textmetric.text import checked_texts
+from textmetric.types import Bools, Float64, Int64, PathLike
+
+if TYPE_CHECKING:
+    from textmetric.embedder import TextEmbedder
+
+HowMany = int | Literal["grow", "keep", "auto"]
+
+
+class Turn(NamedTuple):
+    """What a turn gives for n rows.
+
+    Attributes:
+        labels: (n,) the new cluster of each row, as text.
+        confidence: (n,) its probability, in [0, 1]; 1 for a row that a correction puts there.
+        moved: (n,) whether the row was in another cluster before.
+        changes: moves, merges, splits, new and vanished clusters.
+        held_out: agreement with corrections that were hidden, before and after; None with too few.
+        ask: the texts whose correction would help most.
+        number: of the turn, from 1.
+        rows: (n, d) the vectors that were clustered.
+        constraints: all corrections so far, closed.
+        fit: the clusters and their space.
+    """
+
+    labels: npt.NDArray[np.str_]
+    confidence: Float64
+    moved: Bools
+    changes: Changes
+    held_out: HeldOut | None
+    ask: list[Question]
+    number: int
+    rows: Float64
+    constraints: Constraints
+    fit: Fit
+
+
+def recluster(
+    texts: Sequence[str],
+    clusters: Sequence[Any] | npt.NDArray[Any] | None,
+    corrections: Corrections | Sequence[Any] | npt.NDArray[Any],
+    *,
+    vectors: str | npt.ArrayLike | None = None,
+    objective: str | None = None,
+    k: HowMany = "auto",
+    new: bool = False,
+    folder: PathLike | None = None,
+    ask: int = ASKED,
+    numbers: npt.ArrayLike | None = None,
+    seed: int = 0,
+    progress: bool = False,
+) -> Turn:
+    """Learn from corrections of clusters, and cluster again so that every correction is honoured.
+
+    Args:
+        texts: n texts.
+        clusters: (n,) the cluster of each, such as a topic; None, an empty string, the number -1
+            or a missing value for a text that is in none. None in place of all of them: where the
+            last turn of ``folder`` put the texts.
+        corrections: (n,) the cluster where each text belongs, and None, an empty string, the
+            number -1 or a missing value for most of them, which nobody corrected; or
+            :class:`.Corrections`, which can say more.
+        vectors: of the texts, see :func:`.text_vectors`; those of the first turn count.
+        objective: what a projection of the vectors is trained by on the corrected texts before they
+            are clustered, see docs/objectives.md; None for no projection.
+        k: the number of clusters. ``grow``: the old ones stay, and each new name adds one.
+            ``keep``: as many as before, or as corrections name if those are more; a new name takes
+            the place of the old cluster that its texts come from. ``auto``: of these two the one
+            with the higher adjusted Rand index on hidden corrections, and ``grow`` with too few.
+        new: let texts that are far from all clusters form new ones, ``new 1``, ``new 2`` and so on.
+        folder: of the turns; a turn that is there is gone on from, with all corrections so far.
+        ask: how many texts to ask about at most.
+        numbers: (n,) what the texts are called in messages; by default 0 … n − 1.
+        seed: of the choices of rows, and of the training.
+        progress: show progress bars.
+
+    Raises:
+        UserError: corrections contradict each other or cannot be honoured; an argument is of
+            another length or out of range; the folder is of other texts.
+
+    >>> texts = [f"{fruit} {number}" for fruit in ("apple", "pear") for number in "abcdefgh"]
+    >>> clusters = ["1"] * 4 + ["2"] * 12
+    >>> said = ["apple", *[None] * 6, "apple", "pear", *[None] * 6, "pear"]
+    >>> found = recluster(texts, clusters, said, k="keep")
+    >>> found.labels[[0, 4, 8, 12]].tolist()
+    ['apple', 'apple', 'pear', 'pear']
+    """
+    listed = checked_texts(texts)
+    said = corrections if isinstance(corrections, Corrections) else Corrections(corrections)
+    _check_number(k)
+    before = None
+    if folder is not None:
+        refuse_other(folder)
+        before = Turns.read(folder) if begun(folder) else None
+    sha256 = fingerprint(listed)
+    if before is None:
+        rows = principal(text_vectors(listed, vectors, progress=progress))
+    else:
+        if before.sha256 != sha256:
+            raise UserError(f"{folder} has turns of other texts: give those, or another folder")
+        said, rows = before.joined(said), before.rows.astype(np.float64)
+    if clusters is None:
+        if before is None:
+            raise UserError("there is no turn to go on from: give the clusters of the texts")
+        clusters = before.current
+    constraints = checked(
+        clusters, said, numbers=numbers, known=() if before is None else before.names
+    )
+    first = constraints.clusters
+    if before is not None:
+        places = np.array([*(constraints.names.index(name) for name in before.names), NONE])
+        first = places[before.first]
+    learner = _Learner(rows, constraints, objective, before, seed)
+    count, judged = _how_many(learner, constraints, first, k, seed)
+    mapped, found = learner.fitted(constraints, count)
+    groups = far_groups(mapped, constraints, found) if new else []
+    if groups:
+        widened = with_new(constraints, groups)
+        mapped, found = learner.fitted(widened, count + len(groups))
+        constraints = replace(constraints, names=widened.names)
+    names = constraints.names
+    turn = Turn(
+        np.array(names)[found.clusters],
+        _confidence(found, mapped, constraints, judged),
+        found.clusters != constraints.clusters,
+        changes(names, constraints.clusters, found.clusters),
+        judged,
+        questions(mapped, constraints, found, names, _suspects(judged), count=ask, seed=seed),
+        1 if before is None else len(before.history) + 1,
+        mapped,
+        constraints,
+        found,
+    )
+    if folder is not None:
+        _after(turn, said, before, first, rows, sha256, learner.model).write(folder)
+    return turn
+
+
+class _Learner:
+    """What clusters rows again: the space that is trained first, if any, and the last turn's."""
+
+    def __init__(
+        self,
+        rows: Float64,
+        constraints: Constraints,
+        objective: str | None,
+        before: Turns | None,
+        seed: int,
+    ) -> None:
+        self._rows = rows
+        self._objective = objective
+        self._seed = seed
+        self._constraints = constraints
+        self.model: TextEmbedder | None = None
+        self._mapping = None
+        if objective is not None:
+            last = None if before is None else before.model
+            self.model = self._trained(constraints, before=last)
+        elif before is not None and before.model is None:
+            self._mapping = before.mapping
+
+    def fitted(self, constraints: Constraints, k: int) -> tuple[Float64, Fit]:
+        """Rows (n, d), and k clusters of them, as if the constraints were all that is known."""
+        rows, model = self._rows, self.model
+        hidden = constraints.corrected is not self._constraints.corrected
+        if model is not None:
+            if hidden:
+                model = self._trained(constraints, lr=model.lr_)
+            if model is not None:
+                rows = unit(model.transform(rows.astype(np.float32)))
+        return rows, fit(rows, constraints, k, mapping=None if hidden else self._mapping)
+
+    def _trained(self, constraints: Constraints, **settings: Any) -> TextEmbedder | None:
+        assert self._objective is not None
+        rows = self._rows.astype(np.float32)
+        return trained(rows, constraints, self._objective, seed=self._seed, **settings)
+
+
+def _how_many(
+    learner: _Learner, constraints: Constraints, first: Int64, k: HowMany, seed: int
+) -> tuple[int, HeldOut | None]:
+    """The number of clusters, and how well hidden corrections are found with it.
+
+    The clusters of the last turn honour them, so those before the first turn are the start.
+    """
+    old = np.unique(constraints.clusters[constraints.clusters != NONE])
+    fixed = constraints.fixed
+    named = np.unique(fixed[fixed != NONE])
+    grown, kept = len(np.union1d(old, named)), max(len(old), len(named))
+    counts = {"grow": [grown], "keep": [kept], "auto": sorted({grown, kept}, reverse=True)}
+    tried = counts[k] if isinstance(k, str) else [k]
+    if tried[0] < len(named):
+        raise UserError(
+            f"k is {k}, but corrections name {len(named)} clusters: ask for that many, or more"
+        )
+    judged = [
+        held_out(replace(constraints, clusters=first), partial(learner.fitted, k=count), seed)
+        for count in tried
+    ]
+    scores = [0.0 if each is None else each.after.ari for each in judged]
+    best = int(np.argmax(scores))
+    return tried[best], judged[best]
+
+
+def _confidence(
+    found: Fit, rows: Float64, constraints: Constraints, judged: HeldOut | None
+) -> Float64:
+    distances = found.distances(rows)
+    places = np.arange(len(rows))
+    own = distances[places, found.clusters]
+    # without hidden corrections, the mean distance is the scale
+    scale = float(np.abs(own).mean()) or 1.0
+    temperature = scale if judged is None else judged.temperature
+    probabilities = softmax(-distances, temperature)[places, found.clusters]
+    return np.where(constraints.fixed == NONE, probabilities, 1.0)
+
+
+def _suspects(judged: HeldOut | None) -> dict[int, int]:
+    """Corrected rows that were put elsewhere when their correction was hidden, and where."""
+    if judged is None:
+        return {}
+    wrong = judged.clusters != judged.right
+    return dict(zip(judged.rows[wrong].tolist(), judged.clusters[wrong].tolist(), strict=True))
+
+
+def _after(
+    turn: Turn,
+    said: Corrections,
+    before: Turns | None,
+    first: Int64,
+    rows: Float64,
+    sha256: str,
+    model: TextEmbedder | None,
+) -> Turns:
+    """All turns, this one included."""
+    constraints, judged = turn.constraints, turn.held_out
+    bans = {
+        *([] if before is None else before.bans),
+        *((row, str(name)) for row, name in said.not_here),
+    }
+    names = [*constraints.names]
+    names += sorted({name for _, name in bans} - set(names))
+    places = {name: place for place, name in enumerate(names)}
+    entry: dict[str, Any] = {
+        "turn": turn.number,
+        "corrected": int((constraints.corrected != NONE).sum()),
+        "must_links": len(np.reshape(said.must, (-1, 2))),
+        "cannot_links": len(np.reshape(said.cannot, (-1, 2))),
+        "clusters": len(np.unique(turn.fit.clusters)),
+        "moved": turn.changes.moved,
+        "held_out": None if judged is None else {
+            "rows": len(judged.rows),
+            "ari": [judged.before.ari, judged.after.ari],
+            "ami": [judged.before.ami, judged.after.ami],
+        },
+    }  # fmt: skip
+    return Turns(
+        names,
+        turn.fit.clusters,
+        first,
+        constraints.corrected,
+        _pairs(said.must),
+        _pairs(said.cannot),
+        np.array([(row, places[name]) for row, name in sorted(bans)], dtype=np.int64).reshape(
+            -1, 2
+        ),
+        rows.astype(np.float32),
+        turn.fit.mapping,
+        [*([] if before is None else before.history), entry],
+        sha256,
+        model,
+    )
+
+
+def _pairs(given: npt.ArrayLike) -> Int64:
+    return np.asarray(given, dtype=np.int64).reshape(-1, 2)
+
+
+def _check_number(k: HowMany) -> None:
+    if k in ("grow", "keep", "auto"):
+        return
+    if not isinstance(k, int | np.integer) or isinstance(k, bool) or k < 1:
+        raise UserError(f"k is {shown(k)}, expected a number from 1, or grow, keep or auto")

@@ -1,0 +1,181 @@
+"""The folder of turns: the rows, what was said of them, where they are, and the history."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from textmetric.errors import UserError
+from textmetric.files import (
+    damaged,
+    read_arrays,
+    read_json,
+    replacing_folder,
+    write_arrays,
+    write_json,
+)
+from textmetric.reclustering.corrections import Corrections, as_text
+from textmetric.types import Float32, Float64, Int64, PathLike
+
+if TYPE_CHECKING:
+    from textmetric.embedder import TextEmbedder
+
+FORMAT = 1
+_ABOUT, _ARRAYS, _MODEL = "turns.json", "turns.npz", "model"
+_KEYS = {"format", "sha256", "names", "history"}
+_NAMES = ("rows", "clusters", "first", "corrected", "must", "cannot", "banned", "mapping")
+
+
+@dataclass(frozen=True, eq=False)
+class Turns:
+    """All turns so far, of n rows.
+
+    Attributes:
+        names: of clusters.
+        clusters: (n,) where each row is after the last turn; -1 for none.
+        first: (n,) where each row was before the first turn; -1 for none.
+        corrected: (n,) where rows belong, by all that was said; -1 if nothing was.
+        must: (p, 2) rows that belong together.
+        cannot: (q, 2) rows that belong apart.
+        banned: (b, 2) a row, and the id of a cluster in which it must not be.
+        rows: (n, d) float32, the vectors that are clustered.
+        mapping: (d, d) to the space of the last turn.
+        history: a mapping a turn.
+        sha256: of the texts or vectors that the rows are of.
+        model: what an objective has trained; None if there is none.
+    """
+
+    names: list[str]
+    clusters: Int64
+    first: Int64
+    corrected: Int64
+    must: Int64
+    cannot: Int64
+    banned: Int64
+    rows: Float32
+    mapping: Float64
+    history: list[dict[str, Any]]
+    sha256: str
+    model: TextEmbedder | None = None
+
+    @property
+    def current(self) -> list[str]:
+        """(n,) names of the clusters after the last turn, "" for none."""
+        called = [*self.names, ""]
+        return [called[each] for each in self.clusters.tolist()]
+
+    @property
+    def bans(self) -> list[tuple[int, str]]:
+        """Rows, and the names of clusters in which they must not be."""
+        return [(row, self.names[name]) for row, name in self.banned.tolist()]
+
+    def joined(self, more: Corrections) -> Corrections:
+        """What was said in all turns and now; where both name a cluster for a row, the later."""
+        called = [*self.names, ""]
+        labels = [called[each] for each in self.corrected.tolist()]
+        if more.labels is not None:
+            said = as_text(more.labels)
+            if len(said) != len(labels):
+                raise UserError(
+                    f"{len(labels)} rows came with {len(said)} corrections: give one a row"
+                )
+            labels = [new or old for new, old in zip(said, labels, strict=True)]
+        # a cluster that is gone cannot be named again, unless a correction brings it back
+        there = {*labels, *self.current}
+        bans = [(row, name) for row, name in self.bans if name in there]
+        return Corrections(
+            labels,
+            _joined(self.must, more.must),
+            _joined(self.cannot, more.cannot),
+            more.right,
+            [*bans, *more.not_here],
+        )
+
+    def write(self, folder: PathLike) -> None:
+        """Write the folder, replacing it as a whole; same turns, same bytes.
+
+        Raises:
+            UserError: ``folder`` holds something else, or cannot be written.
+        """
+        refuse_other(folder)
+        with replacing_folder(folder) as temporary:
+            write_arrays(temporary / _ARRAYS, **{name: getattr(self, name) for name in _NAMES})
+            about = {
+                "format": FORMAT,
+                "sha256": self.sha256,
+                "names": self.names,
+                "history": self.history,
+            }
+            if self.model is not None:
+                self.model.save(temporary / _MODEL)
+            write_json(temporary / _ABOUT, about)
+
+    @classmethod
+    def read(cls, folder: PathLike) -> Turns:
+        """Read what :meth:`write` wrote.
+
+        Raises:
+            UserError: a file is missing or damaged, or of a newer format.
+        """
+        path = Path(folder, _ABOUT)
+        about = read_json(path)
+        if not isinstance(about, dict) or not about.keys() >= _KEYS:
+            raise damaged(path, "does not describe turns of clusters")
+        if about["format"] != FORMAT:
+            raise UserError(
+                f"{path} has the format {about['format']}, but this version reads {FORMAT}: "
+                "install the version that wrote it"
+            )
+        arrays = read_arrays(Path(folder, _ARRAYS))
+        if set(arrays) != set(_NAMES):
+            raise damaged(Path(folder, _ARRAYS), "does not hold the arrays of turns")
+        model = None
+        if Path(folder, _MODEL).exists():
+            from textmetric.embedder import TextEmbedder  # with torch, slow to import
+
+            model = TextEmbedder.load(Path(folder, _MODEL))
+        return cls(
+            about["names"],
+            **arrays,
+            history=about["history"],
+            sha256=about["sha256"],
+            model=model,
+        )
+
+
+def begun(folder: PathLike) -> bool:
+    """Whether there are turns in a folder."""
+    return Path(folder, _ABOUT).is_file()
+
+
+def refuse_other(folder: PathLike) -> None:
+    """Raise for a folder that holds something else than turns.
+
+    Raises:
+        UserError: it does.
+    """
+    place = Path(folder)
+    if place.exists() and not begun(place) and not (place.is_dir() and not any(place.iterdir())):
+        raise UserError(f"{place} holds something else than turns: name another folder")
+
+
+def fingerprint(content: Sequence[str] | npt.NDArray[Any]) -> str:
+    """The sha256 of texts, or of an array of vectors."""
+    if isinstance(content, np.ndarray):
+        return hashlib.sha256(np.ascontiguousarray(content).tobytes()).hexdigest()
+    digest = hashlib.sha256()
+    for text in content:
+        data = text.encode("utf-8", "surrogatepass")
+        digest.update(len(data).to_bytes(8, "little") + data)
+    return digest.hexdigest()
+
+
+def _joined(pairs: Int64, more: npt.ArrayLike) -> npt.NDArray[Any]:
+    added = np.asarray(more)
+    return np.concatenate([pairs, added]) if added.size else pairs
