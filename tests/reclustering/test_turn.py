@@ -55,6 +55,7 @@ def test_held_out_agreement_is_that_of_scikit_learn_on_rows_whose_correction_was
             adjusted_mutual_info_score(labels[judged.rows], clusters)
         )
     assert judged.after.ari > judged.before.ari
+    assert ((judged.doubts > 0) == (judged.clusters != judged.right)).all()
     # with its correction in sight, no row would be elsewhere
     assert (judged.clusters != judged.right).any()
     assert (found.fit.clusters[judged.rows] == judged.right).all()
@@ -192,3 +193,8 @@ def test_an_objective_trains_the_space_and_the_next_turn_goes_on_from_it(
     moved = np.abs(again.transform(rows) - trained.transform(rows)).mean()
     assert 0 < moved < np.abs(trained.transform(rows)).mean()
     assert second.constraints.violations(second.fit.clusters) == 0
+
+
+def test_texts_without_a_word_need_vectors() -> None:
+    with pytest.raises(UserError, match="no text has a word"):
+        recluster(["…", "!"], ["a", "b"], [None, None])

@@ -25,6 +25,8 @@ class HeldOut(NamedTuple):
         rows: (m,) their places.
         clusters: (m,) where they were put.
         right: (m,) where they belong.
+        doubts: (m,) by how much nearer the one is than the other, in squared distance; infinite if
+            no correction was left that names the cluster where a row belongs.
         before: agreement of the old clusters with the corrections.
         after: agreement of ``clusters`` with them.
         temperature: of the squared distances, such that they give probabilities.
@@ -33,6 +35,7 @@ class HeldOut(NamedTuple):
     rows: Int64
     clusters: Int64
     right: Int64
+    doubts: Float64
     before: Clustering
     after: Clustering
     temperature: float
@@ -64,12 +67,15 @@ def held_out(
         clusters[asked] = found.clusters[places[asked]]
         scores[asked] = -found.distances(rows[places[asked]])
     right = constraints.corrected[places]
-    known = np.isfinite(scores[np.arange(len(places)), right])
+    each_row = np.arange(len(places))
+    own = scores[each_row, right]
+    known = np.isfinite(own)
     old = constraints.clusters[places]
     return HeldOut(
         places,
         clusters,
         right,
+        scores[each_row, clusters] - own,
         agreement(right, old),
         agreement(right, clusters),
         fit_temperature(scores[known], right[known]) if known.any() else 1.0,

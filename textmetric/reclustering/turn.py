@@ -239,11 +239,12 @@ def _confidence(
 
 
 def _suspects(judged: HeldOut | None) -> dict[int, int]:
-    """Corrected rows that were put elsewhere when their correction was hidden, and where."""
+    """Corrected rows that were put elsewhere while hidden, and where, the farthest first."""
     if judged is None:
         return {}
-    wrong = judged.clusters != judged.right
-    return dict(zip(judged.rows[wrong].tolist(), judged.clusters[wrong].tolist(), strict=True))
+    wrong = np.flatnonzero((judged.clusters != judged.right) & np.isfinite(judged.doubts))
+    order = wrong[np.argsort(-judged.doubts[wrong], kind="stable")]
+    return dict(zip(judged.rows[order].tolist(), judged.clusters[order].tolist(), strict=True))
 
 
 def _after(
