@@ -309,7 +309,8 @@ correct one hundredth each, at random or what is asked for.
 """
 
 
-if __name__ == "__main__":
+def _parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = command.parser("studies.recluster", __doc__)
     parser.add_argument("--corpora", nargs="+", required=True, metavar="SPEC")
     parser.add_argument("--vectors", metavar="NAME", help="token vectors (LSA of the texts)")
@@ -322,4 +323,8 @@ if __name__ == "__main__":
     parser.add_argument("--shares", nargs="+", type=float, default=SHARES, help="(.01 .05 .1 .25)")
     parser.add_argument("--seeds", nargs="+", type=int, default=list(range(10)), help="(0 … 9)")
     options.add_files(parser, "where the tables go")
-    command.run(main, parser, after_interrupt=options.AFTER_INTERRUPT)
+    return parser
+
+
+if __name__ == "__main__":
+    command.run(main, _parser(), after_interrupt=options.AFTER_INTERRUPT)
