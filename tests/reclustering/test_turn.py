@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
 import textmetric
 from tests.reclustering.made import CLUSTERS, SAID, TEXTS, blobs, corrected
 from textmetric.errors import UserError
+from textmetric.files import read_arrays, read_json, write_arrays, write_json
 from textmetric.measures import kmeans
 from textmetric.reclustering import Corrections, Turns, learn, recluster
 from textmetric.reclustering import turns as turns_room
@@ -161,6 +163,53 @@ def test_a_damaged_folder_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "turns" / "turns.json").write_text(content)
     with pytest.raises(UserError, match=r"turns\.json"):
         recluster(TEXTS, None, SAID, folder=tmp_path / "turns")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("names", "ab"), ("names", ["a", "a", "b", "c"]), ("names", []), ("names", [1, 2, 3, 4]),
+     ("sha256", 1), ("history", []), ("history", [1]), ("history", {})],
+)  # fmt: skip
+def test_a_description_that_no_turn_wrote_is_damaged(tmp_path: Path, key: str, value: Any) -> None:
+    folder = tmp_path / "turns"
+    recluster(TEXTS, CLUSTERS, SAID, folder=folder)
+    about = read_json(folder / "turns.json")
+    write_json(folder / "turns.json", about | {key: value})
+    with pytest.raises(UserError, match="does not hold what a turn wrote"):
+        recluster(TEXTS, None, SAID, folder=folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("rows", lambda array: array[:-1]),
+        ("rows", lambda array: array.astype(np.float64)),
+        ("rows", lambda array: np.full_like(array, np.nan)),
+        ("rows", lambda array: array.ravel()),
+        ("mapping", lambda array: array[:-1]),
+        ("mapping", lambda array: np.full_like(array, np.inf)),
+        ("clusters", lambda array: array + 99),
+        ("clusters", lambda array: array - 9),
+        ("clusters", lambda array: array.astype(np.float64)),
+        ("first", lambda array: array[1:]),
+        ("corrected", lambda array: array[:, None]),
+        ("must", lambda array: np.array(3)),
+        ("must", lambda array: np.array([[0, 999]])),
+        ("cannot", lambda array: np.array([[-1, 0]])),
+        ("cannot", lambda array: np.array([[0, 1, 2]])),
+        ("banned", lambda array: np.array([[0, 99]])),
+        ("banned", lambda array: np.array([[99, 0]])),
+    ],
+)  # fmt: skip
+def test_arrays_that_no_turn_wrote_are_damaged(
+    tmp_path: Path, name: str, change: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    folder = tmp_path / "turns"
+    recluster(TEXTS, CLUSTERS, SAID, folder=folder)
+    arrays = read_arrays(folder / "turns.npz")
+    write_arrays(folder / "turns.npz", **arrays | {name: change(arrays[name])})
+    with pytest.raises(UserError, match="does not hold what a turn wrote"):
+        recluster(TEXTS, None, SAID, folder=folder)
 
 
 def test_texts_that_are_far_from_all_clusters_form_a_new_one_if_they_may() -> None:

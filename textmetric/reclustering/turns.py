@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from textmetric.errors import UserError
 from textmetric.files import (
-    damaged,
     read_arrays,
     read_json,
     replacing_folder,
@@ -126,15 +125,17 @@ class Turns:
         path = Path(folder, _ABOUT)
         about = read_json(path)
         if not isinstance(about, dict) or not about.keys() >= _KEYS:
-            raise damaged(path, "does not describe turns of clusters")
+            raise _damaged(path)
         if about["format"] != FORMAT:
             raise UserError(
                 f"{path} has the format {about['format']}, but this version reads {FORMAT}: "
                 "install the version that wrote it"
             )
+        if not _described(about):
+            raise _damaged(path)
         arrays = read_arrays(Path(folder, _ARRAYS))
-        if set(arrays) != set(_NAMES):
-            raise damaged(Path(folder, _ARRAYS), "does not hold the arrays of turns")
+        if set(arrays) != set(_NAMES) or not _fit(arrays, len(about["names"])):
+            raise _damaged(Path(folder, _ARRAYS))
         model = None
         if Path(folder, _MODEL).exists():
             from textmetric.embedder import TextEmbedder  # with torch, slow to import
@@ -174,6 +175,55 @@ def fingerprint(content: Sequence[str] | npt.NDArray[Any]) -> str:
         data = text.encode("utf-8", "surrogatepass")
         digest.update(len(data).to_bytes(8, "little") + data)
     return digest.hexdigest()
+
+
+def _damaged(path: Path) -> UserError:
+    return UserError(
+        f"{path} does not hold what a turn wrote: restore the folder, or begin the turns in another"
+    )
+
+
+def _described(about: dict[str, Any]) -> bool:
+    """Whether the values of the JSON document are those of turns."""
+    names, history = about["names"], about["history"]
+    return (
+        isinstance(about["sha256"], str)
+        and isinstance(names, list)
+        and all(isinstance(name, str) for name in names)
+        and len(set(names)) == len(names)
+        and isinstance(history, list)
+        and bool(history)
+        and all(isinstance(entry, dict) for entry in history)
+    )
+
+
+def _fit(arrays: dict[str, npt.NDArray[Any]], names: int) -> bool:
+    """Whether arrays have the types, shapes and ranges of :class:`Turns` with so many names."""
+    rows, mapping = arrays["rows"], arrays["mapping"]
+    if rows.dtype != np.float32 or mapping.dtype != np.float64 or rows.ndim != 2:
+        return False
+    count, width = rows.shape
+    in_clusters = [arrays[name] for name in ("clusters", "first", "corrected")]
+    pairs = [arrays[name] for name in ("must", "cannot", "banned")]
+    if (
+        mapping.shape != (width, width)
+        or any(array.shape != (count,) for array in in_clusters)
+        or any(array.ndim != 2 or array.shape[1] != 2 for array in pairs)
+        or any(array.dtype != np.int64 for array in [*in_clusters, *pairs])
+    ):
+        return False
+    if not (np.isfinite(rows).all() and np.isfinite(mapping).all()):
+        return False
+    of_rows = [arrays["must"], arrays["cannot"], arrays["banned"][:, 0]]
+    return (
+        all(_within(array, -1, names) for array in in_clusters)
+        and all(_within(array, 0, count) for array in of_rows)
+        and _within(arrays["banned"][:, 1], 0, names)
+    )
+
+
+def _within(values: npt.NDArray[Any], least: int, end: int) -> bool:
+    return bool(((values >= least) & (values < end)).all())
 
 
 def _joined(pairs: Int64, more: npt.ArrayLike) -> npt.NDArray[Any]:
