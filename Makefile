@@ -15,7 +15,7 @@ INSTALLED := $(BIN)/.installed$(addprefix -,$(TORCH))
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := install
-.PHONY: help install pretrained browser run plots docs tutorial league ablations budget bench test packages mutants endurance \
+.PHONY: help install pretrained app browser run plots docs tutorial league ablations budget bench test packages mutants endurance \
 	lint format lock build clean
 
 help:  ## list the targets
@@ -48,6 +48,12 @@ pretrained: $(BIN)/.pretrained  ## add what pre-trained encoders need (sentence-
 
 $(BIN)/.pretrained: $(INSTALLED) requirements-pretrained.lock
 	$(PIP) install --quiet -r requirements-pretrained.lock
+	@touch $@
+
+app: $(BIN)/.app  ## add what serves the page to correct clusters on (NiceGUI)
+
+$(BIN)/.app: $(INSTALLED) requirements-app.lock
+	$(PIP) install --quiet -r requirements-app.lock
 	@touch $@
 
 docs: $(BIN)/.docs  ## build the site of these pages and the reference: build/docs/index.html
@@ -128,6 +134,11 @@ lock:  ## rewrite requirements.lock from pyproject.toml; torch stays as it is th
 	$(COMPILE) --constraint requirements.lock --extra study --extra docs \
 		| grep -vE '^(nvidia-|cuda-|triton)' | grep -vxFf requirements.lock > requirements-docs.lock.new
 	mv requirements-docs.lock.new requirements-docs.lock
+	# next to those of the others, in one environment
+	$(COMPILE) --constraint requirements.lock --constraint requirements-pretrained.lock \
+		--constraint requirements-docs.lock --extra study --extra app \
+		| grep -vE '^(nvidia-|cuda-|triton)' | grep -vxFf requirements.lock > requirements-app.lock.new
+	mv requirements-app.lock.new requirements-app.lock
 	rm -r .venv-lock
 
 COMPILE = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.10 \

@@ -28,7 +28,8 @@ import textmetric
 ROOT = Path(__file__).parents[1]
 NAME = "text-metric-learning"
 PINNED = (
-    "all", "benchmark", "export", "pml", "pretrained", "study", "test", "test-export", "train",
+    "all", "app", "benchmark", "export", "pml", "pretrained", "study", "test", "test-export",
+    "train",
 )  # fmt: skip
 TEXTS = ["green apple pie", "red apple juice", "fast red car", "slow green bus", "red bus lane"]
 LABELS = ["food", "food", "road", "road", "road"]
@@ -126,6 +127,7 @@ def test_the_wheel_has_the_library_and_nothing_else(wheel: Path) -> None:
     kept = {name for name in files if name.endswith((".py", ".typed", ".css", ".html", ".js"))}
     assert {name for name in names if name.startswith("textmetric/")} == kept
     page = {f"textmetric/report/page/page.{end}" for end in ("css", "html", "js")}
+    page |= {"textmetric/reclustering/app/page.css"}
     assert {"textmetric/py.typed"} | page <= kept
 
 
@@ -135,7 +137,7 @@ def test_the_base_is_small_and_each_extra_is_known(wheel: Path) -> None:
     assert {wanted.name for wanted in requirements(wheel, "")} == {"click", "numpy", "safetensors"}
     assert {*PINNED, "peers"} <= set(described.get_all("Provides-Extra", []))
     of_all = {str(wanted) for wanted in requirements(wheel, "all")}
-    for extra in ("train", "study", "pretrained", "pml", "export"):
+    for extra in ("train", "study", "pretrained", "pml", "export", "app"):
         assert {str(wanted) for wanted in requirements(wheel, extra)} <= of_all
 
 

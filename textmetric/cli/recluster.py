@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,6 +26,8 @@ from textmetric.errors import UserError
 if TYPE_CHECKING:
     from textmetric.cli.tables import Table
     from textmetric.reclustering import Turn
+    from textmetric.reclustering.actions import Action
+    from textmetric.reclustering.exchange import Format
     from textmetric.types import Int64
 
 LINKS = ("must", "cannot")
@@ -86,6 +90,23 @@ class HowMany(click.ParamType[Any]):
     type=Objective(),
     help="Train a projection by it first, such as sup_con: docs/objectives.md.",
 )
+@click.option(
+    "--import",
+    "imports",
+    type=click.Path(dir_okay=False),
+    multiple=True,
+    help="Corrections to add: csv, or JSON of Label Studio or Argilla.",
+)
+@click.option(
+    "--export", type=click.Path(dir_okay=False), help="Write what was said, and what to ask next."
+)
+@click.option(
+    "--export-to",
+    type=click.Choice(("csv", "label-studio", "argilla")),
+    help="What --export writes, if its name does not end in .csv.",
+)
+@click.option("--serve", is_flag=True, help="Correct on a page in the browser instead.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8580, help="Of the page; 0: any.")
 @click.option("--ask", type=click.Path(dir_okay=False), help="csv to write: what to correct next.")
 @click.option("--picture", type=click.Path(dir_okay=False), help="PNG to write: before and after.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Same seed, same clusters.")
@@ -100,6 +121,11 @@ def recluster(
     links: str | None,
     right: tuple[str, ...],
     folder: str | None,
+    imports: tuple[str, ...],
+    export: str | None,
+    export_to: Format | None,
+    serve: bool,
+    port: int,
     ask: str | None,
     picture: str | None,
     as_json: bool,
@@ -110,11 +136,15 @@ def recluster(
     A distance is learnt from the corrections, and all texts are clustered under it. Each row gets a
     cluster, how probable it is, and whether it moved. Rows count from 1, without a header. With
     --turn, corrections of earlier turns count on, and the clusters are those of the last turn.
-    This needs the extra train, and --picture the extra study.
+    With --serve, a page on this machine shows the texts, and every correction is saved in the
+    folder of --turn. This needs the extra train, --picture the extra study, and --serve the extra
+    app.
     """
     from textmetric.cli.output import write_json, write_records
     from textmetric.reclustering import Corrections
     from textmetric.reclustering import recluster as reclustered
+    from textmetric.reclustering.actions import as_corrections
+    from textmetric.reclustering.exchange import imported
     from textmetric.reclustering.turns import begun
 
     if table.path == STREAM:
@@ -122,14 +152,35 @@ def recluster(
     goes_on = folder is not None and begun(folder)
     if cluster is None and not goes_on:
         raise UserError("--cluster is missing: name the column of the clusters for the first turn")
+    if serve:
+        if folder is None:
+            raise UserError("--turn is missing: name the folder where the page keeps corrections")
+        given: dict[str, object] = {
+            "--corrected": corrected,
+            "--not-here": not_here,
+            "--links": links,
+        }
+        given |= {"--right": right, "--export": export, "--ask": ask, "--picture": picture}
+        for option, value in given.items():
+            if value:
+                raise UserError(f"{option} is not for the page: leave it out, or leave --serve out")
+    form = None if export is None else _form(export, export_to)
     read = table.read()
     columns = {name: _column(table, read, name) for name in (cluster, corrected, not_here) if name}
     bans = [(row, name) for row, name in enumerate(columns.get(not_here or "", [])) if name]
     must, cannot = _links(links, read.rows) if links else ([], [])
+    clusters = None if goes_on else columns[str(cluster)]
+    numbers = read.rows.tolist()
+    actions = [action for path in imports for action in imported(path, read.texts, numbers)]
+    if serve:
+        _serve(read, clusters, str(folder), actions, port, settings)
+        return
+    said = Corrections(columns.get(corrected or ""), must, cannot, right, bans)
+    said = as_corrections(actions, len(read.texts)).joined(said)
     turn = reclustered(
         read.texts,
-        None if goes_on else columns[str(cluster)],
-        Corrections(columns.get(corrected or ""), must, cannot, right, bans),
+        clusters,
+        said,
         folder=folder,
         numbers=read.rows,
         progress=sys.stderr.isatty(),
@@ -153,11 +204,64 @@ def recluster(
         from textmetric.cli.options import output
 
         write_records(_asked(turn, read), output(ask, None, ("csv", "tsv", "jsonl"), "questions"))
+    if export is not None and form is not None:
+        _export(export, form, turn, read)
     write_records(rows, out)
     if as_json:
         write_json(_described(turn))
     for line in _said(turn):
         note(line)
+
+
+def _serve(
+    read: Table,
+    clusters: list[str] | None,
+    folder: str,
+    actions: list[Action],
+    port: int,
+    settings: dict[str, Any],
+) -> None:
+    from textmetric.reclustering.app.desk import Desk
+    from textmetric.reclustering.app.serve import serve
+
+    note(f"reading {len(read.texts):,} texts, and drawing a map of them")
+    desk = Desk(read.texts, clusters, folder, numbers=read.rows.tolist(), **settings)
+    with closing(desk):
+        if actions:
+            desk.do(*actions)
+        serve(desk, port, ready=lambda address: click.echo(f"correct on {address}"))
+
+
+def _form(path: str, asked: Format | None) -> Format:
+    if asked is None and not path.endswith(".csv"):
+        raise UserError(f"--export {path} does not end in .csv: give --export-to")
+    return asked or "csv"
+
+
+def _export(path: str, form: Format, turn: Turn, read: Table) -> None:
+    """Write all that was said, and for annotators the texts to ask about."""
+    import numpy as np
+
+    from textmetric.cli.output import opened
+    from textmetric.reclustering.exchange import Annotated, exported
+
+    names = [*turn.constraints.names, ""]
+    said = turn.said
+    found = Annotated(
+        read.texts,
+        read.rows.tolist(),
+        turn.labels.tolist(),
+        [names[each] for each in turn.constraints.corrected.tolist()],
+        [(int(row), str(name)) for row, name in said.not_here],
+        np.reshape(said.must, (-1, 2)).tolist(),
+        np.reshape(said.cannot, (-1, 2)).tolist(),
+        [each.row for each in turn.ask],
+    )
+    start = Path(path).with_suffix("")
+    for end, content in exported(found, form).items():
+        with opened(f"{start}{end}") as stream:
+            stream.write(content)
+        note(f"wrote {start}{end}")
 
 
 def _column(table: Source, read: Table, name: str) -> list[str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,8 @@ class Corrections:
         cannot: (q, 2) rows that belong apart.
         right: names of clusters whose rows of now are all confirmed.
         not_here: rows, each with the name of a cluster in which it must not be.
+        renamed: old names of clusters, each with its new name; two with the same new name are
+            merged. All other attributes use new names.
     """
 
     labels: Sequence[Any] | npt.NDArray[Any] | None = None
@@ -39,6 +41,28 @@ class Corrections:
     cannot: npt.ArrayLike = ()
     right: Sequence[Any] = ()
     not_here: Sequence[tuple[int, Any]] = ()
+    renamed: Mapping[str, str] = field(default_factory=dict)
+
+    def joined(self, more: Corrections) -> Corrections:
+        """What is said here and then there; where both name a cluster for a row, the later.
+
+        Raises:
+            UserError: the two are of different numbers of rows.
+        """
+        labels = self.labels if more.labels is None else more.labels
+        if self.labels is not None and more.labels is not None:
+            old, new = as_text(self.labels), as_text(more.labels)
+            if len(new) != len(old):
+                raise UserError(f"{len(old)} rows came with {len(new)} corrections: give one a row")
+            labels = [later or earlier for later, earlier in zip(new, old, strict=True)]
+        return Corrections(
+            labels,
+            _together(self.must, more.must),
+            _together(self.cannot, more.cannot),
+            [*self.right, *more.right],
+            [*self.not_here, *more.not_here],
+            {**self.renamed, **more.renamed},
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +128,7 @@ def checked(
         UserError: corrections contradict each other, name a row or a cluster that is not there, or
             have another length.
     """
-    now = as_text(clusters)
+    now = [corrections.renamed.get(name, name) for name in as_text(clusters)]
     rows = len(now)
     called = np.arange(rows) if numbers is None else np.asarray(numbers, dtype=np.int64)
     said = [""] * rows if corrections.labels is None else as_text(corrections.labels)
@@ -249,6 +273,11 @@ def _pairs(given: npt.ArrayLike, rows: int, name: str) -> Int64:
     if pairs.ndim != 2 or pairs.shape[1] != 2:
         raise UserError(f"{name} has the shape {pairs.shape}: give two rows a pair")
     return _rows(pairs.ravel(), rows, name).reshape(-1, 2)  # type: ignore[arg-type]
+
+
+def _together(pairs: npt.ArrayLike, more: npt.ArrayLike) -> npt.NDArray[Any]:
+    found = [each for each in (np.asarray(pairs), np.asarray(more)) if each.size]
+    return np.concatenate(found) if found else np.empty((0, 2), dtype=np.int64)
 
 
 def _graph(pairs: Int64, rows: int) -> coo_array:

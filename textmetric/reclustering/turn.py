@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -16,7 +17,8 @@ from textmetric.reclustering.ask import ASKED, Question, questions
 from textmetric.reclustering.changes import Changes, changes
 from textmetric.reclustering.corrections import NONE, Constraints, Corrections, checked
 from textmetric.reclustering.far import far_groups, with_new
-from textmetric.reclustering.held_out import HeldOut, held_out
+from textmetric.reclustering.held_out import FOLDS, HeldOut, held_out
+from textmetric.reclustering.journal import noted
 from textmetric.reclustering.learn import principal, trained
 from textmetric.reclustering.seeded import Fit, fit
 from textmetric.reclustering.turns import Turns, begun, fingerprint, refuse_other
@@ -44,6 +46,7 @@ class Turn(NamedTuple):
         rows: (n, d) the vectors that were clustered.
         constraints: all corrections so far, closed.
         fit: the clusters and their space.
+        said: all corrections so far, as they were given.
     """
 
     labels: npt.NDArray[np.str_]
@@ -56,6 +59,7 @@ class Turn(NamedTuple):
     rows: Float64
     constraints: Constraints
     fit: Fit
+    said: Corrections
 
 
 def recluster(
@@ -72,6 +76,7 @@ def recluster(
     numbers: npt.ArrayLike | None = None,
     seed: int = 0,
     progress: bool = False,
+    tick: Callable[[float], object] = lambda share: None,
 ) -> Turn:
     """Learn from corrections of clusters, and cluster again so that every correction is honoured.
 
@@ -91,11 +96,13 @@ def recluster(
             the place of the old cluster that its texts come from. ``auto``: of these two the one
             with the higher adjusted Rand index on hidden corrections, and ``grow`` with too few.
         new: let texts that are far from all clusters form new ones, ``new 1``, ``new 2`` and so on.
-        folder: of the turns; a turn that is there is gone on from, with all corrections so far.
+        folder: of the turns; a turn that is there is gone on from, with all corrections so far,
+            those that the page has saved there included.
         ask: how many texts to ask about at most.
         numbers: (n,) what the texts are called in messages; by default 0 … n − 1.
         seed: of the choices of rows, and of the training.
         progress: show progress bars.
+        tick: called now and then with the share of the work that is done.
 
     Raises:
         UserError: corrections contradict each other or cannot be honoured; an argument is of
@@ -116,31 +123,34 @@ def recluster(
         refuse_other(folder)
         before = Turns.read(folder) if begun(folder) else None
     sha256 = fingerprint(listed)
-    if before is None:
-        rows = principal(text_vectors(listed, vectors, progress=progress))
-    else:
-        if before.sha256 != sha256:
-            raise UserError(f"{folder} has turns of other texts: give those, or another folder")
-        said, rows = before.joined(said), before.rows.astype(np.float64)
+    if before is not None and before.sha256 != sha256:
+        raise UserError(f"{folder} has turns of other texts: give those, or another folder")
     if clusters is None:
         if before is None:
             raise UserError("there is no turn to go on from: give the clusters of the texts")
         clusters = before.current
-    constraints = checked(
-        clusters, said, numbers=numbers, known=() if before is None else before.names
-    )
+    if folder is not None:
+        said = noted(folder, listed, clusters, before=before, numbers=numbers).joined(said)
+    if before is None:
+        rows = principal(text_vectors(listed, vectors, progress=progress))
+        names = []
+    else:
+        said, rows = before.joined(said), before.rows.astype(np.float64)
+        names = [said.renamed.get(name, name) for name in before.names]
+    constraints = checked(clusters, said, numbers=numbers, known=names)
     first = constraints.clusters
     if before is not None:
-        places = np.array([*(constraints.names.index(name) for name in before.names), NONE])
+        places = np.array([*(constraints.names.index(name) for name in names), NONE])
         first = places[before.first]
     learner = _Learner(rows, constraints, objective, before, seed)
-    count, judged = _how_many(learner, constraints, first, k, seed)
+    count, judged = _how_many(learner, constraints, first, k, seed, tick)
     mapped, found = learner.fitted(constraints, count)
     groups = far_groups(mapped, constraints, found) if new else []
     if groups:
         widened = with_new(constraints, groups)
         mapped, found = learner.fitted(widened, count + len(groups))
         constraints = replace(constraints, names=widened.names)
+    tick(1.0)
     names = constraints.names
     turn = Turn(
         np.array(names)[found.clusters],
@@ -153,6 +163,7 @@ def recluster(
         mapped,
         constraints,
         found,
+        said,
     )
     if folder is not None:
         _after(turn, said, before, first, rows, sha256, learner.model).write(folder)
@@ -200,7 +211,12 @@ class _Learner:
 
 
 def _how_many(
-    learner: _Learner, constraints: Constraints, first: Int64, k: HowMany, seed: int
+    learner: _Learner,
+    constraints: Constraints,
+    first: Int64,
+    k: HowMany,
+    seed: int,
+    tick: Callable[[float], object],
 ) -> tuple[int, HeldOut | None]:
     """The number of clusters, and how well hidden corrections are found with it.
 
@@ -216,8 +232,15 @@ def _how_many(
         raise UserError(
             f"k is {k}, but corrections name {len(named)} clusters: ask for that many, or more"
         )
+    fits = itertools.count(1)
+
+    def fitted(hidden: Constraints, k: int) -> tuple[Float64, Fit]:
+        found = learner.fitted(hidden, k)
+        tick(next(fits) / (FOLDS * len(tried) + 1))
+        return found
+
     judged = [
-        held_out(replace(constraints, clusters=first), partial(learner.fitted, k=count), seed)
+        held_out(replace(constraints, clusters=first), partial(fitted, k=count), seed)
         for count in tried
     ]
     scores = [0.0 if each is None else each.after.ari for each in judged]
@@ -258,10 +281,9 @@ def _after(
 ) -> Turns:
     """All turns, this one included."""
     constraints, judged = turn.constraints, turn.held_out
-    bans = {
-        *([] if before is None else before.bans),
-        *((row, str(name)) for row, name in said.not_here),
-    }
+    bans = {(row, str(name)) for row, name in said.not_here}
+    if before is not None:
+        bans |= {(row, said.renamed.get(name, name)) for row, name in before.bans}
     names = [*constraints.names]
     names += sorted({name for _, name in bans} - set(names))
     places = {name: place for place, name in enumerate(names)}
@@ -277,6 +299,7 @@ def _after(
             "ari": [judged.before.ari, judged.after.ari],
             "ami": [judged.before.ami, judged.after.ami],
         },
+        "ask": turn.ask,
     }  # fmt: skip
     return Turns(
         names,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from textmetric.embedder import TextEmbedder
 
 FORMAT = 1
+JOURNAL = "corrections-{}.jsonl"
+"""The name of the journal of a turn, by its number."""
 _ABOUT, _ARRAYS, _MODEL = "turns.json", "turns.npz", "model"
 _KEYS = {"format", "sha256", "names", "history"}
 _NAMES = ("rows", "clusters", "first", "corrected", "must", "cannot", "banned", "mapping")
@@ -75,26 +78,21 @@ class Turns:
         return [(row, self.names[name]) for row, name in self.banned.tolist()]
 
     def joined(self, more: Corrections) -> Corrections:
-        """What was said in all turns and now; where both name a cluster for a row, the later."""
-        called = [*self.names, ""]
+        """What was said in all turns and now; where both name a cluster for a row, the later.
+
+        Raises:
+            UserError: ``more`` is of another number of rows.
+        """
+        called = [*(more.renamed.get(name, name) for name in self.names), ""]
         labels = [called[each] for each in self.corrected.tolist()]
-        if more.labels is not None:
-            said = as_text(more.labels)
-            if len(said) != len(labels):
-                raise UserError(
-                    f"{len(labels)} rows came with {len(said)} corrections: give one a row"
-                )
-            labels = [new or old for new, old in zip(said, labels, strict=True)]
-        # a cluster that is gone cannot be named again, unless a correction brings it back
-        there = {*labels, *self.current}
-        bans = [(row, name) for row, name in self.bans if name in there]
-        return Corrections(
-            labels,
-            _joined(self.must, more.must),
-            _joined(self.cannot, more.cannot),
-            more.right,
-            [*bans, *more.not_here],
-        )
+        said = Corrections(labels, self.must, self.cannot).joined(more)
+        # a cluster that is gone cannot be named again, unless a correction brings it back; a row
+        # may come back to a cluster, too
+        where = as_text(labels if said.labels is None else said.labels)
+        there = {*where, *(called[each] for each in self.clusters.tolist())}
+        bans = [(row, called[name]) for row, name in self.banned.tolist()]
+        bans = [(row, name) for row, name in bans if name in there and where[row] != name]
+        return replace(said, not_here=[*bans, *more.not_here])
 
     def write(self, folder: PathLike) -> None:
         """Write the folder, replacing it as a whole; same turns, same bytes.
@@ -104,6 +102,8 @@ class Turns:
         """
         refuse_other(folder)
         with replacing_folder(folder) as temporary:
+            for journal in journals(folder):
+                shutil.copyfile(journal, temporary / journal.name)
             write_arrays(temporary / _ARRAYS, **{name: getattr(self, name) for name in _NAMES})
             about = {
                 "format": FORMAT,
@@ -155,6 +155,11 @@ def begun(folder: PathLike) -> bool:
     return Path(folder, _ABOUT).is_file()
 
 
+def journals(folder: PathLike) -> list[Path]:
+    """The journals of corrections in a folder, see :class:`.Journal`."""
+    return sorted(Path(folder).glob(JOURNAL.format("*")))
+
+
 def refuse_other(folder: PathLike) -> None:
     """Raise for a folder that holds something else than turns.
 
@@ -162,7 +167,9 @@ def refuse_other(folder: PathLike) -> None:
         UserError: it does.
     """
     place = Path(folder)
-    if place.exists() and not begun(place) and not (place.is_dir() and not any(place.iterdir())):
+    if not place.exists() or begun(place):
+        return
+    if not place.is_dir() or {*place.iterdir()} - {*journals(place)}:
         raise UserError(f"{place} holds something else than turns: name another folder")
 
 
@@ -194,6 +201,16 @@ def _described(about: dict[str, Any]) -> bool:
         and isinstance(history, list)
         and bool(history)
         and all(isinstance(entry, dict) for entry in history)
+        and _questions(history[-1].get("ask"))
+    )
+
+
+def _questions(found: Any) -> bool:
+    """Whether a value is a list of questions: a row, and three words."""
+    return isinstance(found, list) and all(
+        isinstance(each, list)
+        and [type(value) for value in each] == [int, str, str, str]
+        for each in found
     )
 
 
@@ -224,8 +241,3 @@ def _fit(arrays: dict[str, npt.NDArray[Any]], names: int) -> bool:
 
 def _within(values: npt.NDArray[Any], least: int, end: int) -> bool:
     return bool(((values >= least) & (values < end)).all())
-
-
-def _joined(pairs: Int64, more: npt.ArrayLike) -> npt.NDArray[Any]:
-    added = np.asarray(more)
-    return np.concatenate([pairs, added]) if added.size else pairs
