@@ -182,6 +182,7 @@ def test_a_person_corrects_by_keys_and_a_killed_server_loses_nothing(
     page.key("e", then=lambda: page.run(focused))
     page.press(*"x", "\ue007")
     page.until(lambda: any(name.endswith("x") for name in page.texts(".heading .name")))
+    page.until(lambda: not page.all(".question"))  # until then keys go there
 
     # the next turn, with its progress
     page.press("t")
