@@ -137,7 +137,7 @@ def test_a_person_corrects_by_keys_and_a_killed_server_loses_nothing(
 
     # what is hostile is text
     page.until(lambda: HOSTILE in page.texts(".line"))
-    assert BOLD in page.texts(".clusters td")
+    page.until(lambda: BOLD in page.texts(".clusters td"))
     assert page.all("img[src='x']") == []
     assert page.all(".line b, td b") == []
     assert browser.title == "textmetric recluster"
