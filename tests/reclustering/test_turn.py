@@ -168,7 +168,9 @@ def test_a_damaged_folder_is_named(tmp_path: Path, content: str) -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [("names", "ab"), ("names", ["a", "a", "b", "c"]), ("names", []), ("names", [1, 2, 3, 4]),
-     ("sha256", 1), ("history", []), ("history", [1]), ("history", {})],
+     ("sha256", 1), ("history", []), ("history", [1]), ("history", {}), ("history", [{}]),
+     ("history", [{"ask": [[0, "new group", "a"]]}]),
+     ("history", [{"ask": [[999, "new group", "a", ""]]}])],
 )  # fmt: skip
 def test_a_description_that_no_turn_wrote_is_damaged(tmp_path: Path, key: str, value: Any) -> None:
     folder = tmp_path / "turns"

@@ -136,6 +136,8 @@ class Turns:
         arrays = read_arrays(Path(folder, _ARRAYS))
         if set(arrays) != set(_NAMES) or not _fit(arrays, len(about["names"])):
             raise _damaged(Path(folder, _ARRAYS))
+        if any(not 0 <= row < len(arrays["rows"]) for row, *_ in about["history"][-1]["ask"]):
+            raise _damaged(path)
         model = None
         if Path(folder, _MODEL).exists():
             from textmetric.embedder import TextEmbedder  # with torch, slow to import
@@ -208,8 +210,7 @@ def _described(about: dict[str, Any]) -> bool:
 def _questions(found: Any) -> bool:
     """Whether a value is a list of questions: a row, and three words."""
     return isinstance(found, list) and all(
-        isinstance(each, list)
-        and [type(value) for value in each] == [int, str, str, str]
+        isinstance(each, list) and [type(value) for value in each] == [int, str, str, str]
         for each in found
     )
 
