@@ -49,7 +49,7 @@ class Turn(NamedTuple):
         said: all corrections so far, as they were given.
     """
 
-    labels: npt.NDArray[np.str_]
+    labels: npt.NDArray[Any]
     confidence: Float64
     moved: Bools
     changes: Changes
