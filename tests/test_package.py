@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections import defaultdict
 from collections.abc import Iterator
 from email import message_from_bytes
 from email.message import Message
@@ -153,9 +154,10 @@ def test_the_lock_files_have_what_the_extras_require(wheel: Path) -> None:
 
 
 def test_the_base_takes_60_megabytes_beside_the_package_itself(base: Path) -> None:
+    most = 60_000_000 if sys.version_info >= (3, 11) else 61_000_000  # for an older numpy
     sizes = installed(base)
     own = sum(size for name, size in sizes.items() if name.startswith("text"))
-    assert sum(sizes.values()) - own <= 60_000_000, sizes
+    assert sum(sizes.values()) - own <= most, sizes
     assert own <= 2_000_000, sizes
 
 
@@ -304,11 +306,16 @@ def hidden(wheel: Path, extra: str) -> set[str]:
                 further = Requirement(line)
                 if further.marker is None or further.marker.evaluate({"extra": asked}):
                     waiting.append(further)
+    owners = defaultdict[str, set[str]](set)
+    for distribution in metadata.distributions():
+        for file in distribution.files or ():
+            module = file.parts[0] if len(file.parts) > 1 else file.name.split(".")[0]
+            owners[module].add(canonicalize_name(distribution.metadata["Name"]))
     names = {name for name, _ in seen}
     return {
         module
-        for module, owners in metadata.packages_distributions().items()
-        if names.isdisjoint(canonicalize_name(owner) for owner in owners)
+        for module, found in owners.items()
+        if module.isidentifier() and not module.startswith("__") and names.isdisjoint(found)
     } - {"textmetric"}
 
 
