@@ -27,6 +27,7 @@ import numpy as np
 from sklearn.cluster import KMeans
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics.pairwise import euclidean_distances
 
 from studies import options
 from studies.inputs import read_corpus
@@ -67,11 +68,15 @@ def cop_kmeans(rows: Float64, known: Int64, fixed: Int64, k: int, seed: int) -> 
     centres = rows[np.random.default_rng(seed).choice(len(rows), k, replace=False)]
     clusters = np.zeros(len(rows), dtype=np.int64)
     for _ in range(_STEPS):
-        clusters = _squares(rows, centres).argmin(axis=1)
+        clusters = euclidean_distances(rows, centres, squared=True).argmin(axis=1)
         taken: set[int] = set()
         for each in np.unique(fixed):
             members = known[fixed == each]
-            order = _squares(rows[members], centres).sum(axis=0).argsort(kind="stable")
+            order = (
+                euclidean_distances(rows[members], centres, squared=True)
+                .sum(axis=0)
+                .argsort(kind="stable")
+            )
             chosen = next(int(place) for place in order if int(place) not in taken)
             taken.add(chosen)
             clusters[members] = chosen
@@ -93,10 +98,10 @@ def pck_means(rows: Float64, known: Int64, fixed: Int64, k: int, seed: int) -> I
     start = [rows[known[fixed == each]].mean(axis=0) for each in np.unique(fixed)][:k]
     more = rows[rng.choice(len(rows), k - len(start), replace=False)]
     centres = np.concatenate([np.stack(start), more])
-    clusters = _squares(rows, centres).argmin(axis=1)
+    clusters = euclidean_distances(rows, centres, squared=True).argmin(axis=1)
     of_row = dict(zip(known.tolist(), fixed.tolist(), strict=True))
     for _ in range(_STEPS):
-        distances = _squares(rows, centres)
+        distances = euclidean_distances(rows, centres, squared=True)
         penalty = _PENALTY * float(np.median(distances.min(axis=1)))
         clusters = np.where(
             np.isin(np.arange(len(rows)), known), clusters, distances.argmin(axis=1)
@@ -123,7 +128,7 @@ def mahalanobis(rows: Float64, known: Int64, fixed: Int64, k: int, seed: int) ->
 def nearest_centroid(rows: Float64, known: Int64, fixed: Int64, *_: int) -> Int64:
     """The class of the corrected rows with the nearest mean."""
     means = np.stack([rows[known[fixed == each]].mean(axis=0) for each in np.unique(fixed)])
-    return np.asarray(_squares(rows, means).argmin(axis=1), dtype=np.int64)
+    return np.asarray(euclidean_distances(rows, means).argmin(axis=1), dtype=np.int64)
 
 
 def logistic_regression(rows: Float64, known: Int64, fixed: Int64, *_: int) -> Int64:
@@ -200,12 +205,6 @@ def _scores(labels: Int64, clusters: Int64) -> dict[str, float]:
 def kmeans_of(rows: Any, k: int, seed: int) -> Int64:
     """K-means of rows, dense or sparse, the best of ten starts."""
     return np.asarray(KMeans(k, n_init=10, random_state=seed).fit_predict(rows), dtype=np.int64)
-
-
-def _squares(rows: Float64, centres: Float64) -> Float64:
-    found: Float64 = np.square(rows).sum(axis=1)[:, None] - 2 * rows @ centres.T
-    found += np.square(centres).sum(axis=1)
-    return found
 
 
 def _centres(rows: Float64, clusters: Int64, before: Float64) -> Float64:

@@ -80,6 +80,12 @@ def test_links_that_cannot_be_are_refused(pairs: str, sentence: str) -> None:
     assert sentence in error(*WORDS, "--links", "pairs.csv", "--out", "new.csv")
 
 
+@pytest.mark.parametrize("words", [("--ask", "ask.xyz"), ("--export", "said.xyz")])
+def test_a_wrong_output_is_named_before_the_turn_is_saved(words: tuple[str, str]) -> None:
+    assert words[1] in error(*WORDS, "--turn", "turns", "--out", "new.csv", *words)
+    assert not Path("turns").exists()
+
+
 def test_the_first_turn_needs_the_clusters() -> None:
     assert "--cluster is missing" in error("recluster", "texts.csv", "--text", "body")
 

@@ -17,6 +17,7 @@ from textmetric.cli.options import (
     examples,
     json_flag,
     note,
+    output,
     reads_table,
     writes,
 )
@@ -164,7 +165,11 @@ def recluster(
         for option, value in given.items():
             if value:
                 raise UserError(f"{option} is not for the page: leave it out, or leave --serve out")
+    # whatever can be wrong with an output is said before the turn is saved
     form = None if export is None else _form(export, export_to)
+    asked = None if ask is None else output(ask, None, ("csv", "tsv", "jsonl"), "questions")
+    if picture is not None:
+        from textmetric.reclustering.picture import before_and_after
     read = table.read()
     columns = {name: _column(table, read, name) for name in (cluster, corrected, not_here) if name}
     bans = [(row, name) for row, name in enumerate(columns.get(not_here or "", [])) if name]
@@ -197,13 +202,9 @@ def recluster(
         "moved": [str(each).lower() for each in turn.moved.tolist()],
     }
     if picture is not None:
-        from textmetric.reclustering.picture import before_and_after
-
         before_and_after(picture, turn)
-    if ask is not None:
-        from textmetric.cli.options import output
-
-        write_records(_asked(turn, read), output(ask, None, ("csv", "tsv", "jsonl"), "questions"))
+    if asked is not None:
+        write_records(_asked(turn, read), asked)
     if export is not None and form is not None:
         _export(export, form, turn, read)
     write_records(rows, out)

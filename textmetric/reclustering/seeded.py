@@ -28,7 +28,7 @@ PULL = 0.5
 CONFIRMED = 0.1
 """With a smaller share of corrected rows that are right where they are, sizes stay."""
 UNEVEN_DRAWS = 4.0
-"""So many standard deviations away, corrections are not of texts that were drawn at random."""
+"""From this many standard deviations on, corrections are taken not to be random draws."""
 _EVEN = 1e3
 """The most rows that every cluster is given when sizes are estimated; they are even then."""
 _UNEVEN = 0.05

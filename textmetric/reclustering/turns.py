@@ -216,7 +216,7 @@ def _questions(found: Any) -> bool:
 
 
 def _fit(arrays: dict[str, npt.NDArray[Any]], names: int) -> bool:
-    """Whether arrays have the types, shapes and ranges of :class:`Turns` with so many names."""
+    """Whether arrays have the types, shapes and ranges of :class:`Turns` with ``names`` names."""
     rows, mapping = arrays["rows"], arrays["mapping"]
     if rows.dtype != np.float32 or mapping.dtype != np.float64 or rows.ndim != 2:
         return False

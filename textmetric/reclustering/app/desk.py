@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from textmetric.errors import UserError
-from textmetric.measures.rows import unit
+from textmetric.measures.rows import class_sums, unit
 from textmetric.reclustering.actions import Action
 from textmetric.reclustering.ask import Question, questions
 from textmetric.reclustering.corrections import NONE, Corrections, checked
@@ -260,14 +260,10 @@ class Desk:
 
 def _as_they_are(rows: Float64, clusters: Int64, mapping: Float64, count: int) -> Fit:
     """The clusters as they are, with the means of their rows as centres."""
-    space = rows @ mapping
-    centres = np.zeros((count, space.shape[1]))
-    filled = np.zeros(count, dtype=bool)
-    for each in range(count):
-        members = clusters == each
-        filled[each] = members.any()
-        if filled[each]:
-            centres[each] = space[members].mean(axis=0)
+    space, placed = rows @ mapping, clusters != NONE
+    sizes = np.bincount(clusters[placed], minlength=count)
+    centres = class_sums(space[placed], clusters[placed], count) / np.maximum(sizes, 1)[:, None]
+    filled = sizes > 0
     nearest = Fit(clusters, mapping, centres, filled, np.zeros(count))
     where = np.where(clusters == NONE, nearest.distances(rows).argmin(axis=1), clusters)
     return nearest._replace(clusters=where)
