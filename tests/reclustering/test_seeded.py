@@ -11,8 +11,9 @@ from tests.reclustering.made import blobs, corrected
 from textmetric.errors import UserError
 from textmetric.measures import agreement, kmeans
 from textmetric.reclustering.corrections import Corrections, checked
+from textmetric.reclustering.far import far_groups
 from textmetric.reclustering.learn import principal
-from textmetric.reclustering.seeded import fit, shares
+from textmetric.reclustering.seeded import Fit, fit, shares
 
 ROWS = 12
 rows = st.integers(0, ROWS - 1)
@@ -128,3 +129,42 @@ def test_mistakes_that_somebody_found_do_not_empty_the_cluster_where_they_were()
     found = fit(principal(vectors), checked(old, Corrections(said)), 4)
     assert agreement(labels, found.clusters).ari > agreement(labels, old).ari
     assert (found.clusters == 0).sum() >= 90
+
+
+def test_a_corrected_row_counts_as_twenty_in_the_learnt_distance() -> None:
+    vectors, labels = blobs(40, 2)
+    said: list[str | None] = [str(label) if row < 6 else None for row, label in enumerate(labels)]
+    vectors = principal(vectors)
+    found = fit(vectors, checked(labels, Corrections(said)), 2, iterations=1)
+    centres = []
+    for each in range(2):
+        rows = [vectors[row] for row in range(40) if labels[row] == each]
+        again = [vectors[row] for row in range(6) if labels[row] == each]  # the corrected ones
+        centres.append(np.mean([*rows, *again], axis=0))
+    copies = [
+        vectors[row] - centres[labels[row]]
+        for row in range(40)
+        for _ in range(20 if row < 6 else 1)
+    ]
+    spread = sum(np.outer(each, each) for each in copies) / len(copies)
+    shrunk = 0.7 * spread + 0.3 * np.trace(spread) / len(spread) * np.eye(len(spread))
+    assert np.linalg.inv(found.mapping @ found.mapping) == pytest.approx(shrunk, abs=1e-9)
+
+
+@pytest.mark.parametrize("own", [0.2, 1.2])
+def test_far_rows_that_are_hardly_nearer_to_each_other_are_no_new_cluster(own: float) -> None:
+    dims, many, far = 60, 300, 10
+    rows = np.zeros((many, dims))
+    rows[np.arange(many), np.arange(many) % 40] = np.sqrt(1.5) * np.where(
+        np.arange(many) % 2, 1, -1
+    )
+    # together in one direction, and each alone in one of its own
+    rows[:far] = 0
+    rows[:far, 40] = np.sqrt(2.1 - own)
+    rows[np.arange(far), 41 + np.arange(far)] = np.sqrt(own)
+    start = checked(["a"] * many, Corrections())
+    alone = Fit(
+        np.zeros(many, np.int64), np.eye(dims), np.zeros((1, dims)), np.ones(1, bool), np.zeros(1)
+    )
+    found = far_groups(rows, start, alone)
+    assert [each.tolist() for each in found] == ([list(range(far))] if own < 1 else [])
