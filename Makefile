@@ -15,7 +15,7 @@ INSTALLED := $(BIN)/.installed$(addprefix -,$(TORCH))
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := install
-.PHONY: help install pretrained app browser run plots docs tutorial league ablations budget bench test packages mutants endurance \
+.PHONY: help install pretrained app browser run plots docs tutorial session league ablations budget bench test packages mutants endurance \
 	lint format lock build clean
 
 help:  ## list the targets
@@ -66,6 +66,9 @@ $(BIN)/.docs: $(INSTALLED) requirements-docs.lock
 
 tutorial: install  ## run docs/tutorial.md and draw its picture
 	PYTHONPATH=. python docs/tutorial.py
+
+session: install build  ## record docs/first-session.md in tmux
+	docs/first-session.sh
 
 run: install  ## run the pipeline: dvc repro
 	@python -m textmetric.pipeline.dvc_files

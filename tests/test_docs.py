@@ -9,8 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
 
+from textmetric.cli.commands import textmetric
 from textmetric.yaml12 import read_yaml
 
 ROOT = Path(__file__).parents[1]
@@ -56,6 +59,21 @@ def test_the_command_line_prints_what_its_page_shows(tmp_path: Path) -> None:
         assert ended.returncode == 0, ended.stderr
         expected = ".*".join(map(re.escape, shown.split("…")))  # … is whatever is printed there
         assert re.fullmatch(expected, ended.stdout, re.DOTALL), (command, ended.stdout)
+
+
+def test_the_first_session_shows_the_help_and_the_options_of_today() -> None:
+    page = (ROOT / "docs" / "first-session.md").read_text(encoding="utf-8")
+    session = page.partition("```text\n$ ")[2].partition("\n```\n")[0]
+    steps = dict(step.partition("\n")[::2] for step in session.split("\n$ "))
+    shown = CliRunner().invoke(textmetric, ["--help"], prog_name="textmetric")
+    assert steps["textmetric --help"] == shown.stdout.rstrip("\n")
+    used = [shlex.split(part) for step in steps for part in step.split(" | ")]
+    used = [words[1:] for words in used if words[0] == "textmetric" and words[1:] != ["--help"]]
+    assert [name for name, *_ in used] == ["train", "embed", "classify", "neighbors", "neighbors"]
+    for name, *words in used:
+        command = textmetric.get_command(click.Context(textmetric), name)
+        assert command is not None
+        command.make_context(name, words)  # fails at an option that is not there
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

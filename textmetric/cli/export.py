@@ -27,11 +27,11 @@ FORMATS = ("model2vec", "sentence-transformers", "onnx", "parquet")
     help="The folder to write: a new or empty one, or an earlier export.",
 )
 def export(model: str, table: Source | None, target: str, out: str) -> None:
-    """Write MODEL in a format that other programs read, with a model card.
+    """Write MODEL in a format of other programs.
 
-    Parquet takes a TABLE of texts, and holds them with their vectors, the label that MODEL predicts
-    and, with --label, their own. TABLE is a csv, tsv, jsonl, parquet or txt file, or - for the
-    standard input.
+    A model card goes with it. Parquet takes a TABLE of texts, and holds them with their vectors,
+    the label that MODEL predicts and, with --label, their own. TABLE is a csv, tsv, jsonl, parquet
+    or txt file, or - for the standard input.
     """
     from textmetric import export as exports
 
