@@ -51,7 +51,7 @@ MISTAKES = {
         b'body,stars\na,b\n" ",b\nnan,b\n', "--text", "body",
     ),
     "a.csv has no rows: give a table with a text in each row": (b"body\n",),
-    "a.csv is empty: give a table with a text and a label in each row": (b"",),
+    "a.csv is empty: give a table with a text in each row": (b"",),
     "line 3 of a.csv has a null byte: remove it, since no text has one": (b"body\na\nb\0\n",),
     "line 1 of a.csv has a null byte, and seems to be utf-16: give --encoding utf-16": (
         "body\na\n".encode("utf-16"),

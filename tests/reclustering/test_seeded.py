@@ -164,7 +164,11 @@ def test_far_rows_that_are_hardly_nearer_to_each_other_are_no_new_cluster(own: f
     rows[np.arange(far), 41 + np.arange(far)] = np.sqrt(own)
     start = checked(["a"] * many, Corrections())
     alone = Fit(
-        np.zeros(many, np.int64), np.eye(dims), np.zeros((1, dims)), np.ones(1, bool), np.zeros(1)
+        np.zeros(many, np.int64),
+        np.eye(dims),
+        np.zeros((1, dims)),
+        np.ones(1, bool),
+        np.zeros((many, 1)),
     )
     found = far_groups(rows, start, alone)
     assert [each.tolist() for each in found] == ([list(range(far))] if own < 1 else [])

@@ -27,7 +27,8 @@ def made(folder: Path | None = None, rows: int = 300, **settings: Any) -> Any:
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def test_it_is_a_name_of_the_package() -> None:
@@ -70,6 +71,16 @@ def test_a_wrong_correction_is_honoured_but_asked_about_since_others_contradict_
     assert ((judged.doubts > 0) == (judged.clusters != judged.right)).all()
     assert found.labels[0] == "class 1"
     assert found.ask[0] == (0, "likely mistake", "class 1", "class 0")
+
+
+def test_without_holding_out_the_clusters_are_the_same_and_nothing_is_known_of_hidden_ones() -> (
+    None
+):
+    full, quick = made(k=4), made(k=4, hold_out=False)
+    assert quick.labels.tolist() == full.labels.tolist()
+    assert quick.held_out is None
+    assert {each.reason for each in quick.ask} == {"between two clusters"}
+    assert len(set(made(hold_out=False).labels.tolist())) > 4  # grow, not auto
 
 
 def test_the_clusters_stay_as_many_where_hidden_corrections_say_so() -> None:

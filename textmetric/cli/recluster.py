@@ -48,6 +48,16 @@ class HowMany(click.ParamType[Any]):
         return self.fail(f"{value!r} is no number of clusters, auto, keep or grow", param, ctx)
 
 
+class OrNone(Objective):
+    """The name of an objective, or none."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | None:
+        """The name, if it is known."""
+        return None if value in (None, "none") else super().convert(value, param, ctx)
+
+
 @click.command(
     short_help="Cluster texts again after corrections.",
     epilog=examples(
@@ -87,9 +97,16 @@ class HowMany(click.ParamType[Any]):
 )
 @click.option("--new", is_flag=True, help="Let texts far from all clusters form new ones.")
 @click.option(
+    "--hold-out/--no-hold-out",
+    default=True,
+    help="Measure on hidden corrections, which takes three quarters of the time.",
+)
+@click.option(
     "--objective",
-    type=Objective(),
-    help="Train a projection by it first, such as sup_con: docs/objectives.md.",
+    type=OrNone(),
+    default="sup_con",
+    show_default=True,
+    help="Train a projection by it first, see docs/objectives.md; none for no projection.",
 )
 @click.option(
     "--import",
@@ -210,7 +227,7 @@ def recluster(
     write_records(rows, out)
     if as_json:
         write_json(_described(turn))
-    for line in _said(turn):
+    for line in _said(turn, hold_out=settings["hold_out"]):
         note(line)
 
 
@@ -332,7 +349,7 @@ def _described(turn: Turn) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _said(turn: Turn) -> list[str]:
+def _said(turn: Turn, *, hold_out: bool) -> list[str]:
     """The turn in lines."""
     found, judged = turn.changes, turn.held_out
     lines = [f"turn {turn.number}: {found.moved:,} of {len(turn.labels):,} rows moved"]
@@ -342,7 +359,7 @@ def _said(turn: Turn) -> list[str]:
     lines += [f"{each.rows} rows: {each.source or '(none)'} → {each.target}"
               for each in found.moves[:5]]  # fmt: skip
     if judged is None:
-        lines.append("too few corrections to hide some and measure")
+        lines += ["too few corrections to hide some and measure"] * hold_out
     else:
         lines.append(
             f"on {len(judged.rows)} corrected rows, each clustered without its correction: "

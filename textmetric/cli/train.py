@@ -27,12 +27,14 @@ OBJECTIVES = (
 _PML = "pml:"
 
 
-class Objective(click.ParamType[str]):
+class Objective(click.ParamType[str | None]):
     """The name of an objective."""
 
     name = "name"
 
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | None:
         """The name, if it is known."""
         if value not in OBJECTIVES and not value.startswith(_PML):
             self.fail(str(unknown_name("objective", value, OBJECTIVES)), param, ctx)

@@ -163,7 +163,7 @@ def column_names(
     """
     start = data[:_HEAD].removeprefix(_MARK).lstrip(b"\r\n")
     if not start:
-        raise UserError(f"{source} is empty: give a table with a text and a label in each row")
+        raise UserError(f"{source} is empty: give a table with a text in each row")
     names = _first_row(start, delimiter)
     if all(names.count(column) == 1 for column in columns):
         return names

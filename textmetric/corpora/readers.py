@@ -207,9 +207,7 @@ def _read_file(path: Path, part: str, options: Options) -> tuple[pd.DataFrame, d
         raise _empty(path, part, options, empty, column, values[int(empty[0])].as_py())
     if len(empty) == table.num_rows:
         full = " that are not empty" if len(empty) else ""
-        raise UserError(
-            f"{path} has no rows{full}: give a table with a text and a label in each row"
-        )
+        raise UserError(f"{path} has no rows{full}: give a table with a text in each row")
     _refuse_lists(labels, path, options.label)
     frame: pd.DataFrame = pa.table([texts, labels], names=["text", "label"]).to_pandas()
     if len(unlabelled):
@@ -308,7 +306,7 @@ def read_bytes(path: Path) -> bytes:
             f"{path} takes more than half of the memory: give a smaller table"
         ) from None
     if not data:
-        raise UserError(f"{path} is empty: give a table with a text and a label in each row")
+        raise UserError(f"{path} is empty: give a table with a text in each row")
     return data
 
 

@@ -6,19 +6,24 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from textmetric.errors import needing
+from textmetric.measures import softmax
 from textmetric.measures.rows import unit
 from textmetric.reclustering.corrections import NONE, Constraints
 from textmetric.reclustering.seeded import Fit
-from textmetric.types import Bools, Float64, Int64
+from textmetric.types import Float64, Int64
+
+with needing("questions", "train"):
+    from sklearn.cluster import KMeans
+    from threadpoolctl import threadpool_limits
 
 ASKED = 20
 Reason = Literal["new group", "between two clusters", "likely mistake"]
 _ALIKE = 0.9
 """Texts with a larger cosine are not both asked about."""
-_TRIED = 50
-"""Texts that are looked at for each question, since many may be alike."""
-_SAMPLE = 1000
-"""Rows by which the density around a text is measured."""
+UNSEEN = 5.0
+"""What a text counts for if nobody has corrected one of its cluster."""
+_STEPS = 10
 
 
 class Question(NamedTuple):
@@ -51,10 +56,12 @@ def questions(
 ) -> list[Question]:
     """The texts to ask about, in the order in which to ask.
 
-    Up to a quarter are likely mistakes. Half of the others are for clusters of which no text was
-    corrected, the largest first: of each the text nearest to its centre, so that a name for it
-    names the cluster. The rest is between two clusters: the margin is small, and many texts are
-    near, so that the answer matters for them, too. No two that are nearly alike are asked about.
+    Up to a quarter are likely mistakes. The others are spread over what is in doubt, as in diverse
+    mini-batch active learning (Zhdanov 2019). A text that nobody corrected counts for more the
+    likelier its second cluster is next to the first, and more again if nobody has corrected a text
+    of its cluster. K-means with these weights finds as many groups of texts as there are questions;
+    of each, the text is asked about that is in doubt and near to the centre, the heaviest group
+    first. No two that are nearly alike are asked about.
 
     Args:
         rows: (n, d) of :func:`.principal`.
@@ -63,24 +70,55 @@ def questions(
         names: of its k clusters.
         suspects: corrected rows → the cluster that a model proposes, the likeliest mistakes first.
         count: how many at most.
-        seed: of the sample by which density is measured.
+        seed: of k-means.
     """
-    distances = fit.distances(rows)
-    free = constraints.fixed == NONE
+    if not count:
+        return []
+    free = np.flatnonzero(constraints.fixed == NONE)
     chosen = _Chosen(unit(rows), count)
     for row, other in list(suspects.items())[: count // 4]:
         chosen.add(row, "likely mistake", names[fit.clusters[row]], names[other])
-    room = count - len(chosen.found)
-    for row in _unseen(distances, fit.clusters, free, len(names))[: -(-room // 2)].tolist():
-        chosen.add(row, "new group", names[fit.clusters[row]], "")
-    if fit.open.sum() > 1:
-        order = _between(rows, distances, free, seed)[: _TRIED * count]
-        second = np.argsort(distances[order], axis=1, kind="stable")[:, :2]
-        for row, nearest in zip(order.tolist(), second, strict=True):
-            here = fit.clusters[row]
-            other = nearest[1] if nearest[0] == here else nearest[0]
-            chosen.add(row, "between two clusters", names[here], names[other])
+    room = min(count - len(chosen.found), len(free))
+    if not room:
+        return chosen.found
+    corrected = np.bincount(fit.clusters[constraints.fixed != NONE], minlength=len(names))
+    unseen = corrected[fit.clusters] == 0
+    likely = np.sort(softmax(-fit.distances[free], 1.0), axis=1)[:, ::-1]
+    second = likely[:, 1] if likely.shape[1] > 1 else np.zeros(len(free))
+    weights = (1 - likely[:, 0] + second) * np.where(unseen[free], UNSEEN, 1.0)
+    for row in free[_spread(rows[free], weights, room, seed)].tolist():
+        if unseen[row]:
+            chosen.add(row, "new group", names[fit.clusters[row]], "")
+        else:
+            nearest = np.argsort(fit.distances[row], kind="stable")[:2]
+            other = nearest[1] if nearest[0] == fit.clusters[row] else nearest[0]
+            chosen.add(row, "between two clusters", names[fit.clusters[row]], names[other])
     return chosen.found
+
+
+def _spread(rows: Float64, weights: Float64, count: int, seed: int) -> Int64:
+    """Places of rows in the order in which to ask: one a group, then the others.
+
+    Args:
+        rows: (n, d).
+        weights: (n,) above 0 where there is doubt.
+        count: of groups, n at most.
+        seed: of k-means.
+    """
+    weights = weights + 1e-9  # k-means needs some
+    with threadpool_limits(1):
+        found = KMeans(count, n_init=1, max_iter=_STEPS, random_state=seed).fit(
+            rows, sample_weight=weights
+        )
+    group = found.labels_
+    far = np.square(rows - found.cluster_centers_[group]).sum(axis=1) / weights
+    heavy = np.bincount(group, weights, minlength=count)
+    order = np.lexsort((far, -heavy[group], group))  # within a group the nearest first
+    first = np.ones(len(order), dtype=bool)
+    first[1:] = group[order][1:] != group[order][:-1]
+    first, others = order[first], order[~first]
+    first = first[np.argsort(-heavy[group[first]], kind="stable")]
+    return np.concatenate([first, others[np.argsort(-weights[others], kind="stable")]])
 
 
 class _Chosen:
@@ -95,25 +133,3 @@ class _Chosen:
         before = [each.row for each in self.found]
         if len(before) < self._count and not (self._rows[before] @ self._rows[row] > _ALIKE).any():
             self.found.append(Question(row, reason, cluster, other))
-
-
-def _unseen(distances: Float64, clusters: Int64, free: Bools, names: int) -> Int64:
-    """The most central row of each cluster without a corrected row, the largest cluster first."""
-    sizes = np.bincount(clusters, minlength=names)
-    seen = np.bincount(clusters[~free], minlength=names) > 0
-    own = distances[np.arange(len(clusters)), clusters]
-    order = np.lexsort((own, clusters))
-    first = order[np.searchsorted(clusters[order], np.flatnonzero((sizes > 0) & ~seen))]
-    return np.asarray(first[np.argsort(-sizes[clusters[first]], kind="stable")])
-
-
-def _between(rows: Float64, distances: Float64, free: Bools, seed: int) -> Int64:
-    """The rows that nobody corrected, the smallest margin in the densest place first."""
-    places = np.flatnonzero(free)
-    two = np.partition(distances[places], 1, axis=1)[:, :2]
-    margin = two[:, 1] - two[:, 0]
-    doubt = 1 / (1 + margin / (np.median(margin) or 1.0))
-    sample = np.random.default_rng(seed).permutation(len(rows))[:_SAMPLE]
-    density = np.square(np.maximum(rows[places] @ rows[sample].T, 0)).mean(axis=1)
-    score = doubt * density
-    return places[np.argsort(-score, kind="stable")]

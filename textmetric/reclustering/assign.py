@@ -29,7 +29,8 @@ def assign(costs: Float64, constraints: Constraints) -> Int64:
     there is a solution.
 
     Args:
-        costs: (g, k) of putting a group into a cluster, infinite for a cluster that is not open.
+        costs: (g, k) of putting a group into a cluster, infinite for a cluster that is not open. It
+            is changed, see :func:`allowed`.
         constraints: of the g groups.
 
     Returns:
@@ -61,8 +62,7 @@ def assign(costs: Float64, constraints: Constraints) -> Int64:
 
 
 def allowed(costs: Float64, constraints: Constraints) -> Float64:
-    """The costs (g, k), infinite where a label, or a cluster that is not allowed, rules it out."""
-    costs = np.array(costs, dtype=np.float64)
+    """The costs (g, k), made infinite where a label or a ban rules a cluster out."""
     labels, apart = constraints.labels, constraints.apart
     costs[constraints.banned[:, 0], constraints.banned[:, 1]] = np.inf
     for one, other in ((0, 1), (1, 0)):

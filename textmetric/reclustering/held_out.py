@@ -25,11 +25,11 @@ class HeldOut(NamedTuple):
         rows: (m,) their places.
         clusters: (m,) where they were put.
         right: (m,) where they belong.
-        doubts: (m,) by how much nearer the one is than the other, in squared distance; infinite if
+        doubts: (m,) by how much nearer the one is than the other, see :class:`.Fit`; infinite if
             no correction was left that names the cluster where a row belongs.
         before: agreement of the old clusters with the corrections.
         after: agreement of ``clusters`` with them.
-        temperature: of the squared distances, such that they give probabilities.
+        temperature: of the distances of :class:`.Fit`, such that they give probabilities.
     """
 
     rows: Int64
@@ -42,7 +42,7 @@ class HeldOut(NamedTuple):
 
 
 def held_out(
-    constraints: Constraints, fitted: Callable[[Constraints], tuple[Float64, Fit]], seed: int
+    constraints: Constraints, fitted: Callable[[Constraints], Fit], seed: int
 ) -> HeldOut | None:
     """Cluster with a third of the corrections hidden, three times; None with too few corrections.
 
@@ -50,7 +50,7 @@ def held_out(
 
     Args:
         constraints: of the rows.
-        fitted: from constraints to rows (n, d), and the clusters of these.
+        fitted: from constraints to clusters.
         seed: of the folds.
     """
     labelled = np.flatnonzero(constraints.labels != NONE)
@@ -62,10 +62,10 @@ def held_out(
     clusters = np.empty(len(places), dtype=np.int64)
     scores = np.empty((len(places), len(constraints.names)))
     for each in range(FOLDS):
-        rows, found = fitted(_hidden(constraints, fold == each))
+        found = fitted(_hidden(constraints, fold == each))
         asked = fold[constraints.groups[places]] == each
         clusters[asked] = found.clusters[places[asked]]
-        scores[asked] = -found.distances(rows[places[asked]])
+        scores[asked] = -found.distances[places[asked]]
     right = constraints.corrected[places]
     each_row = np.arange(len(places))
     own = scores[each_row, right]

@@ -20,6 +20,13 @@ with needing("clusters that learn", "train"):
 
 WIDTH = 128
 """Principal components of the vectors that are kept."""
+RATES: dict[str, float] = {"sup_con": 0.03}
+"""Objectives → their learning rate; others choose theirs by cross-validation, which takes longer.
+
+From .01 to .1 the clusters are about as good as with a choice, with few corrections and many.
+"""
+FEWEST = 12
+"""With fewer corrected rows no space is trained."""
 
 
 def principal(vectors: Floats, width: int = WIDTH) -> Float64:
@@ -50,20 +57,25 @@ def trained(
         rows: (n, d) vectors.
         constraints: of the rows. Clusters with two corrected rows or more are classes.
         objective: its name, see docs/objectives.md.
-        lr: learning rate; None to choose one, or to keep that of the last turn.
+        lr: learning rate; None for that of the last turn, or of :data:`RATES`.
         before: of the last turn, whose projection the training goes on from.
         seed: of the training.
 
     Returns:
-        None if there are fewer than two classes.
+        None if the corrections say too little: there are fewer than two classes or than
+        :data:`FEWEST` rows of them, or more old clusters without a corrected row than classes, of
+        which the space would know nothing.
     """
-    from textmetric.embedder import TextEmbedder  # with torch, slow to import
-
-    fixed = constraints.fixed
+    fixed, old = constraints.fixed, constraints.clusters
     counts = np.bincount(fixed[fixed != NONE], minlength=len(constraints.names))
     chosen = np.flatnonzero((fixed != NONE) & (counts[fixed] > 1))
-    if (counts > 1).sum() < 2:
+    classes = int((counts > 1).sum())
+    untouched = np.setdiff1d(old[old != NONE], old[fixed != NONE])
+    if classes < max(2, len(untouched)) or len(chosen) < FEWEST:
         return None
+    from textmetric.embedder import TextEmbedder  # with torch, slow to import
+
+    last = None if before is None else before.lr_
     embedder = TextEmbedder(
         objective,
         encoder="frozen",
@@ -72,7 +84,7 @@ def trained(
         calibrate=False,
         warm_start=before is not None,
         pretrain=None,
-        lr=lr or ("auto" if before is None else before.lr_),
+        lr=lr or last or RATES.get(objective, "auto"),
         seed=seed,
     )
     if before is not None:

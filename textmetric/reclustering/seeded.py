@@ -9,6 +9,7 @@ import numpy as np
 from textmetric.errors import needing
 from textmetric.measures.rows import class_sums
 from textmetric.reclustering.assign import assign
+from textmetric.reclustering.border import WEAK, border
 from textmetric.reclustering.corrections import NONE, Constraints
 from textmetric.types import Bools, Float64, Floats, Int64
 
@@ -48,24 +49,24 @@ class Fit(NamedTuple):
         mapping: (d, d) to the space of the learnt distance.
         centres: (k, d) in that space.
         open: (k,) whether a cluster may have rows.
-        offsets: (k,) by how much a cluster is nearer, so that it gets the rows that it should.
+        distances: (n, k) how little each row belongs to each cluster: −log of the probability, see
+            :func:`.border`, or the squared distance to its centre where there is no border;
+            infinite for a cluster that is not open.
     """
 
     clusters: Int64
     mapping: Float64
     centres: Float64
     open: Bools
-    offsets: Float64
+    distances: Float64
 
-    def distances(self, rows: Floats) -> Float64:
-        """(n, k) squared distances of rows (n, d) to the centres, less the offsets.
 
-        That of a cluster that is not open is infinite.
-        """
-        with threadpool_limits(1):
-            found = _squares(rows @ self.mapping, self.centres) - self.offsets
-        found[:, ~self.open] = np.inf
-        return found
+def to_centres(rows: Float64, mapping: Float64, centres: Float64, opened: Bools) -> Float64:
+    """(n, k) squared distances of rows (n, d) to centres; infinite where ``opened`` (k,) is not."""
+    with threadpool_limits(1):
+        found = _squares(rows @ mapping, centres)
+    found[:, ~opened] = np.inf
+    return found
 
 
 def fit(
@@ -75,6 +76,11 @@ def fit(
     *,
     mapping: Float64 | None = None,
     iterations: int = ITERATIONS,
+    uncorrected: float = 1.0,
+    shrinkage: float = SHRINKAGE,
+    sized: bool = True,
+    weak: float = WEAK,
+    before: Float64 | None = None,
 ) -> Fit:
     """Cluster again, and learn the distance on the way.
 
@@ -99,6 +105,9 @@ def fit(
     The centres become the means of their rows, in which the corrected rows count as much, together,
     as :data:`PULL` says.
 
+    In the end the clusters are the weak labels of a classifier, see :func:`.border`, and the rows
+    go where it says, as far as the constraints allow.
+
     Args:
         rows: (n, d) of :func:`.principal`.
         constraints: of the rows.
@@ -106,12 +115,21 @@ def fit(
             correction names.
         mapping: (d, d) to start from, that of the last turn; None to estimate one.
         iterations: of the three steps.
+        uncorrected: what a row that nobody corrected counts for in the covariance, where a
+            corrected one counts for :data:`CORRECTED`.
+        shrinkage: in [0, 1], share of the covariance that is the same in every direction; with 1
+            the distance is not learnt.
+        sized: whether clusters are held to the sizes that they are expected to have.
+        weak: what an uncorrected row counts for in the classifier; 0 for no classifier.
+        before: (n, e) the rows before anything was trained on the corrections, which the classifier
+            is trained on: it is then less sure of what ``rows`` was trained to say. None for the
+            same.
     """
     with threadpool_limits(1):
         centres, opened, expected = _start(rows, constraints, k)
         fixed, count = constraints.fixed, len(centres)
         known = fixed != NONE
-        heavy = np.where(known, CORRECTED, 1.0)
+        heavy = np.where(known, CORRECTED, uncorrected)
         share = PULL * len(rows) / max(int(known.sum()), 1)
         pull = np.where(known, min(max(share, 1.0), CORRECTED), 1.0)
         sizes = np.bincount(constraints.groups).astype(np.float64)
@@ -119,22 +137,36 @@ def fit(
         clusters = np.where(known, fixed, constraints.clusters)
         space = np.eye(rows.shape[1]) if mapping is None else mapping
         offsets = np.zeros(count)
+        counted = slice(None, None, max(1, len(means) // _SIZE_ROWS))
         for step in range(iterations):
             if step:
                 centres = _means(rows, clusters, pull, centres)
             if step or mapping is None:
                 placed = clusters != NONE
-                space = _within(rows[placed] - centres[clusters[placed]], heavy[placed])
-            squares = _squares(means @ space, centres[opened] @ space)
-            offsets[opened] = _handicaps(squares, sizes, expected)
-            squares -= offsets[opened]
-            squares *= sizes[:, None]
+                space = _within(rows[placed] - centres[clusters[placed]], heavy[placed], shrinkage)
+            mapped = centres[opened] @ space
+            if sized:
+                squares = _squares(means[counted] @ space, mapped)
+                offsets[opened] = _handicaps(squares, sizes[counted], expected)
+            # squared distances, less what is the same for all clusters of a row
+            squares = means @ (space @ (-2 * mapped).T)
+            squares += np.square(mapped).sum(axis=1) - offsets[opened]
+            if len(sizes) < len(rows):
+                squares *= sizes[:, None]
             costs = np.full((len(sizes), count), np.inf)
             costs[:, opened] = squares
-            before, clusters = clusters, assign(costs, constraints)[constraints.groups]
-            if step and (before == clusters).all():
+            last, clusters = clusters, assign(costs, constraints)[constraints.groups]
+            if step and (last == clusters).all():
                 break
-        return Fit(clusters, space, centres @ space, opened, offsets)
+        mapped = centres @ space
+        if not weak or (clusters == clusters[0]).all():
+            far = to_centres(rows, space, mapped, opened) - offsets
+            return Fit(clusters, space, mapped, opened, far)
+        seen = rows if before is None else before
+        far = border(seen, clusters, np.where(known, 1.0, weak), count)
+        costs = class_sums(far, constraints.groups, len(sizes))
+        clusters = assign(costs, constraints)[constraints.groups]
+        return Fit(clusters, space, mapped, opened, far)
 
 
 def _drawn_evenly(drawn: Float64, sizes: Float64) -> bool:
@@ -186,17 +218,15 @@ def _handicaps(distances: Float64, weights: Float64, expected: Float64) -> Float
         weights: (g,) how many rows a group has.
         expected: (k,) shares, see :func:`shares`; NaN for a cluster of any size.
     """
-    chosen = slice(None, None, max(1, len(distances) // _SIZE_ROWS))
-    some, weight = distances[chosen], weights[chosen]
-    nearest = some.min(axis=1)
+    nearest = distances.min(axis=1)
     temperature = SOFTNESS * float(np.median(nearest))
     sized = ~np.isnan(expected)
     if not temperature > 0 or not sized.any():
         return np.zeros(len(expected))
-    likely = np.exp((nearest[:, None] - some) / temperature)
+    likely = np.exp((nearest[:, None] - distances) / temperature)
     factors = np.ones(len(expected))
     for _ in range(_SIZE_STEPS):
-        share = weight / np.maximum(likely @ factors, np.finfo(float).tiny)
+        share = weights / np.maximum(likely @ factors, np.finfo(float).tiny)
         found = factors * (share @ likely)
         target = expected[sized] * found[sized].sum()  # a cluster of any size keeps what it gets
         factors[sized] *= np.sqrt((target + 1) / (found[sized] + 1))
@@ -269,14 +299,14 @@ def _counts(moved: Float64, seeds: Float64, before: Float64, heir: Int64, opened
     return np.asarray(sizes * told.sum() / sizes.sum())
 
 
-def _within(differences: Float64, weights: Float64) -> Float64:
+def _within(differences: Float64, weights: Float64, shrinkage: float) -> Float64:
     """The map (d, d) that makes the differences of rows to their centres even, nearly."""
     covariance = (differences * weights[:, None]).T @ differences / weights.sum()
     mean = np.trace(covariance) / len(covariance)
     if not mean > 0:
         return np.eye(len(covariance))
-    covariance *= 1 - SHRINKAGE
-    covariance[np.diag_indices_from(covariance)] += SHRINKAGE * mean
+    covariance *= 1 - shrinkage
+    covariance[np.diag_indices_from(covariance)] += shrinkage * mean
     values, directions = np.linalg.eigh(covariance)
     return np.asarray(directions / np.sqrt(values) @ directions.T)
 

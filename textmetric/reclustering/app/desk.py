@@ -17,7 +17,7 @@ from textmetric.reclustering.corrections import NONE, Corrections, checked
 from textmetric.reclustering.exchange import Annotated
 from textmetric.reclustering.journal import Journal
 from textmetric.reclustering.learn import principal
-from textmetric.reclustering.seeded import Fit
+from textmetric.reclustering.seeded import Fit, to_centres
 from textmetric.reclustering.turn import recluster
 from textmetric.reclustering.turns import Turns, begun, refuse_other
 from textmetric.reclustering.vectors import text_vectors
@@ -132,7 +132,7 @@ class Desk:
         self.sample = sample_rows(found.clusters, MAP_ROWS, 0)
         self.places = tsne((rows @ found.mapping)[self.sample], tick=tick)
         self._names = start.names
-        self._distances = found.distances(rows)
+        self._distances = found.distances
         self._own = self._distances[np.arange(len(rows)), found.clusters]
         self.ask = ask
         self.history = [] if before is None else before.history
@@ -264,6 +264,6 @@ def _as_they_are(rows: Float64, clusters: Int64, mapping: Float64, count: int) -
     sizes = np.bincount(clusters[placed], minlength=count)
     centres = class_sums(space[placed], clusters[placed], count) / np.maximum(sizes, 1)[:, None]
     filled = sizes > 0
-    nearest = Fit(clusters, mapping, centres, filled, np.zeros(count))
-    where = np.where(clusters == NONE, nearest.distances(rows).argmin(axis=1), clusters)
-    return nearest._replace(clusters=where)
+    far = to_centres(rows, mapping, centres, filled)
+    where = np.where(clusters == NONE, far.argmin(axis=1), clusters)
+    return Fit(where, mapping, centres, filled, far)
