@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -76,6 +76,7 @@ def trained(
     from textmetric.embedder import TextEmbedder  # with torch, slow to import
 
     last = None if before is None else before.lr_
+    usual: float | Literal["auto"] = RATES.get(objective, "auto")
     embedder = TextEmbedder(
         objective,
         encoder="frozen",
@@ -84,7 +85,7 @@ def trained(
         calibrate=False,
         warm_start=before is not None,
         pretrain=None,
-        lr=lr or last or RATES.get(objective, "auto"),
+        lr=lr or last or usual,
         seed=seed,
     )
     if before is not None:
