@@ -37,6 +37,7 @@ PARTS = {
     "measures": "the measures of a test set",
     "tsne": "maps of embeddings",
     "runtime": "a saved model in use, without torch",
+    "recluster": "clusters that learn from corrections",
     "startup": "starting the stages, and a pipeline with nothing to do",
     "growth": "seconds and memory as the texts grow more",
 }

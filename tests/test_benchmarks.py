@@ -426,6 +426,8 @@ def test_every_part_runs(part: str, tmp_path: Path) -> None:
         pytest.skip("takes a minute: TEXTMETRIC_BENCHMARKS=1 runs it")
     if part == "vectors":
         pytest.importorskip("datasets", reason="the package datasets is missing")
+    if part == "recluster":
+        pytest.importorskip("cognitivefactory", reason="interactive-clustering is missing")
     file = tmp_path / "figures.json"
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", part, "--quick", "--rounds", "1", "--json", str(file)],

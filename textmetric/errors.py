@@ -97,6 +97,7 @@ def needing(purpose: str, extra: str | None = None) -> Iterator[None]:
 
 
 _PACKAGES = {  # where the module is named otherwise
+    "cognitivefactory": "cognitivefactory-interactive-clustering",
     "huggingface_hub": "huggingface-hub",
     "markdown_it": "markdown-it-py",
     "pytorch_metric_learning": "pytorch-metric-learning",
