@@ -48,11 +48,11 @@ def cases(options: Options) -> Iterator[Case]:
 
         yield Case("recluster", f"the second turn, {rows:,} texts", again)
     vectors, labels, old = made(200 if options.quick else 1_000, 20)
-    rows = f"{len(labels):,} texts, the links of {CORRECTED} of them"
+    about = f"{len(labels):,} texts, the links of {CORRECTED} of them"
     for case, side in (("clusters", clusters), ("a whole turn", whole_turn)):
         yield Case(
             "recluster",
-            f"{case}, {rows}",
+            f"{case}, {about}",
             partial(side, vectors, labels, old),
             "COP-KMeans of interactive-clustering",
             partial(theirs, vectors, labels),
