@@ -10,7 +10,8 @@ corrected. Four questions:
   k-means under a learnt Mahalanobis distance (MMC).
 - Ten turns of one hundredth, of texts that are asked for or drawn. A fifth of the texts is never
   corrected, and both are measured on it.
-- With a twentieth corrected, several objectives train the projection of the vectors, and none does.
+- With a twentieth corrected, several objectives train the projection of the vectors, and none does;
+  or the token vectors are trained.
 - With a twentieth corrected, parts of the method are left out.
 
 The last three start from k-means on the vectors.
@@ -42,7 +43,7 @@ from studies.recluster_jobs import Job, finish
 from textmetric import command
 from textmetric.command import INTERACTIVE
 from textmetric.errors import UserError
-from textmetric.files import read_json, replacing_folder, write_array
+from textmetric.files import read_json, replacing_folder, write_array, write_json
 from textmetric.params import Data, read
 from textmetric.reclustering.vectors import text_vectors
 from textmetric.report.formats import plain
@@ -68,7 +69,7 @@ def main(arguments: argparse.Namespace) -> None:
     finish(
         [Job(folder, start, seed, "") for folder, seed in cases for start in starts], "old clusters"
     )
-    names = ["objectives", "parts", "turns-ask", "turns-random"]
+    names = ["objectives", "tuned", "parts", "turns-ask", "turns-random"]
     names += [f"peers-{share:g}" for share in arguments.shares]
     at = [("vectors", name) for name in names]
     at += [(start, f"share-{share:g}") for start in arguments.starts for share in arguments.shares]
@@ -96,6 +97,7 @@ def _stored(word: str, data: Data, arguments: argparse.Namespace) -> tuple[str, 
             vectors = text_vectors(texts, arguments.vectors, progress=INTERACTIVE)
             write_array(temporary / "vectors.npy", vectors)
             write_array(temporary / "labels.npy", labels)
+            write_json(temporary / "texts.json", {"texts": texts, "vectors": arguments.vectors})
             save_npz(temporary / "tfidf.npz", TfidfVectorizer().fit_transform(texts))
     title = plain(corpus_title(corpus.summary))
     return f"{title}, {len(texts):,} texts of {int(labels.max()) + 1} classes", folder

@@ -17,11 +17,11 @@ from sklearn.cluster import KMeans
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics.pairwise import euclidean_distances
 
-from studies.recluster_page import KMEANS, NONE, OLD, OURS, SHARE
+from studies.recluster_page import KMEANS, NONE, OLD, OURS, SHARE, TUNED
 from studies.trials import ROOT
 from textmetric import parallel, recluster
 from textmetric.command import INTERACTIVE
-from textmetric.files import write_array, write_json
+from textmetric.files import read_json, write_array, write_json
 from textmetric.mahalanobis import Mahalanobis
 from textmetric.measures import agreement, unit
 from textmetric.pipeline.stage_code import code_of
@@ -281,6 +281,16 @@ def with_objectives(case: Case) -> Any:
     return {"scores": found}
 
 
+def with_tuned_vectors(case: Case, texts: list[str], vectors: str | None) -> Any:
+    """The agreement where the token vectors are trained, not a projection."""
+    known, others = case.drawn(SHARE)
+    turn = recluster(
+        texts, case.names, case.said(known), vectors=vectors, k=case.k, hold_out=False, ask=0,
+        tune=True, seed=case.seed,
+    )  # fmt: skip
+    return {"scores": {TUNED: case.scores(turn.fit.clusters, others)}}
+
+
 def without_parts(case: Case) -> Any:
     """The agreement with one part of the method left out."""
     known, others = case.drawn(SHARE)
@@ -336,6 +346,8 @@ class Job(NamedTuple):
             found["scores"][KMEANS] = case.scores(old, case.drawn(float(value))[1])
         elif kind == "turns":
             found = in_turns(case, value)
+        elif kind == "tuned":
+            found = with_tuned_vectors(case, **read_json(self.folder / "texts.json"))
         else:
             found = {"objectives": with_objectives, "parts": without_parts}[kind](case)
         write_json(self.file, found)

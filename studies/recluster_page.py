@@ -18,6 +18,7 @@ from textmetric.types import Float64
 
 OURS = "recluster"
 OLD, KMEANS, NONE = "old clusters", "k-means on the vectors", "none"
+TUNED = "sup_con, of the token vectors"
 SHARE = 0.05
 """What is corrected where ways, objectives and parts are compared."""
 LEVEL = 0.05
@@ -50,11 +51,12 @@ def rows_of(
     """The result of a job as rows of a table.
 
     They have the columns corpus, start, seed, job, way, measure (ari or ami) and value. The peers
-    are ways of the share that was corrected. The way of a turn is its number, 0 for the old
-    clusters. How many corrections are violated has the way and the measure ``violations``.
+    are ways of the share that was corrected, and trained token vectors a way of the objectives.
+    The way of a turn is its number, 0 for the old clusters. How many corrections are violated has
+    the way and the measure ``violations``.
     """
     about = {"corpus": corpus, "start": start, "seed": seed}
-    about["job"] = job.replace("peers-", "share-")
+    about["job"] = "objectives" if job == "tuned" else job.replace("peers-", "share-")
     scores = found["scores"]
     named = dict(enumerate(scores)) if isinstance(scores, list) else scores
     for way, measures in named.items():
@@ -221,15 +223,17 @@ def _objectives(values: pd.DataFrame) -> list[str]:
     """What trains the projection."""
     mine = values[values["job"] == "objectives"]
     ways = list(dict.fromkeys(mine["way"]))
-    classification, *metric, none = ways
-    pairs = [(way, classification) for way in metric] + [(way, none) for way in ways[:-1]]
+    classification, *metric = (way for way in ways if way not in (NONE, TUNED))
+    pairs = [(way, classification) for way in metric]
+    pairs += [(way, NONE) for way in (classification, *metric)] + [(TUNED, "sup_con")]
     found = compared(values, "objectives", pairs)
     return [
         "## Classification or metric learning?",
         "",
         f"{SHARE:.0%} corrected, old clusters by k-means on the vectors. A linear projection of "
-        "the vectors is trained on the corrected texts before all are clustered, by each objective "
-        "with a learning rate that cross-validation chooses; *none* trains none. Bold as above, "
+        "the vectors is trained on the corrected texts before all are clustered. sup_con has its "
+        "usual learning rate; cross-validation chooses that of the others. *none* trains none. In "
+        "the last row the token vectors are trained in place of a projection. Bold as above, "
         f"over {len(found)} comparisons.",
         "",
         _means(mine, ways, "trained by"),

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from selenium import webdriver
+from selenium.webdriver.common.action_chains import ActionChains
 
 from tests.browser import Page, chromium
 from textmetric.reclustering.actions import Action
@@ -29,6 +30,17 @@ HOSTILE = "<img src=x onerror=\"document.title='owned'\"> {{1+1}} <script>docume
 TEXTS = [HOSTILE, *(f"{fruit} {sign}" for fruit in ("apple", "pear") for sign in "abcdefghi")]
 BOLD = "<b onmouseover=alert(1)>bold</b>"
 CLUSTERS = [BOLD, *["1"] * 11, *["2"] * 7]
+POINTS = """
+const canvas = arguments[0], box = canvas.getBoundingClientRect(), found = [];
+for (let y = 4; y < box.height; y += 4) for (let x = 4; x < box.width; x += 4) {
+    const place = {clientX: box.x + x, clientY: box.y + y, bubbles: true};
+    canvas.dispatchEvent(new MouseEvent("mousemove", place));
+    if (getComputedStyle(canvas.parentElement).cursor == "pointer"
+        && !found.some(([a, b]) => Math.hypot(a - x, b - y) < 20)) found.push([x, y]);
+}
+return found.map(([x, y]) => [Math.round(x - box.width / 2), Math.round(y - box.height / 2)]);
+"""
+"""Where a click on the map would do something, from the middle of its canvas."""
 SECONDS = 240
 """Patience with a loaded machine."""
 
@@ -183,6 +195,33 @@ def test_a_person_corrects_by_keys_and_a_killed_server_loses_nothing(
     page.press(*"x", "\ue007")
     page.until(lambda: any(name.endswith("x") for name in page.texts(".heading .name")))
     page.until(lambda: not page.all(".question"))  # until then keys go there
+
+    # a click on the map shows the text under it
+    before = page.text()
+    canvas = page.one("canvas")
+    for place in page.run(POINTS, canvas):
+        ActionChains(browser).move_to_element_with_offset(canvas, *place).click().perform()
+        page.until(lambda: bool(page.texts(".card .text")))
+        time.sleep(0.3)
+        if page.text() != before:
+            break
+    assert page.text() != before
+    assert page.text() in TEXTS
+
+    # what was said is exported from the menu
+    downloads = tmp_path / "downloads"
+    page.cdp("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(downloads))
+    for button in page.all("button"):
+        if "Export" in button.text:
+            button.click()
+    forms = ["csv", "label-studio", "argilla"]
+    page.until(lambda: page.texts(".q-menu .q-item") == forms)
+    page.until(lambda: page.all(".q-menu .q-item")[0].is_displayed())
+    page.all(".q-menu .q-item")[0].click()
+    page.until(lambda: (downloads / "corrections.csv").exists())
+    exported = (downloads / "corrections.csv").read_text()
+    assert HOSTILE.replace('"', '""') in exported
+    assert not page.log()
 
     # the next turn, with its progress
     page.press("t")

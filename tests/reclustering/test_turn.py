@@ -16,6 +16,8 @@ from textmetric.measures import kmeans
 from textmetric.reclustering import Corrections, Turns, learn, recluster
 from textmetric.reclustering import turns as turns_room
 
+FRUIT = ("apple", "pear", "plum")
+
 
 def made(folder: Path | None = None, rows: int = 300, **settings: Any) -> Any:
     """A turn on made-up vectors, a fifth of them corrected."""
@@ -267,6 +269,32 @@ def test_an_objective_trains_the_space_and_the_next_turn_goes_on_from_it(
     assert [start is not None for start in starts] == [True, False, False, False]
     assert starts[0].lr_ == trained.lr_
     assert second.constraints.violations(second.fit.clusters) == 0
+
+
+def test_token_vectors_are_trained_where_that_is_asked_for_and_the_next_turn_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("textmetric.embedder.LEARNING_RATES", (0.1,))  # a choice of one is quick
+    texts = [f"{fruit} {sign} {sign}" for sign in "abcdefghij" for fruit in FRUIT * 2]
+    rng = np.random.default_rng(0)
+    clusters = [str(each) for each in rng.integers(0, 3, len(texts))]
+    said: list[Any] = [None] * len(texts)
+    for row in range(0, 30, 2):
+        said[row] = FRUIT[row % 3]
+    folder = tmp_path / "turns"
+    recluster(texts, clusters, said, k="keep", tune=True, folder=folder)
+    model = Turns.read(folder).model
+    assert model is not None
+    assert model.encoder == "bag"
+    found = recluster(texts, None, Corrections(), k="keep", tune=True, folder=folder)
+    assert [label == FRUIT[row % 3] for row, label in enumerate(found.labels)].count(False) < 6
+    # what is trained may change from turn to turn
+    found = recluster(texts, None, Corrections(), k="keep", folder=folder)
+    model = Turns.read(folder).model
+    assert model is not None
+    assert model.encoder == "frozen"
+    with pytest.raises(UserError, match="vectors is an array"):
+        recluster(texts, clusters, said, vectors=np.ones((len(texts), 2)), tune=True)
 
 
 def test_texts_without_a_word_need_vectors() -> None:

@@ -109,6 +109,9 @@ class OrNone(Objective):
     help="Train a projection by it first, see docs/objectives.md; none for no projection.",
 )
 @click.option(
+    "--tune", is_flag=True, help="Train the token vectors, not a projection of the texts' vectors."
+)
+@click.option(
     "--import",
     "imports",
     type=click.Path(dir_okay=False),

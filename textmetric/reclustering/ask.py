@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from textmetric.types import Float64, Int64
 
 with needing("questions", "train"):
     from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
     from threadpoolctl import threadpool_limits
 
 ASKED = 20
@@ -106,7 +108,8 @@ def _spread(rows: Float64, weights: Float64, count: int, seed: int) -> Int64:
         seed: of k-means.
     """
     weights = weights + 1e-9  # k-means needs some
-    with threadpool_limits(1):
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different rows than groups
         found = KMeans(count, n_init=1, max_iter=_STEPS, random_state=seed).fit(
             rows, sample_weight=weights
         )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -43,22 +44,25 @@ def principal(vectors: Floats, width: int = WIDTH) -> Float64:
 
 
 def trained(
-    rows: Float32,
+    inputs: Float32 | Sequence[str],
     constraints: Constraints,
     objective: str,
     *,
+    vectors: str | None = None,
     lr: float | None = None,
     before: TextEmbedder | None = None,
     seed: int = 0,
 ) -> TextEmbedder | None:
-    """A linear projection of the rows, trained on the corrected ones by an objective.
+    """What embeds n rows or texts, trained on the corrected ones by an objective.
 
     Args:
-        rows: (n, d) vectors.
-        constraints: of the rows. Clusters with two corrected rows or more are classes.
+        inputs: (n, d) vectors, of which a linear projection is trained; or n texts, of which token
+            vectors are.
+        constraints: of them. Clusters with two corrected rows or more are classes.
         objective: its name, see docs/objectives.md.
+        vectors: what token vectors start from, see :class:`.TextEmbedder`.
         lr: learning rate; None for that of the last turn, or of :data:`RATES`.
-        before: of the last turn, whose projection the training goes on from.
+        before: of the last turn, which the training goes on from.
         seed: of the training.
 
     Returns:
@@ -75,21 +79,35 @@ def trained(
         return None
     from textmetric.embedder import TextEmbedder  # with torch, slow to import
 
-    last = None if before is None else before.lr_
-    usual: float | Literal["auto"] = RATES.get(objective, "auto")
+    settings: dict[str, Any]
+    given: Float32 | list[str]
+    usual: float | Literal["auto"] = "auto"
+    if isinstance(inputs, np.ndarray):
+        settings = {"encoder": "frozen", "layer": "linear", "dim": min(inputs.shape[1], WIDTH)}
+        given, usual = inputs[chosen], RATES.get(objective, usual)
+    else:
+        settings = {"vectors": vectors}
+        given = [inputs[row] for row in chosen.tolist()]
+    if before is not None and before.encoder != settings.get("encoder", "bag"):
+        before = None  # the last turn trained something else
     embedder = TextEmbedder(
         objective,
-        encoder="frozen",
-        layer="linear",
-        dim=min(rows.shape[1], WIDTH),
         calibrate=False,
         warm_start=before is not None,
         pretrain=None,
-        lr=lr or last or usual,
+        lr=lr or (usual if before is None else before.lr_),
         seed=seed,
+        **settings,
     )
     if before is not None:
         embedder.model_ = before.model_
         embedder.lr_ = before.lr_
     names: npt.NDArray[np.str_] = np.array(constraints.names)
-    return embedder.fit(rows[chosen], names[fixed[chosen]].tolist())
+    return embedder.fit(given, names[fixed[chosen]].tolist())
+
+
+def embedded(model: TextEmbedder, rows: Floats, texts: Sequence[str]) -> Float64:
+    """What is clustered (n, d) where a model was trained on rows (n, d), or on their texts."""
+    inputs = texts if model.encoder == "bag" else rows.astype(np.float32)
+    found = principal(model.transform(inputs), rows.shape[1])
+    return np.pad(found, ((0, 0), (0, rows.shape[1] - found.shape[1])))

@@ -12,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from textmetric.errors import UserError, shown
-from textmetric.measures import softmax, unit
+from textmetric.measures import softmax
 from textmetric.reclustering.ask import ASKED, Question, questions
 from textmetric.reclustering.changes import Changes, changes
 from textmetric.reclustering.corrections import NONE, Constraints, Corrections, checked
 from textmetric.reclustering.far import far_groups, with_new
 from textmetric.reclustering.held_out import FOLDS, HeldOut, held_out
 from textmetric.reclustering.journal import noted
-from textmetric.reclustering.learn import principal, trained
+from textmetric.reclustering.learn import embedded, principal, trained
 from textmetric.reclustering.seeded import Fit, fit
 from textmetric.reclustering.turns import Turns, begun, fingerprint, refuse_other
 from textmetric.reclustering.vectors import text_vectors
@@ -71,6 +71,7 @@ def recluster(
     *,
     vectors: str | npt.ArrayLike | None = None,
     objective: str | None = OBJECTIVE,
+    tune: bool = False,
     k: HowMany = "auto",
     new: bool = False,
     hold_out: bool = True,
@@ -95,6 +96,8 @@ def recluster(
         objective: what a projection of the vectors is trained by on the corrected texts before they
             are clustered, see docs/objectives.md; None for no projection. There is none either
             where corrections say too little, see :func:`.trained`.
+        tune: train the token vectors instead of a projection of the texts' vectors. ``vectors`` is
+            their name then, or None for those of the texts themselves.
         k: the number of clusters. ``grow``: the old ones stay, and each new name adds one.
             ``keep``: as many as before, or as corrections name if those are more; a new name takes
             the place of the old cluster that its texts come from. ``auto``: of these two the one
@@ -124,6 +127,8 @@ def recluster(
     ['apple', 'apple', 'pear', 'pear']
     """
     listed = checked_texts(texts)
+    if tune and not isinstance(vectors, str | None):
+        raise UserError("tune trains token vectors, but vectors is an array: give their name")
     said = corrections if isinstance(corrections, Corrections) else Corrections(corrections)
     _check_number(k)
     before = None
@@ -150,7 +155,8 @@ def recluster(
     if before is not None:
         places = np.array([*(constraints.names.index(name) for name in names), NONE])
         first = places[before.first]
-    learner = _Learner(rows, constraints, objective, before, seed)
+    start = _Start(listed, rows, vectors if isinstance(vectors, str) else None, tune)
+    learner = _Learner(start, constraints, objective, before, seed)
     tried = _numbers(constraints, k)
     count, judged = tried[0], None
     if hold_out:
@@ -182,45 +188,68 @@ def recluster(
     return turn
 
 
+class _Start(NamedTuple):
+    """What a space can be trained on.
+
+    Attributes:
+        texts: n texts.
+        rows: (n, d) their vectors.
+        vectors: the name of the token vectors, if they have one.
+        tune: whether to train the token vectors, or a projection of the rows.
+    """
+
+    texts: Sequence[str]
+    rows: Float64
+    vectors: str | None
+    tune: bool
+
+
 class _Learner:
     """What clusters rows again: the space that is trained first, if any, and the last turn's."""
 
     def __init__(
         self,
-        rows: Float64,
+        start: _Start,
         constraints: Constraints,
         objective: str | None,
         before: Turns | None,
         seed: int,
     ) -> None:
-        self._rows = rows
+        self._start = start
         self._objective = objective
         self._seed = seed
         self._constraints = constraints
+        self._vectors = start.vectors
         self.model: TextEmbedder | None = None
         self._mapping = None
+        last = None if before is None else before.model
+        if self._vectors is None and last is not None and last.encoder == "bag":
+            self._vectors = last.vectors
         if objective is not None:
-            last = None if before is None else before.model
             self.model = self._trained(constraints, before=last)
-        elif before is not None and before.model is None:
+        elif before is not None and last is None:
             self._mapping = before.mapping
 
     def fitted(self, constraints: Constraints, k: int) -> tuple[Float64, Fit]:
         """Rows (n, d), and k clusters of them, as if the constraints were all that is known."""
-        rows, model = self._rows, self.model
+        before, model = self._start.rows, self.model
+        rows = before
         hidden = constraints.corrected is not self._constraints.corrected
         if model is not None:
             if hidden:
                 model = self._trained(constraints, lr=model.lr_)
             if model is not None:
-                rows = unit(model.transform(rows.astype(np.float32)))
+                rows = embedded(model, before, self._start.texts)
         mapping = None if hidden else self._mapping
-        return rows, fit(rows, constraints, k, mapping=mapping, before=self._rows)
+        return rows, fit(rows, constraints, k, mapping=mapping, before=before)
 
     def _trained(self, constraints: Constraints, **settings: Any) -> TextEmbedder | None:
         assert self._objective is not None
-        rows = self._rows.astype(np.float32)
-        return trained(rows, constraints, self._objective, seed=self._seed, **settings)
+        start = self._start
+        return trained(
+            start.texts if start.tune else start.rows.astype(np.float32), constraints,
+            self._objective, vectors=self._vectors, seed=self._seed, **settings,
+        )  # fmt: skip
 
 
 def _numbers(constraints: Constraints, k: HowMany) -> list[int]:

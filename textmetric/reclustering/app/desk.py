@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from textmetric.errors import UserError
-from textmetric.measures.rows import class_sums, unit
+from textmetric.measures.rows import class_sums
 from textmetric.reclustering.actions import Action
 from textmetric.reclustering.ask import Question, questions
 from textmetric.reclustering.corrections import NONE, Corrections, checked
 from textmetric.reclustering.exchange import Annotated
 from textmetric.reclustering.journal import Journal
-from textmetric.reclustering.learn import principal
+from textmetric.reclustering.learn import embedded, principal
 from textmetric.reclustering.seeded import Fit, to_centres
 from textmetric.reclustering.turn import recluster
 from textmetric.reclustering.turns import Turns, begun, refuse_other
@@ -126,7 +126,7 @@ class Desk:
         else:
             rows = before.rows.astype(np.float64)
             if before.model is not None:
-                rows = unit(before.model.transform(before.rows))
+                rows = embedded(before.model, before.rows, self.texts)
             found = _as_they_are(rows, start.clusters, before.mapping, len(start.names))
             ask = [Question(*each) for each in before.history[-1]["ask"]]
         self.sample = sample_rows(found.clusters, MAP_ROWS, 0)

@@ -441,7 +441,10 @@ class Page:
 
     def _ask(self, question: str, value: str, act: Callable[[str], object]) -> None:
         """Ask for the name of a cluster."""
-        with ui.dialog(value=True) as dialog, ui.card().classes("question"):
+        with (
+            ui.dialog(value=True).props("transition-duration=0") as dialog,
+            ui.card().classes("question"),
+        ):
             ui.label(question)
             name = ui.input(value=value, autocomplete=self._desk.journal.said.names)
             name.props("autofocus outlined dense").classes("wide")
@@ -460,7 +463,11 @@ class Page:
         if self._dialog is not None and self._dialog.value:
             self._dialog.close()
             return
-        with ui.dialog(value=True) as dialog, ui.card().classes("question"), ui.element("dl"):
+        with (
+            ui.dialog(value=True).props("transition-duration=0") as dialog,
+            ui.card().classes("question"),
+            ui.element("dl"),
+        ):
             for key, meaning in _HELP:
                 with ui.element("dt"):
                     ui.label(key).classes("key")
