@@ -103,7 +103,10 @@ def write(out: Path, values: pd.DataFrame) -> None:
         out: the folder.
         values: see :func:`rows_of`.
     """
-    titles = {title: title.partition(",")[0] for title in dict.fromkeys(values["corpus"])}
+    titles = {
+        title: title.partition(",")[0].removesuffix(".gz").removesuffix(".csv")
+        for title in dict.fromkeys(values["corpus"])
+    }
     same = (values["start"] == "vectors") & (values["way"] == KMEANS)  # those are the old clusters
     values = values[~same].assign(corpus=values["corpus"].map(titles))
     violations = values.loc[values["way"] == "violations", "value"]
@@ -312,7 +315,10 @@ def _counts(found: pd.DataFrame) -> list[str]:
 
 def _draw(path: Path, values: pd.DataFrame, x: str, label: str) -> None:
     """Lines of ARI, a panel a corpus, a line a way."""
-    corpora: Mapping[str, str] = {name: name for name in dict.fromkeys(values["corpus"])}
+    corpora = {
+        name: "ARI, " + name.replace("\\", "")  # no Markdown
+        for name in dict.fromkeys(values["corpus"])
+    }
     rows = []
     for (way, corpus, place), cell in values[values["measure"] == "ari"].groupby(
         ["way", "corpus", x], sort=False
