@@ -17,7 +17,7 @@ from textmetric.corpora.docstrings import collect, folders
 page, folder = Path(sys.argv[1]), Path(sys.argv[2])
 packages = folders({"matplotlib": "matplotlib", "pandas": "pandas", "scikit-learn": "sklearn"})
 table, _ = collect(packages, by_module=False, progress=False)
-table = table.drop_duplicates("text").groupby("label").sample(300, random_state=0)
+table = table.drop_duplicates("text").groupby("label").sample(300, random_state=0)[["text", "label"]]
 table.rename(columns={"label": "package"}).to_csv(folder / "docstrings.csv", index=False)
 block = re.search(r"```text\n(.*?)^```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)[1]
 commands = re.findall(r"^\$ (.*)$", block, re.MULTILINE)
