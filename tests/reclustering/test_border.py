@@ -35,9 +35,22 @@ def test_rows_go_where_the_border_says_but_for_those_that_were_corrected() -> No
     nearest = fit(rows, constraints, 4, weak=0)
     squares = np.square((rows @ nearest.mapping)[:, None] - nearest.centres).sum(axis=2)
     offsets = squares - nearest.distances
+    assert np.ptp(offsets[0, nearest.open]) > 1e-3
+    assert (nearest.clusters[40:] == nearest.distances[40:].argmin(axis=1)).all()
     assert offsets[:, nearest.open] == pytest.approx(
         np.tile(offsets[0, nearest.open], (200, 1))
     )  # of a cluster, not of a row
+
+
+def test_linked_rows_go_where_they_belong_together() -> None:
+    vectors, labels = blobs(200)
+    pairs = [(row, row + 1) for row in range(0, 100, 2)]  # of two classes each
+    constraints = checked(labels, Corrections(must=pairs))
+    found = fit(principal(vectors), constraints, 4)
+    assert constraints.violations(found.clusters) == 0
+    together = found.distances[0:100:2] + found.distances[1:100:2]
+    assert found.clusters[0:100:2].tolist() == together.argmin(axis=1).tolist()
+    assert (found.clusters[0:100:2] != found.distances[0:100:2].argmin(axis=1)).any()
 
 
 def test_the_border_is_learnt_from_the_rows_before_anything_was_trained() -> None:

@@ -151,6 +151,16 @@ def test_a_corrected_row_counts_as_twenty_in_the_learnt_distance() -> None:
     assert np.linalg.inv(found.mapping @ found.mapping) == pytest.approx(shrunk, abs=1e-9)
 
 
+def test_a_group_of_rows_counts_as_many_where_a_link_makes_one_give_way() -> None:
+    # five rows together and one alone are nearest to a, and may not be there both
+    rows = np.array([[0.0, 0]] * 20 + [[4.0, 0]] * 20 + [[1.8, 0]] * 5 + [[1.5, 0]])
+    clusters = ["a"] * 20 + ["b"] * 20 + [None] * 6
+    said = Corrections(must=[(40, row) for row in range(41, 45)], cannot=[(40, 45)])
+    constraints = checked(clusters, said)
+    found = fit(rows, constraints, 2, mapping=np.eye(2), iterations=1, sized=False, weak=0)
+    assert [constraints.names[each] for each in found.clusters[40:]] == ["a"] * 5 + ["b"]
+
+
 @pytest.mark.parametrize("own", [0.2, 1.2])
 def test_far_rows_that_are_hardly_nearer_to_each_other_are_no_new_cluster(own: float) -> None:
     dims, many, far = 60, 300, 10

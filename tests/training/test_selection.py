@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -135,6 +136,28 @@ def test_a_training_that_fails_is_not_chosen(monkeypatch: pytest.MonkeyPatch) ->
     data = corpus(rows=2, validation=0)
     assert choose_lr(data, settings=Train(epochs=1, batch_size=4), **ARGUMENTS).lr == 0.1
     assert tried == [*LEARNING_RATES] * 2
+
+
+def test_a_rate_that_fails_on_one_fold_loses_as_many_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = corpus(40)
+    calls: list[float] = []
+
+    def sometimes(*given: Any, settings: Train, **more: Any) -> Any:
+        calls.append(settings.lr)
+        # the first rate fails once, and is right about all other rows; the second about three of four
+        if settings.lr == 0.5 and calls.count(0.5) == 1:
+            raise UserError("diverged")
+        return SimpleNamespace(model=SimpleNamespace(head=None, lr=settings.lr))
+
+    def right(model: Any, rows: Any, *_: Any) -> Any:
+        correct = len(rows) if model.lr == 0.5 else 3 * len(rows) // 4
+        scores = np.zeros((len(rows), 4))
+        return SimpleNamespace(correct=correct, labels=rows.labels, scores=lambda: scores)
+
+    monkeypatch.setattr(selection, "train", sometimes)
+    monkeypatch.setattr(selection, "_held_out", right)
+    found = choose_lr(data, settings=Train(epochs=1), rates=[0.5, 0.1], **ARGUMENTS)
+    assert found.lr == 0.1
 
 
 @pytest.mark.parametrize("classes", [2, 4])
