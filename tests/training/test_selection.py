@@ -144,7 +144,7 @@ def test_a_rate_that_fails_on_one_fold_loses_as_many_rows(monkeypatch: pytest.Mo
 
     def sometimes(*given: Any, settings: Train, **more: Any) -> Any:
         calls.append(settings.lr)
-        # the first rate fails once, and is right about all other rows; the second about three of four
+        # the first rate fails once, and is right about all other rows; the second about most
         if settings.lr == 0.5 and calls.count(0.5) == 1:
             raise UserError("diverged")
         return SimpleNamespace(model=SimpleNamespace(head=None, lr=settings.lr))
