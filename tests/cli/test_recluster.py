@@ -40,6 +40,16 @@ def test_each_row_gets_its_cluster_and_whether_it_moved() -> None:
     assert "2 vanished: 1, 2" in result.stderr
 
 
+def test_what_is_not_wanted_is_left_out_and_not_spoken_of() -> None:
+    plain = run(*WORDS, "--k", "keep", "--out", "new.csv")
+    assert "too few corrections to hide some" in plain.stderr
+    quick = run(*WORDS, "--k", "keep", "--no-hold-out", "--objective", "none", "--out", "quick.csv")
+    assert "hide" not in quick.stderr
+    assert [row["cluster"] for row in read("quick.csv")] == [
+        row["cluster"] for row in read("new.csv")
+    ]
+
+
 def test_a_second_turn_goes_on_without_the_clusters() -> None:
     run(*WORDS, "--turn", "turns", "--k", "keep", "--out", "new.csv")
     Path("pairs.csv").write_text("row,other,link\n30,29,must\n1,30,cannot\n")

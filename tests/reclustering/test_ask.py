@@ -43,6 +43,12 @@ def test_texts_are_asked_about_where_they_are_in_doubt_and_far_from_one_another(
     assert (np.diff(doubt[order[3:]]) <= 0).all()
 
 
+def test_of_a_group_the_text_is_asked_about_that_is_in_doubt_and_near() -> None:
+    rows = np.array([[0.0, 0]] * 10 + [[1.0, 0]])  # the weighted centre is at a third
+    assert _spread(rows, np.array([0.2] * 10 + [1.0]), 1, 0)[0] == 10
+    assert _spread(rows, np.array([0.2] * 10 + [0.3]), 1, 0)[0] == 0
+
+
 def test_nothing_is_asked_twice_and_no_corrected_row_but_for_a_likely_mistake() -> None:
     found = asked([0, 1, 2, 3, 4], {4: 1})
     rows = [row for row, _, _ in found]

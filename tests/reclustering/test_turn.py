@@ -15,6 +15,7 @@ from textmetric.files import read_arrays, read_json, write_arrays, write_json
 from textmetric.measures import kmeans
 from textmetric.reclustering import Corrections, Turns, learn, recluster
 from textmetric.reclustering import turns as turns_room
+from textmetric.reclustering.corrections import Constraints
 
 FRUIT = ("apple", "pear", "plum")
 
@@ -73,6 +74,33 @@ def test_a_wrong_correction_is_honoured_but_asked_about_since_others_contradict_
     assert ((judged.doubts > 0) == (judged.clusters != judged.right)).all()
     assert found.labels[0] == "class 1"
     assert found.ask[0] == (0, "likely mistake", "class 1", "class 0")
+
+
+def test_the_confidence_is_the_probability_at_the_temperature_of_hidden_corrections() -> None:
+    found = made()
+    temperature = found.held_out.temperature
+    assert abs(temperature - 1) > 0.05
+    rows = np.flatnonzero(found.constraints.fixed == -1)
+    powers = np.exp(-found.fit.distances[rows] / temperature)
+    expected = powers[np.arange(len(rows)), found.fit.clusters[rows]] / powers.sum(axis=1)
+    assert found.confidence[rows] == pytest.approx(expected)
+
+
+def test_hidden_corrections_are_measured_from_the_clusters_before_the_first_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "turns"
+    first = made(folder, k="keep")
+    began: list[list[str]] = []
+
+    def recorded(constraints: Constraints, *given: Any) -> None:
+        began.append([constraints.names[each] for each in constraints.clusters])
+
+    monkeypatch.setattr("textmetric.reclustering.turn.held_out", recorded)
+    recluster([f"text {row}" for row in range(300)], None, Corrections(), k="keep", folder=folder)
+    vectors, _ = blobs(300)
+    assert began == [[str(each) for each in kmeans(vectors, 4, starts=1)]]
+    assert began != [first.labels.tolist()]
 
 
 def test_without_holding_out_the_clusters_are_the_same_and_nothing_is_known_of_hidden_ones() -> (

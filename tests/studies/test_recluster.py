@@ -43,8 +43,12 @@ def test_every_way_has_a_row_no_correction_is_violated_and_nothing_is_done_twice
     first = {line.split(" | ")[0].removeprefix("| ") for line in text.splitlines()}
     peers = {**recluster.CLASSIFIERS, **recluster.CONSTRAINED}
     ways = {recluster.OLD, recluster.KMEANS, recluster.OURS, *peers}
-    assert ways | {*recluster.OBJECTIVES, "none", *recluster.PARTS} <= first
+    assert (
+        ways | {*recluster.OBJECTIVES, recluster.NONE, recluster.TUNED, *recluster.PARTS} <= first
+    )
     assert "Violated corrections in 18 runs: 0." in text  # of four shares and twice turns
+    # where the old clusters are those, they have no second row
+    assert text.count(f"\n| {recluster.KMEANS} |") == 2
     for name in ("shares", "turns"):
         with Image.open(tmp_path / f"recluster-study-{name}.png") as picture:
             assert min(picture.size) > 200
