@@ -90,3 +90,18 @@ def test_no_space_is_trained_where_it_would_know_nothing_of_most_clusters() -> N
         said = corrected(labels, [row for row in range(60) if labels[row] < classes])
         constraints = checked(labels, Corrections(said))
         assert (trained(rows, constraints, "sup_con", lr=0.1) is not None) == trains
+
+
+def test_the_learning_rate_is_the_usual_one_or_that_of_the_last_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("textmetric.embedder.LEARNING_RATES", (0.05,))
+    vectors, labels = blobs(120)
+    rows = principal(vectors).astype(np.float32)
+    constraints = checked(labels, Corrections(corrected(labels, list(range(20)))))
+    usual = trained(rows, constraints, "sup_con")
+    chosen = trained(rows, constraints, "triplet")
+    given = trained(rows, constraints, "sup_con", lr=0.07)
+    again = trained(rows, constraints, "sup_con", before=given)
+    found = [None if each is None else each.lr_ for each in (usual, chosen, given, again)]
+    assert found == [0.03, 0.05, 0.07, 0.07]

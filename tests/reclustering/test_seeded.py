@@ -151,6 +151,32 @@ def test_a_corrected_row_counts_as_twenty_in_the_learnt_distance() -> None:
     assert np.linalg.inv(found.mapping @ found.mapping) == pytest.approx(shrunk, abs=1e-9)
 
 
+def test_only_corrected_rows_count_in_the_distance_where_the_others_weigh_nothing() -> None:
+    vectors, labels = blobs(40, 2)
+    said: list[str | None] = [str(label) if row < 6 else None for row, label in enumerate(labels)]
+    rows = principal(vectors)
+    constraints = checked(labels, Corrections(said))
+    found = fit(rows, constraints, 2, iterations=1, uncorrected=0.0)
+    centres = [
+        np.mean([*rows[labels == each], *rows[:6][labels[:6] == each]], axis=0) for each in range(2)
+    ]
+    spread = sum(np.outer(each, each) for each in (rows - np.array(centres)[labels])[:6]) / 6
+    shrunk = 0.7 * spread + 0.3 * np.trace(spread) / len(spread) * np.eye(len(spread))
+    assert np.linalg.inv(found.mapping @ found.mapping) == pytest.approx(shrunk, abs=1e-9)
+
+
+def test_a_cluster_that_would_get_too_many_rows_is_farther_from_all() -> None:
+    rows = np.stack([np.r_[np.linspace(0, 2.6, 90), np.linspace(3.4, 4, 30)], np.ones(120)], axis=1)
+    clusters = ["a"] * 30 + [None] * 60 + ["b"] * 30
+    constraints = checked(clusters, Corrections(right=["a", "b"]))
+    found = fit(rows, constraints, 2, weak=0)
+    free = slice(30, 90)
+    assert found.clusters[free].tolist() == found.distances[free].argmin(axis=1).tolist()
+    squares = np.square((rows @ found.mapping)[:, None] - found.centres).sum(axis=2)
+    nearer = (found.clusters != squares.argmin(axis=1)) & (found.clusters == 1)
+    assert nearer[free].any()  # b gets rows that are nearer to a
+
+
 def test_a_group_of_rows_counts_as_many_where_a_link_makes_one_give_way() -> None:
     # five rows together and one alone are nearest to a, and may not be there both
     rows = np.array([[0.0, 0]] * 20 + [[4.0, 0]] * 20 + [[1.8, 0]] * 5 + [[1.5, 0]])

@@ -13,7 +13,7 @@ from tests.reclustering.made import CLUSTERS, SAID, TEXTS, blobs, corrected
 from textmetric.errors import UserError
 from textmetric.files import read_arrays, read_json, write_arrays, write_json
 from textmetric.measures import kmeans
-from textmetric.reclustering import Corrections, Turns, learn, recluster
+from textmetric.reclustering import Corrections, Turns, learn, recluster, seeded
 from textmetric.reclustering import turns as turns_room
 from textmetric.reclustering.corrections import Constraints
 
@@ -101,6 +101,22 @@ def test_hidden_corrections_are_measured_from_the_clusters_before_the_first_turn
     vectors, _ = blobs(300)
     assert began == [[str(each) for each in kmeans(vectors, 4, starts=1)]]
     assert began != [first.labels.tolist()]
+
+
+def test_the_border_sees_the_vectors_before_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+
+    def recorded(rows: Any, *given: Any, before: Any, **settings: Any) -> Any:
+        seen.append((rows, before))
+        return seeded.fit(rows, *given, before=before, **settings)
+
+    monkeypatch.setattr("textmetric.reclustering.turn.fit", recorded)
+    made(hold_out=False)
+    [(rows, before)] = seen
+    vectors, _ = blobs(300)
+    assert before == pytest.approx(learn.principal(vectors))
+    assert rows.shape == before.shape
+    assert abs(rows - before).max() > 0.1
 
 
 def test_without_holding_out_the_clusters_are_the_same_and_nothing_is_known_of_hidden_ones() -> (
