@@ -22,6 +22,8 @@ TUNED = "sup_con, of the token vectors"
 SHARE = 0.05
 """What is corrected where ways, objectives and parts are compared."""
 LEVEL = 0.05
+FALL = 0.01
+"""Turns that lose more ARI than this are counted."""
 MEASURES = {"ari": "ARI", "ami": "AMI"}
 STARTS = {"vectors": "k-means on the vectors", "tfidf": "k-means on TF-IDF"}
 """Names of what made the old clusters → in words."""
@@ -212,7 +214,9 @@ def _turns(out: Path, values: pd.DataFrame) -> list[str]:
         "",
         "The largest fall from one turn to the next is "
         f"{max(0.0, *(-float(each.mean(axis=0).min()) for each in steps)):.3f} in the mean ARI, "
-        f"and {max(0.0, *(-float(each.min()) for each in steps)):.3f} in a single run.",
+        f"and {max(0.0, *(-float(each.min()) for each in steps)):.3f} in a single run; "
+        f"{sum(int((each < -FALL).sum()) for each in steps)} of "
+        f"{sum(each.size for each in steps)} turns lose more than {FALL}.",
         "",
         f"Asking for half as many: ARI after {last // 2} turns that ask, − after {last} turns of "
         "random texts (95 % interval):",
