@@ -41,7 +41,7 @@ def test_it_is_a_name_of_the_package() -> None:
 def test_texts_go_where_corrections_say_and_others_follow_by_their_words() -> None:
     found = recluster(TEXTS, CLUSTERS, SAID, k="keep")
     assert found.labels.tolist() == ["apple"] * 10 + ["pear"] * 10 + ["3"] * 10
-    assert found.moved.tolist() == [True] * 20 + [False] * 10
+    assert np.flatnonzero(found.moved).tolist() == [8, 9]
     assert (found.confidence[[0, 9, 10, 19]] == 1).all()
     assert ((found.confidence > 0) & (found.confidence <= 1)).all()
     assert found.held_out is None  # four corrections are too few
@@ -101,6 +101,23 @@ def test_hidden_corrections_are_measured_from_the_clusters_before_the_first_turn
     vectors, _ = blobs(300)
     assert began == [[str(each) for each in kmeans(vectors, 4, starts=1)]]
     assert began != [first.labels.tolist()]
+
+
+def test_a_projection_is_trained_of_given_vectors_alone_and_on_in_the_next_turn(
+    tmp_path: Path,
+) -> None:
+    given, own = tmp_path / "given", tmp_path / "own"
+    made(given, hold_out=False)
+    said = [FRUIT[row % 3] if row < 15 else None for row in range(30)]
+    texts = [f"{FRUIT[row % 3]} {sign}" for row, sign in enumerate("abcdefghij" * 3)]
+    recluster(texts, ["1", "2", "3"] * 10, said, hold_out=False, folder=own)
+    for folder, trains in ((given, True), (own, False)):
+        for _ in range(2):
+            before = Turns.read(folder)
+            assert (before.model is not None) == trains
+            assert before.history[-1]["objective"] == ("sup_con" if trains else None)
+            named = texts if folder == own else [f"text {row}" for row in range(300)]
+            recluster(named, None, Corrections(), hold_out=False, folder=folder)
 
 
 def test_the_border_sees_the_vectors_before_the_training(monkeypatch: pytest.MonkeyPatch) -> None:

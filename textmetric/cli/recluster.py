@@ -49,13 +49,15 @@ class HowMany(click.ParamType[Any]):
 
 
 class OrNone(Objective):
-    """The name of an objective, or none."""
+    """The name of an objective, auto, or none."""
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> str | None:
         """The name, if it is known."""
-        return None if value in (None, "none") else super().convert(value, param, ctx)
+        if value in (None, "none"):
+            return None
+        return "auto" if value == "auto" else super().convert(value, param, ctx)
 
 
 @click.command(
@@ -104,9 +106,10 @@ class OrNone(Objective):
 @click.option(
     "--objective",
     type=OrNone(),
-    default="sup_con",
+    default="auto",
     show_default=True,
-    help="Train a projection by it first, see docs/objectives.md; none for no projection.",
+    help="Train a projection by it first, see docs/objectives.md; none for no projection; auto: "
+    "sup_con for given vectors.",
 )
 @click.option(
     "--tune", is_flag=True, help="Train the token vectors, not a projection of the texts' vectors."
@@ -338,10 +341,11 @@ def _described(turn: Turn) -> dict[str, Any]:
     return {
         "turn": turn.number,
         "rows": len(turn.labels),
-        "moved": found.moved,
+        "moved": int(found.moved.sum()),
         "moves": [each._asdict() for each in found.moves],
         "merged": found.merged,
         "split": found.split,
+        "renamed": found.renamed,
         "new": found.new,
         "vanished": found.vanished,
         "held_out": None if judged is None else {
@@ -355,7 +359,10 @@ def _described(turn: Turn) -> dict[str, Any]:
 def _said(turn: Turn, *, hold_out: bool) -> list[str]:
     """The turn in lines."""
     found, judged = turn.changes, turn.held_out
-    lines = [f"turn {turn.number}: {found.moved:,} of {len(turn.labels):,} rows moved"]
+    lines = [f"turn {turn.number}: {found.moved.sum():,} of {len(turn.labels):,} rows moved"]
+    if found.renamed:
+        pairs = [f"{old} → {new}" for old, new in found.renamed.items()]
+        lines.append(f"{len(pairs)} renamed: {', '.join(pairs[:8])}{'…' * (len(pairs) > 8)}")
     lines += [f"{len(names)} {word}: {', '.join(names[:8])}{'…' * (len(names) > 8)}"
               for word, names in (("new clusters", found.new), ("vanished", found.vanished))
               if names]  # fmt: skip

@@ -7,11 +7,17 @@ from typing import NamedTuple
 
 import numpy as np
 
+from textmetric.errors import needing
 from textmetric.reclustering.corrections import NONE
 from textmetric.types import Bools, Int64
 
+with needing("what a turn changed", "train"):
+    from scipy.optimize import linear_sum_assignment
+
 PART = 0.5
-"""A cluster is merged into another one if more than this share of its rows went there."""
+"""A cluster is merged into another one if more than this share of its rows went there. A new name
+continues one that vanished if it has more than this share of its rows, or its own are from there.
+"""
 SPLIT = 0.2
 """A cluster is split if this share of its rows, or more, is in each of two clusters or more."""
 
@@ -36,18 +42,20 @@ class Changes(NamedTuple):
     """The difference between two clusterings of the same n rows.
 
     Attributes:
-        moved: how many rows are in another cluster than before.
+        moved: (n,) whether a row is in another cluster than before, renamed or not.
         moves: from each old cluster to each other one, the most rows first.
         merged: a name → the old clusters, two or more, most of whose rows are in it now.
         split: an old cluster → the clusters, two or more, that each have a good part of its rows.
-        new: names that no row had.
-        vanished: names that no row has any more.
+        renamed: an old cluster → the new name that continues it.
+        new: other names that no row had.
+        vanished: other names that no row has any more.
     """
 
-    moved: int
+    moved: Bools
     moves: list[Move]
     merged: dict[str, list[str]]
     split: dict[str, list[str]]
+    renamed: dict[str, str]
     new: list[str]
     vanished: list[str]
 
@@ -72,24 +80,41 @@ def changes(names: Sequence[str], old: Int64, new: Int64) -> Changes:
     source, target = np.nonzero(flow)
     order = np.lexsort((target, source, -flow[source, target]))
     called = [*names, ""]
+    came, gone = (before[:-1] == 0) & (after > 0), (before[:-1] > 0) & (after == 0)
+    heir = np.arange(count + 1)  # where a row is that did not move
+    for one, other in _continued(flow, gone, came):
+        heir[one] = other
+        came[other] = gone[one] = False
     moves = [
         Move(called[one], names[other], int(flow[one, other]), float(shares[one, other]))
         for one, other in zip(source[order].tolist(), target[order].tolist(), strict=True)
-        if one != other
+        if heir[one] != other
     ]
     mostly, parts = shares[:-1] > PART, shares[:-1] >= SPLIT
 
     def listed(chosen: Bools) -> list[str]:
         return [names[each] for each in np.flatnonzero(chosen).tolist()]
 
+    renamed = np.flatnonzero(heir[:-1] != np.arange(count)).tolist()
     return Changes(
-        int((old != new).sum()),
+        np.asarray(heir[old] != new),
         moves,
         {
             names[one]: listed(mostly[:, one])
             for one in np.flatnonzero(mostly.sum(axis=0) > 1).tolist()
         },
         {names[one]: listed(parts[one]) for one in np.flatnonzero(parts.sum(axis=1) > 1).tolist()},
-        listed((before[:-1] == 0) & (after > 0)),
-        listed((before[:-1] > 0) & (after == 0)),
+        {names[one]: names[heir[one]] for one in renamed},
+        listed(came),
+        listed(gone),
     )
+
+
+def _continued(flow: Int64, gone: Bools, came: Bools) -> list[tuple[int, int]]:
+    """Clusters that vanished, each with the new name that continues it, by the most rows in all."""
+    old, new = np.flatnonzero(gone), np.flatnonzero(came)
+    shared = flow[np.ix_(old, new)]
+    most = PART * np.minimum.outer(flow[old].sum(axis=1), flow[:, new].sum(axis=0))
+    one, other = linear_sum_assignment(-shared)
+    kept = shared[one, other] > most[one, other]
+    return list(zip(old[one[kept]].tolist(), new[other[kept]].tolist(), strict=True))

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 HowMany = int | Literal["grow", "keep", "auto"]
 OBJECTIVE = "sup_con"
-"""What trains the space unless something else is asked for."""
+"""What trains a projection of given vectors, or token vectors, if nothing else is asked for."""
+AUTO = "auto"
 
 
 class Turn(NamedTuple):
@@ -40,8 +41,9 @@ class Turn(NamedTuple):
     Attributes:
         labels: (n,) the new cluster of each row, as text.
         confidence: (n,) its probability, in [0, 1]; 1 for a row that a correction puts there.
-        moved: (n,) whether the row was in another cluster before.
-        changes: moves, merges, splits, new and vanished clusters.
+        moved: (n,) whether the row was in another cluster before. A new name that takes the place
+            of an old one is the same cluster.
+        changes: moves, merges, splits, renamed, new and vanished clusters.
         held_out: agreement with corrections that were hidden, before and after; None with too few.
         ask: the texts whose correction would help most.
         number: of the turn, from 1.
@@ -70,7 +72,7 @@ def recluster(
     corrections: Corrections | Sequence[Any] | npt.NDArray[Any],
     *,
     vectors: str | npt.ArrayLike | None = None,
-    objective: str | None = OBJECTIVE,
+    objective: str | None = AUTO,
     tune: bool = False,
     k: HowMany = "auto",
     new: bool = False,
@@ -95,7 +97,9 @@ def recluster(
         vectors: of the texts, see :func:`.text_vectors`; those of the first turn count.
         objective: what a projection of the vectors is trained by on the corrected texts before they
             are clustered, see docs/objectives.md; None for no projection. There is none either
-            where corrections say too little, see :func:`.trained`.
+            where corrections say too little, see :func:`.trained`. ``auto``: that of the last turn;
+            in the first, ``sup_con`` for given vectors, and None for those of latent semantic
+            analysis, whose space is small and would lose by a projection of few texts.
         tune: train the token vectors instead of a projection of the texts' vectors. ``vectors`` is
             their name then, or None for those of the texts themselves.
         k: the number of clusters. ``grow``: the old ones stay, and each new name adds one.
@@ -155,6 +159,10 @@ def recluster(
     if before is not None:
         places = np.array([*(constraints.names.index(name) for name in names), NONE])
         first = places[before.first]
+    if objective == AUTO:
+        objective = OBJECTIVE if tune or vectors is not None else None
+        if before is not None and not tune:
+            objective = before.history[-1]["objective"]
     start = _Start(listed, rows, vectors if isinstance(vectors, str) else None, tune)
     learner = _Learner(start, constraints, objective, before, seed)
     tried = _numbers(constraints, k)
@@ -170,11 +178,12 @@ def recluster(
         constraints = replace(constraints, names=widened.names)
     tick(1.0)
     names = constraints.names
+    changed = changes(names, constraints.clusters, found.clusters)
     turn = Turn(
         np.array(names)[found.clusters],
         _confidence(found, constraints, judged),
-        found.clusters != constraints.clusters,
-        changes(names, constraints.clusters, found.clusters),
+        changed.moved,
+        changed,
         judged,
         questions(mapped, constraints, found, names, _suspects(judged), count=ask, seed=seed),
         1 if before is None else len(before.history) + 1,
@@ -184,7 +193,7 @@ def recluster(
         said,
     )
     if folder is not None:
-        _after(turn, said, before, first, rows, sha256, learner.model).write(folder)
+        _after(turn, said, before, first, rows, sha256, objective, learner.model).write(folder)
     return turn
 
 
@@ -320,6 +329,7 @@ def _after(
     first: Int64,
     rows: Float64,
     sha256: str,
+    objective: str | None,
     model: TextEmbedder | None,
 ) -> Turns:
     """All turns, this one included."""
@@ -336,7 +346,8 @@ def _after(
         "must_links": len(np.reshape(said.must, (-1, 2))),
         "cannot_links": len(np.reshape(said.cannot, (-1, 2))),
         "clusters": len(np.unique(turn.fit.clusters)),
-        "moved": turn.changes.moved,
+        "moved": int(turn.moved.sum()),
+        "objective": objective,
         "held_out": None if judged is None else {
             "rows": len(judged.rows),
             "ari": [judged.before.ari, judged.after.ari],

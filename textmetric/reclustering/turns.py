@@ -204,6 +204,7 @@ def _described(about: dict[str, Any]) -> bool:
         and bool(history)
         and all(isinstance(entry, dict) for entry in history)
         and _questions(history[-1].get("ask"))
+        and isinstance(history[-1].get("objective", 0), str | None)
     )
 
 
