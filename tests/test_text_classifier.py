@@ -37,7 +37,7 @@ CANNOT_APPLY = {
 )
 @pytest.mark.filterwarnings("ignore")
 def test_scikit_learns_checks(estimator: Any, check: Any) -> None:
-    check(estimator)
+    check(estimator)  # one of scikit-learn's checks, which raises if it fails
 
 
 SMALL: dict[str, Any] = {"dim": 8, "epochs": 30, "batch_size": 8, "lr": 0.1, "start": "uniform"}

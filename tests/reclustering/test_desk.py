@@ -79,6 +79,22 @@ def test_turns_go_on_from_each_other_and_from_the_folder(tmp_path: Path) -> None
     again.close()
 
 
+@pytest.mark.parametrize(("tune", "encoder"), [(False, None), (True, "bag")])
+def test_a_turn_learns_from_the_vectors_that_were_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tune: bool, encoder: str | None
+) -> None:
+    monkeypatch.setattr("textmetric.embedder.LEARNING_RATES", (0.1,))  # a choice of one is quick
+    desk = Desk(TEXTS, CLUSTERS, tmp_path, tune=tune, hold_out=False)
+    desk.do(*(move(row, TEXTS[row].split()[0]) for row in range(0, 30, 2)))
+    for _ in range(2):
+        desk.run()
+        desk.wait()
+        assert desk.failure == ""
+        model = Turns.read(tmp_path).model
+        assert (None if model is None else model.encoder) == encoder
+    desk.close()
+
+
 def test_nothing_is_corrected_while_a_turn_runs_and_an_end_stops_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,7 +23,7 @@ from textmetric.reclustering.turns import Turns, begun, refuse_other
 from textmetric.reclustering.vectors import text_vectors
 from textmetric.text import checked_texts
 from textmetric.tsne.projection import sample_rows, tsne
-from textmetric.types import Float32, Float64, Int64, PathLike
+from textmetric.types import Float64, Int64, PathLike
 
 MAP_ROWS = 1500
 """About this many texts are on the map."""
@@ -89,18 +89,16 @@ class Desk:
         self.share: float | None = None
         self.failure = ""
         self._first = clusters
+        self._given = vectors
         self._settings = settings
         self._thread: threading.Thread | None = None
         self._stopped = False
-        self._vectors: Float32 | None = None
         refuse_other(folder)
         before = Turns.read(folder) if begun(folder) else None
         if before is None and clusters is None:
             raise UserError("there is no turn to go on from: give the clusters of the texts")
         self._open(before)
         try:
-            if before is None:
-                self._vectors = text_vectors(self.texts, vectors)
             self._show(before, lambda: None)
         except BaseException:
             self.journal.close()
@@ -119,8 +117,7 @@ class Desk:
         said = self.journal.said
         start = checked(said.start, said.earlier)
         if before is None:
-            assert self._vectors is not None
-            rows = principal(self._vectors)
+            rows = principal(text_vectors(self.texts, self._given))
             found = _as_they_are(rows, start.clusters, np.eye(rows.shape[1]), len(start.names))
             ask = questions(rows, start, found, start.names, {})
         else:
@@ -228,7 +225,7 @@ class Desk:
                 self.texts,
                 self._first if first else None,
                 Corrections(),
-                vectors=self._vectors if first else None,
+                vectors=self._given if first else None,
                 folder=self.folder,
                 numbers=self.numbers,
                 tick=lambda share: self._tick((1 - _MAP_SHARE) * share),
