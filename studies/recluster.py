@@ -14,7 +14,7 @@ corrected. Four questions:
   or the token vectors are trained.
 - With a twentieth corrected, parts of the method are left out.
 
-The last three start from k-means on the vectors.
+The last two start from k-means on the vectors.
 
 Differences are paired by seed, and p values adjusted by Holm (1979). Writes recluster-study.md and
 its pictures. What is finished is in --results, and is not done again.
@@ -69,10 +69,10 @@ def main(arguments: argparse.Namespace) -> None:
     finish(
         [Job(folder, start, seed, "") for folder, seed in cases for start in starts], "old clusters"
     )
-    names = ["objectives", "tuned", "parts", "turns-ask", "turns-random"]
-    names += [f"peers-{share:g}" for share in arguments.shares]
+    names = ["objectives", "tuned", "parts"] + [f"peers-{share:g}" for share in arguments.shares]
     at = [("vectors", name) for name in names]
-    at += [(start, f"share-{share:g}") for start in arguments.starts for share in arguments.shares]
+    names = ["turns-ask", "turns-random"] + [f"share-{share:g}" for share in arguments.shares]
+    at += [(start, name) for start in arguments.starts for name in names]
     jobs = [Job(folder, start, seed, name) for folder, seed in cases for start, name in at]
     finish(jobs, "recluster")
     titles = {folder: title for title, folder in places.items()}

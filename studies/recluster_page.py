@@ -186,32 +186,45 @@ def _turns(out: Path, values: pd.DataFrame) -> list[str]:
     mine = values[values["job"].str.startswith("turns-") & (values["measure"] == "ari")]
     mine = mine.assign(turn=mine["way"].astype(int), way=mine["job"].str.removeprefix("turns-"))
     last = int(mine["turn"].max())
+    first = mine["start"].iloc[0]
     _draw(
         out / "recluster-study-turns.png",
-        mine[mine["turn"] > 0],
+        mine[(mine["start"] == first) & (mine["turn"] > 0)],
         "turn",
         "turn, of 1 % of the texts each",
     )
-    rows, gains, steps = [], [], []
-    for corpus, part in mine.groupby("corpus", sort=False):
+    rows: dict[str, list[list[str]]] = {}
+    gains: dict[str, list[str]] = {}
+    steps = []
+    for (start, corpus), part in mine.groupby(["start", "corpus"], sort=False):
         wide = part.pivot_table(index="seed", columns=["way", "turn"], values="value")
         for how in ("ask", "random"):
             turns = wide[how].to_numpy()  # seeds x turns
-            rows.append([str(corpus), how, *(f"{value:.3f}" for value in turns.mean(axis=0))])
+            means = [f"{value:.3f}" for value in turns.mean(axis=0)]
+            rows.setdefault(str(start), []).append([str(corpus), how, *means])
             steps.append(np.diff(turns, axis=1))
         found = paired_difference(wide["ask", last // 2], wide["random", last])
-        gains.append([str(corpus), difference((found.mean, found.low, found.high))])
+        said = difference((found.mean, found.low, found.high))
+        gains.setdefault(str(corpus), []).append(said)
+    starts = [f"old: {STARTS[start]}" for start in rows]
     return [
         "## In turns",
         "",
         "Each turn corrects one hundredth of the texts: those that are asked for, or random ones. "
         "A fifth of the texts is never corrected, and ARI is measured there. The first turn is of "
-        "random texts in both; turn 0 is the old clusters, k-means on the vectors.",
+        "random texts in both; turn 0 is the old clusters. The picture is of those by "
+        f"{STARTS[first]}.",
         "",
         "![ARI by turn](recluster-study-turns.png)",
         "",
-        table(["corpus", "corrected", *(str(turn) for turn in range(last + 1))], rows),
-        "",
+        *(
+            line
+            for start, cells in rows.items()
+            for line in (
+                table([f"old: {STARTS[start]}", "corrected", *map(str, range(last + 1))], cells),
+                "",
+            )
+        ),
         "The largest fall from one turn to the next is "
         f"{max(0.0, *(-float(each.mean(axis=0).min()) for each in steps)):.3f} in the mean ARI, "
         f"and {max(0.0, *(-float(each.min()) for each in steps)):.3f} in a single run; "
@@ -221,7 +234,7 @@ def _turns(out: Path, values: pd.DataFrame) -> list[str]:
         f"Asking for half as many: ARI after {last // 2} turns that ask, − after {last} turns of "
         "random texts (95 % interval):",
         "",
-        table(["corpus", "difference"], gains),
+        table(["corpus", *starts], [[corpus, *said] for corpus, said in gains.items()]),
         "",
     ]
 

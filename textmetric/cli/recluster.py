@@ -112,7 +112,9 @@ class OrNone(Objective):
     "sup_con for given vectors.",
 )
 @click.option(
-    "--tune", is_flag=True, help="Train the token vectors, not a projection of the texts' vectors."
+    "--tune/--no-tune",
+    default=None,
+    help="Train the token vectors, not a projection of the texts' vectors; later turns go on so.",
 )
 @click.option(
     "--import",
@@ -364,7 +366,7 @@ def _said(turn: Turn, *, hold_out: bool) -> list[str]:
         pairs = [f"{old} → {new}" for old, new in found.renamed.items()]
         lines.append(f"{len(pairs)} renamed: {', '.join(pairs[:8])}{'…' * (len(pairs) > 8)}")
     lines += [f"{len(names)} {word}: {', '.join(names[:8])}{'…' * (len(names) > 8)}"
-              for word, names in (("new clusters", found.new), ("vanished", found.vanished))
+              for word, names in (("new", found.new), ("vanished", found.vanished))
               if names]  # fmt: skip
     lines += [f"{each.rows} rows: {each.source or '(none)'} → {each.target}"
               for each in found.moves[:5]]  # fmt: skip

@@ -73,7 +73,7 @@ def recluster(
     *,
     vectors: str | npt.ArrayLike | None = None,
     objective: str | None = AUTO,
-    tune: bool = False,
+    tune: bool | None = None,
     k: HowMany = "auto",
     new: bool = False,
     hold_out: bool = True,
@@ -101,7 +101,8 @@ def recluster(
             in the first, ``sup_con`` for given vectors, and None for those of latent semantic
             analysis, whose space is small and would lose by a projection of few texts.
         tune: train the token vectors instead of a projection of the texts' vectors. ``vectors`` is
-            their name then, or None for those of the texts themselves.
+            their name then, or None for those of the texts themselves. None: as in the last turn;
+            in the first, a projection.
         k: the number of clusters. ``grow``: the old ones stay, and each new name adds one.
             ``keep``: as many as before, or as corrections name if those are more; a new name takes
             the place of the old cluster that its texts come from. ``auto``: of these two the one
@@ -159,11 +160,15 @@ def recluster(
     if before is not None:
         places = np.array([*(constraints.names.index(name) for name in names), NONE])
         first = places[before.first]
+    last = None if before is None else before.history[-1]
+    if tune is None:
+        tune = last is not None and last["tune"]
     if objective == AUTO:
         objective = OBJECTIVE if tune or vectors is not None else None
-        if before is not None and not tune:
-            objective = before.history[-1]["objective"]
-    start = _Start(listed, rows, vectors if isinstance(vectors, str) else None, tune)
+        if last is not None and (last["objective"] or not tune):
+            objective = last["objective"]
+    given = vectors if isinstance(vectors, str) else None
+    start = _Start(listed, rows, given if last is None else last["vectors"], tune)
     learner = _Learner(start, constraints, objective, before, seed)
     tried = _numbers(constraints, k)
     count, judged = tried[0], None
@@ -193,7 +198,8 @@ def recluster(
         said,
     )
     if folder is not None:
-        _after(turn, said, before, first, rows, sha256, objective, learner.model).write(folder)
+        settings = {"objective": objective, "tune": tune, "vectors": start.vectors}
+        _after(turn, said, before, first, rows, sha256, settings, learner.model).write(folder)
     return turn
 
 
@@ -228,12 +234,9 @@ class _Learner:
         self._objective = objective
         self._seed = seed
         self._constraints = constraints
-        self._vectors = start.vectors
         self.model: TextEmbedder | None = None
         self._mapping = None
         last = None if before is None else before.model
-        if self._vectors is None and last is not None and last.encoder == "bag":
-            self._vectors = last.vectors
         if objective is not None:
             self.model = self._trained(constraints, before=last)
         elif before is not None and last is None:
@@ -257,7 +260,7 @@ class _Learner:
         start = self._start
         return trained(
             start.texts if start.tune else start.rows.astype(np.float32), constraints,
-            self._objective, vectors=self._vectors, seed=self._seed, **settings,
+            self._objective, vectors=start.vectors, seed=self._seed, **settings,
         )  # fmt: skip
 
 
@@ -329,7 +332,7 @@ def _after(
     first: Int64,
     rows: Float64,
     sha256: str,
-    objective: str | None,
+    settings: dict[str, Any],
     model: TextEmbedder | None,
 ) -> Turns:
     """All turns, this one included."""
@@ -347,7 +350,7 @@ def _after(
         "cannot_links": len(np.reshape(said.cannot, (-1, 2))),
         "clusters": len(np.unique(turn.fit.clusters)),
         "moved": int(turn.moved.sum()),
-        "objective": objective,
+        **settings,
         "held_out": None if judged is None else {
             "rows": len(judged.rows),
             "ari": [judged.before.ari, judged.after.ari],

@@ -205,6 +205,8 @@ def _described(about: dict[str, Any]) -> bool:
         and all(isinstance(entry, dict) for entry in history)
         and _questions(history[-1].get("ask"))
         and isinstance(history[-1].get("objective", 0), str | None)
+        and isinstance(history[-1].get("tune"), bool)
+        and isinstance(history[-1].get("vectors", 0), str | None)
     )
 
 
