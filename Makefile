@@ -15,7 +15,7 @@ INSTALLED := $(BIN)/.installed$(addprefix -,$(TORCH))
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := install
-.PHONY: help install pretrained app browser run plots docs tutorial session league ablations budget bench test packages mutants endurance \
+.PHONY: help install pretrained app cluster browser run plots docs tutorial session league ablations budget bench test packages mutants endurance \
 	lint format lock build clean
 
 help:  ## list the targets
@@ -54,6 +54,12 @@ app: $(BIN)/.app  ## add what serves the page to correct clusters on (NiceGUI)
 
 $(BIN)/.app: $(INSTALLED) requirements-app.lock
 	$(PIP) install --quiet -r requirements-app.lock
+	@touch $@
+
+cluster: $(BIN)/.cluster  ## add what spreads jobs over machines (Dask)
+
+$(BIN)/.cluster: $(INSTALLED) requirements-cluster.lock
+	$(PIP) install --quiet -r requirements-cluster.lock
 	@touch $@
 
 docs: $(BIN)/.docs  ## build the site of these pages and the reference: build/docs/index.html
@@ -142,6 +148,11 @@ lock:  ## rewrite requirements.lock from pyproject.toml; torch stays as it is th
 		--constraint requirements-docs.lock --extra study --extra app \
 		| grep -vE '^(nvidia-|cuda-|triton)' | grep -vxFf requirements.lock > requirements-app.lock.new
 	mv requirements-app.lock.new requirements-app.lock
+	$(COMPILE) --constraint requirements.lock --constraint requirements-pretrained.lock \
+		--constraint requirements-docs.lock --constraint requirements-app.lock \
+		--extra study --extra cluster \
+		| grep -vE '^(nvidia-|cuda-|triton)' | grep -vxFf requirements.lock > requirements-cluster.lock.new
+	mv requirements-cluster.lock.new requirements-cluster.lock
 	rm -r .venv-lock
 
 COMPILE = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.10 \

@@ -40,9 +40,15 @@ def run_baselines(jobs: Sequence[Job], results: Path, *, progress: bool = True) 
         identity = [folder.name, baseline, seed, model.model_dump(), neighbours, code]
         name = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:24]
         files.append(results / f"{name}.json")
-    missing = [(job, file) for job, file in zip(jobs, files, strict=True) if not file.is_file()]
-    if missing:
-        parallel.run(_run, missing, label="baselines", unit="measurement", progress=progress)
+    missing = parallel.unfinished(jobs, files)
+    parallel.run(
+        _run,
+        missing,
+        done=len(files) - len(missing),
+        label="baselines",
+        unit="measurement",
+        progress=progress,
+    )
     return [
         Result(
             {key: math.nan if value is None else value for key, value in read_json(file).items()},

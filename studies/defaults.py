@@ -26,7 +26,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -210,16 +210,21 @@ def drawn_rows(labels: pd.Series[str], rows: str, draw: int) -> np.ndarray[Any, 
 def run_jobs(jobs: list[Job], results: Path) -> list[dict[str, float]]:
     """The accuracies of the jobs, in their order; those in the folder are read, the others done."""
     files = [results / f"{job.key()}.json" for job in jobs]
-    missing = [pair for pair in zip(jobs, files, strict=True) if not pair[1].is_file()]
-    if missing:
-        results.mkdir(parents=True, exist_ok=True)
-        # the longest first, so that no process ends long after the others
-        missing.sort(key=lambda pair: pair[0].rows != ALL)
-        parallel.run(_run, missing, label="defaults", unit="training", progress=INTERACTIVE)
+    missing = parallel.unfinished(jobs, files)
+    # the longest first, so that no process ends long after the others
+    missing.sort(key=lambda pair: pair[0].rows != ALL)
+    parallel.run(
+        _run,
+        missing,
+        done=len(files) - len(missing),
+        label="defaults",
+        unit="training",
+        progress=INTERACTIVE,
+    )
     return [read_json(file) for file in files]
 
 
-_frame = lru_cache(maxsize=1)(pd.read_parquet)
+_frame = parallel.kept(pd.read_parquet)
 
 
 def _run(job: tuple[Job, Path], tick: Callable[[], None]) -> None:

@@ -128,22 +128,22 @@ def run_jobs(jobs: Sequence[Job], results: Path) -> list[dict[str, float]]:
     ``validation_map_at_r``.
     """
     files = [results / f"{job.key()}.json" for job in jobs]
-    missing = {file: job for file, job in zip(files, jobs, strict=True) if not file.is_file()}
-    for job in {(job.family, job.model): job for job in missing.values()}.values():
+    missing = parallel.unfinished(jobs, files)
+    for job in {(job.family, job.model): job for job, _ in missing}.values():
         if job.family is not None:
             warm_up(
                 build_encoder(job.model, 2, first_two(read_vectors(job))),
                 build(job.family, job.objective, dim=job.model.dim, classes=2),
                 job.settings,
             )
-    if missing:
-        parallel.run(
-            _run,
-            [(job, file) for file, job in missing.items()],
-            label="label budget",
-            unit="training",
-            progress=INTERACTIVE,
-        )
+    parallel.run(
+        _run,
+        missing,
+        done=len(set(files)) - len(missing),
+        label="label budget",
+        unit="training",
+        progress=INTERACTIVE,
+    )
     return [
         {key: math.nan if value is None else value for key, value in read_json(file).items()}
         for file in files

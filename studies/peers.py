@@ -150,10 +150,15 @@ def _encoded(frame: Path, arguments: argparse.Namespace) -> Path:
 
 def _run_peers(jobs: list[PeerJob], results: Path) -> list[dict[str, float]]:
     files = [results / f"{job.key()}.json" for job in jobs]
-    missing = [pair for pair in zip(jobs, files, strict=True) if not pair[1].is_file()]
-    if missing:
-        results.mkdir(parents=True, exist_ok=True)
-        parallel.run(_run_peer, missing, label="peers", unit="training", progress=INTERACTIVE)
+    missing = parallel.unfinished(jobs, files)
+    parallel.run(
+        _run_peer,
+        missing,
+        done=len(files) - len(missing),
+        label="peers",
+        unit="training",
+        progress=INTERACTIVE,
+    )
     return [read_json(file) for file in files]
 
 

@@ -363,15 +363,19 @@ def _code() -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _run(job: Job, tick: Callable[[], None]) -> None:
-    job.run()
+def _run(job: tuple[Job, Path], tick: Callable[[], None]) -> None:
+    job[0].run()
     tick()
 
 
 def finish(jobs: Sequence[Job], label: str) -> None:
     """Do the jobs whose result is not there yet, in parallel processes."""
-    missing = [job for job in jobs if not job.file.is_file()]
-    for folder in {job.file.parent for job in missing}:
-        folder.mkdir(parents=True, exist_ok=True)
-    if missing:
-        parallel.run(_run, missing, label=label, unit="job", progress=INTERACTIVE)
+    missing = parallel.unfinished(jobs, [job.file for job in jobs])
+    parallel.run(
+        _run,
+        missing,
+        done=len(jobs) - len(missing),
+        label=label,
+        unit="job",
+        progress=INTERACTIVE,
+    )

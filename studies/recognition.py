@@ -447,22 +447,22 @@ class _Predictor:
 def run_jobs(jobs: Sequence[Job], results: Path) -> list[Found]:
     """What the jobs leave, in their order; those in the folder are read, the others done."""
     files = [results / f"{job.key()}.json" for job in jobs]
-    missing = {file: job for file, job in zip(files, jobs, strict=True) if not file.is_file()}
-    for job in {job.side: job for job in missing.values()}.values():
+    missing = parallel.unfinished(jobs, files)
+    for job in {job.side: job for job, _ in missing}.values():
         if isinstance(job.side, Arm):
             warm_up(
                 build_encoder(job.model, 2),
                 build(job.side.family, job.objective, dim=job.model.dim, classes=2),
                 job.settings,
             )
-    if missing:
-        parallel.run(
-            _run,
-            [(job, file) for file, job in missing.items()],
-            label="recognition",
-            unit="training",
-            progress=INTERACTIVE,
-        )
+    parallel.run(
+        _run,
+        missing,
+        done=len(set(files)) - len(missing),
+        label="recognition",
+        unit="training",
+        progress=INTERACTIVE,
+    )
     return [Found(**read_json(file)) for file in files]
 
 

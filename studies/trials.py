@@ -136,26 +136,26 @@ def run_trials(
         UserError: a result cannot be read or written, or a process was killed.
     """
     files = [results / f"{trial.key()}.json" for trial in trials]
-    missing = {file: trial for file, trial in zip(files, trials, strict=True) if not file.is_file()}
+    missing = parallel.unfinished(trials, files)
     devices = {
         name: choose_device(name, "train.device") for name in {t.settings.device for t in trials}
     }
-    for trial in {_compiled_alike(trial): trial for trial in missing.values()}.values():
+    for trial in {_compiled_alike(trial): trial for trial, _ in missing}.values():
         device = devices[trial.settings.device]
         warm_up(
             build_encoder(trial.model, 2, first_two(trial.given)).to(device),
             build(trial.family, trial.objective, dim=trial.model.dim, classes=2).to(device),
             trial.settings,
         )
-    if missing:
-        parallel.run(
-            _run,
-            [(trial, file) for file, trial in missing.items()],
-            workers=1 if any(device.type == "cuda" for device in devices.values()) else None,
-            label=label,
-            unit="training",
-            progress=progress,
-        )
+    parallel.run(
+        _run,
+        missing,
+        workers=1 if any(device.type == "cuda" for device in devices.values()) else None,
+        done=len(set(files)) - len(missing),
+        label=label,
+        unit="training",
+        progress=progress,
+    )
     return [_read(file) for file in files]
 
 

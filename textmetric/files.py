@@ -79,6 +79,23 @@ def replacing_file(path: PathLike) -> Iterator[Path]:
 
 
 @contextmanager
+def temporary_file(folder: PathLike) -> Iterator[Path]:
+    """Yield a new, empty file in a folder; at the end it is removed.
+
+    Raises:
+        UserError: the disk is full, or the folder is not writable.
+    """
+    with _errors_of_writing(Path(folder)):
+        temporary, lock = _make_temporary(Path(folder, "file"), folder=False)
+    try:
+        yield temporary
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        os.close(lock)
+
+
+@contextmanager
 def replacing_folder(path: PathLike, *, within: PathLike | None = None) -> Iterator[Path]:
     """Yield a temporary folder that replaces ``path`` on success; see :func:`replacing_file`.
 

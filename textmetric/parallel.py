@@ -1,4 +1,4 @@
-"""Compiled functions, and independent jobs in parallel processes with one progress bar."""
+"""Compiled functions, and independent jobs in parallel processes or on a cluster."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import lru_cache
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -25,7 +26,14 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _LEFT = 3600.0  # seconds after which no process writes a temporary file any more
 
+CLUSTER = "TEXTMETRIC_CLUSTER"
+"""The environment variable that says where jobs run, see :func:`.cluster.connected`."""
+PROCESSES = "processes"
+
 _ticks: SimpleQueue[bool] | None = None
+_in_job = False
+_kept: list[Callable[[], None]] = []
+"""What empties each function of :func:`kept`."""
 
 
 def compiled(function: _Function) -> _Function:
@@ -96,6 +104,42 @@ def _forgive(cache: Any) -> None:
         cache.load_overload, cache.save_overload = load_overload, save_overload
 
 
+def kept(function: _Function, most: int = 1) -> _Function:
+    """A function that keeps its last results for the jobs of one :func:`run`.
+
+    Many jobs read the same files, and none changes them. Another run reads them again: they may
+    have been rewritten.
+
+    Args:
+        function: its arguments are hashable.
+        most: how many results it keeps.
+    """
+    found = lru_cache(maxsize=most)(function)
+    _kept.append(found.cache_clear)
+    return cast(_Function, found)
+
+
+def forget() -> None:
+    """Have the functions of :func:`kept` forget their results."""
+    for clear in _kept:
+        clear()
+
+
+@contextmanager
+def as_job() -> Iterator[None]:
+    """A process that does a job: it starts no others, and its libraries use one thread."""
+    with needing("parallel jobs", "train"):
+        from threadpoolctl import threadpool_limits
+
+    global _in_job
+    _in_job = True
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        _in_job = False
+
+
 def _cores() -> int:
     """The number of processors this process may use."""
     if hasattr(os, "sched_getaffinity"):
@@ -103,25 +147,46 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
+def unfinished(jobs: Iterable[_Job], files: Iterable[Path]) -> list[tuple[_Job, Path]]:
+    """The jobs whose result is not there yet, each once, with the files that they write.
+
+    So a program that was left goes on where it was, if a file appears only as a whole. The folders
+    of the files are made.
+
+    Args:
+        jobs: n of them.
+        files: n: where the result of each is. Equal jobs have the same file.
+    """
+    missing = {file: job for job, file in zip(jobs, files, strict=True) if not file.is_file()}
+    for folder in {file.parent for file in missing}:
+        folder.mkdir(parents=True, exist_ok=True)
+    return [(job, file) for file, job in missing.items()]
+
+
 def run(
     function: Callable[[_Job, Callable[[], None]], _Result],
     jobs: Sequence[_Job],
     *,
     workers: int | None = None,
+    done: int = 0,
     ticks: int = 1,
     label: str = "",
     unit: str = "job",
     progress: bool = True,
 ) -> list[_Result]:
-    """Run ``[function(job, tick) for job in jobs]`` in parallel processes.
+    """Run ``[function(job, tick) for job in jobs]`` in parallel processes, or on a cluster.
 
-    The libraries of a worker process (BLAS, OpenMP) use one thread each.
+    The libraries of a worker process (BLAS, OpenMP) use one thread each. Where the environment
+    variable :data:`CLUSTER` names a cluster, its workers do the jobs, with the same results. A job
+    may then be done twice, after a worker was lost: what it writes must appear whole, and be the
+    same each time.
 
     Args:
         function: a module-level function; it calls ``tick()`` as it makes progress.
         jobs: the argument of each call.
-        workers: number of processes; None for one per core. With one worker or one job
-            everything runs in this process.
+        workers: number of processes; None for one per core, or for the cluster. With one worker or
+            one job everything runs in this process.
+        done: how many jobs an earlier run did, where the bar starts; see :func:`unfinished`.
         ticks: number of ticks of each job, for the length of the bar.
         label: the title of the bar.
         unit: the name of a tick in the bar.
@@ -132,17 +197,32 @@ def run(
 
     Raises:
         UserError: a worker process was killed, most likely because memory ran out, or none can be
-            started.
+            started; or see :func:`.cluster.run`.
         Exception: raised by ``function``; the other jobs are stopped.
     """
+    forget()
+    if not jobs:
+        return []
+    if done:
+        print(f"{label}: {done} of {done + len(jobs)} {unit}s are done", file=sys.stderr)
     with needing("parallel jobs", "train"):  # here, since compiled functions alone need neither
         from threadpoolctl import threadpool_limits
         from tqdm.auto import tqdm
 
-    workers = min(_cores() if workers is None else workers, len(jobs))
+    where = os.environ.get(CLUSTER) or PROCESSES
     with tqdm(
-        total=len(jobs) * ticks, desc=label, unit=unit, disable=not progress, file=sys.stderr
+        total=(done + len(jobs)) * ticks,
+        initial=done * ticks,
+        desc=label,
+        unit=unit,
+        disable=not progress,
+        file=sys.stderr,
     ) as bar:
+        if where != PROCESSES and workers is None and len(jobs) > 1 and not _in_job:
+            from textmetric import cluster
+
+            return cluster.run(where, function, jobs, bar=bar, unit=unit)
+        workers = 1 if _in_job else min(_cores() if workers is None else workers, len(jobs))
 
         def tick() -> None:
             bar.update()
@@ -209,8 +289,8 @@ def _start_errors() -> Iterator[None]:
 
 
 def _start_worker(queue: SimpleQueue[bool]) -> None:
-    global _ticks
-    _ticks = queue
+    global _ticks, _in_job
+    _ticks, _in_job = queue, True
     if multiprocessing.get_start_method() == "spawn":
         from threadpoolctl import threadpool_limits
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +18,7 @@ from textmetric.text import LabelledTokens, RaggedTokens, TokenizedCorpus
 from textmetric.training.loop import one_thread
 from textmetric.types import MEASURED, Float32, Floats, Integers
 
-# A process embeds the same texts with many models. Callers must clear this cache before new work:
-# the folder may have been rewritten.
-_corpus = lru_cache(maxsize=1)(TokenizedCorpus.load)
+_corpus = parallel.kept(TokenizedCorpus.load)
 
 
 def embed_models(
@@ -54,7 +51,6 @@ def embed_models(
     Raises:
         UserError: a model or a split is missing or damaged.
     """
-    _corpus.cache_clear()
     out = layout.embeddings(family)
     with replacing_folder(out) as folder:
         parallel.run(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,8 @@ from textmetric.training.device import choose_device
 from textmetric.training.finetuning import TUNINGS, TransferHead, finetune
 from textmetric.training.loop import warm_up
 
-# Many trainings start from the same files, and none changes them. Callers must clear these caches
-# before new work: the files may have been rewritten.
-_target = lru_cache(maxsize=1)(TokenizedCorpus.load)
-_source = lru_cache(maxsize=8)(TrainedModel.load)
+_target = parallel.kept(TokenizedCorpus.load)
+_source = parallel.kept(TrainedModel.load, 8)
 
 
 def finetune_seeds(
@@ -53,8 +50,6 @@ def finetune_seeds(
         UserError: an unknown init, or a model that is missing.
     """
     arm = None if init == SCRATCH else Arm(Family.parse(init), settings.sampler)
-    _target.cache_clear()
-    _source.cache_clear()
     device = choose_device(train.device, "params.yaml: train.device")
     jobs = [
         {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +37,7 @@ from textmetric.training.loop import first_encoder, one_thread, train_centroids
 from textmetric.types import MEASURED, Float32, Measured
 
 
-# Many jobs read the same texts, and none changes them. Callers must clear this cache before new
-# work: the folder may have been rewritten.
-@lru_cache(maxsize=1)
+@parallel.kept
 def _corpus(folder: Path) -> TokenizedCorpus:
     """The split without its validation part, by which nothing about a baseline is chosen."""
     corpus = TokenizedCorpus.load(folder)
@@ -76,7 +74,6 @@ def measure_baselines(
     Raises:
         UserError: a split is missing or damaged.
     """
-    _corpus.cache_clear()
     drawn = [(share, seed) for share in shares for seed in (seeds if share < 1 else seeds[:1])]
     # The longest jobs first: with many classes, logistic regression takes longest.
     tfidf = sorted(splits, key=lambda split: split.role != "source")

@@ -6,7 +6,6 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +20,7 @@ from textmetric.text import TokenizedCorpus
 from textmetric.training.device import choose_device
 from textmetric.training.loop import train, warm_up
 
-# A process trains many models on the same texts, and none of them changes the texts. Callers must
-# clear this cache before new trainings: the folder may have been rewritten.
-_corpus = lru_cache(maxsize=1)(TokenizedCorpus.load)
+_corpus = parallel.kept(TokenizedCorpus.load)
 
 
 def train_arms(
@@ -68,7 +65,6 @@ def train_arms(
         UserError: see :func:`textmetric.training.loop.train`.
     """
     started = time.perf_counter()
-    _corpus.cache_clear()
     device = choose_device(settings.device, "params.yaml: train.device")
     vectors = first_two(encoder_vectors(layout, model, role))
     warm_up(
