@@ -37,6 +37,8 @@ def run(
         "--params", default="params.yaml", metavar="FILE", help="the parameters (%(default)s)"
     )
 
+    command.add_cluster(parser)
+
     def work(given: argparse.Namespace) -> None:
         for folder in Layout().written:
             remove_stale(folder, deep=True)

@@ -60,6 +60,7 @@ def add_files(parser: argparse.ArgumentParser, written: str, out: str = "docs") 
         out: where by default.
     """
     parser.add_argument("--params", default="params.yaml", metavar="FILE", help="(%(default)s)")
+    command.add_cluster(parser)
     parser.add_argument(
         "--results",
         type=Path,

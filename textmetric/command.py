@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+from textmetric import parallel
 from textmetric.errors import UserError, printable
 from textmetric.files import write_error
 from textmetric.signals import AFTER_INTERRUPT, FAILED, raise_interrupts
@@ -29,6 +30,22 @@ def parser(module: str, description: str | None) -> argparse.ArgumentParser:
         prog=f"python -m {module}",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_cluster(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which machines do parallel jobs; :func:`run` obeys them."""
+    parser.add_argument(
+        "--cluster",
+        metavar="WHERE",
+        help="what does the jobs: processes, local:4, tcp://host:8786, scheduler.json or slurm:8, "
+        f"see docs/cluster.md ({parallel.CLUSTER}, or processes)",
+    )
+    parser.add_argument(
+        "--mixed",
+        action="store_true",
+        help="also take workers with other packages or processors, and note it in "
+        f"{parallel.MIXED_LOG}",
     )
 
 
@@ -52,7 +69,9 @@ def run(
     """
     raise_interrupts()
     try:
-        main(parser.parse_args())
+        arguments = parser.parse_args()
+        parallel.choose(getattr(arguments, "cluster", None), getattr(arguments, "mixed", False))
+        main(arguments)
         if sys.stdout is not None:
             sys.stdout.flush()
     except KeyboardInterrupt:

@@ -15,10 +15,23 @@ from contextlib import contextmanager
 from functools import lru_cache
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 from textmetric import signals
 from textmetric.errors import UserError, needing
+
+
+class Files(NamedTuple):
+    """What a job reads and writes, for a cluster whose workers do not see the folder.
+
+    Attributes:
+        reads: files and folders, relative to the folder of this process.
+        writes: files and folders that are there as a whole when the job is done.
+    """
+
+    reads: Sequence[Path] = ()
+    writes: Sequence[Path] = ()
+
 
 _Job = TypeVar("_Job")
 _Result = TypeVar("_Result")
@@ -29,6 +42,10 @@ _LEFT = 3600.0  # seconds after which no process writes a temporary file any mor
 CLUSTER = "TEXTMETRIC_CLUSTER"
 """The environment variable that says where jobs run, see :func:`.cluster.connected`."""
 PROCESSES = "processes"
+MIXED = "TEXTMETRIC_MIXED"
+"""The environment variable that lets workers do jobs that differ from this machine."""
+MIXED_LOG = "mixed-workers.jsonl"
+"""The file in the folder of a run that says so: a line of JSON for each such worker."""
 
 _ticks: SimpleQueue[bool] | None = None
 _in_job = False
@@ -140,6 +157,14 @@ def as_job() -> Iterator[None]:
         _in_job = False
 
 
+def choose(cluster: str | None, mixed: bool) -> None:
+    """Have :func:`run` use a cluster, see :data:`CLUSTER` and :data:`MIXED`; None for no change."""
+    if cluster is not None:
+        os.environ[CLUSTER] = cluster
+    if mixed:
+        os.environ[MIXED] = "1"
+
+
 def _cores() -> int:
     """The number of processors this process may use."""
     if hasattr(os, "sched_getaffinity"):
@@ -168,6 +193,7 @@ def run(
     jobs: Sequence[_Job],
     *,
     workers: int | None = None,
+    files: Callable[[_Job], Files] | None = None,
     done: int = 0,
     ticks: int = 1,
     label: str = "",
@@ -186,6 +212,7 @@ def run(
         jobs: the argument of each call.
         workers: number of processes; None for one per core, or for the cluster. With one worker or
             one job everything runs in this process.
+        files: what a job reads and writes; None for nothing.
         done: how many jobs an earlier run did, where the bar starts; see :func:`unfinished`.
         ticks: number of ticks of each job, for the length of the bar.
         label: the title of the bar.
@@ -221,7 +248,7 @@ def run(
         if where != PROCESSES and workers is None and len(jobs) > 1 and not _in_job:
             from textmetric import cluster
 
-            return cluster.run(where, function, jobs, bar=bar, unit=unit)
+            return cluster.run(where, function, jobs, files=files, bar=bar, label=label, unit=unit)
         workers = 1 if _in_job else min(_cores() if workers is None else workers, len(jobs))
 
         def tick() -> None:

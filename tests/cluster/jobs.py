@@ -81,3 +81,28 @@ def write(job: tuple[int, Path], tick: Tick) -> None:
     """Write the number of a job."""
     job[1].write_text(str(job[0]))
     tick()
+
+
+class InFolder(NamedTuple):
+    """Reads a file, and writes a file and a folder, all relative to where it is done."""
+
+    number: int
+    source: Path
+    file: Path
+    folder: Path
+
+    @property
+    def files(self) -> parallel.Files:
+        """What it reads and writes."""
+        return parallel.Files([self.source], [self.file, self.folder])
+
+
+def copy_number(job: InFolder, tick: Tick) -> str:
+    """Write what is read with the number of the job; give the folder it was done in."""
+    text = f"{job.source.read_text()} {job.number}"
+    job.file.parent.mkdir(parents=True, exist_ok=True)
+    job.file.write_text(text)
+    (job.folder / "deep").mkdir(parents=True)
+    (job.folder / "deep" / "text").write_text(text)
+    tick()
+    return os.getcwd()

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+pytest.importorskip("distributed", reason="Dask is not installed: make cluster")
 
 from tests.cluster import jobs
 from tests.cluster.jobs import Job
@@ -17,6 +21,7 @@ from tests.cluster.machines import ROOT, Machines, machines
 from textmetric import cluster, parallel
 from textmetric.cluster import alike
 from textmetric.cluster.connect import connected
+from textmetric.cluster.store import Store
 from textmetric.errors import UserError
 
 
@@ -242,15 +247,19 @@ def test_where_all_workers_are_refused_the_run_ends(
         said = capsys.readouterr().err
         assert "refused: torch is " in said
         assert "not 0.1, the processor is " in said
-        monkeypatch.setenv(cluster.MIXED, "1")
+        monkeypatch.setenv(parallel.MIXED, "1")
         assert run(found, jobs.square, some(tmp_path), progress=False)[2] == 4
         assert "differs: torch is " in capsys.readouterr().err
+    (line,) = (tmp_path / parallel.MIXED_LOG).read_text().splitlines()
+    noted = json.loads(line)
+    assert noted["worker"] == "one"
+    assert noted["differences"][-1].startswith("the processor is ")
 
 
 def test_a_worker_without_the_package_is_refused_whatever_is_allowed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv(cluster.MIXED, "1")
+    monkeypatch.setenv(parallel.MIXED, "1")
     with machines(tmp_path) as found:
         found.worker("bare", cwd=tmp_path, path=str(tmp_path))
         with pytest.raises(UserError, match="no worker of"):
@@ -278,18 +287,61 @@ def test_a_worker_that_does_not_see_the_folder_is_refused(
         folder = tmp_path / "mine"
         folder.mkdir()
         monkeypatch.chdir(folder)
-        monkeypatch.setattr(cluster, "_seen", lambda name: _Nothing((str(folder / "gone"), name)))
+        monkeypatch.setattr(cluster, "_file", lambda _: nullcontext(folder / "gone"))
         with pytest.raises(UserError, match="no worker of"):
             run(found, jobs.square, some(tmp_path), progress=False)
     assert f"it does not see {folder}" in capsys.readouterr().err
 
 
-class _Nothing:
-    def __init__(self, value: tuple[str, str]) -> None:
-        self.value = value
+def in_folder(source: Path = Path("data/text")) -> list[jobs.InFolder]:
+    return [
+        jobs.InFolder(number, source, Path(f"out/{number}.txt"), Path(f"folders/{number}"))
+        for number in range(3)
+    ]
 
-    def __enter__(self) -> tuple[str, str]:
-        return self.value
 
-    def __exit__(self, *_: object) -> None:
-        pass
+def test_a_worker_without_the_folder_gets_files_from_a_store_and_gives_them_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, theirs = tmp_path / "mine", tmp_path / "theirs"
+    (mine / "data").mkdir(parents=True)
+    monkeypatch.chdir(mine)
+    (mine / "folders" / "1" / "old").mkdir(parents=True)
+    with machines(tmp_path) as found:
+        found.worker("far", cwd=ROOT, TEXTMETRIC_CACHE=str(theirs))
+        monkeypatch.setenv("TEXTMETRIC_STORE", f"file://{tmp_path}/store")
+        for text in ("first", "second"):
+            (mine / "data" / "text").write_text(text)
+            places = run(found, jobs.copy_number, in_folder(), files=lambda job: job.files)
+            assert {Path(place).parent for place in places} == {theirs / "runs"}
+            for number in range(3):
+                assert (mine / f"out/{number}.txt").read_text() == f"{text} {number}"
+                assert (mine / f"folders/{number}/deep/text").read_text() == f"{text} {number}"
+            assert not (mine / "folders/1/old").exists()
+    assert len(list((theirs / "files").iterdir())) == 2  # each text was fetched once
+    # the text that is read, and of each job the text that is written twice
+    assert len([path for path in (tmp_path / "store").rglob("*") if path.is_file()]) == 2 * (1 + 3)
+
+
+def test_a_damaged_store_and_a_path_outside_of_the_folder_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "text").write_text("first")
+    monkeypatch.setenv("TEXTMETRIC_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TEXTMETRIC_STORE", f"file://{tmp_path}/store")
+    store = Store(os.environ["TEXTMETRIC_STORE"])
+    (entry,) = store.put([Path("data/text"), Path("data/missing")])
+    (file,) = (path for path in (tmp_path / "store").rglob("*") if path.is_file())
+    file.write_text("other")
+    with pytest.raises(UserError, match=r"is damaged: remove it, and run the same command again"):
+        run("local:1", jobs.copy_number, in_folder(), files=lambda job: job.files)
+    file.unlink()
+    with pytest.raises(UserError, match=r"which is data/text, is not in the store"):
+        store.get([entry], tmp_path / "new")
+    outside = in_folder(tmp_path / "data" / "text")
+    with pytest.raises(UserError, match=r"data/text is not below the folder"):
+        run("local:1", jobs.copy_number, outside, files=lambda job: job.files)
+    monkeypatch.setenv("TEXTMETRIC_STORE", "moon://there")
+    with pytest.raises(UserError, match="TEXTMETRIC_STORE is moon://there, but Protocol"):
+        run("local:1", jobs.copy_number, in_folder(), files=lambda job: job.files)

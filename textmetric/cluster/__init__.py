@@ -8,22 +8,25 @@ happens in the words of a user.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import itertools
 import os
 import pickle
+import shutil
 import sys
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from textmetric import parallel
 from textmetric.errors import UserError, needing, printable, shown
-from textmetric.files import temporary_file
+from textmetric.files import as_json, temporary_file
 
 with needing("a cluster", "cluster"):
     import cloudpickle
@@ -35,11 +38,10 @@ with needing("a cluster", "cluster"):
 from textmetric.cluster import greeting
 from textmetric.cluster.alike import signature
 from textmetric.cluster.connect import connected
+from textmetric.cluster.store import STORE, Entry, Store, cache, inside
 
-__all__ = ["MIXED", "run"]
+__all__ = ["run"]
 
-MIXED = "TEXTMETRIC_MIXED"
-"""The environment variable that lets workers do jobs that differ from this machine."""
 _WAIT = 10.0
 """Seconds without a worker after which that is said."""
 
@@ -59,26 +61,31 @@ def run(
     function: Callable[[_Job, Callable[[], None]], _Result],
     jobs: Sequence[_Job],
     *,
+    files: Callable[[_Job], parallel.Files] | None,
     bar: Any,
+    label: str = "",
     unit: str = "job",
 ) -> list[_Result]:
     """Run ``[function(job, tick) for job in jobs]`` on the workers of a cluster.
 
-    The workers see the folder that this process runs in, under the same path. A job whose worker
-    is lost is done by another one.
+    The workers see the folder that this process runs in, under the same path, or files go through
+    the store that :data:`.store.STORE` names. A job whose worker is lost is done by another one.
 
     Args:
         where: see :func:`.connected`.
         function: see :func:`.parallel.run`, as for the rest.
         jobs: see there.
+        files: see there.
         bar: of tqdm; each tick of a job moves it once, however often the job is begun.
-        unit: what a job is called in messages.
+        label: what the run is called in messages.
+        unit: what a job is called there.
 
     Raises:
         UserError: there is no scheduler, or it goes away; no worker gives the same results; a job
-            killed one worker after another.
+            killed one worker after another; see :class:`.Store`.
         Exception: raised by ``function``; the other jobs are cancelled.
     """
+    store = _stored(jobs, files)
     main = _main_module()
     module = function.__module__
     if module == "__main__":
@@ -88,14 +95,25 @@ def run(
                 "a module"
             )
         module = main
-    payloads = [pickle.dumps((function, job), pickle.HIGHEST_PROTOCOL) for job in jobs]
+    places = [os.getcwd()] * len(jobs) if store is None else store
+    payloads = [
+        pickle.dumps((function, job, place), pickle.HIGHEST_PROTOCOL)
+        for job, place in zip(jobs, places, strict=True)
+    ]
     name = f"textmetric-{uuid.uuid4().hex}"
-    with connected(where) as client, _seen(name) as seen:
-        watch = _Watch(where, name, bar)
+    package = __name__
+
+    def do(payload: bytes, number: int) -> Any:
+        # sent as it is, since the scheduler, which reads it too, may lack this package
+        return importlib.import_module(package).work(payload, main, name, number)
+
+    with connected(where) as client, _file(name) as file:
+        seen = (str(file), name) if store is None else None
+        watch = _Watch(where, name, label, bar)
         client.subscribe_topic(name, watch.heard)
         client.subscribe_topic("all", watch.happened)
         plugin = greeting.Greeting(
-            name, signature(module), module, seen, os.environ.get(MIXED, "") not in ("", "0")
+            name, signature(module), module, seen, os.environ.get(parallel.MIXED, "0") != "0"
         )
         client.register_plugin(plugin)
         futures: dict[Any, int] = {}
@@ -103,12 +121,11 @@ def run(
             watch.wait_for_one(client)
             futures = {
                 client.submit(
-                    greeting.do, payload, main, name, number, os.getcwd(),
-                    key=f"{name}-{number}", resources={name: 1}, pure=False,
+                    do, payload, number, key=f"{name}-{number}", resources={name: 1}, pure=False
                 ): number
                 for number, payload in enumerate(payloads)
             }  # fmt: skip
-            return _gathered(client, futures, jobs, where, watch, unit)
+            return _gathered(client, futures, jobs, where, unit, store)
         finally:
             with contextlib.suppress(Exception):  # the scheduler may be gone
                 for topic in (name, "all"):
@@ -122,15 +139,18 @@ def _gathered(
     futures: dict[Any, int],
     jobs: Sequence[Any],
     where: str,
-    watch: _Watch,
     unit: str,
+    store: list[_Sent] | None,
 ) -> list[Any]:
     """The results in the order of the jobs, as soon as all are there."""
     results: dict[int, Any] = {}
     for future in distributed.as_completed(list(futures), loop=client.loop):
         number = futures[future]
         try:
-            results[number] = _loaded(future.result(), {_main_module(): "__main__"})
+            payload, written = future.result()
+            if store is not None:
+                Store(store[number].url).bring(written, store[number].writes)
+            results[number] = _loaded(payload, {_main_module(): "__main__"})
         except KilledWorker as error:
             raise UserError(
                 f"{unit} {number + 1} of {len(jobs)} killed {error.allowed_failures + 1} workers, "
@@ -142,22 +162,44 @@ def _gathered(
                 f"the scheduler at {where} is gone, with {len(results)} of {len(jobs)} {unit}s "
                 "done: start it and run the same command again"
             ) from None
-        watch.done.add(number)
     return [results[number] for number in range(len(jobs))]
 
 
+class _Sent(NamedTuple):
+    """What the worker of a job that does not see the folder needs: a store, and files of it."""
+
+    url: str
+    reads: list[Entry]
+    writes: Sequence[Path]
+
+
+def _stored(
+    jobs: Sequence[_Job], files: Callable[[_Job], parallel.Files] | None
+) -> list[_Sent] | None:
+    """What jobs read is put into the store, if there is one."""
+    url = os.environ.get(STORE)
+    if not url:
+        return None
+    store, found = Store(url), []
+    known: dict[Path, list[Entry]] = {}
+    for job in jobs:
+        named = parallel.Files() if files is None else files(job)
+        for path in named.reads:
+            if path not in known:
+                known[path] = store.put([path])
+        reads = [entry for path in named.reads for entry in known[path]]
+        found.append(_Sent(url, reads, [inside(path) for path in named.writes]))
+    return found
+
+
 class _Watch:
-    """What workers of a run say, and what happens to them.
+    """What workers of a run say, and what happens to them."""
 
-    Attributes:
-        done: the numbers of the jobs that are done.
-    """
-
-    def __init__(self, where: str, name: str, bar: Any) -> None:
-        self.done: set[int] = set()
+    def __init__(self, where: str, name: str, label: str, bar: Any) -> None:
         self._where = where
         self._name = name
         self._bar = bar
+        self._label = label
         self._ticks: set[tuple[int, int]] = set()
         self._workers: dict[str, str] = {}
         self._refused: dict[str, str] = {}
@@ -181,8 +223,16 @@ class _Watch:
         if differences:
             self._say(
                 f"the worker {called} ({address}) differs: {shortened}; the last digits of results "
-                "may, too"
+                f"may, too, see {parallel.MIXED_LOG}"
             )
+            about = {"run": self._label, "worker": called, "differences": differences}
+            with open(parallel.MIXED_LOG, "ab") as stream:
+                stream.write(
+                    as_json(
+                        {"time": datetime.now(timezone.utc).isoformat(timespec="seconds"), **about},
+                        indent=None,
+                    )
+                )
 
     def happened(self, event: tuple[float, Any]) -> None:
         """What the scheduler says about all of its workers."""
@@ -209,7 +259,8 @@ class _Watch:
             if present and present <= set(self._refused):
                 raise UserError(
                     f"no worker of {self._where} can do the jobs, see above: install the same "
-                    f"there, in the same folder, or set {MIXED}=1 if the last digits may differ"
+                    f"there, in the same folder, or set {parallel.MIXED}=1 if the last digits of "
+                    "results may differ"
                 )
             if not told and time.monotonic() - since > _WAIT:
                 self._say(f"{self._where} has no worker yet: waiting for one (Ctrl-C ends)")
@@ -221,22 +272,22 @@ class _Watch:
 
 
 @contextmanager
-def _seen(name: str) -> Iterator[tuple[str, str]]:
+def _file(content: str) -> Iterator[Path]:
     """A file in the folder of this process, by which workers find out that they see it."""
     with temporary_file(Path.cwd()) as path:
-        path.write_text(name)
-        yield str(path), name
+        path.write_text(content)
+        yield path
 
 
-def work(payload: bytes, main: str | None, name: str, number: int, folder: str) -> bytes:
-    """In a worker: do a job; give the result in bytes.
+def work(payload: bytes, main: str | None, name: str, number: int) -> tuple[bytes, list[Entry]]:
+    """In a worker: do a job; give the result in bytes, and what was put into the store.
 
     Args:
-        payload: the function and the job.
+        payload: the function, the job, and the folder to do it in, or what to fetch into an own
+            one.
         main: the module that is ``__main__`` there.
         name: of the run.
         number: of the job.
-        folder: to do it in.
     """
     global _last_run
     worker = distributed.get_worker()
@@ -247,17 +298,36 @@ def work(payload: bytes, main: str | None, name: str, number: int, folder: str) 
             raise InterruptedError("the run has ended")
         worker.log_event(name, ["tick", number, next(counter)])
 
-    with _one_at_a_time, _inside(folder):
+    with _one_at_a_time:
         if name != _last_run:
             parallel.forget()
             _last_run = name
-        with parallel.as_job():
-            function, job = _loaded(payload, {"__main__": main})
-            return pickle.dumps(function(job, tick), pickle.HIGHEST_PROTOCOL)
+        function, job, place = _loaded(payload, {"__main__": main})
+        if isinstance(place, str):
+            with _in_folder(Path(place)), parallel.as_job():
+                return pickle.dumps(function(job, tick), pickle.HIGHEST_PROTOCOL), []
+        folder, store = _own_folder(name), Store(place.url)
+        store.get(place.reads, folder)
+        with _in_folder(folder), parallel.as_job():
+            result = pickle.dumps(function(job, tick), pickle.HIGHEST_PROTOCOL)
+            return result, store.put(place.writes)
+
+
+def end(name: str) -> None:
+    """In a worker: a run has ended."""
+    ended.add(name)
+    shutil.rmtree(_own_folder(name), ignore_errors=True)
+
+
+def _own_folder(name: str) -> Path:
+    """Where a worker that does not see the folder of a run does its jobs."""
+    folder = cache() / "runs" / f"{name}-{os.getpid()}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 @contextmanager
-def _inside(folder: str) -> Iterator[None]:
+def _in_folder(folder: Path) -> Iterator[None]:
     """The process in a folder for a while."""
     before = os.getcwd()
     os.chdir(folder)

@@ -1,7 +1,7 @@
 """What a worker of a cluster is asked when a run begins, or when it joins one that goes on.
 
-Sent to the scheduler and the workers as it is, so that they may lack this package and say so:
-nothing of the package is imported before it is used.
+Sent to the workers as it is, so that one that lacks this package can say so: nothing of it is
+imported before it is used.
 """
 
 from __future__ import annotations
@@ -16,11 +16,6 @@ from distributed.core import Status
 from distributed.diagnostics.plugin import WorkerPlugin
 
 PACKAGE = "textmetric.cluster"
-
-
-def do(*job: Any) -> Any:
-    """In a worker: do a job. The scheduler, which reads this too, may lack the package."""
-    return importlib.import_module(PACKAGE).work(*job)
 
 
 class Greeting(WorkerPlugin):  # type: ignore[misc]
@@ -75,7 +70,7 @@ class Greeting(WorkerPlugin):  # type: ignore[misc]
             package: Any = importlib.import_module(PACKAGE)
         except ImportError:
             return
-        package.ended.add(self.name)
+        package.end(self.name)
 
     def _differences(self) -> list[str]:
         try:
