@@ -44,6 +44,7 @@ def run_baselines(jobs: Sequence[Job], results: Path, *, progress: bool = True) 
     parallel.run(
         _run,
         missing,
+        files=parallel.of_pair,
         done=len(files) - len(missing),
         label="baselines",
         unit="measurement",

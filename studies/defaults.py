@@ -216,6 +216,7 @@ def run_jobs(jobs: list[Job], results: Path) -> list[dict[str, float]]:
     parallel.run(
         _run,
         missing,
+        files=parallel.of_pair,
         done=len(files) - len(missing),
         label="defaults",
         unit="training",
@@ -357,6 +358,7 @@ def _against(measured: pd.DataFrame, start: str) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     made = command.parser("studies.defaults", __doc__)
+    command.add_cluster(made)
     made.add_argument(
         "--corpora", nargs="+", default=["docstrings", "docstring_modules"], metavar="SPEC",
         help="built-in names, paths or mappings, see docs/corpora.md (%(default)s)",

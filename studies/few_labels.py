@@ -139,6 +139,7 @@ def run_jobs(jobs: Sequence[Job], results: Path) -> list[dict[str, float]]:
     parallel.run(
         _run,
         missing,
+        files=parallel.of_pair,
         done=len(set(files)) - len(missing),
         label="label budget",
         unit="training",

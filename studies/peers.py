@@ -154,6 +154,7 @@ def _run_peers(jobs: list[PeerJob], results: Path) -> list[dict[str, float]]:
     parallel.run(
         _run_peer,
         missing,
+        files=parallel.of_pair,
         done=len(files) - len(missing),
         label="peers",
         unit="training",

@@ -328,6 +328,13 @@ class Job(NamedTuple):
             return self.folder / f"old-{self.start}-{self.seed}.npy"
         return self.folder / _code() / f"{self.start}-{self.name}-{self.seed}.json"
 
+    @property
+    def reads(self) -> list[Path]:
+        """The files that it reads."""
+        names = ("labels.npy", "vectors.npy", "tfidf.npz", "texts.json")
+        own = [self.folder / name for name in names]
+        return [*own, self._replace(name="").file] if self.name else own
+
     def run(self) -> None:
         """Do it, and write the result."""
         labels = np.load(self.folder / "labels.npy")
@@ -374,6 +381,7 @@ def finish(jobs: Sequence[Job], label: str) -> None:
     parallel.run(
         _run,
         missing,
+        files=lambda pair: parallel.Files(pair[0].reads, [pair[1]]),
         done=len(jobs) - len(missing),
         label=label,
         unit="job",

@@ -458,6 +458,7 @@ def run_jobs(jobs: Sequence[Job], results: Path) -> list[Found]:
     parallel.run(
         _run,
         missing,
+        files=parallel.of_pair,
         done=len(set(files)) - len(missing),
         label="recognition",
         unit="training",

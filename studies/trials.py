@@ -151,6 +151,7 @@ def run_trials(
         _run,
         missing,
         workers=1 if any(device.type == "cuda" for device in devices.values()) else None,
+        files=parallel.of_pair,
         done=len(set(files)) - len(missing),
         label=label,
         unit="training",

@@ -172,6 +172,13 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
+def of_pair(pair: tuple[Any, Path]) -> Files:
+    """The files of one of :func:`unfinished`: what it reads are the paths among its attributes."""
+    job, file = pair
+    fields = job if isinstance(job, tuple) else vars(job).values()
+    return Files([each for each in fields if isinstance(each, Path)], [file])
+
+
 def unfinished(jobs: Iterable[_Job], files: Iterable[Path]) -> list[tuple[_Job, Path]]:
     """The jobs whose result is not there yet, each once, with the files that they write.
 

@@ -6,14 +6,21 @@ a verdict with an interval. docs/compare.md explains how to read it.
 
 from __future__ import annotations
 
-import resource
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from textmetric import parallel
 from textmetric.compare.comparison import Comparison
-from textmetric.compare.learners import ARMS, LEARNING_RATES, Arm, Job, compile_for, on_split
+from textmetric.compare.learners import (
+    ARMS,
+    LEARNING_RATES,
+    Arm,
+    Job,
+    OfSplit,
+    compile_for,
+    on_split,
+)
 from textmetric.compare.purposes import PURPOSES, by_name
 from textmetric.compare.table import read_table
 from textmetric.errors import UserError
@@ -60,7 +67,7 @@ def compare(
         UserError: see :func:`.read_table`; an unknown purpose, too few splits, arms of one family,
             or too few classes for the purpose.
     """
-    started, cpu = time.perf_counter(), _cpu_seconds()
+    started, cpu = time.perf_counter(), time.process_time()
     wanted = by_name(purpose)
     if splits < FEWEST_SPLITS:
         raise UserError(f"splits is {splits}, expected at least {FEWEST_SPLITS}: {SPLITS} is usual")
@@ -72,8 +79,9 @@ def compare(
     wanted.check(table.corpus)
     seeds = generator_of(seed, Stream.RESAMPLES).integers(1 << 32, size=splits).tolist()
     compile_for(tuple(arms))
+    cpu = time.process_time() - cpu
     found = parallel.run(
-        on_split,
+        _timed,
         [Job(table.corpus, wanted, tuple(arms), each) for each in seeds],
         workers=workers,
         ticks=1 + len(arms) * len(LEARNING_RATES),
@@ -89,13 +97,13 @@ def compare(
         left_out=table.left_out,
         arms=tuple(arms),
         seeds=seeds,
-        splits=found,
+        splits=[split for split, _ in found],
         wall_seconds=time.perf_counter() - started,
-        cpu_seconds=_cpu_seconds() - cpu,
+        cpu_seconds=cpu + sum(seconds for _, seconds in found),
     )
 
 
-def _cpu_seconds() -> float:
-    """Of this process and of those that it has waited for."""
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(each.ru_utime + each.ru_stime for each in used)
+def _timed(job: Job, tick: Callable[[], None]) -> tuple[OfSplit, float]:
+    """The measures of a split, and the processor time that they took, wherever that is."""
+    cpu = time.process_time()
+    return on_split(job, tick), time.process_time() - cpu

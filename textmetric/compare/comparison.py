@@ -40,7 +40,7 @@ class Comparison:
         seeds: of the splits, each with its own trainings.
         splits: what each of them gave, in their order.
         wall_seconds: how long it took.
-        cpu_seconds: of all processes, user and system together.
+        cpu_seconds: of the trainings and their measures, wherever they were done, user and system.
     """
 
     purpose: Purpose
