@@ -15,7 +15,7 @@ INSTALLED := $(BIN)/.installed$(addprefix -,$(TORCH))
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := install
-.PHONY: help install pretrained app cluster browser run plots docs tutorial session league ablations budget bench test packages mutants endurance \
+.PHONY: help install pretrained app cluster browser run plots docs tutorial session league ablations budget bench test packages mutants endurance kills \
 	lint format lock build clean
 
 help:  ## list the targets
@@ -105,6 +105,9 @@ packages: install  ## test the wheel where only its base, or its extra train wit
 
 endurance: install  ## kill, interrupt and starve dvc repro: does the next one finish? (ENDURANCE=--quick: a minute)
 	python -m tests.endurance $(ENDURANCE)
+
+kills: install cluster  ## dvc repro on a Dask cluster whose workers are killed: the same dvc.lock? (half an hour)
+	python -m tests.cluster.campaign $(KILLS)
 
 mutants: install  ## change the code in 400 places, one at a time: does a test fail? (25 minutes)
 	python -m tests.mutants $(MUTANTS)
