@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from studies.trials import ROOT, Result, forget_peak, peak_mib
+from studies.trials import ROOT, Result
 from textmetric import parallel
 from textmetric.files import read_json, write_json
 from textmetric.grid import Baseline
@@ -63,7 +63,7 @@ def run_baselines(jobs: Sequence[Job], results: Path, *, progress: bool = True) 
 def _run(job: tuple[Job, Path], tick: Callable[[], None]) -> None:
     (folder, baseline, seed, model, neighbours), file = job
     corpus = TokenizedCorpus.load(folder)
-    forget_peak()
+    parallel.forget_peak()
     seconds = math.nan
     if baseline is Baseline.TFIDF:
         started = time.perf_counter()
@@ -72,7 +72,7 @@ def _run(job: tuple[Job, Path], tick: Callable[[], None]) -> None:
         found = measure_tfidf(corpus, neighbours)
     else:
         found = measure_untrained(corpus, model, seed, neighbours)
-    measures = found["test"].flat | {"seconds": seconds, "peak_mib": peak_mib()}
+    measures = found["test"].flat | {"seconds": seconds, "peak_mib": parallel.peak_mib()}
     if "validation" in found:
         measures |= {f"validation_{key}": value for key, value in found["validation"].flat.items()}
     write_json(file, measures)

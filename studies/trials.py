@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import resource
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -164,13 +162,13 @@ def _run(job: tuple[Trial, Path], tick: Callable[[], None]) -> None:
     trial, file = job
     corpus = TokenizedCorpus.load(trial.corpus)
     about: dict[str, Any] = {"trial": trial.identity(), "error": None, "losses": []}
-    forget_peak()
+    parallel.forget_peak()
     try:
         trained = _trained(trial, corpus)
     except UserError as error:
         write_json(file, about | {"error": str(error), "measures": {}})
     else:
-        costs = {"seconds": sum(trained.seconds), "peak_mib": peak_mib()}
+        costs = {"seconds": sum(trained.seconds), "peak_mib": parallel.peak_mib()}
         if trial.losses:
             about["losses"] = trained.losses
         measures = _measured(trial, corpus, trained.model.encoder)
@@ -266,17 +264,3 @@ def _code(module: str) -> dict[str, str]:
 @lru_cache
 def _packages() -> dict[str, str]:
     return {name: version(name) for name in ("numba", "numpy", "torch")}
-
-
-def forget_peak() -> None:
-    """Have the process forget its peak of memory, where the system can (Linux)."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return  # the peak is then that of all that the process did
-
-
-def peak_mib() -> float:
-    """The peak of memory of this process since :func:`forget_peak`, in MiB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10), 1)

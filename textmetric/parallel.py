@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import resource
 import sys
 import threading
 import time
@@ -155,6 +156,20 @@ def as_job() -> Iterator[None]:
             yield
     finally:
         _in_job = False
+
+
+def forget_peak() -> None:
+    """Have the process forget its peak of memory, where the system can (Linux)."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return  # the peak is then that of all that the process did
+
+
+def peak_mib() -> float:
+    """The peak of memory of this process since :func:`forget_peak`, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10), 1)
 
 
 def choose(cluster: str | None, mixed: bool) -> None:

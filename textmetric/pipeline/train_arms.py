@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -122,17 +120,17 @@ def train_arms(
 def _train_seed(
     job: dict[str, Any], tick: Callable[[], None]
 ) -> tuple[list[dict[str, float]], dict[str, Any]]:
+    parallel.forget_peak()
     folder: Path = job.pop("folder")
     # Mapped by every process: a copy for each training would take long.
     vectors = encoder_vectors(job.pop("layout"), job["model"], job.pop("role"))
     corpus = fitting(_corpus(job.pop("split")), vectors)
     trained = train(corpus, vectors=vectors, tick=tick, **job)
     trained.model.save(folder)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     cost = {
         "seed": job["seed"],
         "epoch_seconds": [round(value, 4) for value in trained.seconds],
-        "peak_mib": round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10), 1),
+        "peak_mib": parallel.peak_mib(),
     }
     if trained.pretraining:
         cost["pretraining_seconds"] = [round(value, 4) for value in trained.pretraining]
