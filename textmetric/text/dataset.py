@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _ROWS_AT_ONCE = 1 << 13
+_IDS_AT_ONCE = 1 << 22  # that are checked before their pages go back to the system
 
 
 @dataclass(frozen=True, eq=False)
@@ -688,8 +689,10 @@ def _stored(folder: Path, about: Mapping[str, Any], tokens: int) -> RaggedView:
 
 
 def _check_range(path: Path, ids: Integers, low: int, end: int) -> None:
-    if ids.size and (ids.min() < low or ids.max() >= end):
-        raise damaged(
-            path, f"holds an id outside {low} to {end - 1}, so it does not match its folder"
-        )
-    release(ids)
+    for first in range(0, ids.size, _IDS_AT_ONCE):
+        some = ids[first : first + _IDS_AT_ONCE]
+        if some.min() < low or some.max() >= end:
+            raise damaged(
+                path, f"holds an id outside {low} to {end - 1}, so it does not match its folder"
+            )
+        release(ids)

@@ -94,16 +94,20 @@ class RaggedTokens:
             IndexError: a row that does not exist.
         """
         rows = row_numbers(rows)
-        if _follow_each_other(rows, len(self)):
-            found = self._range(int(rows[0]), int(rows[-1]) + 1)
-            return RaggedTokens(found.ids.copy(), found.offsets)
         starts = self.offsets[:-1][rows]
         offsets = np.zeros(rows.size + 1, np.int64)
         np.cumsum(self.offsets[1:][rows] - starts, out=offsets[1:])
         ids = np.empty(offsets[-1], np.int32)
         for first in range(0, rows.size, _ROWS_AT_ONCE):
             block = offsets[first : first + _ROWS_AT_ONCE + 1]
+            some = rows[first : first + _ROWS_AT_ONCE]
             # As a loop over rows r: ids[block[r]:block[r + 1]] = self.ids[start:start + length].
+            if _rise_closely(some):  # then a mask is quicker
+                span = self._range(int(some[0]), int(some[-1]) + 1)
+                kept = np.zeros(len(span), dtype=bool)
+                kept[some - some[0]] = True
+                ids[block[0] : block[-1]] = span.ids[np.repeat(kept, span.lengths)]
+                continue
             shifts = starts[first : first + _ROWS_AT_ONCE] - block[:-1]
             positions = np.repeat(shifts, np.diff(block))
             positions += np.arange(block[0], block[-1])
@@ -294,6 +298,13 @@ def row_numbers(rows: ArrayLike) -> Integers:
     """Row numbers as integers; numpy makes an empty list one of fractions."""
     found = np.asarray(rows)
     return found if found.size else found.astype(np.int64)
+
+
+def _rise_closely(rows: Integers) -> bool:
+    """Whether rows rise from 0 or more, and are most of those between the first and the last."""
+    if rows[0] < 0 or not rows.size <= rows[-1] - rows[0] + 1 < 2 * rows.size:
+        return False
+    return bool((rows[1:] > rows[:-1]).all())
 
 
 def _follow_each_other(rows: Integers, size: int) -> bool:
