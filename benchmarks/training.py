@@ -309,10 +309,11 @@ def whole_jobs(corpus: TokenizedCorpus, folder: Path, quick: bool) -> Iterator[C
     words = np.array(corpus.vocabulary.tokens, dtype=object)
     for part in ("train", "test"):
         rows: LabelledTokens = getattr(corpus, part)
+        tokens = rows.tokens.whole()
         lines = [
             f"__label__{label} {' '.join(words[ids])}"
             for label, ids in zip(
-                rows.labels, np.split(rows.tokens.ids, rows.tokens.offsets[1:-1]), strict=True
+                rows.labels, np.split(tokens.ids, tokens.offsets[1:-1]), strict=True
             )
         ]
         (folder / f"{part}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -1,7 +1,8 @@
 """Cut every training set from the tokens of its role: all, with scarce, or with unseen labels.
 
 Reads data/tokens/<role>/, data/raw/<role>/summary.json and splits, data.seed of params.yaml; writes
-data/splits/<role>/<split>/, and what each of them is to data/splits/<role>/splits.json.
+data/splits/<role>/<split>/, and what each of them is to data/splits/<role>/splits.json. A split
+holds the rows of its texts, and not their tokens: who reads it reads data/tokens/<role>/ as well.
 
 Example: python -m stages.split
 """
@@ -9,6 +10,7 @@ Example: python -m stages.split
 from __future__ import annotations
 
 import argparse
+import os
 
 from stages import stage
 from textmetric.errors import UserError
@@ -41,7 +43,8 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
             except UserError as error:
                 raise UserError(f"params.yaml: splits.{split.name}: {error}") from None
             path = moved(layout.split(split), layout.splits, folder)
-            corpus.save(path, within=folder / split.role)
+            tokens = os.path.relpath(layout.tokens / split.role, layout.split(split))
+            corpus.save(path, within=folder / split.role, tokens=tokens)
             write_json(path / "corpus.json", read_json(layout.summary(split.role)))
         write_entries(folder, entries)
 

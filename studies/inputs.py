@@ -132,12 +132,14 @@ def _digest(corpus: TokenizedCorpus) -> str:
         state.update("\n".join(words).encode())
     state.update(repr((corpus.scarce, corpus.held_out, corpus.unseen)).encode())
     if len(corpus.unlabelled):
-        state.update(np.ascontiguousarray(corpus.unlabelled.ids).data)
-        state.update(np.ascontiguousarray(corpus.unlabelled.offsets).data)
+        unlabelled = corpus.unlabelled.whole()
+        state.update(np.ascontiguousarray(unlabelled.ids).data)
+        state.update(np.ascontiguousarray(unlabelled.offsets).data)
     state.update(corpus.vocabulary.tokenizer.definition.encode())
     for name in PARTS:
         part = getattr(corpus, name)
-        for array in (part.tokens.ids, part.tokens.offsets, part.labels):
+        tokens = part.tokens.whole()
+        for array in (tokens.ids, tokens.offsets, part.labels):
             state.update(f"{array.dtype}{array.shape}".encode())
             state.update(np.ascontiguousarray(array).data)
         if part.texts is not None:

@@ -63,7 +63,7 @@ from textmetric.report.formats import (
 from textmetric.report.names import Measure, arm_title, pairs, side_title
 from textmetric.report.original import corpus_title
 from textmetric.splits import open_classes
-from textmetric.text import LabelledTokens, RaggedTokens, TokenizedCorpus
+from textmetric.text import LabelledTokens, TokenizedCorpus, Tokens
 from textmetric.training.device import choose_device
 from textmetric.training.loop import first_encoder, one_thread, train, warm_up
 from textmetric.types import Float64, Floats
@@ -214,8 +214,8 @@ class Space(NamedTuple):
         energy: whether the sum of exp of the logits says something.
     """
 
-    embed: Callable[[RaggedTokens], Floats]
-    logits: Callable[[RaggedTokens], Floats] | None = None
+    embed: Callable[[Tokens], Floats]
+    logits: Callable[[Tokens], Floats] | None = None
     energy: bool = False
 
 
@@ -245,7 +245,7 @@ def space_of(job: Job, corpus: TokenizedCorpus) -> Space:
     if head is None:
         return Space(model.embed)
 
-    def logits(tokens: RaggedTokens) -> Floats:
+    def logits(tokens: Tokens) -> Floats:
         with torch.no_grad():
             found: Floats = head.logits(torch.from_numpy(model.embed(tokens))).numpy()
         return found
@@ -259,10 +259,10 @@ def _tfidf(corpus: TokenizedCorpus) -> Space:
     rank = min(COMPONENTS, *vectors.shape)
     _, _, directions = randomized_svd(vectors, rank, n_iter=4, random_state=0)
 
-    def embed(tokens: RaggedTokens) -> Floats:
+    def embed(tokens: Tokens) -> Floats:
         return np.asarray(tfidf.vectors(tokens) @ directions.T)
 
-    def logits(tokens: RaggedTokens) -> Floats:
+    def logits(tokens: Tokens) -> Floats:
         chances = classifier.predict_proba(tfidf.vectors(tokens))
         found = np.full((len(chances), len(corpus.trained_labels)), -np.inf)
         found[:, classifier.classes_] = np.log(np.maximum(chances, 1e-12))
@@ -296,11 +296,11 @@ def measure(job: Job) -> Found:
         return _of_new_classes(space, corpus, whole, job.episodes)
 
 
-def _foreign(file: Path | None, corpus: TokenizedCorpus) -> RaggedTokens | None:
+def _foreign(file: Path | None, corpus: TokenizedCorpus) -> Tokens | None:
     return None if file is None else corpus.vocabulary.encode(read_json(file))
 
 
-def _of_seen_classes(space: Space, corpus: TokenizedCorpus, foreign: RaggedTokens | None) -> Found:
+def _of_seen_classes(space: Space, corpus: TokenizedCorpus, foreign: Tokens | None) -> Found:
     test, labels = space.embed(corpus.test.tokens), np.asarray(corpus.test.labels)
     validation = space.embed(corpus.validation.tokens), np.asarray(corpus.validation.labels)
     found = _verification(validation, (test, labels), "")
@@ -407,27 +407,27 @@ class _Predictor:
         }
         self._temperature = measures.fit_temperature(self._scores(held_out.tokens), held_out.labels)
 
-    def _scores(self, tokens: RaggedTokens) -> Floats:
+    def _scores(self, tokens: Tokens) -> Floats:
         if self._space.logits is not None:
             return self._space.logits(tokens)
         return -measures.centroid_distances(self.centroids["cosine"], self._space.embed(tokens))
 
-    def probabilities(self, tokens: RaggedTokens) -> Float64:
+    def probabilities(self, tokens: Tokens) -> Float64:
         """(n, C) of n texts."""
         return measures.softmax(self._scores(tokens), self._temperature)
 
-    def _distance(self, distance: Distance, tokens: RaggedTokens) -> Float64:
+    def _distance(self, distance: Distance, tokens: Tokens) -> Float64:
         return measures.distance_score(
             self.centroids[distance], self._space.embed(tokens), distance
         )
 
-    def noticed(self, inside: RaggedTokens, outside: RaggedTokens, prefix: str) -> dict[str, float]:
+    def noticed(self, inside: Tokens, outside: Tokens, prefix: str) -> dict[str, float]:
         """The AUC of each score for the texts ``outside`` against those ``inside``."""
         parts = (inside, outside)
         foreign = np.repeat([False, True], [len(part) for part in parts])
         without = np.concatenate([part.lengths == 0 for part in parts])
 
-        def auc(score: Callable[[RaggedTokens], Floats]) -> float:
+        def auc(score: Callable[[Tokens], Floats]) -> float:
             scores = np.concatenate([score(part) for part in parts])
             return measures.out_of_scope_auc(scores, foreign, without)
 

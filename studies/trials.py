@@ -25,7 +25,7 @@ from textmetric.measures.rows import mean
 from textmetric.params import Model, Train
 from textmetric.pipeline.encoder_vectors import first_two
 from textmetric.pipeline.stage_code import code_of
-from textmetric.sampling.batches import BatchSampler
+from textmetric.sampling.batches import WindowSampler
 from textmetric.text import LabelledTokens, TokenizedCorpus, TokenVectors
 from textmetric.training.device import choose_device
 from textmetric.training.loop import Trained, one_thread, train, warm_up
@@ -179,11 +179,12 @@ def _run(job: tuple[Trial, Path], tick: Callable[[], None]) -> None:
 def _trained(trial: Trial, corpus: TokenizedCorpus) -> Trained:
     batches = None
     if trial.classes_per_batch is not None:
-        batches = BatchSampler(
+        batches = WindowSampler(
             "balanced",
             corpus.train.labels,
             trial.settings.batch_size,
             trial.seed,
+            trial.settings.window,
             classes_per_batch=trial.classes_per_batch,
         )
     return train(

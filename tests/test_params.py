@@ -45,6 +45,13 @@ def test_the_params_of_the_repository_are_valid() -> None:
         ),
         (("train", "epoch"), 3, r"unknown key 'train\.epoch'; did you mean 'epochs'"),
         (("train", "batch_size"), "many", r"train\.batch_size is 'many'"),
+        (
+            ("train", "window"),
+            0,
+            r"train\.window is 0, but it should be greater than or equal to 4",
+        ),
+        (("train", "window"), 63, r"train\.window is 63, but train\.batch_size is 64, and a batch"),
+        (("train", "window"), "all", r"train\.window is 'all', but it should be a valid integer"),
         (("trian",), {}, r"unknown key 'trian'; did you mean 'train'"),
         (("splits", "target", "kep"), 0.1, r"'splits\.target\.kep'; did you mean 'keep'"),
         (

@@ -61,7 +61,7 @@ def corpus(frame: pd.DataFrame) -> TokenizedCorpus:
 
 
 def words(corpus: TokenizedCorpus, part: str) -> list[list[str]]:
-    tokens = getattr(corpus, part).tokens
+    tokens = getattr(corpus, part).tokens.whole()
     return [
         [corpus.vocabulary.tokens[i] for i in tokens.ids[start:end]]
         for start, end in pairwise(tokens.offsets)
@@ -127,8 +127,8 @@ def test_a_split_equals_tokenizing_the_kept_texts_again(
     for part in PARTS:
         one: LabelledTokens = getattr(split, part)
         other: LabelledTokens = getattr(again, part)
-        np.testing.assert_array_equal(one.tokens.ids, other.tokens.ids)
-        np.testing.assert_array_equal(one.tokens.offsets, other.tokens.offsets)
+        np.testing.assert_array_equal(one.tokens.whole().ids, other.tokens.whole().ids)
+        np.testing.assert_array_equal(one.tokens.whole().offsets, other.tokens.whole().offsets)
         np.testing.assert_array_equal(one.labels, other.labels)
     assert split.empty_rows == again.empty_rows
 
@@ -137,7 +137,7 @@ def test_a_split_has_the_vocabulary_of_its_own_train_rows(corpus: TokenizedCorpu
     split = cut_labels(corpus, [1], keep=0.1, seed=0)
     counts = Counter(word for row in words(split, "train") for word in row)
     assert split.vocabulary == vocabulary_of(counts)
-    assert split.train.tokens.ids.min() == 1
+    assert split.train.tokens.whole().ids.min() == 1
 
 
 def test_a_split_keeps_the_tokenizer(corpus: TokenizedCorpus) -> None:
@@ -184,8 +184,8 @@ def test_every_text_keeps_its_row_among_the_vectors(
             assert len(rows) == len(rows.texts)
             assert len(rows) or (part == "validation" and "open_share" in entry)
             encoded = corpus.vocabulary.encode(mixed["text"][rows.texts])
-            np.testing.assert_array_equal(encoded.ids, rows.tokens.ids)
-            np.testing.assert_array_equal(encoded.offsets, rows.tokens.offsets)
+            np.testing.assert_array_equal(encoded.ids, rows.tokens.whole().ids)
+            np.testing.assert_array_equal(encoded.offsets, rows.tokens.whole().offsets)
             assert mixed["label"][rows.texts].tolist() == [
                 corpus.label_names[label] for label in rows.labels
             ]
@@ -314,8 +314,8 @@ def test_an_open_split_equals_tokenizing_its_texts_again(many: pd.DataFrame, see
         one: LabelledTokens = getattr(split, part)
         other: LabelledTokens = getattr(again, part)
         assert len(one) == size
-        np.testing.assert_array_equal(one.tokens.ids, other.tokens.ids)
-        np.testing.assert_array_equal(one.tokens.offsets, other.tokens.offsets)
+        np.testing.assert_array_equal(one.tokens.whole().ids, other.tokens.whole().ids)
+        np.testing.assert_array_equal(one.tokens.whole().offsets, other.tokens.whole().offsets)
         assert [names[i] for i in one.labels] == [again.label_names[i] for i in other.labels]
 
 
@@ -506,3 +506,91 @@ def test_few_rows_of_every_label_keep_the_other_parts_and_maybe_the_other_texts(
     both = [*words(texts.train.tokens, texts.vocabulary.tokens),
             *words(texts.unlabelled, texts.vocabulary.tokens)]  # fmt: skip
     assert sorted(both) == sorted(words(corpus.train.tokens, corpus.vocabulary.tokens))
+
+
+ENTRIES: list[dict[str, object]] = [
+    {},
+    {"rare": 1},
+    {"scarce": [0, 2], "keep": 0.2},
+    {"scarce": [0, 2], "keep": 0.2, "unlabel": True},
+    {"open_share": 0.5},
+]
+
+
+@pytest.mark.parametrize("unlabelled", [0, 3])
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_rows_over_the_tokens_are_read_as_the_split_itself(
+    frame: pd.DataFrame, entry: dict[str, object], unlabelled: int, tmp_path: Path
+) -> None:
+    """Against the split written with its own tokens."""
+    more = [(f"extra{row} u v", None, "unlabelled") for row in range(unlabelled)]
+    mixed = pd.concat([frame, pd.DataFrame(more, columns=frame.columns)], ignore_index=True)
+    tokenize_corpus(mixed, keep_rows=True, progress=False).save(tmp_path / "tokens")
+    split = make_split(TokenizedCorpus.load(tmp_path / "tokens"), **entry)  # type: ignore[arg-type]
+    split.save(tmp_path / "whole")
+    split.save(tmp_path / "splits" / "one", tokens="../../tokens")
+    assert not list((tmp_path / "splits" / "one").glob("*.ids.npy"))
+    assert not list((tmp_path / "splits" / "one").glob("*.offsets.npy"))
+    TokenizedCorpus.load(tmp_path / "splits" / "one").save(tmp_path / "again")
+    assert files(tmp_path / "again") == files(tmp_path / "whole")
+
+
+@pytest.fixture
+def stored(corpus: TokenizedCorpus, tmp_path: Path) -> Path:
+    corpus.save(tmp_path / "tokens")
+    split = cut_labels(TokenizedCorpus.load(tmp_path / "tokens"), [0], 0.2, seed=0)
+    split.save(tmp_path / "split", tokens="../tokens")
+    return tmp_path / "split"
+
+
+def test_rows_that_are_not_among_the_tokens_are_named(
+    stored: Path, corpus: TokenizedCorpus
+) -> None:
+    total = sum(len(getattr(corpus, part)) for part in PARTS)
+    for wrong in (-1, total):
+        rows = np.load(stored / "test.rows.npy")
+        np.save(stored / "test.rows.npy", np.where(rows == rows[0], wrong, rows).astype(np.int32))
+        with pytest.raises(
+            UserError, match=rf"test\.rows\.npy holds an id outside 0 to {total - 1}"
+        ):
+            TokenizedCorpus.load(stored)
+        np.save(stored / "test.rows.npy", rows)
+    TokenizedCorpus.load(stored)
+
+
+def test_a_new_id_that_the_vocabulary_lacks_is_named(stored: Path) -> None:
+    vocabulary = TokenizedCorpus.load(stored).vocabulary
+    new_ids = np.load(stored / "new_ids.npy")
+    new_ids[1] = len(vocabulary)
+    np.save(stored / "new_ids.npy", new_ids)
+    with pytest.raises(UserError, match=r"new_ids\.npy holds an id outside"):
+        TokenizedCorpus.load(stored)
+
+
+def test_a_token_without_a_new_id_is_named(stored: Path) -> None:
+    np.save(stored / "new_ids.npy", np.load(stored / "new_ids.npy")[:-1])
+    with pytest.raises(UserError, match=r"train\.ids\.npy holds an id outside"):
+        TokenizedCorpus.load(stored)
+
+
+def test_tokens_that_are_missing_or_others_are_named(stored: Path, corpus: TokenizedCorpus) -> None:
+    replace(corpus, test=corpus.test.take([0])).save(stored.parent / "tokens")
+    with pytest.raises(UserError, match=r"labels\.json is of other tokens than those of .*tokens"):
+        TokenizedCorpus.load(stored)
+    (stored.parent / "tokens" / "train.ids.npy").unlink()
+    with pytest.raises(UserError, match=r"tokens.train\.ids\.npy is missing"):
+        TokenizedCorpus.load(stored)
+
+
+@pytest.mark.parametrize("wrong", [3, {}, {"folder": "../tokens"}, {"folder": 1, "rows": []}])
+def test_a_split_that_does_not_say_what_it_is_of_is_damaged(stored: Path, wrong: object) -> None:
+    about = json.loads((stored / "labels.json").read_text())
+    write_json(stored / "labels.json", about | {"tokens": wrong})
+    with pytest.raises(UserError, match=r"labels\.json cannot be read as JSON that says"):
+        TokenizedCorpus.load(stored)
+
+
+def test_only_a_split_is_saved_as_rows(corpus: TokenizedCorpus, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no view of those of a corpus"):
+        corpus.save(tmp_path / "split", tokens="../tokens")
+    assert list(tmp_path.iterdir()) == []

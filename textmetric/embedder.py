@@ -49,6 +49,7 @@ from textmetric.text import (
     LabelledTokens,
     RaggedTokens,
     TokenizedCorpus,
+    Tokens,
     TokenVectors,
     Vocabulary,
     checked_texts,
@@ -548,7 +549,7 @@ class TextEmbedder(TextClassifier):
         label_free(pretrain.objective, pretrain.parameters)
         return pretrain
 
-    def embed_inputs(self, inputs: RaggedTokens | Float32) -> Float32:
+    def embed_inputs(self, inputs: Tokens | Float32) -> Float32:
         """The embeddings (n, dim) float32 of n texts.
 
         A bag of token vectors has a zero bag for a text without a known token.
@@ -645,7 +646,7 @@ class TextEmbedder(TextClassifier):
             calibrate=model.temperature is not None,
             seed=recipe.seed,
             **recipe.model.model_dump(exclude={"ngrams"}),
-            **recipe.train.model_dump(exclude={"vectors"}),
+            **recipe.train.model_dump(exclude={"vectors", "window"}),
         )
         embedder.model_ = model
         return embedder._of_model(labels_of(model.label_names, model.label_type))

@@ -26,7 +26,7 @@ from textmetric.predictor import class_prior
 from textmetric.sampling.streams import Stream, generator_of
 from textmetric.schema import LONGEST, Section, Seed, validated
 from textmetric.search import Texts
-from textmetric.text import LabelledTokens, RaggedTokens
+from textmetric.text import LabelledTokens, RaggedTokens, Tokens
 from textmetric.text_classifier import TextClassifier, refuse
 from textmetric.training.selection import folds
 from textmetric.types import Bools, Float32, Float64, Int32
@@ -177,7 +177,7 @@ class TextEnsemble(TextClassifier):
         inputs, known = self.inputs(X)
         return cosine_scores(self.centroids_, _side_by_side(members, inputs)), known
 
-    def embed_inputs(self, inputs: RaggedTokens | Float32) -> Float32:
+    def embed_inputs(self, inputs: Tokens | Float32) -> Float32:
         """The embeddings (n, L · dim) float32 of n texts; zero for one without a known token."""
         return _side_by_side(self._fitted(), inputs)
 
@@ -201,7 +201,7 @@ class TextEnsemble(TextClassifier):
         return self.members_
 
 
-def _side_by_side(members: list[TextEmbedder], inputs: RaggedTokens | Float32) -> Float32:
+def _side_by_side(members: list[TextEmbedder], inputs: Tokens | Float32) -> Float32:
     """The embeddings (n, L · dim) float32 of what the members embed."""
     parts = [unit(member.model_.embed(inputs)) for member in members]
     embeddings: Float32 = (np.concatenate(parts, axis=1) / math.sqrt(len(parts))).astype(np.float32)

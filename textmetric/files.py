@@ -9,6 +9,7 @@ import errno
 import fcntl
 import json
 import math
+import mmap
 import os
 import shutil
 import stat
@@ -405,6 +406,19 @@ def map_array(path: PathLike, dtype: type[np.generic]) -> npt.NDArray[Any]:
         )
     # The same mapping as a plain array: every operation on the memmap subclass is slower.
     return np.asarray(array)
+
+
+def release(array: npt.NDArray[Any]) -> None:
+    """Give the pages of a mapped array back to the system, which reads them again when touched.
+
+    The system's cache of files may keep them, so that this is quick. No value changes, and nothing
+    happens to an array that :func:`map_array` did not map.
+    """
+    base: Any = None if array.flags.writeable else array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        base.madvise(mmap.MADV_DONTNEED)
 
 
 def _finite(value: Any) -> Any:

@@ -247,7 +247,7 @@ class Layout:
         return self.splits / role / _ENTRIES
 
     def split(self, split: Split) -> Path:
-        """The folder of a training set, complete in itself."""
+        """The folder of a training set, whose tokens are those of its role."""
         return self.splits / split.path
 
     def models(self, family: Family, role: Role) -> Path:

@@ -20,7 +20,7 @@ from textmetric.losses import PML, ClassificationObjective, build, family_of, na
 from textmetric.params import Recipe
 from textmetric.saved import LabelType, Saved, damage
 from textmetric.schema import validated
-from textmetric.text import RaggedTokens, Vocabulary
+from textmetric.text import RaggedTokens, Tokens, Vocabulary
 from textmetric.types import Float32, Int32, Int64, PathLike
 
 
@@ -74,7 +74,7 @@ class TrainedModel:
             return self.encoder.vectors(texts, progress=progress)
         return self.vocabulary.encode(texts)
 
-    def embed(self, inputs: RaggedTokens | Float32) -> Float32:
+    def embed(self, inputs: Tokens | Float32) -> Float32:
         """The embeddings (n, dim) float32 of n texts.
 
         Args:
@@ -84,7 +84,7 @@ class TrainedModel:
         Raises:
             UserError: these are not what the encoder takes.
         """
-        if isinstance(inputs, RaggedTokens):
+        if not isinstance(inputs, np.ndarray):
             return self.encoder.embed(inputs)
         if not isinstance(self.encoder, FrozenEncoder):
             raise UserError(

@@ -14,7 +14,15 @@ from typing import Annotated, Any, Literal
 from textmetric.errors import UserError, needing, unknown_name
 
 with needing("the schema of params.yaml", "train"):
-    from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+    from pydantic import (
+        AfterValidator,
+        BeforeValidator,
+        Field,
+        SerializerFunctionWrapHandler,
+        field_validator,
+        model_serializer,
+        model_validator,
+    )
 
 from textmetric.grid import Arm, Family, Role, Sampler, Split, known_role
 from textmetric.schema import (
@@ -153,6 +161,24 @@ class Train(Section):
     decay: Literal["linear", "constant"] = "linear"
     device: Annotated[str, AfterValidator(_device)] = "auto"
     vectors: Literal["tuned", "frozen"] = "tuned"
+    window: Annotated[int, Field(ge=4, lt=1 << 31)] | None = None
+
+    @model_validator(mode="after")
+    def _a_window_holds_a_batch(self) -> Train:
+        if self.window is not None and self.window < self.batch_size:
+            raise UserError(
+                f"train.window is {self.window}, but train.batch_size is {self.batch_size}, and a "
+                "batch comes from one window: raise train.window, or lower train.batch_size"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_no_window(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A recipe says nothing of windows if there were none."""
+        found: dict[str, Any] = handler(self)
+        if self.window is None:
+            found.pop("window", None)
+        return found
 
 
 class Pretrain(Section):
@@ -253,6 +279,12 @@ class Params(Section):
             raise UserError(
                 "pretrain is given, but model.encoder is frozen and has no token vectors to train: "
                 "leave pretrain out, or set model.encoder to bag"
+            )
+        if self.pretrain is not None and 0 < (self.train.window or 0) < self.pretrain.batch_size:
+            raise UserError(
+                f"train.window is {self.train.window}, but pretrain.batch_size is "
+                f"{self.pretrain.batch_size}, and a batch comes from one window: raise "
+                "train.window, or lower pretrain.batch_size"
             )
         if self.train.vectors == "frozen" and self.model.layer == "bag":
             raise UserError(

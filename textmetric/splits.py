@@ -15,7 +15,7 @@ from textmetric.grid import ROLES, Layout, Role, Split, moved
 from textmetric.params import SplitEntry
 from textmetric.sampling.draws import rows_of_each, share_of_label
 from textmetric.schema import validated
-from textmetric.text import LabelledTokens, RaggedTokens, TokenizedCorpus, Vocabulary
+from textmetric.text import LabelledTokens, RaggedView, TokenizedCorpus, Tokens, Vocabulary
 from textmetric.types import PARTS, Bools, Int64, Integers, PathLike
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def full(corpus: TokenizedCorpus, rare: int = 0) -> TokenizedCorpus:
             "choose a number in that range"
         )
     rarest = np.argsort(corpus.train_counts, kind="stable")[:rare]
-    return replace(corpus, scarce=sorted(rarest.tolist()))
+    return replace(corpus.viewed(), scarce=sorted(rarest.tolist()))
 
 
 def cut_labels(
@@ -176,10 +176,11 @@ def cut_labels(
             f"keep is {keep}, expected a share above 0 and at most 1: 0.1 keeps a tenth"
         )
     _check_seed(seed)
+    corpus = corpus.viewed()
     stays = ~np.isin(corpus.train.labels, chosen)
     for label in chosen:
         stays[share_of_label(corpus.train.labels, label, keep, seed)] = True
-    train = corpus.train.take(np.flatnonzero(stays))
+    train = corpus.train.view(np.flatnonzero(stays))
     unlabelled = _without_labels(corpus, ~stays) if unlabel else corpus.unlabelled
     return _with_own_vocabulary(replace(corpus, train=train, scarce=chosen, unlabelled=unlabelled))
 
@@ -197,12 +198,13 @@ def of_rows(
         validation: the rows to choose by.
         test: the rows to measure on.
     """
+    corpus = corpus.viewed()
     return _with_own_vocabulary(
         replace(
             corpus,
-            train=corpus.train.take(train),
-            validation=corpus.train.take(validation),
-            test=corpus.train.take(test),
+            train=corpus.train.view(train),
+            validation=corpus.train.view(validation),
+            test=corpus.train.view(test),
         )
     )
 
@@ -225,21 +227,28 @@ def few_rows(
         UserError: ``rows`` or ``seed`` is out of range.
     """
     _check_seed(seed)
+    corpus = corpus.viewed()
     stays = np.zeros(len(corpus.train), dtype=bool)
     stays[rows_of_each(corpus.train.labels, rows, seed)] = True
     return _with_own_vocabulary(
         replace(
             corpus,
-            train=corpus.train.take(np.flatnonzero(stays)),
+            train=corpus.train.view(np.flatnonzero(stays)),
             unlabelled=_without_labels(corpus, ~stays) if unlabel else corpus.unlabelled,
         )
     )
 
 
-def _without_labels(corpus: TokenizedCorpus, rows: Bools) -> RaggedTokens:
+def _without_labels(corpus: TokenizedCorpus, rows: Bools) -> Tokens:
     """The texts without a label, and after them those of the given train rows."""
-    both = (corpus.unlabelled, corpus.train.tokens.take(np.flatnonzero(rows)))
-    return RaggedTokens.joined((tokens.ids, tokens.offsets) for tokens in both)
+    return _one_after_another([corpus.unlabelled, corpus.train.tokens.view(np.flatnonzero(rows))])
+
+
+def _one_after_another(views: Sequence[Tokens]) -> Tokens:
+    """Views of the same sources as one."""
+    same = [view for view in views if isinstance(view, RaggedView)]
+    assert len(same) == len(views)
+    return replace(same[0], rows=np.concatenate([view.rows for view in same]))
 
 
 def open_classes(corpus: TokenizedCorpus, share: float, seed: int) -> TokenizedCorpus:
@@ -285,6 +294,7 @@ def open_classes(corpus: TokenizedCorpus, share: float, seed: int) -> TokenizedC
     drawn = np.random.default_rng(seed).permutation(labels)
     order = np.concatenate([np.sort(few) for few in np.split(drawn, [trained, seen])])
     new_label = np.argsort(order).astype(np.int32)
+    corpus = corpus.viewed()
     parts = []
     for part in PARTS:
         rows: LabelledTokens = getattr(corpus, part)
@@ -311,11 +321,11 @@ def open_classes(corpus: TokenizedCorpus, share: float, seed: int) -> TokenizedC
 def _rows_of_labels(parts: Sequence[LabelledTokens], first: int, end: int) -> LabelledTokens:
     """The rows of the labels ``first`` to ``end - 1``, part by part."""
     found = [
-        rows.take(np.flatnonzero((first <= rows.labels) & (rows.labels < end))) for rows in parts
+        rows.view(np.flatnonzero((first <= rows.labels) & (rows.labels < end))) for rows in parts
     ]
     texts = [rows.texts for rows in found if rows.texts is not None]
     return LabelledTokens(
-        RaggedTokens.joined((rows.tokens.ids, rows.tokens.offsets) for rows in found),
+        _one_after_another([rows.tokens for rows in found]),
         np.concatenate([rows.labels for rows in found]),
         np.concatenate(texts) if texts else None,
     )

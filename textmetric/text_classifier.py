@@ -18,7 +18,7 @@ with needing("an estimator", "train"):
 
 from textmetric.predictor import Predictor
 from textmetric.search import Index, Neighbours, Searcher, Texts
-from textmetric.text import RaggedTokens
+from textmetric.text import RaggedTokens, Tokens
 from textmetric.types import Bools, Float32, Float64
 
 
@@ -36,7 +36,7 @@ class TextClassifier(
 ):
     """An estimator that embeds texts and predicts their classes from the embeddings."""
 
-    _fitted_inputs: RaggedTokens | Float32 | None = None
+    _fitted_inputs: Tokens | Float32 | None = None
     _fitted_index: Index | None = None
 
     def inputs(self, X: Texts) -> tuple[RaggedTokens | Float32, Bools]:  # noqa: N803
@@ -51,7 +51,7 @@ class TextClassifier(
         """The embeddings (n, dim) float32 of n texts."""
         return self.embed_inputs(self.inputs(X)[0])
 
-    def embed_inputs(self, inputs: RaggedTokens | Float32) -> Float32:
+    def embed_inputs(self, inputs: Tokens | Float32) -> Float32:
         """The embeddings (n, dim) float32 of n texts: of their tokens, or of their vectors."""
         raise NotImplementedError  # abstract: every estimator has its own
 

@@ -14,7 +14,7 @@ with needing("TF-IDF", "train"):
     from sklearn.linear_model import LogisticRegression
     from sklearn.multiclass import OneVsRestClassifier
 
-from textmetric.text import RaggedTokens
+from textmetric.text import Tokens
 from textmetric.types import Float64, Integers
 
 C = 10.0
@@ -35,7 +35,7 @@ class Tfidf:
         size: of the vocabulary, d.
     """
 
-    def __init__(self, train: RaggedTokens, size: int) -> None:
+    def __init__(self, train: Tokens, size: int) -> None:
         self._size = size
         self._known = np.where(train.counts(size) > 0, np.arange(size), 0).astype(np.int32)
         self._transformer = TfidfTransformer().fit(_counts(train, size))
@@ -46,14 +46,15 @@ class Tfidf:
         idf: Float64 = np.where(self._known > 0, self._transformer.idf_, 0.0)
         return idf
 
-    def vectors(self, tokens: RaggedTokens) -> csr_array:
+    def vectors(self, tokens: Tokens) -> csr_array:
         """The rows (m, d) of m texts, float64."""
         counts = _counts(tokens.remap(self._known), self._size)
         return csr_array(self._transformer.transform(counts))
 
 
-def _counts(tokens: RaggedTokens, size: int) -> csr_array:
+def _counts(texts: Tokens, size: int) -> csr_array:
     """(n, size) how often each text has each token."""
+    tokens = texts.whole()
     counts = csr_array(
         (np.ones(len(tokens.ids)), np.array(tokens.ids), tokens.offsets.astype(np.int32)),
         shape=(len(tokens), size),

@@ -21,7 +21,7 @@ def corpus() -> TokenizedCorpus:
 
 def own_words(corpus: TokenizedCorpus, part: LabelledTokens) -> set[str]:
     """The words that one text alone has, of those that the vocabulary knows."""
-    words = {corpus.vocabulary.tokens[token] for token in np.unique(part.tokens.ids)}
+    words = {corpus.vocabulary.tokens[token] for token in np.unique(part.tokens.whole().ids)}
     return {word for word in words if word.startswith("id")}
 
 
@@ -43,7 +43,7 @@ def test_each_seed_draws_other_parts_and_the_same_seed_the_same(
 ) -> None:
     first, again, other = (by_name(name).parts(corpus, seed) for seed in (3, 3, 4))
     assert first.vocabulary == again.vocabulary
-    assert first.test.tokens.ids.tolist() == again.test.tokens.ids.tolist()
+    assert first.test.tokens.whole().ids.tolist() == again.test.tokens.whole().ids.tolist()
     assert first.vocabulary != other.vocabulary
 
 

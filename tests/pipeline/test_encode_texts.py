@@ -98,9 +98,10 @@ def test_every_text_of_every_split_has_its_own_vector(project: Path) -> None:
         corpus = TokenizedCorpus.load(layout.split(Split(entry["role"], name)))
         for part in PARTS:
             rows = getattr(corpus, part)
+            tokens = rows.tokens.whole()
             for row, text in enumerate(rows.texts):
-                start, stop = rows.tokens.offsets[row : row + 2]
-                words = [corpus.vocabulary.tokens[token] for token in rows.tokens.ids[start:stop]]
+                start, stop = tokens.offsets[row : row + 2]
+                words = [corpus.vocabulary.tokens[token] for token in tokens.ids[start:stop]]
                 # train texts have a number that the vocabulary knows
                 numbers = [int(word) for word in words if word.isdigit()]
                 if part == "train":

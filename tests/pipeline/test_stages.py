@@ -145,7 +145,7 @@ def test_encoders_start_from_given_word_vectors(tmp_path: Path, tuned: bool) -> 
         assert corpus.found == pytest.approx(5 / 7 * 6 / 8, abs=0.03)
         weight = model.encoder.weight.detach().numpy()
         start = standardised(
-            np.concatenate([np.zeros((1, 4), np.float32), values]), corpus.train.tokens
+            np.concatenate([np.zeros((1, 4), np.float32), values]), corpus.train.tokens.whole()
         )
         same = (weight[1 : corpus.given] == start[1:]).all(axis=1)
         assert same[0]
@@ -338,7 +338,8 @@ def test_an_interrupted_training_leaves_what_was_there(
 ) -> None:
     write_params(tmp_path, train={"epochs": 100_000, "batch_size": 16})
     (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "splits").symlink_to(project / "data" / "splits")
+    for name in ("splits", "tokens"):
+        (tmp_path / "data" / name).symlink_to(project / "data" / name)
     models = tmp_path / "models" / "metric"
     process = subprocess.Popen(
         [sys.executable, "-m", "stages.train", "--family", "metric", "--role", "target"],

@@ -8,7 +8,13 @@ import pytest
 
 from textmetric.errors import UserError
 from textmetric.grid import SAMPLERS
-from textmetric.sampling.batches import BatchSampler, Deck, steps_per_epoch
+from textmetric.sampling.batches import (
+    BatchSampler,
+    Deck,
+    WindowSampler,
+    steps_per_epoch,
+    window_bounds,
+)
 from textmetric.types import Int64
 
 
@@ -308,3 +314,95 @@ def test_rows_and_classes_are_shuffled_from_the_first_round_on() -> None:
 def test_arguments_of_balanced_batches_are_an_error_for_shuffled(given: dict[str, int]) -> None:
     with pytest.raises(UserError, match="is given for shuffled batches"):
         BatchSampler("shuffled", FIVE, 16, seed=0, **given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("window", [None, 256, 1000])
+def test_one_window_gives_the_batches_of_all_rows(sampler: str, window: int | None) -> None:
+    labels = long_tail(5, 7)[:250]
+    plain, found = (
+        BatchSampler(sampler, labels, 32, 4),
+        WindowSampler(sampler, labels, 32, 4, window),
+    )
+    for _ in range(2):
+        assert [b.tolist() for b in found.epoch()] == [b.tolist() for b in plain.epoch()]
+
+
+@pytest.mark.parametrize("rows", [1, 31, 32, 33, 200, 1000])
+@pytest.mark.parametrize("window", [32, 63, 64, 100, 199, 5000])
+def test_windows_are_as_equal_as_whole_batches_allow(rows: int, window: int) -> None:
+    bounds = window_bounds(rows, 32, window)
+    sizes = np.diff(bounds)
+    assert (bounds[0], bounds[-1]) == (0, rows)
+    assert sizes.min() > 0
+    assert sizes.max() <= window
+    assert (sizes[:-1] % 32 == 0).all()
+    batches = -(-sizes // 32)
+    assert batches.max() - batches.min() <= 1
+    # no fewer windows would do
+    assert (len(sizes) - 1) * (window // 32) < -(-rows // 32)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_every_batch_is_of_one_window_and_windows_come_one_after_another(sampler: str) -> None:
+    labels = even(4, 150)
+    bounds = window_bounds(600, 32, 150)
+    batches = WindowSampler(sampler, labels, 32, 0, 150)
+    orders = []
+    for _ in range(3):
+        epoch = list(batches.epoch())
+        assert len(epoch) == steps_per_epoch(600, 32)
+        of_batch = [np.unique(np.searchsorted(bounds, batch, side="right") - 1) for batch in epoch]
+        assert all(len(windows) == 1 for windows in of_batch)
+        order = [int(windows[0]) for windows in of_batch]
+        changes = [order[0], *(b for a, b in pairwise(order) if a != b)]
+        assert sorted(changes) == list(range(len(bounds) - 1))
+        orders.append(changes)
+    assert orders[0] != orders[1]
+    assert any(order != sorted(order) for order in orders)
+
+
+def test_shuffled_windows_use_every_row_once_an_epoch_in_random_order() -> None:
+    sampler = WindowSampler("shuffled", even(4, 50), 16, 0, 64)
+    epochs_ = [np.concatenate(list(sampler.epoch())) for _ in range(2)]
+    for rows in epochs_:
+        assert sorted(rows.tolist()) == list(range(200))
+        # of the steps within a window half go up
+        assert 60 < (np.diff(rows) > 0).sum() < 140
+    assert epochs_[0].tolist() != epochs_[1].tolist()
+
+
+def test_balanced_windows_share_batches_evenly_and_use_up_the_rows_of_a_window() -> None:
+    labels = even(4, 150)
+    sampler = WindowSampler("balanced", labels, 32, 0, 150)
+    uses = np.zeros(600, dtype=int)
+    for _ in range(5):
+        for batch in sampler.epoch():
+            assert np.bincount(labels[batch]).tolist() == [8, 8, 8, 8]
+            uses += np.bincount(batch, minlength=600)
+    for start, end in pairwise(window_bounds(600, 32, 150)):
+        for label in range(4):
+            of_class = uses[start:end][labels[start:end] == label]
+            assert of_class.max() - of_class.min() <= 1  # across epochs, too
+
+
+def test_a_balanced_batch_has_no_class_that_its_window_lacks() -> None:
+    labels = np.repeat([0, 1, 2, 3], 64)  # sorted: each window has two of the classes
+    for batch in WindowSampler("balanced", labels, 16, 0, 128).epoch():
+        assert np.unique(labels[batch]).tolist() in ([0, 1], [2, 3])
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_windows_depend_on_the_seed_alone(sampler: str) -> None:
+    def drawn(seed: int) -> list[list[int]]:
+        return [b.tolist() for b in WindowSampler(sampler, even(4, 60), 16, seed, 50).epoch()]
+
+    assert drawn(5) == drawn(5)
+    assert drawn(5) != drawn(6)
+
+
+def test_a_window_smaller_than_a_batch_is_an_error() -> None:
+    with pytest.raises(UserError, match=r"train\.window is 31, but a batch has 32 rows"):
+        WindowSampler("shuffled", even(4, 60), 32, 0, 31)
+    with pytest.raises(UserError, match="the training set has no rows"):
+        WindowSampler("shuffled", [], 32, 0, 64)

@@ -45,8 +45,8 @@ def small() -> pd.DataFrame:
 
 
 def rows_of(part: LabelledTokens) -> list[list[int]]:
-    offsets = part.tokens.offsets
-    return [part.tokens.ids[start:end].tolist() for start, end in pairwise(offsets)]
+    tokens = part.tokens.whole()
+    return [tokens.ids[start:end].tolist() for start, end in pairwise(tokens.offsets)]
 
 
 def test_vocabulary_knows_train_rows_only() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from textmetric.errors import UserError
-from textmetric.text import RaggedTokens
+from textmetric.text import RaggedTokens, RaggedView
 from textmetric.text import ragged as ragged_module
 from textmetric.types import Int32, Int64
 
@@ -156,3 +156,91 @@ def test_a_cut_is_the_rows_before_and_after() -> None:
             assert found.offsets.tolist() == rows.take(list(expected)).offsets.tolist()
         assert before.ids.base is not None  # no copy
     assert len(RaggedTokens.empty()) == 0
+
+
+@given(st.lists(rows_of_ids, min_size=1, max_size=4), st.data())
+@settings(deadline=None)
+def test_rows_of_several_sources_behave_as_one(
+    sources: list[list[list[int]]], data: st.DataObject
+) -> None:
+    """Against the rows joined in a list, with rows chosen twice and ids renamed or dropped."""
+    joined = list(chain(*sources))
+    view = RaggedView.over([ragged(rows) for rows in sources])
+    assert lists(view.whole()) == joined
+    places = st.integers(-len(joined), len(joined) - 1) if joined else st.nothing()
+    for _ in range(2):  # a view of all rows, then a view of that view
+        picked = data.draw(st.lists(places))
+        view, joined = view.view(picked), [joined[place] for place in picked]
+        places = st.integers(-len(joined), len(joined) - 1) if joined else st.nothing()
+    for _ in range(2):
+        new_ids = [0, *data.draw(st.lists(st.integers(0, 9), min_size=9, max_size=9))]
+        view = view.remap(np.array(new_ids, np.int32))
+        joined = [[new_ids[i] for i in row if new_ids[i]] for row in joined]
+        places = st.integers(-len(joined), len(joined) - 1) if joined else st.nothing()
+        picked = data.draw(st.lists(places))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ragged_module, "_ROWS_AT_ONCE", 3)
+            assert lists(view.take(picked)) == [joined[place] for place in picked]
+            assert [row for block in view.blocks() for row in lists(block)] == joined
+            assert lists(view.whole()) == joined
+            assert len(view) == len(joined)
+            assert view.lengths.tolist() == [len(row) for row in joined]
+            assert view.counts(10).tolist() == [list(chain(*joined)).count(i) for i in range(10)]
+            assert view.rows_with(10).tolist() == [
+                sum(i in row for row in joined) for i in range(10)
+            ]
+
+
+def test_a_view_has_no_row_beyond_its_own() -> None:
+    view = ragged([[1], [2], [3]]).view([0, 1])
+    with pytest.raises(IndexError):
+        view.take([2])
+    assert lists(ragged([[1, 2], [], [3]]).view([2, 0]).whole()) == [[3], [1, 2]]
+
+
+def test_all_rows_of_a_mapped_file_are_no_copy(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        ragged([[1, 2], [3], [], [4]]).save(tmp_path / name)
+    one, two = (RaggedTokens.load(tmp_path / name) for name in ("one", "two"))
+    view = RaggedView.over([one, two])
+    assert np.shares_memory(view.view([4, 5, 6, 7]).whole().ids, two.ids)
+    assert np.shares_memory(view.view([5, 6]).whole().ids, two.ids)
+    assert lists(view.view([5, 6]).whole()) == [[3], []]
+    for rows in ([5, 4], [3, 4], [5, 5], [4, 6]):
+        assert not np.shares_memory(view.view(rows).whole().ids, two.ids)
+
+
+@pytest.mark.parametrize("rows", [[], [[]], [[1], [2, 3], []]])
+def test_blocks_of_rows_are_all_rows_in_their_order(
+    rows: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ragged_module, "_ROWS_AT_ONCE", 2)
+    blocks = list(ragged(rows).blocks())
+    assert [len(block) for block in blocks] == [2, 1][: len(rows)] if len(rows) != 1 else [1]
+    assert [row for block in blocks for row in lists(block)] == rows
+
+
+def resident(path: Path) -> int:
+    """How many KiB of a mapped file are in the memory of this process."""
+    found, of_file = 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if "-" in line.split()[0]:  # the range of a mapping
+            of_file = line.endswith(str(path))
+        elif of_file and line.startswith("Rss:"):
+            found += int(line.split()[1])
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="no /proc/self/smaps here")
+def test_a_view_gives_the_pages_of_a_mapped_file_back(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    ids = rng.integers(1, 9, 1 << 18, dtype=np.int32)
+    RaggedTokens(ids, np.arange(0, len(ids) + 1, 8)).save(tmp_path / "train")
+    loaded = RaggedTokens.load(tmp_path / "train")
+    path = tmp_path / "train.ids.npy"
+    np.testing.assert_array_equal(loaded.take(range(len(loaded))).ids, ids)
+    assert resident(path) >= 1024
+    view = RaggedView.over([loaded])
+    np.testing.assert_array_equal(view.take(range(len(loaded))).ids, ids)
+    assert resident(path) == 0
+    np.testing.assert_array_equal(loaded.ids, ids)  # read again

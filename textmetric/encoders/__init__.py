@@ -97,14 +97,15 @@ def start_encoder(
             the texts, for a frozen encoder.
     """
     if isinstance(vectors, np.ndarray):
-        vectors = standardised(vectors, corpus.texts)
+        vectors = standardised(vectors, corpus.texts.whole())
     elif model.start == "lsa":
         from textmetric.encoders.lsa import lsa_vectors  # needs scipy
 
-        vectors = lsa_vectors(corpus.texts, len(corpus.vocabulary), model.dim)
+        vectors = lsa_vectors(corpus.texts.whole(), len(corpus.vocabulary), model.dim)
     encoder = build_encoder(model, len(corpus.vocabulary), vectors)
     if model.weights == "idf":
-        weights = torch.from_numpy(inverse_frequencies(corpus.texts, len(encoder.weight)))
+        texts = corpus.texts.whole()
+        weights = torch.from_numpy(inverse_frequencies(texts, len(encoder.weight)))
         with torch.no_grad():
             encoder.weight.mul_(weights[:, None])
     return encoder

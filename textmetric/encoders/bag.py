@@ -10,7 +10,7 @@ from torch.nn import functional
 from textmetric.encoders.encoder import Encoder, arrays_of
 from textmetric.errors import UserError
 from textmetric.inference import Layer, embed_tokens
-from textmetric.text.ragged import RaggedTokens
+from textmetric.text.ragged import Tokens
 from textmetric.types import Float32
 
 
@@ -88,11 +88,20 @@ class BagEncoder(Encoder):
         """The embeddings (B, dim) of B texts."""
         return self.project(self.bag(ids, offsets))
 
-    def embed(self, tokens: RaggedTokens) -> Float32:
-        """The embeddings (n, dim) of n tokenised texts, see :func:`.embed_tokens`."""
+    def embed(self, tokens: Tokens) -> Float32:
+        """The embeddings (n, dim) of n tokenised texts, see :func:`.embed_tokens`.
+
+        They are read by blocks, so the memory is that of the embeddings.
+        """
         arrays = arrays_of(self)
         vectors = arrays.pop("weight")
-        return embed_tokens(vectors, tokens.ids, tokens.offsets, self.layer, arrays)
+        out, first = np.empty((len(tokens), self.dim), dtype=np.float32), 0
+        for block in tokens.blocks():
+            out[first : first + len(block)] = embed_tokens(
+                vectors, block.ids, block.offsets, self.layer, arrays
+            )
+            first += len(block)
+        return out
 
     def arrays(self) -> dict[str, Float32]:
         """See :meth:`.Encoder.arrays`."""

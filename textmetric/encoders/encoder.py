@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from textmetric.inference import Arrays
-from textmetric.text.ragged import RaggedTokens
+from textmetric.text.ragged import Tokens
 from textmetric.types import Float32
 
 
@@ -31,7 +31,7 @@ class Encoder(nn.Module):
         """From inputs (B, d) to embeddings (B, dim)."""
         raise NotImplementedError  # abstract: every encoder has its own
 
-    def embed(self, tokens: RaggedTokens) -> Float32:
+    def embed(self, tokens: Tokens) -> Float32:
         """The embeddings (n, dim) of n tokenised texts."""
         raise NotImplementedError  # abstract: every encoder has its own
 

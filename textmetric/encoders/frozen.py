@@ -17,7 +17,7 @@ from textmetric.encoders.pretrained import find, sentence_transformer
 from textmetric.errors import UserError
 from textmetric.files import damaged, read_json, reading
 from textmetric.inference import Layer, checked_vectors, embed_vectors
-from textmetric.text.ragged import RaggedTokens
+from textmetric.text.ragged import Tokens
 from textmetric.types import Float32, PathLike
 
 _TEXTS_AT_ONCE = 64
@@ -98,7 +98,7 @@ class FrozenEncoder(BagEncoder):
         """Forget the table of :meth:`attach`."""
         self.attach(np.empty((0, self.width), dtype=np.float32))
 
-    def embed(self, tokens: RaggedTokens) -> Float32:
+    def embed(self, tokens: Tokens) -> Float32:
         """The embeddings (n, dim) of n texts, each one token: its row in the attached table.
 
         Raises:
@@ -197,9 +197,7 @@ def _opened(name: str) -> tuple[Any, str]:
     return sentence_transformer(found), found.sha256
 
 
-def inputs_of(
-    tokens: RaggedTokens, vectors: Float32 | TextVectors | None
-) -> RaggedTokens | Float32:
+def inputs_of(tokens: Tokens, vectors: Float32 | TextVectors | None) -> Tokens | Float32:
     """What a model embeds of n texts of a corpus: their tokens, or their rows of text vectors.
 
     Args:
@@ -207,6 +205,6 @@ def inputs_of(
         vectors: those that the model was given.
     """
     if isinstance(vectors, TextVectors):
-        rows: Float32 = vectors.values[np.asarray(tokens.ids)]
+        rows: Float32 = vectors.values[np.asarray(tokens.whole().ids)]
         return rows
     return tokens

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -9,14 +10,14 @@ import numpy as np
 
 from textmetric import parallel
 from textmetric.encoders import FrozenEncoder, TextVectors
-from textmetric.files import replacing_folder, write_arrays
+from textmetric.files import replacing_folder, temporary_file, write_arrays
 from textmetric.grid import Arm, Family, Layout, Split, array_of, moved, trainings
 from textmetric.measures import knn_predict
 from textmetric.model import TrainedModel
 from textmetric.pipeline.encoder_vectors import fitting
-from textmetric.text import LabelledTokens, RaggedTokens, TokenizedCorpus
+from textmetric.text import LabelledTokens, RaggedTokens, TokenizedCorpus, Tokens
 from textmetric.training.loop import one_thread
-from textmetric.types import MEASURED, Float32, Floats, Integers
+from textmetric.types import MEASURED, Float32, Floats, Integers, PathLike
 
 _corpus = parallel.kept(TokenizedCorpus.load)
 
@@ -81,32 +82,42 @@ def _embed(job: tuple[Path, Path, Path, Path, int], tick: Callable[[], None]) ->
     predictors: dict[str, Callable[[Float32], Integers]] = {"centroid": model.predict_centroid}
     if model.head is not None:
         predictors["head"] = model.predict_head
-    write_arrays(out, **embedded_parts(corpus, model.embed, predictors, neighbours))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_arrays(out, **embedded_parts(corpus, model.embed, predictors, neighbours, out.parent))
     tick()
 
 
 def embedded_parts(
     corpus: TokenizedCorpus,
-    embed: Callable[[RaggedTokens], Float32],
+    embed: Callable[[Tokens], Float32],
     predictors: Mapping[str, Callable[[Float32], Integers]],
     neighbours: int,
+    folder: PathLike | None = None,
 ) -> dict[str, Floats | Integers]:
     """The arrays of :func:`embed_models` of one model.
+
+    Embeddings are written to the disk block by block and mapped, so that only what is read of them
+    takes memory. The files have no name any more when this returns.
 
     Args:
         corpus: whose test and validation parts are embedded.
         embed: from the tokens of n texts to (n, dim).
         predictors: name of a prediction → from embeddings (n, dim) to class ids (n,).
         neighbours: k of ``knn``.
+        folder: where there is room for the embeddings; None for the system's temporary folder.
+
+    Raises:
+        UserError: the disk is full, or the folder is not writable.
     """
+    place = tempfile.gettempdir() if folder is None else folder
     arrays: dict[str, Floats | Integers] = {}
     with one_thread():
-        train = None if corpus.unseen else embed(corpus.train.tokens)
+        train = None if corpus.unseen else _embedded(corpus.train.tokens, embed, place)
         for part in MEASURED:
             rows: LabelledTokens = getattr(corpus, part)
             if part == "validation" and not len(rows):
                 continue
-            embeddings = embed(rows.tokens)
+            embeddings = _embedded(rows.tokens, embed, place)
             found: dict[str, Floats | Integers] = {
                 "embeddings": embeddings,
                 "labels": np.array(rows.labels),
@@ -116,3 +127,15 @@ def embedded_parts(
                 found |= {name: predict(embeddings) for name, predict in predictors.items()}
             arrays |= {array_of(part, name): array for name, array in found.items()}
     return arrays
+
+
+def _embedded(tokens: Tokens, embed: Callable[[Tokens], Float32], folder: PathLike) -> Float32:
+    """The embeddings (n, dim) of n texts, mapped and read only."""
+    width = embed(RaggedTokens.empty()).shape[1]
+    if not len(tokens):
+        return np.empty((0, width), np.float32)
+    with temporary_file(folder) as path:
+        with path.open("wb") as file:
+            for block in tokens.blocks():
+                file.write(embed(block).data)
+        return np.asarray(np.memmap(path, np.float32, "r", shape=(len(tokens), width)))

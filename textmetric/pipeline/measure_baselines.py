@@ -34,7 +34,7 @@ from textmetric.sampling.streams import Stream, seed_of
 from textmetric.text import LabelledTokens, TokenizedCorpus
 from textmetric.tfidf import Tfidf, logistic_regression
 from textmetric.training.loop import first_encoder, one_thread, train_centroids
-from textmetric.types import MEASURED, Float32, Measured
+from textmetric.types import MEASURED, Float32, Measured, PathLike
 
 
 @parallel.kept
@@ -118,7 +118,7 @@ def _untrained(
 ) -> dict[Measured, Evaluation]:
     vectors = encoder_vectors(layout, model, split.role)
     corpus = fitting(_corpus(layout.split(split)), vectors)
-    return measure_untrained(corpus, model, seed, neighbours, vectors)
+    return measure_untrained(corpus, model, seed, neighbours, vectors, layout.splits.parent)
 
 
 def measure_untrained(
@@ -127,6 +127,7 @@ def measure_untrained(
     seed: int,
     neighbours: int,
     vectors: Float32 | TextVectors | None = None,
+    folder: PathLike | None = None,
 ) -> dict[Measured, Evaluation]:
     """The measures of the encoder that a training starts from, on each part that has rows.
 
@@ -138,6 +139,7 @@ def measure_untrained(
         seed: of the training.
         neighbours: k of ``knn``.
         vectors: given ones, see :func:`.start_encoder`.
+        folder: see :func:`.embedded_parts`.
     """
     encoder = first_encoder(corpus, model, seed, vectors)
     if vectors is not None:
@@ -145,7 +147,7 @@ def measure_untrained(
     with one_thread():
         centroids = train_centroids(encoder, corpus.train, len(corpus.trained_labels))
     predictors = {"centroid": partial(centroid_predict, centroids)}
-    arrays = embedded_parts(corpus, encoder.embed, predictors, neighbours)
+    arrays = embedded_parts(corpus, encoder.embed, predictors, neighbours, folder)
     return measure_parts(arrays, len(corpus.label_names), corpus.scarce)
 
 

@@ -115,15 +115,16 @@ def _about(study: Study) -> list[Block]:
         + " **Fewer than three seeds allow no verdict.**"
         * (len(study.seeds) < FEWEST_SEEDS)
     )
+    windows = "" if train.window is None else f" from windows of at most {train.window:,}"
     return [
         "Two objectives train the same encoder: "
         f"{_objective(study.objectives[Family.CLASSIFICATION])} (classification) and "
         f"{_objective(study.objectives[Family.METRIC])} (metric learning). {seeds}",
         _encoder(study),
         f"Equal for every arm: {train.epochs} epochs of the same number of steps, "
-        f"{train.batch_size} texts a batch, {train.optimizer} with learning rate {train.lr:g} "
-        f"({train.decay} decay), and the seeds. **No objective is tuned**: each has the "
-        "parameters above in every table.",
+        f"{train.batch_size} texts a batch{windows}, {train.optimizer} with learning rate "
+        f"{train.lr:g} ({train.decay} decay), and the seeds. **No objective is tuned**: each has "
+        "the parameters above in every table.",
         "Next to the arms are two baselines, measured by the same functions on the same rows. "
         "*TF-IDF*: vectors weighted by the train rows of each split; its head is logistic "
         "regression on them. *Untrained*: the encoder with the weights that every training of a "

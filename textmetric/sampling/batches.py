@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -53,7 +54,7 @@ class BatchSampler:
         sampler: ``shuffled`` or ``balanced``.
         labels: (n,) integer class of every row.
         batch_size: B, at least 4.
-        seed: of the training; the batches depend on no other random state.
+        seed: of the training, or what draws the batches; they depend on no other random state.
         steps: batches an epoch, ⌈n / B⌉ unless given (``balanced`` only).
         classes_per_batch: classes in a batch, 1 to min(C, B), in place of the rule above
             (``balanced`` only).
@@ -73,7 +74,7 @@ class BatchSampler:
         sampler: str,
         labels: ArrayLike,
         batch_size: int,
-        seed: int,
+        seed: int | np.random.Generator,
         *,
         steps: int | None = None,
         classes_per_batch: int | None = None,
@@ -93,7 +94,7 @@ class BatchSampler:
             )
         if steps is not None:
             self.steps = steps
-        self._rng = generator_of(seed, stream)
+        self._rng = seed if isinstance(seed, np.random.Generator) else generator_of(seed, stream)
         if sampler == "balanced":
             _, counts = np.unique(classes_of_rows, return_counts=True)
             by_class = np.split(np.argsort(classes_of_rows, kind="stable"), np.cumsum(counts)[:-1])
@@ -134,6 +135,94 @@ class BatchSampler:
                 batch[filled : filled + share] = self._rows_of[label].deal(share)
                 filled += share
         return batches
+
+
+class WindowSampler:
+    """The batches of :class:`BatchSampler` from one window of the rows after another.
+
+    The rows are cut where they lie into windows of at most ``window`` of them, as equal as whole
+    batches allow, see :func:`window_bounds`. An epoch goes through all windows in a new random
+    order, and each window gives its batches before the next one begins, so that the texts of one
+    window are enough to have in memory. There are ⌈n / B⌉ batches, as without windows.
+
+    ``shuffled`` has every row once an epoch; a row shares batches with the rows of its window
+    only. ``balanced`` keeps its promises within each window, for the classes that have rows there,
+    and across epochs: but a batch has no class that its window lacks, and a class has as many
+    places as the windows that it is in give it, not as many as every other class.
+
+    Args:
+        sampler: ``shuffled`` or ``balanced``.
+        labels: (n,) integer class of every row.
+        batch_size: B, at least 4.
+        seed: of the training; the batches depend on no other random state.
+        window: at most this many rows are in a window, at least B; None, or n and more: there is
+            one window, and the batches are those of :class:`BatchSampler`.
+        classes_per_batch: see :class:`BatchSampler`; of every window.
+        stream: which of the seed's streams draws the windows and the batches.
+
+    Raises:
+        UserError: see :class:`BatchSampler`, or the window is smaller than a batch.
+    """
+
+    def __init__(
+        self,
+        sampler: str,
+        labels: ArrayLike,
+        batch_size: int,
+        seed: int,
+        window: int | None,
+        *,
+        classes_per_batch: int | None = None,
+        stream: Stream = Stream.BATCHES,
+    ) -> None:
+        of_rows = np.asarray(labels)
+        bounds = window_bounds(len(of_rows), batch_size, window).tolist()
+        self._rng = generator_of(seed, stream)
+        self._windows = [
+            (
+                start,
+                BatchSampler(
+                    sampler,
+                    of_rows[start:end],
+                    batch_size,
+                    self._rng,
+                    classes_per_batch=classes_per_batch,
+                ),
+            )
+            for start, end in pairwise(bounds)
+        ]
+
+    def epoch(self) -> Iterator[Int64]:
+        """The batches of the next epoch, window by window; see :meth:`BatchSampler.epoch`."""
+        order = self._rng.permutation(len(self._windows)).tolist()
+        drawn = [(self._windows[place][0], self._windows[place][1].epoch()) for place in order]
+        return (start + batch for start, batches in drawn for batch in batches)
+
+
+def window_bounds(rows: int, batch_size: int, window: int | None) -> Int64:
+    """Where the windows of a training start and end: (w + 1,), rising from 0 to ``rows``.
+
+    Every window has whole batches, except the last, whose last batch may be smaller. The numbers
+    of their batches differ by one at most.
+
+    Args:
+        rows: n, of the training set.
+        batch_size: B.
+        window: at most this many rows are in a window; None: there is one window.
+
+    Raises:
+        UserError: see :func:`steps_per_epoch`, or the window is smaller than a batch.
+    """
+    batches = steps_per_epoch(rows, batch_size)
+    if window is None:
+        return np.array([0, rows])
+    if window < batch_size:
+        raise UserError(
+            f"train.window is {window}, but a batch has {batch_size} rows and comes from one "
+            "window: raise train.window, or lower the batch size"
+        )
+    windows = -(-batches // (window // batch_size))
+    return np.minimum(np.arange(windows + 1) * batches // windows * batch_size, rows)
 
 
 class Deck:

@@ -11,7 +11,7 @@ from textmetric.text.dataset import (
     tokenize_train,
 )
 from textmetric.text.listed import checked_texts
-from textmetric.text.ragged import RaggedTokens
+from textmetric.text.ragged import RaggedTokens, RaggedView, Tokens
 from textmetric.text.token_vectors import TokenVectors
 from textmetric.text.tokenizer import BASIC_ENGLISH, NGRAMS, Tokenizer, tokenizer_named
 from textmetric.text.vocabulary import UNKNOWN, Vocabulary
@@ -22,9 +22,11 @@ __all__ = [
     "UNKNOWN",
     "LabelledTokens",
     "RaggedTokens",
+    "RaggedView",
     "TokenVectors",
     "TokenizedCorpus",
     "Tokenizer",
+    "Tokens",
     "Vocabulary",
     "checked_texts",
     "tokenize_corpus",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,11 +19,12 @@ from textmetric.files import (
     map_array,
     read_json,
     reading,
+    release,
     replacing_folder,
     write_array,
     write_json,
 )
-from textmetric.text.ragged import RaggedTokens
+from textmetric.text.ragged import RaggedTokens, RaggedView, Tokens, row_numbers
 from textmetric.text.tokenizer import BASIC_ENGLISH, Tokenizer, chunks
 from textmetric.text.vocabulary import UNKNOWN, Vocabulary
 from textmetric.types import PARTS, UNLABELLED, Bools, Int32, Int64, Integers, PathLike
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _ROWS_AT_ONCE = 1 << 13
+_IDS_AT_ONCE = 1 << 22  # that are checked before their pages go back to the system
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +51,7 @@ class LabelledTokens:
         ValueError: the labels or the rows have another type or number.
     """
 
-    tokens: RaggedTokens
+    tokens: Tokens
     labels: Int32
     texts: Int32 | None = None
 
@@ -72,11 +74,17 @@ class LabelledTokens:
 
     def take(self, rows: ArrayLike) -> LabelledTokens:
         """Copy the given rows, in the given order; see :meth:`RaggedTokens.take`."""
-        rows = np.asarray(rows)
-        if rows.size == 0:
-            rows = rows.astype(np.int64)
+        rows = row_numbers(rows)
+        return self._with(self.tokens.take(rows), rows)
+
+    def view(self, rows: ArrayLike) -> LabelledTokens:
+        """The same rows as :meth:`take`, whose tokens are read when they are asked for."""
+        rows = row_numbers(rows)
+        return self._with(self.tokens.view(rows), rows)
+
+    def _with(self, tokens: Tokens, rows: Integers) -> LabelledTokens:
         texts = None if self.texts is None else self.texts[rows]
-        return LabelledTokens(self.tokens.take(rows), self.labels[rows], texts)
+        return LabelledTokens(tokens, self.labels[rows], texts)
 
     def by_text(self, texts: int) -> LabelledTokens:
         """The same rows for a frozen encoder: each has one token, its row among the vectors.
@@ -94,25 +102,34 @@ class LabelledTokens:
             )
         return replace(self, tokens=RaggedTokens.one_each(self.texts))
 
-    def save(self, prefix: PathLike) -> None:
+    def save(self, prefix: PathLike, *, rows: bool = False) -> None:
         """Write ``<prefix>.ids.npy``, ``<prefix>.offsets.npy`` and ``<prefix>.labels.npy``.
 
         If there are vectors of the texts, their rows are written to ``<prefix>.texts.npy``.
+
+        Args:
+            prefix: the folder, and what the names of the files start with.
+            rows: write which rows of their corpus the texts are, ``<prefix>.rows.npy``, in place
+                of their tokens, see :meth:`TokenizedCorpus.save`.
         """
-        self.tokens.save(prefix)
+        _save_tokens(self.tokens, prefix, rows)
         write_array(f"{os.fspath(prefix)}.labels.npy", self.labels)
         if self.texts is not None:
             write_array(f"{os.fspath(prefix)}.texts.npy", self.texts)
 
     @classmethod
-    def load(cls, prefix: PathLike) -> LabelledTokens:
+    def load(cls, prefix: PathLike, *, stored: RaggedView | None = None) -> LabelledTokens:
         """Map what :meth:`save` wrote into memory, read only.
+
+        Args:
+            prefix: as it was given to :meth:`save`.
+            stored: the tokens of the corpus, if the rows of the texts were written.
 
         Raises:
             UserError: a file is missing or damaged, or does not match the others.
         """
         path = f"{os.fspath(prefix)}.labels.npy"
-        tokens, labels = RaggedTokens.load(prefix), map_array(path, np.int32)
+        tokens, labels = _load_tokens(prefix, stored), map_array(path, np.int32)
         if len(labels) != len(tokens):
             raise damaged(
                 path,
@@ -130,7 +147,7 @@ class LabelledTokens:
 
 @dataclass(frozen=True, eq=False)
 class TokenizedCorpus:
-    """A corpus ready for training: complete in one folder, without the text.
+    """A corpus ready for training, without the text.
 
     Args:
         vocabulary: the tokens of the train part and of the texts without a label.
@@ -159,15 +176,29 @@ class TokenizedCorpus:
     unseen: list[int] = field(default_factory=list)
     given: int = 0
     found: float = math.nan
-    unlabelled: RaggedTokens = field(default_factory=RaggedTokens.empty)
+    unlabelled: Tokens = field(default_factory=RaggedTokens.empty)
 
     @property
-    def texts(self) -> RaggedTokens:
+    def texts(self) -> Tokens:
         """All texts to learn from: those of train, then those without a label."""
         if not len(self.unlabelled):
             return self.train.tokens
-        both = (self.train.tokens, self.unlabelled)
-        return RaggedTokens.joined((tokens.ids, tokens.offsets) for tokens in both)
+        return RaggedView.over([self.train.tokens, self.unlabelled])
+
+    def viewed(self) -> TokenizedCorpus:
+        """The same corpus, each part a view of all its texts: the parts, then those unlabelled."""
+        parts = {part: getattr(self, part) for part in PARTS}
+        sources = (*(part.tokens for part in parts.values()), self.unlabelled)
+        ends = np.cumsum([0, *map(len, sources)])
+        *views, unlabelled = (
+            RaggedView(sources, np.arange(start, end, dtype=np.int32))
+            for start, end in pairwise(ends.tolist())
+        )
+        found = {
+            name: replace(part, tokens=view)
+            for (name, part), view in zip(parts.items(), views, strict=True)
+        }
+        return replace(self, unlabelled=unlabelled, **found)
 
     def by_text(self, texts: int) -> TokenizedCorpus:
         """The corpus as a frozen encoder takes it, see :meth:`LabelledTokens.by_text`."""
@@ -193,7 +224,13 @@ class TokenizedCorpus:
             part: int(np.count_nonzero(getattr(self, part).tokens.lengths == 0)) for part in PARTS
         }
 
-    def save(self, folder: PathLike, *, within: PathLike | None = None) -> None:
+    def save(
+        self,
+        folder: PathLike,
+        *,
+        within: PathLike | None = None,
+        tokens: PathLike | None = None,
+    ) -> None:
         """Write the corpus as a folder of its own, and replace what is there.
 
         The files are ``vocabulary.txt``; ``labels.json`` (``names``, ``train_rows`` by label,
@@ -202,15 +239,23 @@ class TokenizedCorpus:
         there are texts without a label, also their ``ids`` and ``offsets``, and
         ``unlabelled_rows`` in ``labels.json``.
 
+        Of a split, ``tokens`` says where the tokens are. Then ``rows`` takes the place of ``ids``
+        and ``offsets``: the row of each text among those of train, validation, test and without
+        a label, one after another. If the split has a vocabulary of its own, ``new_ids.npy`` has
+        the id there of each id of the tokens, 0 for a token that it lacks. The folder can only be
+        read together with the tokens.
+
         Args:
             folder: the folder to write.
             within: a folder that must contain it, see :func:`textmetric.files.replacing_folder`.
+            tokens: the folder of the corpus that this one is a split of, relative to ``folder``;
+                None: write the tokens.
         """
         with replacing_folder(folder, within=within) as temporary:
             self.vocabulary.save(temporary / "vocabulary.txt")
             for part in PARTS:
-                getattr(self, part).save(temporary / part)
-            about = {
+                getattr(self, part).save(temporary / part, rows=tokens is not None)
+            about: dict[str, Any] = {
                 "names": self.label_names,
                 "train_rows": self.train_counts,
                 "scarce": self.scarce,
@@ -221,8 +266,17 @@ class TokenizedCorpus:
             if self.given:
                 about |= {"given": self.given, "found": self.found}
             if len(self.unlabelled):
-                self.unlabelled.save(temporary / UNLABELLED)
+                _save_tokens(self.unlabelled, temporary / UNLABELLED, tokens is not None)
                 about["unlabelled_rows"] = len(self.unlabelled)
+            if tokens is not None:
+                view = _as_view(self.train.tokens)
+                about["tokens"] = {
+                    "folder": Path(tokens).as_posix(),
+                    "rows": list(map(len, view.sources)),
+                    "renumbered": view.new_ids is not None,
+                }
+                if view.new_ids is not None:
+                    write_array(temporary / "new_ids.npy", view.new_ids)
             write_json(temporary / "labels.json", about)
 
     @classmethod
@@ -243,10 +297,12 @@ class TokenizedCorpus:
             given, found = int(about.get("given", 0)), float(about.get("found", math.nan))
             more = int(about.get("unlabelled_rows", 0))
         vocabulary = Vocabulary.load(folder / "vocabulary.txt")
-        parts = {part: LabelledTokens.load(folder / part) for part in PARTS}
+        stored = _stored(folder, about, len(vocabulary)) if "tokens" in about else None
+        parts = {part: LabelledTokens.load(folder / part, stored=stored) for part in PARTS}
         for part, rows in parts.items():
             # Otherwise an id out of range fails much later, in training.
-            _check_range(folder / f"{part}.ids.npy", rows.tokens.ids, 1, len(vocabulary))
+            if isinstance(rows.tokens, RaggedTokens):
+                _check_range(folder / f"{part}.ids.npy", rows.tokens.ids, 1, len(vocabulary))
             _check_range(folder / f"{part}.labels.npy", rows.labels, 0, len(names))
         _check_range(path, np.array(scarce, np.int64), 0, len(names))
         others = held_out + unseen
@@ -256,13 +312,17 @@ class TokenizedCorpus:
                 f"has the held-out labels {held_out} and the unseen labels {unseen}, expected the "
                 f"last of the {len(names)} in this order",
             )
-        unlabelled = RaggedTokens.load(folder / UNLABELLED) if more else RaggedTokens.empty()
+        unlabelled: Tokens = RaggedTokens.empty()
+        if more:
+            unlabelled = _load_tokens(folder / UNLABELLED, stored)
         if len(unlabelled) != more:
+            kind = "offsets" if stored is None else "rows"
             raise damaged(
-                folder / f"{UNLABELLED}.offsets.npy",
+                folder / f"{UNLABELLED}.{kind}.npy",
                 f"holds {len(unlabelled)} rows, expected the {more} of labels.json next to it",
             )
-        _check_range(folder / f"{UNLABELLED}.ids.npy", unlabelled.ids, 1, len(vocabulary))
+        if isinstance(unlabelled, RaggedTokens):
+            _check_range(folder / f"{UNLABELLED}.ids.npy", unlabelled.ids, 1, len(vocabulary))
         return cls(
             vocabulary,
             names,
@@ -575,8 +635,64 @@ def _tokenized(
     )
 
 
+def _as_view(tokens: Tokens) -> RaggedView:
+    """What has rows to write."""
+    if isinstance(tokens, RaggedTokens):
+        raise ValueError("the tokens are no view of those of a corpus: take the split of a corpus")
+    return tokens
+
+
+def _save_tokens(tokens: Tokens, prefix: PathLike, rows: bool) -> None:
+    if rows:
+        write_array(f"{os.fspath(prefix)}.rows.npy", _as_view(tokens).rows.astype(np.int32))
+    else:
+        tokens.save(prefix)
+
+
+def _load_tokens(prefix: PathLike, stored: RaggedView | None) -> Tokens:
+    if stored is None:
+        return RaggedTokens.load(prefix)
+    path = Path(f"{os.fspath(prefix)}.rows.npy")
+    rows = map_array(path, np.int32)
+    _check_range(path, rows, 0, sum(map(len, stored.sources)))
+    return replace(stored, rows=rows)
+
+
+def _stored(folder: Path, about: Mapping[str, Any], tokens: int) -> RaggedView:
+    """No row of the tokens that a split was made from, with its own ids.
+
+    Args:
+        folder: of the split.
+        about: its ``labels.json``.
+        tokens: size of its vocabulary.
+    """
+    path = folder / "labels.json"
+    with reading(path, "JSON that says which tokens it is of"):
+        where = about["tokens"]
+        place = Path(os.path.normpath(folder / where["folder"]))
+        expected, renumbered = list(map(int, where["rows"])), bool(where["renumbered"])
+        if len(expected) != len(PARTS) + 1:
+            raise ValueError(f"rows of {len(expected)} parts")
+    new_ids: Int32 | None = None
+    if renumbered:
+        new_ids = map_array(folder / "new_ids.npy", np.int32)
+        _check_range(folder / "new_ids.npy", new_ids, 0, tokens)
+        tokens = len(new_ids)
+    sources = []
+    for name, rows in zip((*PARTS, UNLABELLED), expected, strict=True):
+        part = RaggedTokens.load(place / name) if rows or name in PARTS else RaggedTokens.empty()
+        if len(part) != rows:
+            raise damaged(path, f"is of other tokens than those of {place}")
+        _check_range(place / f"{name}.ids.npy", part.ids, 1, tokens)
+        sources.append(part)
+    return RaggedView(tuple(sources), np.empty(0, np.int32), new_ids)
+
+
 def _check_range(path: Path, ids: Integers, low: int, end: int) -> None:
-    if ids.size and (ids.min() < low or ids.max() >= end):
-        raise damaged(
-            path, f"holds an id outside {low} to {end - 1}, so it does not match its folder"
-        )
+    for first in range(0, ids.size, _IDS_AT_ONCE):
+        some = ids[first : first + _IDS_AT_ONCE]
+        if some.min() < low or some.max() >= end:
+            raise damaged(
+                path, f"holds an id outside {low} to {end - 1}, so it does not match its folder"
+            )
+        release(ids)

@@ -1,18 +1,18 @@
-"""Rows of token ids of different lengths in two flat arrays, memory-mapped when read."""
+"""Rows of token ids of different lengths: flat arrays, mapped when read, and views of them."""
 
 from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from textmetric.files import damaged, map_array, write_array
-from textmetric.types import Int32, Int64, PathLike
+from textmetric.files import damaged, map_array, release, write_array
+from textmetric.types import Int32, Int64, Integers, PathLike
 
 # `take` needs an int64 position for every token it copies, and np.bincount copies its argument to
 # int64: both work on blocks, to save memory.
@@ -93,16 +93,21 @@ class RaggedTokens:
         Raises:
             IndexError: a row that does not exist.
         """
-        rows = np.asarray(rows)
-        if rows.size == 0:
-            rows = rows.astype(np.int64)  # an empty list is float
+        rows = row_numbers(rows)
         starts = self.offsets[:-1][rows]
         offsets = np.zeros(rows.size + 1, np.int64)
         np.cumsum(self.offsets[1:][rows] - starts, out=offsets[1:])
         ids = np.empty(offsets[-1], np.int32)
         for first in range(0, rows.size, _ROWS_AT_ONCE):
             block = offsets[first : first + _ROWS_AT_ONCE + 1]
+            some = rows[first : first + _ROWS_AT_ONCE]
             # As a loop over rows r: ids[block[r]:block[r + 1]] = self.ids[start:start + length].
+            if _rise_closely(some):  # then a mask is quicker
+                span = self._range(int(some[0]), int(some[-1]) + 1)
+                kept = np.zeros(len(span), dtype=bool)
+                kept[some - some[0]] = True
+                ids[block[0] : block[-1]] = span.ids[np.repeat(kept, span.lengths)]
+                continue
             shifts = starts[first : first + _ROWS_AT_ONCE] - block[:-1]
             positions = np.repeat(shifts, np.diff(block))
             positions += np.arange(block[0], block[-1])
@@ -115,11 +120,25 @@ class RaggedTokens:
         Args:
             row: in [0, n].
         """
-        start = self.offsets[row]
-        return (
-            RaggedTokens(self.ids[:start], self.offsets[: row + 1]),
-            RaggedTokens(self.ids[start:], self.offsets[row:] - start),
-        )
+        return self._range(0, row), self._range(row, len(self))
+
+    def _range(self, first: int, end: int) -> RaggedTokens:
+        """The rows from ``first`` to before ``end``, without a copy of the tokens."""
+        offsets = self.offsets[first : end + 1]
+        return RaggedTokens(self.ids[offsets[0] : offsets[-1]], offsets - offsets[0])
+
+    def view(self, rows: ArrayLike) -> RaggedView:
+        """The same rows as :meth:`take`, which are read when they are asked for."""
+        return RaggedView.over([self]).view(rows)
+
+    def whole(self) -> RaggedTokens:
+        """All rows in flat arrays: these."""
+        return self
+
+    def blocks(self) -> Iterator[RaggedTokens]:
+        """All rows in their order, some at a time, without a copy of the tokens."""
+        for first in range(0, len(self), _ROWS_AT_ONCE):
+            yield self._range(first, min(first + _ROWS_AT_ONCE, len(self)))
 
     def remap(self, new_ids: Int32) -> RaggedTokens:
         """Rename every id ``i`` to ``new_ids[i]`` and drop the tokens whose new id is 0.
@@ -166,6 +185,133 @@ class RaggedTokens:
             return cls(ids, offsets)
         except ValueError as error:
             raise damaged(f"{prefix}.ids.npy", f"does not match its offsets ({error})") from None
+
+
+@dataclass(frozen=True, eq=False)
+class RaggedView:
+    """Rows of other token rows, in any order, which are read when they are asked for.
+
+    Row ``i`` is row ``rows[i]`` of the sources one after another, with its ids renamed as by
+    :meth:`RaggedTokens.remap`. So rows that lie in several mapped files behave as one, and a part
+    of a corpus needs no copy of its tokens. After each read the pages of mapped sources are given
+    back to the system: the memory of a view is that of the rows it was last asked for.
+
+    Args:
+        sources: where the tokens are, at least one.
+        rows: (n,) integers, rows of the sources one after another.
+        new_ids: (number of old ids,) the new id of each, where 0 drops a token; None: the same.
+    """
+
+    sources: tuple[Tokens, ...]
+    rows: Integers
+    new_ids: Int32 | None = None
+
+    @classmethod
+    def over(cls, sources: Sequence[Tokens]) -> RaggedView:
+        """All rows of the sources, one after another."""
+        return cls(tuple(sources), np.arange(sum(map(len, sources))))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def lengths(self) -> Int64:
+        """See :attr:`RaggedTokens.lengths`; where ids are renamed, all tokens are read for it."""
+        if self.new_ids is None:
+            found: Int64 = np.concatenate([source.lengths for source in self.sources])[self.rows]
+            return found
+        found = np.zeros(len(self), np.int64)
+        for first, block in zip(range(0, len(self), _ROWS_AT_ONCE), self.blocks(), strict=True):
+            found[first : first + len(block)] = block.lengths
+        return found
+
+    def take(self, rows: ArrayLike) -> RaggedTokens:
+        """See :meth:`RaggedTokens.take`."""
+        places = self.rows[row_numbers(rows)]
+        owners = np.searchsorted(self._ends, places, side="right")
+        found: list[RaggedTokens] = []
+        for owner in np.unique(owners).tolist():
+            source = self.sources[owner]
+            found.append(source.take(places[owners == owner] - self._start(owner)))
+            if isinstance(source, RaggedTokens):
+                release(source.ids)
+        if len(found) == 1:
+            taken = found[0]
+        else:
+            taken = RaggedTokens.joined((tokens.ids, tokens.offsets) for tokens in found)
+            # They are source by source now: put each back to its place.
+            order = np.argsort(owners, kind="stable")
+            taken = taken.take(np.argsort(order))
+        return taken if self.new_ids is None else taken.remap(self.new_ids)
+
+    def view(self, rows: ArrayLike) -> RaggedView:
+        """See :meth:`RaggedTokens.view`."""
+        return replace(self, rows=self.rows[row_numbers(rows)])
+
+    def whole(self) -> RaggedTokens:
+        """All rows in flat arrays: a copy, except of rows that lie one after another unchanged."""
+        if self.new_ids is None and _follow_each_other(self.rows, int(self._ends[-1])):
+            owner = int(np.searchsorted(self._ends, self.rows[0], side="right"))
+            if self.rows[-1] < self._ends[owner]:
+                first = int(self.rows[0]) - self._start(owner)
+                return self.sources[owner].whole()._range(first, first + len(self))
+        return self.take(np.arange(len(self)))
+
+    def blocks(self) -> Iterator[RaggedTokens]:
+        """All rows in their order, some at a time; each block is a copy."""
+        for first in range(0, len(self), _ROWS_AT_ONCE):
+            yield self.take(np.arange(first, min(first + _ROWS_AT_ONCE, len(self))))
+
+    def remap(self, new_ids: Int32) -> RaggedView:
+        """See :meth:`RaggedTokens.remap`; the ids are renamed when they are read."""
+        if self.new_ids is not None:
+            new_ids = np.where(self.new_ids > 0, new_ids[self.new_ids], 0).astype(np.int32)
+        return replace(self, new_ids=new_ids)
+
+    def counts(self, size: int) -> Int64:
+        """See :meth:`RaggedTokens.counts`."""
+        return sum((block.counts(size) for block in self.blocks()), np.zeros(size, np.int64))
+
+    def rows_with(self, size: int) -> Int64:
+        """See :meth:`RaggedTokens.rows_with`."""
+        return sum((block.rows_with(size) for block in self.blocks()), np.zeros(size, np.int64))
+
+    def save(self, prefix: PathLike) -> None:
+        """See :meth:`RaggedTokens.save`."""
+        self.whole().save(prefix)
+
+    @property
+    def _ends(self) -> Int64:
+        """(number of sources,) where the rows of each source end."""
+        return np.cumsum([len(source) for source in self.sources])
+
+    def _start(self, owner: int) -> int:
+        """Where the rows of a source start."""
+        return int(self._ends[owner]) - len(self.sources[owner])
+
+
+Tokens: TypeAlias = RaggedTokens | RaggedView
+"""The token ids of n texts, in memory, mapped, or read when they are asked for."""
+
+
+def row_numbers(rows: ArrayLike) -> Integers:
+    """Row numbers as integers; numpy makes an empty list one of fractions."""
+    found = np.asarray(rows)
+    return found if found.size else found.astype(np.int64)
+
+
+def _rise_closely(rows: Integers) -> bool:
+    """Whether rows rise from 0 or more, and are most of those between the first and the last."""
+    if rows[0] < 0 or not rows.size <= rows[-1] - rows[0] + 1 < 2 * rows.size:
+        return False
+    return bool((rows[1:] > rows[:-1]).all())
+
+
+def _follow_each_other(rows: Integers, size: int) -> bool:
+    """Whether rows are ``first``, ``first + 1``, … and all of them in [0, size)."""
+    if not rows.size or not 0 <= rows[0] <= rows[-1] < size or rows[-1] - rows[0] + 1 != rows.size:
+        return False
+    return bool((np.diff(rows) == 1).all())
 
 
 def _described(array: NDArray[Any]) -> str:

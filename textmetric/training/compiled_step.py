@@ -7,21 +7,19 @@ and back. An objective that implements ``loss_and_gradient`` does without.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from textmetric.encoders import BagEncoder
 from textmetric.errors import unknown_name
 from textmetric.losses import Gradients, Objective
-from textmetric.text import LabelledTokens
+from textmetric.text import LabelledTokens, RaggedTokens
 from textmetric.training import kernels
+from textmetric.training.windows import Windows, read_only
 from textmetric.types import Floats, Int32, Int64
 
-_Integer = TypeVar("_Integer", np.int32, np.int64)
 _RULES = {"sgd": kernels.SGD, "adagrad": kernels.ADAGRAD, "adam": kernels.ADAM}
 _MOMENTS = {kernels.SGD: 0, kernels.ADAGRAD: 1, kernels.ADAM: 2}
 """How many moments each rule keeps of a parameter."""
@@ -42,6 +40,7 @@ class CompiledStep:
         optimizer: name of the optimiser.
         frozen: leave the encoder as it is.
         batch_size: the most rows a call gives.
+        windows: of the rows, each read when a batch is of it; None for one of all rows.
 
     Raises:
         IndexError: a token id that the encoder does not know. The loops check nothing.
@@ -56,25 +55,24 @@ class CompiledStep:
         *,
         frozen: bool = False,
         batch_size: int,
+        windows: Windows | None = None,
     ) -> None:
         self.encoder = encoder
         self.objective = objective
         self.labels = np.asarray(data.labels, dtype=np.int64)
         self.frozen = frozen
         self.batch_size = batch_size
-        self._tokens = data.tokens
-        self._ids, self._offsets = _read_only(data.tokens.ids), _read_only(data.tokens.offsets)
         self._weight: Floats = encoder.weight.detach().numpy()
-        tokens = len(self._weight)
-        if self._ids.size and not 0 <= self._ids.min() <= self._ids.max() < tokens:
-            raise IndexError(f"the texts hold a token id outside 0 to {tokens - 1}")
         projection = None if frozen else encoder.projection
         self._projection = _Dense([] if projection is None else projection.parameters(), optimizer)
         self._objective = _Dense(objective.parameters(), optimizer)
         self._rows = None
         if encoder.weight.requires_grad and not frozen:
-            longest = int(data.tokens.lengths.max(initial=0))
-            self._rows = _Rows(self._weight, optimizer, objective.VIEWS * batch_size * longest)
+            self._rows = _Rows(self._weight, optimizer)
+        self._windows = Windows(data.tokens) if windows is None else windows
+        self._met = 0
+        if self._windows.single:
+            self._of_window(np.arange(0))
 
     @property
     def embeddings(self) -> Tensor:
@@ -85,9 +83,11 @@ class CompiledStep:
         """See :class:`.Step`."""
         if len(rows) > self.batch_size:
             raise ValueError(f"a batch of {len(rows)} rows, expected at most {self.batch_size}")
-        ids, offsets, labels = self._ids, self._offsets, self.labels[rows]
+        labels = self.labels[rows]
+        tokens, rows = self._of_window(rows)
+        ids, offsets = tokens.ids, tokens.offsets
         if self.objective.VIEWS > 1:
-            ids, offsets = self._views(rows)
+            ids, offsets = self._views(tokens.take(rows))
             rows, labels = np.arange(len(offsets) - 1), np.tile(labels, self.objective.VIEWS)
         if self._rows is not None:
             self._rows.meet(ids, offsets, rows)
@@ -98,15 +98,26 @@ class CompiledStep:
             self._rows.step(offsets, rows, gradient, lr)
         return loss
 
-    def _views(self, rows: Int64) -> tuple[Int32, Int64]:
-        batch = self._tokens.take(rows)
+    def _of_window(self, rows: Int64) -> tuple[RaggedTokens, Int64]:
+        """The texts ``rows`` (B,) in their window, which is checked when it is new."""
+        tokens, rows = self._windows.holding(rows)
+        if self._windows.read != self._met:
+            self._met, known = self._windows.read, len(self._weight)
+            if tokens.ids.size and not 0 <= tokens.ids.min() <= tokens.ids.max() < known:
+                raise IndexError(f"the texts hold a token id outside 0 to {known - 1}")
+            if self._rows is not None:
+                longest = int(tokens.lengths.max(initial=0))
+                self._rows.make_room(self.objective.VIEWS * self.batch_size * longest)
+        return tokens, rows
+
+    def _views(self, batch: RaggedTokens) -> tuple[Int32, Int64]:
         ids, offsets = self.objective.views(batch.ids, batch.offsets)
         # What the loops do not check: a longer view would be written past the end of an array.
         lengths = np.tile(batch.lengths, self.objective.VIEWS)
         known = not ids.size or 0 <= ids.min() <= ids.max() < len(self._weight)
         if not known or len(offsets) != len(lengths) + 1 or (np.diff(offsets) > lengths).any():
             raise IndexError("a view holds other tokens or more of them than its text")
-        return _read_only(ids), _read_only(offsets)
+        return read_only(ids), read_only(offsets)
 
     def _learn(self, bags: Floats, labels: Int64, lr: float) -> tuple[Floats | None, float]:
         """Update what is trained besides the token vectors.
@@ -204,16 +215,22 @@ class _Dense(_Optimizer):
 class _Rows(_Optimizer):
     """Updates the token vectors that a batch touches, from the gradient of its bags."""
 
-    def __init__(self, weight: Floats, name: str, longest_batch: int) -> None:
+    def __init__(self, weight: Floats, name: str) -> None:
         super().__init__(name)
         self._weight = weight
         self._first, self._second = self._moments(weight)
         self._numbers = np.full(len(weight), -1, dtype=np.int32)
-        self._of_position = np.empty(longest_batch, dtype=np.int32)
-        different = min(len(weight), longest_batch)
-        self._touched = np.empty(different + 1, dtype=np.int32)
-        self._sums = np.zeros((different, weight.shape[1]), dtype=weight.dtype)
         self._count = 0
+        self._of_position = np.empty(0, dtype=np.int32)
+        self.make_room(0)
+
+    def make_room(self, longest_batch: int) -> None:
+        """Meet at least this many tokens at once from now on."""
+        longest_batch = max(longest_batch, len(self._of_position))
+        different = min(len(self._weight), longest_batch)
+        self._of_position = np.empty(longest_batch, dtype=np.int32)
+        self._touched = np.empty(different + 1, dtype=np.int32)
+        self._sums = np.zeros((different, self._weight.shape[1]), dtype=self._weight.dtype)
 
     def meet(self, ids: Int32, offsets: Int64, rows: Int64) -> None:
         """Number the tokens of the texts ``rows`` (B,), and prefetch their vectors."""
@@ -244,10 +261,3 @@ class _Rows(_Optimizer):
             lr * of_root / of_first,
             _EPS[self._rule],  # SparseAdam does not correct the root to which it adds eps
         )
-
-
-def _read_only(array: npt.NDArray[_Integer]) -> npt.NDArray[_Integer]:
-    # Mapped files are read only and arrays in memory are not: two types to the compiler.
-    view = np.ascontiguousarray(array).view()
-    view.flags.writeable = False
-    return view

@@ -15,7 +15,7 @@ from textmetric.losses import ClassificationObjective
 from textmetric.losses.objective import Gradients
 from textmetric.model import TrainedModel
 from textmetric.params import Finetune, Model, Train
-from textmetric.sampling.batches import BatchSampler
+from textmetric.sampling.batches import WindowSampler
 from textmetric.sampling.draws import share_of_rows
 from textmetric.sampling.streams import Stream, generator_of, seed_of
 from textmetric.text import LabelledTokens, RaggedTokens, TokenizedCorpus, Vocabulary
@@ -239,7 +239,7 @@ def finetune(
         head.train()
         tick()
 
-    data = parts["train"].take(epoch_rows(corpus.train.labels, share, seed))
+    data = parts["train"].view(epoch_rows(corpus.train.labels, share, seed))
     fit(
         encoder,
         head,
@@ -247,8 +247,13 @@ def finetune(
         train.model_copy(update={"epochs": settings.epochs, "lr": settings.lr}),
         sampler="shuffled",
         seed=seed,
-        batches=BatchSampler(
-            "shuffled", data.labels, train.batch_size, seed, stream=Stream.TRANSFER_BATCHES
+        batches=WindowSampler(
+            "shuffled",
+            data.labels,
+            train.batch_size,
+            seed,
+            train.window,
+            stream=Stream.TRANSFER_BATCHES,
         ),
         frozen=frozen,
         on_epoch=record,

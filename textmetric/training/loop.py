@@ -26,11 +26,12 @@ from textmetric.measures import retrieval
 from textmetric.measures.rows import class_sums, unit
 from textmetric.model import TrainedModel
 from textmetric.params import Model, Pretrain, Recipe, Train
-from textmetric.sampling.batches import BatchSampler, steps_per_epoch
+from textmetric.sampling.batches import WindowSampler, steps_per_epoch
 from textmetric.sampling.streams import Stream, generator_of, seed_of
 from textmetric.schema import validated
 from textmetric.text import LabelledTokens, RaggedTokens, TokenizedCorpus
 from textmetric.training.step import Step, TorchStep
+from textmetric.training.windows import Windows
 from textmetric.types import Float32
 
 COLLAPSE_DISTANCE = 1e-3
@@ -81,17 +82,25 @@ def fit(
             batches.
         seed: of the training; the batches are its stream ``BATCHES``. Same seed, same device:
             same bytes.
-        batches: used instead of the sampler's and of those that the objective brings.
+        batches: used instead of the sampler's and of those that the objective brings; with
+            ``settings.window`` each must be of one window.
         frozen: leave the encoder as it is and train the objective's parameters only.
         plain: use torch on the CPU too, as on CUDA: slower, and the same up to rounding.
         on_epoch: called after each epoch.
 
     Raises:
-        UserError: the loss became NaN or infinite, or the embeddings collapsed.
+        UserError: the loss became NaN or infinite, the embeddings collapsed, or the objective
+            makes its own batches and ``settings.window`` is given.
     """
     if batches is None:
-        sampled = BatchSampler(sampler, data.labels, settings.batch_size, seed)
-        batches = objective.batches(data.labels, settings.batch_size, seed) or sampled
+        sampled = WindowSampler(sampler, data.labels, settings.batch_size, seed, settings.window)
+        batches = objective.batches(data.labels, settings.batch_size, seed)
+        if batches is not None and settings.window is not None:
+            raise UserError(
+                f"train.window is {settings.window}, but the objective makes its own batches from "
+                "all rows: set train.window to null, or choose another objective"
+            )
+        batches = batches or sampled
     steps = steps_per_epoch(len(data), settings.batch_size)
     step = _step(encoder, objective, data, settings, frozen, plain)
     encoder.train()
@@ -340,8 +349,11 @@ def _step(
     frozen: bool,
     plain: bool,
 ) -> Step:
+    windows = Windows.of(data.tokens, settings.batch_size, settings.window)
     if plain or encoder.weight.device.type != "cpu":
-        return TorchStep(encoder, objective, data, settings.optimizer, frozen=frozen)
+        return TorchStep(
+            encoder, objective, data, settings.optimizer, frozen=frozen, windows=windows
+        )
     # Imported here: reading a model needs no compiler.
     from textmetric.training.compiled_step import CompiledStep
 
@@ -352,6 +364,7 @@ def _step(
         settings.optimizer,
         frozen=frozen,
         batch_size=settings.batch_size,
+        windows=windows,
     )
 
 

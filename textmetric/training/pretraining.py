@@ -13,13 +13,13 @@ from textmetric.grid import Family
 from textmetric.losses import build, class_of, label_free, refuse_frozen
 from textmetric.params import Pretrain, Train
 from textmetric.sampling.streams import Stream, seed_of
-from textmetric.text import LabelledTokens, RaggedTokens
+from textmetric.text import LabelledTokens, Tokens
 from textmetric.training.loop import Epoch, fit
 
 
 def pretrain(
     encoder: BagEncoder,
-    texts: RaggedTokens,
+    texts: Tokens,
     options: Pretrain,
     settings: Train,
     *,

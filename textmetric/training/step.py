@@ -14,6 +14,7 @@ from textmetric.encoders import BagEncoder
 from textmetric.errors import unknown_name
 from textmetric.losses import Objective
 from textmetric.text import LabelledTokens, RaggedTokens
+from textmetric.training.windows import Windows
 from textmetric.types import Int64
 
 OPTIMIZERS = ("sgd", "adagrad", "adam")
@@ -43,6 +44,7 @@ class TorchStep:
         data: the rows of the train part.
         optimizer: name of the optimiser.
         frozen: leave the encoder as it is.
+        windows: of the rows, each read when a batch is of it; None for one of all rows.
 
     Raises:
         UserError: an unknown optimiser.
@@ -56,10 +58,11 @@ class TorchStep:
         optimizer: str,
         *,
         frozen: bool = False,
+        windows: Windows | None = None,
     ) -> None:
         self.encoder = encoder
         self.objective = objective
-        self.tokens = data.tokens
+        self.windows = Windows(data.tokens) if windows is None else windows
         self.labels = np.asarray(data.labels, dtype=np.int64)
         self.frozen = frozen
         dense = list(objective.parameters())
@@ -74,8 +77,9 @@ class TorchStep:
     def __call__(self, rows: Int64, lr: float) -> Tensor:
         """See :class:`Step`."""
         device = self.encoder.weight.device
-        batch = self.tokens.take(rows)
         labels = self.labels[rows]
+        tokens, rows = self.windows.holding(rows)
+        batch = tokens.take(rows)
         if self.objective.VIEWS > 1:
             batch = RaggedTokens(*self.objective.views(batch.ids, batch.offsets))
             labels = np.tile(labels, self.objective.VIEWS)
