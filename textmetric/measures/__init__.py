@@ -18,6 +18,7 @@ from textmetric.measures.calibration import (
     reliability,
     softmax,
 )
+from textmetric.measures.class_sums import ClassSums
 from textmetric.measures.clustering import Clustering, agreement, clustering, kmeans
 from textmetric.measures.codes import binary_codes, hamming_retrieval
 from textmetric.measures.cohesion import cohesion
@@ -66,6 +67,7 @@ from textmetric.measures.verification import (
 
 __all__ = [
     "ClassPair",
+    "ClassSums",
     "Clustering",
     "Distance",
     "Episodes",

@@ -10,14 +10,13 @@ from typing import NamedTuple
 import numpy as np
 
 from textmetric.errors import UserError
+from textmetric.measures.class_sums import ClassSums
 from textmetric.measures.clustering import Clustering, clustering
-from textmetric.measures.cohesion import cohesion
 from textmetric.measures.retrieval import Retrieval, retrieval
 from textmetric.measures.rows import checked_labels, class_means, mean
 from textmetric.measures.separation import (
     between_class_cosine,
     centroid_cosines,
-    class_centroids,
     cosines_to_others,
 )
 from textmetric.measures.verification import Verification, verification
@@ -31,6 +30,7 @@ CLUSTERED = 4000
 """Of more rows k-means has a sample, with a row of each class at least."""
 PAIRS = 40_000
 """For verification."""
+_OF_QUERIES = ("recall_at_1", "map_at_r")  # what is reported of the scarce classes
 _NO_CLUSTERS = Clustering(math.nan, math.nan, math.nan, 0)
 
 
@@ -69,6 +69,10 @@ def evaluate(
     ``scarce_gap`` (the former minus the latter), ``scarce_among_cosine`` (among scarce centroids,
     NaN for one); and ``scarce_recall_at_1``, ``scarce_map_at_r`` and ``scarce_<name>_accuracy``,
     whose queries are the rows of the scarce classes and whose neighbours are all rows.
+
+    Of more than 65,536 rows, the queries of retrieval are a sample (:func:`.draw_queries`). Then
+    ``flat`` also holds, for each measure of retrieval, ``<measure>_queries``, their number, and
+    ``<measure>_margin``, half the width of the 95 % interval of the sampling error.
 
     ``per_class`` holds ``cohesion``, ``between_class_cosine`` (of the centroid to those of the
     other classes), ``recall_at_1``, ``map_at_r`` and every accuracy (the share of the class's rows
@@ -137,10 +141,11 @@ def measured(embeddings: Floats, labels: Integers, *, classes: int, clusters: bo
         UserError: see :func:`evaluate`.
     """
     most = max(CLUSTERED, classes)
+    sums = ClassSums.of(embeddings, labels, classes)
     return Space(
         retrieval(embeddings, labels, KS),
-        cohesion(embeddings, labels, classes),
-        centroid_cosines(class_centroids(embeddings, labels, classes)),
+        sums.cohesion(),
+        centroid_cosines(sums.centroids()),
         clustering(embeddings, labels, starts=STARTS, most=most) if clusters else _NO_CLUSTERS,
         verification(embeddings, labels, most=PAIRS),
     )
@@ -175,6 +180,7 @@ def evaluated(
     flat |= found.means()
     flat |= {f"kmeans_{name}": getattr(clusters, name) for name in ("nmi", "ami", "ari")}
     flat |= {"verification_auc": pairs.auc, "verification_eer": pairs.eer}
+    flat |= found.sampled()
 
     by_query = {"recall_at_1": found.recall[1], "map_at_r": found.map_at_r} | right
     per_class = {"cohesion": within, "between_class_cosine": cosines_to_others(cosines)} | {
@@ -188,7 +194,13 @@ def evaluated(
         flat["scarce_between_class_cosine"] = between_class_cosine(cosines, rare, others)
         flat["scarce_gap"] = flat["scarce_cohesion"] - flat["scarce_between_class_cosine"]
         flat["scarce_among_cosine"] = between_class_cosine(cosines, rare)
-        flat |= {f"scarce_{name}": mean(values[of_scarce]) for name, values in by_query.items()}
+        of_queries = found.means(of_scarce) | found.sampled(of_scarce)
+        flat |= {
+            f"scarce_{name}": value
+            for name, value in of_queries.items()
+            if name.removesuffix("_queries").removesuffix("_margin") in _OF_QUERIES
+        }
+        flat |= {f"scarce_{name}": mean(values[of_scarce]) for name, values in right.items()}
         per_class["sufficient_cosine"] = cosines_to_others(cosines, rare, others)
         per_class["among_scarce_cosine"] = cosines_to_others(cosines, rare, rare)
 

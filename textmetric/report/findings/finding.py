@@ -200,11 +200,17 @@ def _originals(originals: Originals | None, row: str) -> list[Cell]:
 
 
 def rows_in_words(about: ArmRecord) -> str:
-    """How large a split is."""
+    """How large a split is, and of how many of its rows the retrieval is."""
     counts = about.counts
+    recall, of_map = about.sampled("recall_at_1"), about.sampled("map_at_r")
+    sample = (
+        f"; Recall@k is of a sample of {recall:,} test rows and MAP@R of {of_map:,}, each among all"
+        if recall and of_map
+        else ""
+    )
     return (
         f"{counts['train_rows']:,} train rows, {counts['test_rows']:,} test rows "
-        f"({counts['empty_rows']:,} without a known token), {len(about.label_names)} labels"
+        f"({counts['empty_rows']:,} without a known token), {len(about.label_names)} labels{sample}"
     )
 
 
