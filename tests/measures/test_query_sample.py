@@ -7,7 +7,14 @@ import sys
 import numpy as np
 import pytest
 
-from textmetric.measures import evaluate, hamming_retrieval, query_sample, retrieval
+from textmetric.errors import UserError
+from textmetric.measures import (
+    evaluate,
+    hamming_retrieval,
+    predict_queries,
+    query_sample,
+    retrieval,
+)
 from textmetric.measures.query_sample import QuerySample, draw_queries
 from textmetric.measures.sparse import retrieval_sparse
 
@@ -154,6 +161,48 @@ def test_without_a_partner_there_is_no_query_and_all_is_nan(few: None, rows: int
     found = retrieval(np.ones((rows, 2)), np.arange(rows))
     assert np.isnan(list(found.means().values())).all()
     assert found.sampled()["map_at_r_queries"] == 0
+
+
+def test_predictions_of_a_sample_count_as_a_sample(
+    few: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embeddings, labels = clusters()
+    monkeypatch.setattr(query_sample, "MEASURED_WHOLE", 500)
+    monkeypatch.setattr(query_sample.draw_queries, "__defaults__", (200, 0))
+    asked: list[np.ndarray] = []
+
+    def predict(rows: slice | np.ndarray) -> np.ndarray:
+        assert not isinstance(rows, slice)
+        asked.append(rows)
+        return np.where(rows % 3 > 0, labels[rows], 0)
+
+    predicted = predict_queries(labels, predict)
+    assert len(asked[0]) == 200
+    np.testing.assert_array_equal(np.flatnonzero(predicted >= 0), asked[0])
+    every = np.where(np.arange(900) % 3 > 0, labels, 0)
+    found = evaluate(
+        embeddings, labels, classes=8, scarce=[1, 2], predictions={"knn": predicted, "head": every}
+    )
+    sample, right = draw_queries(labels, np.ones(900, dtype=bool), 200), every == labels
+    assert found.flat["knn_accuracy"] == pytest.approx(sample.mean(right.astype(float)))
+    assert abs(found.flat["knn_accuracy"] - right.mean()) < 2 * found.flat["knn_accuracy_margin"]
+    assert found.flat["knn_accuracy_queries"] == 200
+    of_scarce = np.isin(labels, [1, 2])
+    assert found.flat["scarce_knn_accuracy_queries"] == of_scarce[asked[0]].sum()
+    assert found.flat["head_accuracy"] == right.mean()
+    assert "head_accuracy_queries" not in found.flat
+    third = [row for row in asked[0] if labels[row] == 3]
+    assert found.per_class["knn_accuracy"][3] == pytest.approx(right[third].mean())
+    predicted[asked[0][7]] = -1
+    with pytest.raises(UserError, match=rf"row {asked[0][7]} has the prediction -1, expected"):
+        evaluate(embeddings, labels, classes=8, predictions={"knn": predicted})
+
+
+def test_all_rows_of_a_small_part_are_predicted_and_minus_one_is_wrong_there() -> None:
+    labels = np.array([0, 1, 1])
+    assert predict_queries(labels, lambda rows: labels[rows]).tolist() == [0, 1, 1]
+    flat = evaluate(np.eye(3), labels, classes=2, predictions={"x": np.array([0, -1, 1])}).flat
+    assert flat["x_accuracy"] == pytest.approx(2 / 3)
 
 
 def test_few_queries_are_left_where_classes_are_huge() -> None:

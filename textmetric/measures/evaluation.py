@@ -12,6 +12,7 @@ import numpy as np
 from textmetric.errors import UserError
 from textmetric.measures.class_sums import ClassSums
 from textmetric.measures.clustering import Clustering, clustering
+from textmetric.measures.query_sample import QuerySample, mean_of, predicted_queries
 from textmetric.measures.retrieval import Retrieval, retrieval
 from textmetric.measures.rows import checked_labels, class_means, mean
 from textmetric.measures.separation import (
@@ -72,7 +73,8 @@ def evaluate(
 
     Of more than 65,536 rows, the queries of retrieval are a sample (:func:`.draw_queries`). Then
     ``flat`` also holds, for each measure of retrieval, ``<measure>_queries``, their number, and
-    ``<measure>_margin``, half the width of the 95 % interval of the sampling error.
+    ``<measure>_margin``, half the width of the 95 % interval of the sampling error. So it does for
+    the accuracy of predictions of a sample.
 
     ``per_class`` holds ``cohesion``, ``between_class_cosine`` (of the centroid to those of the
     other classes), ``recall_at_1``, ``map_at_r`` and every accuracy (the share of the class's rows
@@ -85,7 +87,8 @@ def evaluate(
         labels: (n,) class ids below ``classes``.
         classes: C, the number of classes; some may have no test row.
         scarce: ids of the scarce or rare classes.
-        predictions: name -> (n,) predicted class ids, such as head, knn and centroid.
+        predictions: name -> (n,) predicted class ids, such as head, knn and centroid; those of a
+            sample of the rows are what :func:`.predict_queries` gives.
 
     Raises:
         UserError: see ``unit``; labels or predictions have another shape, or an id is out of
@@ -167,13 +170,16 @@ def evaluated(
                 "name the id of a class"
             )
     found, within, cosines, clusters, pairs = space
-    right = {
-        f"{name}_accuracy": (_checked_prediction(name, predicted, len(labels)) == labels).astype(
-            np.float64
-        )
-        for name, predicted in (predictions or {}).items()
-    }
-    flat = {name: mean(values) for name, values in right.items()}
+    right: dict[str, Float64] = {}
+    of_right: dict[str, QuerySample | None] = {}
+    for prediction, given in (predictions or {}).items():
+        predicted = _checked_prediction(prediction, given, len(labels))
+        name = f"{prediction}_accuracy"
+        right[name] = (predicted == labels).astype(np.float64)
+        of_right[name] = sample = predicted_queries(labels, predicted)
+        if sample is not None:
+            right[name][~sample.among(len(labels))] = np.nan
+    flat = {name: mean_of(values, of_right[name]) for name, values in right.items()}
     flat["cohesion"] = mean(within)
     flat["between_class_cosine"] = between_class_cosine(cosines)
     flat["gap"] = flat["cohesion"] - flat["between_class_cosine"]
@@ -181,6 +187,9 @@ def evaluated(
     flat |= {f"kmeans_{name}": getattr(clusters, name) for name in ("nmi", "ami", "ari")}
     flat |= {"verification_auc": pairs.auc, "verification_eer": pairs.eer}
     flat |= found.sampled()
+    for name, sample in of_right.items():
+        if sample is not None:
+            flat |= sample.of(name, right[name])
 
     by_query = {"recall_at_1": found.recall[1], "map_at_r": found.map_at_r} | right
     per_class = {"cohesion": within, "between_class_cosine": cosines_to_others(cosines)} | {
@@ -200,7 +209,10 @@ def evaluated(
             for name, value in of_queries.items()
             if name.removesuffix("_queries").removesuffix("_margin") in _OF_QUERIES
         }
-        flat |= {f"scarce_{name}": mean(values[of_scarce]) for name, values in right.items()}
+        for name, sample in of_right.items():
+            flat[f"scarce_{name}"] = mean_of(right[name], sample, of_scarce)
+            if sample is not None:
+                flat |= sample.of(f"scarce_{name}", right[name], of_scarce)
         per_class["sufficient_cosine"] = cosines_to_others(cosines, rare, others)
         per_class["among_scarce_cosine"] = cosines_to_others(cosines, rare, rare)
 

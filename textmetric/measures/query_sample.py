@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
 
+from textmetric.errors import UserError
+from textmetric.measures.rows import mean
 from textmetric.sampling.draws import apportion, first_of_each
 from textmetric.types import Bools, Float64, Int64, Integers
 
@@ -19,6 +22,7 @@ NEIGHBOURS = 1 << 28
 has fewer queries where classes are large."""
 FEWEST = 100
 """Queries of such a measure at least, however large the classes."""
+_NOT_ASKED = -1
 _LEAST = 10  # queries of a stratum
 _EACH = 20  # queries for each stratum, on average, at least
 _SEED = 0  # the same queries for every model, so that two models are compared on equal terms
@@ -99,12 +103,32 @@ class QuerySample:
         z = NormalDist().inv_cdf((1 + level) / 2)
         return float(z * np.sqrt(left.sum()) / weights.sum())
 
+    def of(self, name: str, values: Float64, among: Bools | None = None) -> dict[str, float]:
+        """What is reported of a measure by this sample: ``<name>_queries``, ``<name>_margin``."""
+        return {
+            f"{name}_queries": self.queries(among),
+            f"{name}_margin": self.margin(values, among),
+        }
+
     def queries(self, among: Bools | None = None) -> int:
         """How many queries there are among some rows; None for all."""
         return int(np.count_nonzero(self._weights(among)))
 
     def _weights(self, among: Bools | None) -> Float64:
         return self.weights if among is None else self.weights * among[self.rows]
+
+
+def mean_of(values: Float64, sample: QuerySample | None, among: Bools | None = None) -> float:
+    """The mean of values by row that are not NaN, or the estimate of it by a sample.
+
+    Args:
+        values: (n,).
+        sample: None if every row is a query.
+        among: (n,) the rows whose mean is asked for; None for all.
+    """
+    if sample is not None:
+        return sample.mean(values, among)
+    return mean(values if among is None else values[among])
 
 
 def draw_queries(
@@ -130,3 +154,47 @@ def draw_queries(
     shuffled = np.random.default_rng(seed).permutation(len(population))
     drawn = first_of_each(shuffled, of_row, share)
     return QuerySample(population[drawn], of_row[drawn], sizes)
+
+
+def predict_queries(labels: Integers, predict: Callable[[slice | Int64], Integers]) -> Integers:
+    """Predictions of all rows, or of more than 65,536 rows those of a sample.
+
+    For what takes as long as the train rows are many for each row, such as :func:`.knn_predict`.
+
+    Args:
+        labels: (n,) class ids from 0, by which the sample is stratified.
+        predict: from some of the rows to their class ids.
+
+    Returns:
+        (n,) class ids, −1 for a row that is not in the sample. :func:`.evaluate` knows what that
+        means.
+    """
+    if len(labels) <= MEASURED_WHOLE:
+        return predict(slice(None))
+    sample = _of_all(labels)
+    found = np.full(len(labels), _NOT_ASKED, dtype=np.int32)
+    found[sample.rows] = predict(sample.rows)
+    return found
+
+
+def predicted_queries(labels: Integers, predicted: Integers) -> QuerySample | None:
+    """The sample of :func:`predict_queries`; None if every row has a prediction.
+
+    Raises:
+        UserError: a row of the sample has no prediction, or another row has one.
+    """
+    asked = predicted != _NOT_ASKED
+    if len(labels) <= MEASURED_WHOLE or asked.all():
+        return None
+    sample = _of_all(labels)
+    if not np.array_equal(sample.among(len(labels)), asked):
+        row = int(np.flatnonzero(sample.among(len(labels)) != asked)[0])
+        raise UserError(
+            f"row {row} has the prediction {predicted[row]}, expected a class id for the rows of "
+            f"the sample and {_NOT_ASKED} for the others: predict with predict_queries"
+        )
+    return sample
+
+
+def _of_all(labels: Integers) -> QuerySample:
+    return draw_queries(labels, np.ones(len(labels), dtype=bool))

@@ -23,6 +23,7 @@ from textmetric.measures.query_sample import (
     QUERIES,
     QuerySample,
     draw_queries,
+    mean_of,
 )
 from textmetric.measures.rows import check_rows, checked_labels, mean
 from textmetric.types import Bools, Float64, Floats, Int64, Integers
@@ -54,7 +55,7 @@ class Retrieval:
             among: (n,) the rows whose queries count; None for all.
         """
         return {
-            name: _mean(values, among) if sample is None else sample.mean(values, among)
+            name: mean_of(values, sample, among)
             for name, (values, sample) in self._by_name().items()
         }
 
@@ -71,8 +72,7 @@ class Retrieval:
         found: dict[str, float] = {}
         for name, (values, sample) in self._by_name().items():
             if sample is not None:
-                found[f"{name}_queries"] = sample.queries(among)
-                found[f"{name}_margin"] = sample.margin(values, among)
+                found |= sample.of(name, values, among)
         return found
 
     def _by_name(self) -> dict[str, tuple[Float64, QuerySample | None]]:
@@ -81,10 +81,6 @@ class Retrieval:
             "r_precision": (self.r_precision, self.of_map),
             "map_at_r": (self.map_at_r, self.of_map),
         }
-
-
-def _mean(values: Float64, among: Bools | None) -> float:
-    return mean(values if among is None else values[among])
 
 
 def retrieval(
