@@ -199,13 +199,25 @@ def _originals(originals: Originals | None, row: str) -> list[Cell]:
 # ---------------------------------------------------------------- words and blocks
 
 
+_SAMPLED = {
+    "recall_at_1": "Recall@k",
+    "map_at_r": "MAP@R and R-precision",
+    "knn_accuracy": "nearest-neighbours accuracy",
+}
+
+
 def rows_in_words(about: ArmRecord) -> str:
-    """How large a split is, and of how many of its rows the retrieval is."""
+    """How large a split is, and which measures are of a sample of its test rows."""
     counts = about.counts
-    recall, of_map = about.sampled("recall_at_1"), about.sampled("map_at_r")
+    sampled = [
+        f"{name} {queries:,}"
+        for key, name in _SAMPLED.items()
+        if (queries := about.sampled(key)) is not None
+    ]
     sample = (
-        f"; Recall@k is of a sample of {recall:,} test rows and MAP@R of {of_map:,}, each among all"
-        if recall and of_map
+        f"; a sample of the test rows is asked, each among all: for {', for '.join(sampled)} "
+        "(the 95 % margins of this sampling are in the metrics)"
+        if sampled
         else ""
     )
     return (
