@@ -4,16 +4,21 @@ Retrieval: of few and many rows, with few and many classes of equal size. All me
 as large as that of DBPedia Classes (60,794 rows, 219 classes), with classes of equal size, of sizes
 spread as its own are, and with a long tail. The peer looks up as many neighbours for every row as
 the largest class has rows, in blocks of queries so that its memory is bounded.
+
+All measures of larger test sets, up to ten million rows of a mapped file: what a row costs, and the
+memory. Their queries are a sample, and the peer is left out, since it would take days.
 """
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
-from benchmarks.rounds import Case, Options, Side
+from benchmarks.rounds import Case, Options, Side, cpu_seconds
 from textmetric.measures import (
     between_class_cosine,
     centroid_cosines,
@@ -24,6 +29,8 @@ from textmetric.measures import (
 )
 
 ROWS = 60_794
+LARGE, LARGE_QUICK = (100_000, 1_000_000, 10_000_000), (70_000,)
+WRITTEN = 1 << 16  # rows of the file at once
 PEER = "AccuracyCalculator's precision at 1, R-precision and MAP@R, with faiss"
 PEER_BYTES_A_NEIGHBOUR = 64  # of every query, as measured
 PEER_BYTES = 2 * 2**30  # of a block of queries
@@ -63,6 +70,44 @@ def cases(options: Options) -> Iterator[Case]:
                 threads,
             )
     yield linear(4 * rows, classes)
+    for rows in LARGE_QUICK if options.quick else LARGE:
+        for classes in (60,) if options.quick else (4, 200):
+            with tempfile.TemporaryDirectory() as folder:
+                yield large(Path(folder), rows, classes)
+
+
+def large(folder: Path, rows: int, classes: int) -> Case:
+    """All measures of a mapped file of more rows than are all queries."""
+    labels = np.random.default_rng(0).integers(0, classes, rows).astype(np.int32)
+
+    def ours() -> dict[str, float]:
+        return all_measured(np.load(folder / "rows.npy", mmap_mode="r"), labels, classes)
+
+    random = np.random.default_rng(1)
+    centres = random.normal(size=(classes, 32))
+    made = np.lib.format.open_memmap(folder / "rows.npy", "w+", np.float32, (rows, 32))
+    for start in range(0, rows, WRITTEN):
+        of_block = centres[labels[start : start + WRITTEN]]
+        made[start : start + WRITTEN] = of_block + random.normal(size=of_block.shape)
+    del made
+    return Case(
+        part="measures",
+        case=f"all measures of {rows:,} x 32, {classes} classes, a mapped file",
+        ours=ours,
+        check=sampled,
+        note="seconds of the processor; pages of the file that are in memory count",
+        long=True,
+        clock=cpu_seconds,
+    )
+
+
+def sampled(found: dict[str, float], _: None) -> str:
+    """What the sample says: how many queries, and how sure that makes the mean."""
+    return ", ".join(
+        f"{name} {found[name]:.4f} ± {found[f'{name}_margin']:.4f} of "
+        f"{found[f'{name}_queries']:,.0f} queries"
+        for name in ("recall_at_1", "map_at_r")
+    )
 
 
 def case(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -172,6 +173,22 @@ def test_measures_are_those_of_evaluate(here: Path, monkeypatch: pytest.MonkeyPa
     shown = run("evaluate", *TABLE, "--label", "stars").stdout
     assert "accuracy              0.875  [0.529, 0.978]\n" in shown
     assert "       1  12.5%  food / road\n" in shown
+
+
+def test_a_note_says_of_how_many_texts_a_sample_is(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = json.loads(run("evaluate", *TABLE, "--label", "stars", "--json").stdout)
+    monkeypatch.setattr(sys.modules["textmetric.measures.retrieval"], "MEASURED_WHOLE", 7)
+    result = run("evaluate", *TABLE, "--label", "stars", "--json")
+    assert result.stderr == (
+        "note: Recall@1 is of a sample of 8 texts and MAP@R of 8, each among all; their intervals "
+        "are of the sampling\n"
+    )
+    for name in ("recall_at_1", "map_at_r"):  # all 8 texts are in the sample: there is no error
+        value = json.loads(result.stdout)["measures"][name]
+        assert value["low"] == value["value"] == value["high"]
+        assert value["value"] == pytest.approx(whole["measures"][name]["value"])
 
 
 def test_labels_that_the_model_does_not_know_are_named(here: Path) -> None:

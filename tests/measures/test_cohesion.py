@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics.pairwise import cosine_similarity
 
 from textmetric.errors import UserError
-from textmetric.measures import cohesion
-from textmetric.measures.rows import unit_sums
+from textmetric.measures import ClassSums, cohesion
 
 
 def slow_cohesion(embeddings: np.ndarray, labels: np.ndarray, classes: int) -> list[float]:
@@ -94,13 +93,13 @@ def test_blocks_of_rows_give_the_same_sums(monkeypatch: pytest.MonkeyPatch) -> N
     rng = np.random.default_rng(3)
     embeddings, labels = rng.normal(size=(50, 3)), rng.integers(0, 4, size=50)
     whole = cohesion(embeddings, labels, 5)
-    sums, squares = unit_sums(embeddings, labels, 5)
-    monkeypatch.setattr("textmetric.measures.rows._ROWS_AT_ONCE", 7)
+    sums = ClassSums.of(embeddings, labels, 5)
+    monkeypatch.setattr("textmetric.measures.class_sums._ROWS_AT_ONCE", 7)
     np.testing.assert_allclose(cohesion(embeddings, labels, 5), whole, rtol=1e-12)
-    blocks, block_squares = unit_sums(embeddings, labels, 5)
-    np.testing.assert_allclose(blocks, sums, rtol=1e-12, atol=1e-15)
-    np.testing.assert_allclose(block_squares, squares, rtol=1e-12)
-    assert not blocks[4].any()  # a class without rows
+    blocks = ClassSums.of(embeddings, labels, 5)
+    np.testing.assert_allclose(blocks.sums, sums.sums, rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(blocks.squares, sums.squares, rtol=1e-12)
+    assert not blocks.sums[4].any()  # a class without rows
     embeddings[30, 1] = np.nan
     with pytest.raises(UserError, match="row 30 of the embeddings holds NaN"):
         cohesion(embeddings, labels, 5)

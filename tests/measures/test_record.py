@@ -66,3 +66,13 @@ def test_a_measure_averages_over_all_rows_or_over_those_of_scarce_labels() -> No
     record = replace(RECORD, scarce=[0, 2])
     assert record.queries("map_at_r") == 10
     assert record.queries("scarce_map_at_r") == 4
+
+
+def test_a_measure_of_a_sample_has_the_queries_of_the_sample() -> None:
+    of_sample = {"map_at_r_queries": [5, 5], "scarce_recall_at_1_queries": [2, 2]}
+    record = replace(RECORD, per_seed={**RECORD.per_seed, **of_sample}, scarce=[0, 2])
+    assert record.sampled("map_at_r") == record.queries("map_at_r") == 5
+    assert record.queries("scarce_recall_at_1") == 2
+    assert record.sampled("recall_at_1") is None
+    assert record.queries("recall_at_1") == 10
+    assert record.queries("scarce_map_at_r") == 4

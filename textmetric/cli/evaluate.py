@@ -139,8 +139,18 @@ def _measured(model: Model, read: Table, embeddings: Float32, known: Bools) -> _
     intervals = {"accuracy": share_interval(int((predicted == labels).sum()), len(labels))}
     hits = space.found.recall[1]
     hits = hits[~np.isnan(hits)]
-    intervals["recall_at_1"] = share_interval(int(hits.sum()), len(hits))
-    if full:
+    sampled = space.found.sampled()
+    if sampled:
+        note(
+            f"Recall@1 is of a sample of {sampled['recall_at_1_queries']:,} texts and MAP@R of "
+            f"{sampled['map_at_r_queries']:,}, each among all; their intervals are of the sampling"
+        )
+        for name in ("recall_at_1", "map_at_r"):
+            value, margin = values[name], sampled[f"{name}_margin"]
+            intervals[name] = value, value - margin, value + margin
+    else:
+        intervals["recall_at_1"] = share_interval(int(hits.sum()), len(hits))
+    if full and not sampled:
         queries = space.found.map_at_r[~np.isnan(space.found.map_at_r)]
         if len(np.unique(queries)) > 1:  # equal values do not say how others would spread
             intervals["map_at_r"] = mean_interval(queries)

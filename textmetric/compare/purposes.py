@@ -18,7 +18,6 @@ from textmetric.corpora.parts import cut
 from textmetric.measures import clustering, few_shot, retrieval, verification
 from textmetric.measures.clustering import clustering_of
 from textmetric.measures.evaluation import CLUSTERED, PAIRS, STARTS
-from textmetric.measures.rows import mean
 from textmetric.measures.sparse import retrieval_sparse, verification_sparse
 from textmetric.report.names import BY_KEY, TEST_ACCURACY, Measure
 from textmetric.sampling.draws import rows_of_each
@@ -155,7 +154,7 @@ def _new_classes(corpus: TokenizedCorpus, seed: int) -> TokenizedCorpus:
 
 def _map_at_r(vectors: Floats | csr_array, labels: Integers) -> float:
     found = retrieval_sparse if issparse(vectors) else retrieval
-    return mean(found(vectors, labels, (1,)).map_at_r)
+    return found(vectors, labels, (1,)).means()["map_at_r"]
 
 
 def _ami(vectors: Floats | csr_array, labels: Integers) -> float:

@@ -18,6 +18,7 @@ from textmetric.measures.calibration import (
     reliability,
     softmax,
 )
+from textmetric.measures.class_sums import ClassSums
 from textmetric.measures.clustering import Clustering, agreement, clustering, kmeans
 from textmetric.measures.codes import binary_codes, hamming_retrieval
 from textmetric.measures.cohesion import cohesion
@@ -46,6 +47,7 @@ from textmetric.measures.paired import (
     paired_difference,
     simultaneous_differences,
 )
+from textmetric.measures.query_sample import QuerySample, draw_queries, predict_queries
 from textmetric.measures.retrieval import Retrieval, retrieval
 from textmetric.measures.roc import equal_error_rate, roc_auc, roc_curve, threshold_at
 from textmetric.measures.rows import unit
@@ -66,6 +68,7 @@ from textmetric.measures.verification import (
 
 __all__ = [
     "ClassPair",
+    "ClassSums",
     "Clustering",
     "Distance",
     "Episodes",
@@ -75,6 +78,7 @@ __all__ = [
     "Outcome",
     "Paired",
     "Pairs",
+    "QuerySample",
     "Reliability",
     "Retrieval",
     "Verification",
@@ -95,6 +99,7 @@ __all__ = [
     "distance_score",
     "draw_episodes",
     "draw_pairs",
+    "draw_queries",
     "energy_score",
     "episode_accuracies",
     "equal_error_rate",
@@ -112,6 +117,7 @@ __all__ = [
     "out_of_scope_auc",
     "over_classes",
     "paired_difference",
+    "predict_queries",
     "probability_score",
     "reliability",
     "retrieval",

@@ -9,7 +9,7 @@ import numpy as np
 
 from textmetric.errors import UserError, needing
 from textmetric.measures.distances import Distance, placed
-from textmetric.measures.rows import checked_labels
+from textmetric.measures.rows import check_rows, checked_labels
 from textmetric.sampling.draws import apportion, first_of_each
 from textmetric.types import Float64, Floats, Int64, Integers
 
@@ -122,6 +122,12 @@ def clustering(
     >>> round(found.ami, 6), round(found.ari, 6), found.rows
     (1.0, 1.0, 4)
     """
+    embeddings = np.asarray(embeddings)
+    check_rows(embeddings)
+    labels = checked_labels(labels, len(embeddings))
+    drawn = _drawn(labels, seed, most)
+    if drawn is not None:  # the rows that are not drawn need not be in place
+        embeddings, labels = embeddings[drawn], labels[drawn]
     return clustering_of(placed(embeddings, distance), labels, starts, seed, most)
 
 
@@ -138,19 +144,28 @@ def clustering_of(
         most: of the sample.
     """
     labels = checked_labels(labels, rows.shape[0])
-    present, places, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    present, places = np.unique(labels, return_inverse=True)
     if len(present) < 2:
         return Clustering(np.nan, np.nan, np.nan, len(labels))
-    if len(labels) > most:
-        if most < len(present):
-            raise UserError(
-                f"most is {most}, expected at least {len(present)}, a row of each class: "
-                f"{ROWS} is usual"
-            )
-        share = apportion(counts, most, np.ones_like(counts), counts)
-        drawn = first_of_each(np.random.default_rng(seed).permutation(len(labels)), places, share)
+    drawn = _drawn(labels, seed, most)
+    if drawn is not None:
         rows, places = rows[drawn], places[drawn]
     return agreement(places, _lloyd(rows, len(present), starts, seed))
+
+
+def _drawn(labels: Integers, seed: int, most: int) -> Int64 | None:
+    """The rows of the sample; None where all rows are clustered, or none."""
+    if len(labels) <= most:
+        return None
+    _, places, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    if len(counts) < 2:
+        return None
+    if most < len(counts):
+        raise UserError(
+            f"most is {most}, expected at least {len(counts)}, a row of each class: {ROWS} is usual"
+        )
+    share = apportion(counts, most, np.ones_like(counts), counts)
+    return first_of_each(np.random.default_rng(seed).permutation(len(labels)), places, share)
 
 
 def agreement(classes: Integers, clusters: Integers) -> Clustering:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -66,4 +67,8 @@ def hamming_retrieval(
         {k: hits[place] for k, hits in found.recall.items()},
         found.r_precision[place],
         found.map_at_r[place],
+        *(
+            None if sample is None else replace(sample, rows=order[sample.rows])
+            for sample in (found.of_recall, found.of_map)
+        ),
     )

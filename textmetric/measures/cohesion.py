@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from textmetric.measures.rows import unit_sums
+from textmetric.measures.class_sums import ClassSums
 from textmetric.types import Float64, Floats, Integers
 
 
@@ -30,13 +28,9 @@ def cohesion(embeddings: Floats, labels: Integers, classes: int) -> Float64:
     Raises:
         UserError: see ``unit``; a label is not a class id.
 
+    >>> import numpy as np
     >>> cohesion(np.array([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0], [1.0, 1.0]]),
     ...          np.array([0, 0, 1, 1]), 3).round(3)
     array([1.   , 0.707,   nan])
     """
-    sums, squares = unit_sums(embeddings, labels, classes)
-    counts = np.bincount(labels, minlength=classes).astype(np.float64)
-    pairs = counts * (counts - 1)
-    total = (sums * sums).sum(axis=1) - squares
-    # Rounding can exceed 1 in the last bit if all rows of a class are equal.
-    return np.where(pairs > 0, np.clip(total / np.maximum(pairs, 1), -1.0, 1.0), np.nan)
+    return ClassSums.of(embeddings, labels, classes).cohesion()

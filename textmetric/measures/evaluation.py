@@ -10,14 +10,14 @@ from typing import NamedTuple
 import numpy as np
 
 from textmetric.errors import UserError
+from textmetric.measures.class_sums import ClassSums
 from textmetric.measures.clustering import Clustering, clustering
-from textmetric.measures.cohesion import cohesion
+from textmetric.measures.query_sample import QuerySample, mean_of, predicted_queries
 from textmetric.measures.retrieval import Retrieval, retrieval
 from textmetric.measures.rows import checked_labels, class_means, mean
 from textmetric.measures.separation import (
     between_class_cosine,
     centroid_cosines,
-    class_centroids,
     cosines_to_others,
 )
 from textmetric.measures.verification import Verification, verification
@@ -31,6 +31,7 @@ CLUSTERED = 4000
 """Of more rows k-means has a sample, with a row of each class at least."""
 PAIRS = 40_000
 """For verification."""
+_OF_QUERIES = ("recall_at_1", "map_at_r")  # what is reported of the scarce classes
 _NO_CLUSTERS = Clustering(math.nan, math.nan, math.nan, 0)
 
 
@@ -70,6 +71,11 @@ def evaluate(
     NaN for one); and ``scarce_recall_at_1``, ``scarce_map_at_r`` and ``scarce_<name>_accuracy``,
     whose queries are the rows of the scarce classes and whose neighbours are all rows.
 
+    Of more than 65,536 rows, the queries of retrieval are a sample (:func:`.draw_queries`). Then
+    ``flat`` also holds, for each measure of retrieval, ``<measure>_queries``, their number, and
+    ``<measure>_margin``, half the width of the 95 % interval of the sampling error. So it does for
+    the accuracy of predictions of a sample.
+
     ``per_class`` holds ``cohesion``, ``between_class_cosine`` (of the centroid to those of the
     other classes), ``recall_at_1``, ``map_at_r`` and every accuracy (the share of the class's rows
     that were predicted right). With scarce classes it also holds ``sufficient_cosine`` (to the
@@ -81,7 +87,8 @@ def evaluate(
         labels: (n,) class ids below ``classes``.
         classes: C, the number of classes; some may have no test row.
         scarce: ids of the scarce or rare classes.
-        predictions: name -> (n,) predicted class ids, such as head, knn and centroid.
+        predictions: name -> (n,) predicted class ids, such as head, knn and centroid; those of a
+            sample of the rows are what :func:`.predict_queries` gives.
 
     Raises:
         UserError: see ``unit``; labels or predictions have another shape, or an id is out of
@@ -137,10 +144,11 @@ def measured(embeddings: Floats, labels: Integers, *, classes: int, clusters: bo
         UserError: see :func:`evaluate`.
     """
     most = max(CLUSTERED, classes)
+    sums = ClassSums.of(embeddings, labels, classes)
     return Space(
         retrieval(embeddings, labels, KS),
-        cohesion(embeddings, labels, classes),
-        centroid_cosines(class_centroids(embeddings, labels, classes)),
+        sums.cohesion(),
+        centroid_cosines(sums.centroids()),
         clustering(embeddings, labels, starts=STARTS, most=most) if clusters else _NO_CLUSTERS,
         verification(embeddings, labels, most=PAIRS),
     )
@@ -162,19 +170,26 @@ def evaluated(
                 "name the id of a class"
             )
     found, within, cosines, clusters, pairs = space
-    right = {
-        f"{name}_accuracy": (_checked_prediction(name, predicted, len(labels)) == labels).astype(
-            np.float64
-        )
-        for name, predicted in (predictions or {}).items()
-    }
-    flat = {name: mean(values) for name, values in right.items()}
+    right: dict[str, Float64] = {}
+    of_right: dict[str, QuerySample | None] = {}
+    for prediction, given in (predictions or {}).items():
+        predicted = _checked_prediction(prediction, given, len(labels))
+        name = f"{prediction}_accuracy"
+        right[name] = (predicted == labels).astype(np.float64)
+        of_right[name] = sample = predicted_queries(labels, predicted)
+        if sample is not None:
+            right[name][~sample.among(len(labels))] = np.nan
+    flat = {name: mean_of(values, of_right[name]) for name, values in right.items()}
     flat["cohesion"] = mean(within)
     flat["between_class_cosine"] = between_class_cosine(cosines)
     flat["gap"] = flat["cohesion"] - flat["between_class_cosine"]
     flat |= found.means()
     flat |= {f"kmeans_{name}": getattr(clusters, name) for name in ("nmi", "ami", "ari")}
     flat |= {"verification_auc": pairs.auc, "verification_eer": pairs.eer}
+    flat |= found.sampled()
+    for name, sample in of_right.items():
+        if sample is not None:
+            flat |= sample.of(name, right[name])
 
     by_query = {"recall_at_1": found.recall[1], "map_at_r": found.map_at_r} | right
     per_class = {"cohesion": within, "between_class_cosine": cosines_to_others(cosines)} | {
@@ -188,7 +203,16 @@ def evaluated(
         flat["scarce_between_class_cosine"] = between_class_cosine(cosines, rare, others)
         flat["scarce_gap"] = flat["scarce_cohesion"] - flat["scarce_between_class_cosine"]
         flat["scarce_among_cosine"] = between_class_cosine(cosines, rare)
-        flat |= {f"scarce_{name}": mean(values[of_scarce]) for name, values in by_query.items()}
+        of_queries = found.means(of_scarce) | found.sampled(of_scarce)
+        flat |= {
+            f"scarce_{name}": value
+            for name, value in of_queries.items()
+            if name.removesuffix("_queries").removesuffix("_margin") in _OF_QUERIES
+        }
+        for name, sample in of_right.items():
+            flat[f"scarce_{name}"] = mean_of(right[name], sample, of_scarce)
+            if sample is not None:
+                flat |= sample.of(f"scarce_{name}", right[name], of_scarce)
         per_class["sufficient_cosine"] = cosines_to_others(cosines, rare, others)
         per_class["among_scarce_cosine"] = cosines_to_others(cosines, rare, rare)
 

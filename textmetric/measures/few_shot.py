@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from textmetric.errors import UserError, needing
-from textmetric.measures.distances import Distance, placed
-from textmetric.measures.rows import checked_labels, unit
+from textmetric.measures.distances import Distance, check_distance, placed
+from textmetric.measures.rows import check_rows, checked_labels, unit
 from textmetric.types import Float64, Floats, Int64, Integers
 
 EPISODES = 5000
@@ -123,13 +123,18 @@ def episode_accuracies(
     Raises:
         UserError: see :func:`.placed`.
     """
-    rows = placed(embeddings, distance)
+    rows = np.asarray(embeddings)
+    check_rows(rows)
+    check_distance(distance)
     found = np.empty(len(episodes.classes))
     ways = np.arange(episodes.classes.shape[1])
     for start in range(0, len(found), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
-        centroids = rows[episodes.shots[part]].mean(axis=2)
-        queries = rows[episodes.queries[part]]
+        shots, queries = (
+            placed(rows[ids[part].ravel()], distance).reshape(*ids[part].shape, rows.shape[1])
+            for ids in (episodes.shots, episodes.queries)
+        )
+        centroids = shots.mean(axis=2)
         if distance == "cosine":
             centroids = unit(centroids.reshape(-1, rows.shape[1])).reshape(centroids.shape)
         # ½‖q − c‖² = ½‖q‖² − q·c + ½‖c‖²; the first is equal for all centroids, and so is the last

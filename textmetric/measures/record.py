@@ -88,9 +88,19 @@ class ArmRecord:
         return self.label_names[: len(self.label_names) - len(self.held_out + self.unseen)]
 
     def queries(self, measure: str) -> int:
-        """Number of test rows that a measure averages over: of the scarce classes, or all."""
+        """Number of test rows that a measure averages over: of the scarce classes, or all.
+
+        Of a measure whose queries are a sample, those of the sample.
+        """
+        if (sampled := self.sampled(measure)) is not None:
+            return sampled
         of = self.scarce if measure.startswith("scarce_") else range(len(self.test_rows))
         return sum(self.test_rows[label] for label in of)
+
+    def sampled(self, measure: str) -> int | None:
+        """Number of queries that a measure has if they are a sample; None if all rows are."""
+        of_seeds = self.per_seed.get(f"{measure}_queries")
+        return int(of_seeds[0]) if of_seeds and of_seeds[0] is not None else None
 
     def seeds_of(self, measure: str, part: Measured = "test") -> Float64:
         """(seeds,) the values of a measure on a part, NaN where it is missing."""

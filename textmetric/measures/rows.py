@@ -8,7 +8,7 @@ import numpy.typing as npt
 from textmetric.errors import UserError
 from textmetric.types import Float64, Floats, Integers
 
-_ROWS_AT_ONCE = 1 << 14  # some megabytes in double precision, so that they fit in a cache
+_CHECKED_AT_ONCE = 1 << 16  # rows
 
 
 def unit(embeddings: Floats, *, first: int = 0) -> Float64:
@@ -58,6 +58,18 @@ def scaled(embeddings: Floats, *, first: int = 0) -> Float64:
             "numbers: train with a lower learning rate"
         )
     return rows / np.where(largest > 0, largest, 1.0)
+
+
+def check_rows(embeddings: Floats) -> None:
+    """Check what :func:`unit` checks, a block at a time, so that nothing is copied whole.
+
+    Args, errors: see :func:`unit`.
+    """
+    scaled(embeddings[:0] if np.ndim(embeddings) == 2 else embeddings)
+    for start in range(0, len(embeddings), _CHECKED_AT_ONCE):
+        block = embeddings[start : start + _CHECKED_AT_ONCE]
+        if not np.isfinite(block).all():
+            scaled(block, first=start)
 
 
 def checked_labels(labels: Integers, rows: int, classes: int | None = None) -> Integers:
@@ -120,40 +132,32 @@ def class_means(values: Float64, labels: Integers, classes: int) -> Float64:
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
-def class_sums(rows: Float64, labels: Integers, classes: int) -> Float64:
-    """Sum of the rows of each class: (C, d), zero for a class without rows."""
-    order = np.argsort(labels, kind="stable")
-    starts = np.searchsorted(labels[order], np.arange(classes))
-    counts = np.bincount(labels, minlength=classes)
-    sums = np.zeros((classes, rows.shape[1]))
-    present = counts > 0  # reduceat would give an empty class the row at its start index
-    if present.any():
-        sums[present] = np.add.reduceat(rows[order], starts[present], axis=0)
-    return sums
-
-
-def unit_sums(embeddings: Floats, labels: Integers, classes: int) -> tuple[Float64, Float64]:
-    """Sum of the unit rows of each class (C, d), and of their squared lengths (C,).
-
-    Rows are processed in blocks: all rows in double precision would not fit in a cache, so the
-    time would not be proportional to their number.
+class ByClass:
+    """Rows put in the order of their classes, to sum them.
 
     Args:
-        embeddings: (n, d), any float type.
         labels: (n,) class ids from 0.
-        classes: C, the number of classes.
 
-    Raises:
-        UserError: see :func:`unit` and :func:`checked_labels`.
+    Attributes:
+        present: the ids of the classes that have rows, rising.
     """
-    embeddings = np.asarray(embeddings)
-    labels = checked_labels(labels, len(embeddings), classes)
-    sums: Float64 | float = 0.0
-    squares: Float64 | float = 0.0
-    for start in range(0, max(len(embeddings), 1), _ROWS_AT_ONCE):
-        block = slice(start, start + _ROWS_AT_ONCE)
-        rows = unit(embeddings[block], first=start)
-        sums = sums + class_sums(rows, labels[block], classes)
-        lengths = (rows * rows).sum(axis=1, keepdims=True)
-        squares = squares + class_sums(lengths, labels[block], classes)[:, 0]
-    return np.asarray(sums), np.asarray(squares)
+
+    def __init__(self, labels: Integers) -> None:
+        self._order = np.argsort(labels, kind="stable")
+        ordered = labels[self._order]
+        self._starts = np.flatnonzero(np.diff(ordered, prepend=-1))
+        self.present: Integers = ordered[self._starts]
+
+    def sums(self, rows: Float64) -> Float64:
+        """(classes that are present, d) the sum of the rows (n, d) of each."""
+        if not len(self.present):
+            return np.zeros((0, rows.shape[1]))
+        return np.asarray(np.add.reduceat(rows[self._order], self._starts, axis=0))
+
+
+def class_sums(rows: Float64, labels: Integers, classes: int) -> Float64:
+    """Sum of the rows of each class: (C, d), zero for a class without rows."""
+    by_class = ByClass(labels)
+    sums = np.zeros((classes, rows.shape[1]))
+    sums[by_class.present] = by_class.sums(rows)
+    return sums

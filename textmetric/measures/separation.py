@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from textmetric.measures.class_sums import ClassSums
 from textmetric.measures.distances import Distance, placed
-from textmetric.measures.rows import checked_labels, class_sums, mean, unit, unit_sums
+from textmetric.measures.rows import checked_labels, class_sums, mean, unit
 from textmetric.types import Bools, Float64, Floats, Int64, Integers
 
 
@@ -33,10 +34,9 @@ def class_centroids(
            [nan, nan]])
     """
     if distance == "cosine":
-        sums, _ = unit_sums(embeddings, labels, classes)
-    else:
-        labels = checked_labels(labels, len(embeddings), classes)
-        sums = class_sums(placed(embeddings, distance), labels, classes)
+        return ClassSums.of(embeddings, labels, classes).centroids()
+    labels = checked_labels(labels, len(embeddings), classes)
+    sums = class_sums(placed(embeddings, distance), labels, classes)
     counts = np.bincount(labels, minlength=classes)[:, None]
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 

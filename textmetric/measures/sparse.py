@@ -27,12 +27,14 @@ from textmetric.measures.evaluation import (
     evaluated,
 )
 from textmetric.measures.neighbours import majority
+from textmetric.measures.query_sample import FEWEST, QUERIES
 from textmetric.measures.retrieval import Retrieval, scored
 from textmetric.measures.rows import checked_labels
 from textmetric.measures.verification import Verification, draw_pairs, verification_of
 from textmetric.types import Float64, Int64, Integers
 
 _BLOCK_BYTES = 32 * 2**20  # the cosines of one block of queries
+_PAIRS = 1 << 32  # of a query and a row: those of the largest test set whose rows all are queries
 _COMMON = 64  # columns
 
 
@@ -46,7 +48,7 @@ def evaluate_sparse(
 ) -> Evaluation:
     """All measures of :func:`textmetric.measures.evaluate`, with the same keys.
 
-    Time grows with the square of the rows. Blocks of queries bound the memory.
+    Time grows with the square of the rows, up to 65,536 rows. Blocks of queries bound the memory.
 
     Args:
         rows: (n, d) sparse unit or zero rows.
@@ -90,6 +92,8 @@ def evaluate_sparse(
 def retrieval_sparse(rows: csr_array, labels: Integers, ks: Sequence[int] = KS) -> Retrieval:
     """The values of :func:`textmetric.measures.retrieval`, of sparse unit or zero rows (n, d).
 
+    Of more than 65,536 rows, the sample has no more queries than 2³² pairs of a query and a row.
+
     Args:
         rows: (n, d) sparse unit or zero rows.
         labels: (n,) class ids from 0.
@@ -103,6 +107,7 @@ def retrieval_sparse(rows: csr_array, labels: Integers, ks: Sequence[int] = KS) 
         checked_labels(labels, rows.shape[0]),
         ks,
         lambda ids, depths: cosines.ranked(rows[ids], depths, ids),
+        max(FEWEST, min(QUERIES, _PAIRS // max(1, rows.shape[0]))),
     )
 
 

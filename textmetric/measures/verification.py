@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from textmetric.errors import UserError
-from textmetric.measures.distances import Distance, pair_distances, placed
+from textmetric.measures.distances import Distance, check_distance, pair_distances, placed
 from textmetric.measures.roc import equal_error_rate, roc_auc, threshold_at
-from textmetric.measures.rows import checked_labels
+from textmetric.measures.rows import check_rows, checked_labels
 from textmetric.types import Bools, Float64, Floats, Int64, Integers
 
 PAIRS = 200_000
@@ -226,12 +226,15 @@ def _scored(
     embeddings: Floats, labels: Integers, distance: Distance, most: int, seed: int
 ) -> tuple[Pairs, Float64]:
     """The pairs, and minus the distance of each."""
-    rows = placed(embeddings, distance)
+    rows = np.asarray(embeddings)
+    check_rows(rows)
+    check_distance(distance)
     pairs = draw_pairs(checked_labels(labels, len(rows)), most=most, seed=seed)
     scores = np.empty(len(pairs.first))
     for start in range(0, len(scores), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
-        one, other = rows[pairs.first[part]], rows[pairs.second[part]]
+        # Only the rows of these pairs are put in place, not all rows.
+        one, other = (placed(rows[ids[part]], distance) for ids in (pairs.first, pairs.second))
         scores[part] = -pair_distances(one, other, distance)
     return pairs, scores
 

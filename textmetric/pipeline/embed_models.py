@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,12 @@ from textmetric import parallel
 from textmetric.encoders import FrozenEncoder, TextVectors
 from textmetric.files import replacing_folder, temporary_file, write_arrays
 from textmetric.grid import Arm, Family, Layout, Split, array_of, moved, trainings
-from textmetric.measures import knn_predict
+from textmetric.measures import knn_predict, predict_queries
 from textmetric.model import TrainedModel
 from textmetric.pipeline.encoder_vectors import fitting
 from textmetric.text import LabelledTokens, RaggedTokens, TokenizedCorpus, Tokens
 from textmetric.training.loop import one_thread
-from textmetric.types import MEASURED, Float32, Floats, Integers, PathLike
+from textmetric.types import MEASURED, Float32, Floats, Int64, Integers, PathLike
 
 _corpus = parallel.kept(TokenizedCorpus.load)
 
@@ -123,10 +124,18 @@ def embedded_parts(
                 "labels": np.array(rows.labels),
             }
             if train is not None:
-                found["knn"] = knn_predict(train, corpus.train.labels, embeddings, k=neighbours)
+                of_train = corpus.train.labels
+                knn = partial(_knn, train, of_train, embeddings, neighbours)
+                found["knn"] = predict_queries(np.asarray(rows.labels), knn)
                 found |= {name: predict(embeddings) for name, predict in predictors.items()}
             arrays |= {array_of(part, name): array for name, array in found.items()}
     return arrays
+
+
+def _knn(
+    train: Floats, labels: Integers, embeddings: Floats, neighbours: int, asked: slice | Int64
+) -> Integers:
+    return knn_predict(train, labels, embeddings[asked], neighbours)
 
 
 def _embedded(tokens: Tokens, embed: Callable[[Tokens], Float32], folder: PathLike) -> Float32:

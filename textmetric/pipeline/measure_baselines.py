@@ -19,7 +19,7 @@ from textmetric import parallel
 from textmetric.encoders import TextVectors
 from textmetric.files import replacing_folder, write_csv
 from textmetric.grid import TARGET, Baseline, Layout, Split, moved
-from textmetric.measures import Evaluation, centroid_predict
+from textmetric.measures import Evaluation, centroid_predict, predict_queries
 from textmetric.measures.sparse import (
     centroid_predict_sparse,
     evaluate_sparse,
@@ -34,7 +34,7 @@ from textmetric.sampling.streams import Stream, seed_of
 from textmetric.text import LabelledTokens, TokenizedCorpus
 from textmetric.tfidf import Tfidf, logistic_regression
 from textmetric.training.loop import first_encoder, one_thread, train_centroids
-from textmetric.types import MEASURED, Float32, Measured, PathLike
+from textmetric.types import MEASURED, Float32, Int64, Integers, Measured, PathLike
 
 
 @parallel.kept
@@ -175,7 +175,9 @@ def measure_tfidf(corpus: TokenizedCorpus, neighbours: int) -> dict[Measured, Ev
         predictions = {}
         if classifier is not None:
             predictions["head"] = classifier.predict(vectors)
-            predictions["knn"] = knn_predict_sparse(train, labels, vectors, neighbours)
+            predictions["knn"] = predict_queries(
+                np.asarray(rows.labels), partial(_knn, train, labels, vectors, neighbours)
+            )
             predictions["centroid"] = centroid_predict_sparse(train, labels, vectors)
         found[part] = evaluate_sparse(
             vectors,
@@ -185,6 +187,12 @@ def measure_tfidf(corpus: TokenizedCorpus, neighbours: int) -> dict[Measured, Ev
             predictions=predictions,
         )
     return found
+
+
+def _knn(
+    train: csr_array, labels: Integers, vectors: csr_array, neighbours: int, asked: slice | Int64
+) -> Integers:
+    return knn_predict_sparse(train, labels, vectors[asked], neighbours)
 
 
 def fit_tfidf(corpus: TokenizedCorpus) -> tuple[Tfidf, csr_array, Any]:

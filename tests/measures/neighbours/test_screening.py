@@ -15,7 +15,7 @@ from tests.measures.neighbours import slowly
 from textmetric.measures import retrieval
 from textmetric.measures.neighbours import screening, search
 from textmetric.measures.neighbours.keys import all_distances, exact_rows
-from textmetric.measures.neighbours.screening import Screening, _collect
+from textmetric.measures.neighbours.screening import Screening
 
 
 @pytest.fixture
@@ -36,13 +36,13 @@ def clusters(rows: int, classes: int = 40, seed: int = 0) -> tuple[np.ndarray, n
 
 
 def collect(similarities: np.ndarray, least: np.ndarray, first: int, space: int) -> list[list[int]]:
-    """Call ``_collect`` on queries of which each has found one row per number of its id."""
+    """Call ``collect`` on queries of which each has found one row per number of its id."""
     rows = exact_rows(np.ones((first + similarities.shape[1], 2)))
     queries = len(similarities)
     ids, distances = np.zeros((queries, space + 16), dtype=np.int32), np.empty((queries, space))
     counts = np.arange(queries)
     left_out = np.full(queries, -1)
-    _collect(
+    screening.collect(
         similarities.astype(np.float32), least.astype(np.float32), first,
         rows[:queries], rows, left_out, ids, distances, counts,
     )  # fmt: skip
@@ -74,7 +74,9 @@ def test_collected_distances_equal_those_of_all_rows(spread: float) -> None:
     rows = exact_rows(slowly.collapsed(0, 90, 33, spread))
     ids, distances = np.zeros((90, 106), dtype=np.int32), np.empty((90, 90))
     similarities, least = np.zeros((90, 90), dtype=np.float32), np.zeros(90, dtype=np.float32)
-    _collect(similarities, least, 0, rows, rows, np.arange(90), ids, distances, np.zeros(90, int))
+    screening.collect(
+        similarities, least, 0, rows, rows, np.arange(90), ids, distances, np.zeros(90, int)
+    )
     expected = all_distances(rows, rows)
     np.fill_diagonal(expected, np.inf)
     np.testing.assert_array_equal(distances, expected)

@@ -20,7 +20,7 @@ from textmetric.types import Float64, Floats, Int64
 _HIGH = 2.0**26
 
 
-def exact_rows(embeddings: Floats) -> Float64:
+def exact_rows(embeddings: Floats, *, first: int = 0) -> Float64:
     """Unit rows in two parts, whose dot products are exact.
 
     The high part is a multiple of 2⁻²⁶, and the low part of 2⁻ᵍ, g = 53 − ⌈log₂(d) / 2⌉ (50 for
@@ -28,6 +28,7 @@ def exact_rows(embeddings: Floats) -> Float64:
 
     Args:
         embeddings: (n, d), any float type.
+        first: the number of the first row in messages, if the rows are a block of a larger array.
 
     Returns:
         (n, 2d + 1) float64: the high part, the low part, and (|u|² − 1) / 2, which rounding u has
@@ -36,7 +37,7 @@ def exact_rows(embeddings: Floats) -> Float64:
     Raises:
         UserError: see :func:`scaled`.
     """
-    rows = scaled(embeddings)
+    rows = scaled(embeddings, first=first)
     # Sorted, so that the norm does not depend on the order of the coordinates.
     norms = np.sqrt(np.sort(rows * rows, axis=1).sum(axis=1, keepdims=True))
     rows /= np.where(norms > 0, norms, 1.0)
@@ -135,5 +136,21 @@ def order(distances: Float64, depth: int) -> Int64:
     keys &= last
     ordered = np.take_along_axis(bits, keys, axis=1)
     for row in np.flatnonzero((ordered[:, 1:] < ordered[:, :-1]).any(axis=1)):
-        keys[row] = np.argsort(bits[row], kind="stable")
+        _repair(keys[row], ordered[row], last)
     return keys[:, :depth]
+
+
+def _repair(places: Int64, bits: Int64, last: int) -> None:
+    """Sort the places whose distances differ only in the last bits, in each run of such.
+
+    Args:
+        places: (s,) sorted in place.
+        bits: (s,) of the distances in the order of the places; those without the last bits rise.
+        last: the bits that the order does not know.
+    """
+    known = bits & ~last
+    runs = np.cumsum(np.diff(known, prepend=known[:1]) != 0)
+    wrong = np.zeros(int(runs[-1]) + 1, dtype=bool)
+    wrong[runs[1:][bits[1:] < bits[:-1]]] = True
+    some = np.flatnonzero(wrong[runs])
+    places[some] = places[some[np.lexsort((places[some], bits[some], runs[some]))]]

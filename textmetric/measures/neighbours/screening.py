@@ -42,10 +42,7 @@ class Screening:
 
     def space(self, depth: int) -> int:
         """The number of rows to expect above the threshold, with a margin; 12 bytes each."""
-        rank, size = self._rank(depth), self._sample.shape[1]
-        if 2 * rank > size:
-            return len(self._reference)
-        return int((rank + 4 * np.sqrt(rank) + 4) / size * len(self._reference))
+        return space(depth, self._sample.shape[1], len(self._reference))
 
     def nearest(
         self, queries: Float64, left_out: Int64, depth: int, *, all_rows: bool = False
@@ -67,23 +64,23 @@ class Screening:
         space = len(self._reference) if all_rows else self.space(depth)
         least = np.full(len(queries), -np.inf, dtype=np.float32)
         if space < len(self._reference):
-            least[:] = _thresholds(sampled, self._rank(depth))
+            place = rank(depth, self._sample.shape[1], len(self._reference))
+            least[:] = thresholds(sampled, place)
 
         ids = np.empty((len(queries), space + _STEP), dtype=np.int32)
         distances = np.full((len(queries), space), np.inf)
         counts = np.zeros(len(queries), dtype=np.int64)
         rows = (queries, self._reference, left_out)
         for first, similarities in self._tiles(rounded, sampled):
-            _collect(similarities, least, first, *rows, ids, distances, counts)
+            collect(similarities, least, first, *rows, ids, distances, counts)
         most = max(depth, min(space, int(counts.max(initial=0))))
         distances = np.ascontiguousarray(distances[:, :most])
         places = order(distances, depth)
         # A row that was not collected has a float32 similarity below the threshold, so its exact
         # similarity is below that plus the error of a float32 dot product. The last neighbour
         # found must be above, by more than the rounding of its distance.
-        error = 2.0**-23 * (self._width + 4)
         last = np.take_along_axis(distances, places[:, -1:], axis=1)[:, 0]
-        right = (counts <= space) & (1.0 - last > least + error)
+        right = (counts <= space) & (1.0 - last > least + rounding(self._width))
         return np.take_along_axis(ids, places, axis=1).astype(np.int64), right
 
     def _tiles(self, rounded: Float32, sampled: Float32) -> Iterator[tuple[int, Float32]]:
@@ -97,32 +94,46 @@ class Screening:
             out = tile[: len(rounded) * columns.shape[1]].reshape(len(rounded), -1)
             yield first, np.matmul(rounded, columns, out=out)
 
-    def _rank(self, depth: int) -> int:
-        """The rank in the sample whose similarity at least ``depth`` rows almost always reach."""
-        share = self._sample.shape[1] / len(self._reference)
-        expected = (depth + 1) * share  # + 1: the row left out
-        # Three standard deviations: of a draw without replacement, and of the groups' maxima.
-        return int(expected + 3 * np.sqrt(expected * (1 - share + 0.14)) + 2)
+
+def rank(depth: int, size: int, rows: int) -> int:
+    """The rank in a sample whose similarity ``depth`` of all rows almost always reach."""
+    share = size / rows
+    expected = (depth + 1) * share  # + 1: the row left out
+    # Three standard deviations: of a draw without replacement, and of the groups' maxima.
+    return int(expected + 3 * np.sqrt(expected * (1 - share + 0.14)) + 2)
 
 
-def _thresholds(sampled: Float32, rank: int) -> Float32:
-    """A similarity that about ``rank`` of each row reach: (q,) of (q, s).
+def space(depth: int, size: int, rows: int) -> int:
+    """The number of rows to expect above the threshold of :func:`rank`, with a margin."""
+    place = rank(depth, size, rows)
+    if 2 * place > size:
+        return rows
+    return int((place + 4 * np.sqrt(place) + 4) / size * rows)
+
+
+def rounding(width: int) -> float:
+    """The largest error of a float32 dot product of unit rows of this width."""
+    return 2.0**-23 * (width + 4)
+
+
+def thresholds(sampled: Float32, place: int) -> Float32:
+    """A similarity that about ``place`` of each row reach: (q,) of (q, s).
 
     The maxima of groups of h are fewer than the similarities, so they are selected from faster. If
     a share p of all is above a similarity, a share (1 − p)ʰ of the maxima is below it.
     """
-    share = rank / sampled.shape[1]
+    share = place / sampled.shape[1]
     together = max(1, int(0.25 / share))
     groups = sampled.shape[1] // together
     maxima = sampled[:, : groups * together].reshape(len(sampled), together, groups).max(axis=1)
-    place = int(groups * (1 - share) ** together)
-    maxima.partition(place, axis=1)
-    least: Float32 = maxima[:, place]
+    below = int(groups * (1 - share) ** together)
+    maxima.partition(below, axis=1)
+    least: Float32 = maxima[:, below]
     return least
 
 
 @compiled
-def _collect(
+def collect(
     similarities: Float32,
     least: Float32,
     first: int,
@@ -132,6 +143,7 @@ def _collect(
     ids: Int32,
     distances: Float64,
     counts: Int64,
+    before: int = 0,
 ) -> None:
     """Append the columns of each row that reach the row's threshold, and their distances.
 
@@ -149,6 +161,7 @@ def _collect(
         ids: (q, s + 16) filled in place. Nothing more is appended to a row with more than s ids.
         distances: (q, s) filled in place: 1 − cos, as ``all_distances`` computes it.
         counts: (q,) the number of ids in each row, updated in place.
+        before: the id of the first row of ``reference``, if that is a block of all rows.
     """
     space = distances.shape[1]
     columns = similarities.shape[1]
@@ -175,13 +188,14 @@ def _collect(
                 count += similarities[row, column] >= enough
         for place in range(counts[row], min(count, space)):
             other = ids[row, place]
+            there = other - before
             high = middle = low = 0.0  # exact, whatever the order of the sum
             for k in range(width):
-                high += queries[row, k] * reference[other, k]
-                middle += queries[row, k] * reference[other, width + k]
-                middle += queries[row, width + k] * reference[other, k]
-                low += queries[row, width + k] * reference[other, width + k]
-            excess = queries[row, 2 * width] + reference[other, 2 * width]
+                high += queries[row, k] * reference[there, k]
+                middle += queries[row, k] * reference[there, width + k]
+                middle += queries[row, width + k] * reference[there, k]
+                low += queries[row, width + k] * reference[there, width + k]
+            excess = queries[row, 2 * width] + reference[there, 2 * width]
             distances[row, place] = _distance(high, middle, low, excess)
             if other == left_out[row]:
                 distances[row, place] = np.inf

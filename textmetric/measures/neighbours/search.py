@@ -11,20 +11,23 @@ use (``OMP_NUM_THREADS``; one in the processes of ``textmetric.parallel``).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from importlib.util import find_spec
 
 import numpy as np
 
 from textmetric.errors import UserError
 from textmetric.measures.neighbours.keys import all_distances, exact_rows, order
-from textmetric.measures.rows import checked_labels
+from textmetric.measures.rows import check_rows, checked_labels
 from textmetric.types import Float64, Floats, Int64, Integers
 
 _BLOCK_BYTES = 32 * 2**20  # the largest array of one block of queries
 _SCREENED_PAIRS = 2**19  # of a query and a row; below this, importing numba takes too long
 _SCREENED_QUERIES = 512  # in a block
+_HELD_ROWS = 2**18  # of a reference that is held as exact rows, half a kilobyte each at width 32
+_ASKED_ROWS = 2**16  # queries that are exact rows at once
 _THREADED_PAIRS = 2**26  # below this, starting threads takes longer
 
 
@@ -67,6 +70,31 @@ def ranked_blocks(
             yield done, ids.result()
 
 
+Ranked = Iterator[tuple["slice | Int64", Int64]]
+"""Some queries, by a slice or their numbers, and (as many, depth) ids, the nearest first."""
+
+
+def ranked_in(embeddings: Floats, queries: int) -> Callable[[Float64, Int64, Int64], Ranked]:
+    """A search among rows: :func:`ranked_blocks`, or with many rows the same by blocks of them.
+
+    Args:
+        embeddings: (n, d) the reference, any float type; many rows may be mapped.
+        queries: how many will be asked, about.
+
+    Returns:
+        A function of exact rows of queries, their depths, rising, and the ids that are left out.
+
+    Raises:
+        UserError: see :func:`.unit`.
+    """
+    rows = len(embeddings)
+    if rows > _HELD_ROWS and rows * queries >= _SCREENED_PAIRS and find_spec("numba"):
+        from textmetric.measures.neighbours.blocks import Blocks
+
+        return Blocks(embeddings, _threads()).ranked
+    return partial(ranked_blocks, exact_rows(embeddings))
+
+
 def nearest_neighbours(reference: Floats, queries: Floats, k: int) -> Int64:
     """The k rows of ``reference`` with the highest cosine to each query, exactly.
 
@@ -86,21 +114,25 @@ def nearest_neighbours(reference: Floats, queries: Floats, k: int) -> Int64:
     ...                    np.array([[5.0, 1.0]]), 2)
     array([[1, 2]])
     """
-    rows, asked = exact_rows(reference), exact_rows(queries)
-    if rows.shape[1] != asked.shape[1]:
+    check_rows(reference)
+    check_rows(queries)
+    if np.shape(reference)[1] != np.shape(queries)[1]:
         raise UserError(
             f"queries have width {np.shape(queries)[1]}, expected {np.shape(reference)[1]} as in "
             "the reference: embed both with the same model"
         )
-    if not 1 <= k <= len(rows):
+    if not 1 <= k <= len(reference):
         raise UserError(
-            f"k is {k}, expected 1 to {len(rows)} (the number of reference rows): choose "
+            f"k is {k}, expected 1 to {len(reference)} (the number of reference rows): choose "
             "another k or give more rows"
         )
-    depths = np.full(len(asked), k, dtype=np.int64)
-    found = np.empty((len(asked), k), dtype=np.int64)
-    for part, ids in ranked_blocks(rows, asked, depths):
-        found[part] = ids
+    search = ranked_in(reference, len(queries))
+    found = np.empty((len(queries), k), dtype=np.int64)
+    for start in range(0, len(queries), _ASKED_ROWS):
+        asked = exact_rows(queries[start : start + _ASKED_ROWS])
+        depths = np.full(len(asked), k, dtype=np.int64)
+        for part, ids in search(asked, depths, np.full(len(asked), -1, dtype=np.int64)):
+            found[start : start + _ASKED_ROWS][part] = ids
     return found
 
 

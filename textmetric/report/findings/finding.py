@@ -199,12 +199,30 @@ def _originals(originals: Originals | None, row: str) -> list[Cell]:
 # ---------------------------------------------------------------- words and blocks
 
 
+_SAMPLED = {
+    "recall_at_1": "Recall@k",
+    "map_at_r": "MAP@R and R-precision",
+    "knn_accuracy": "nearest-neighbours accuracy",
+}
+
+
 def rows_in_words(about: ArmRecord) -> str:
-    """How large a split is."""
+    """How large a split is, and which measures are of a sample of its test rows."""
     counts = about.counts
+    sampled = [
+        f"{name} {queries:,}"
+        for key, name in _SAMPLED.items()
+        if (queries := about.sampled(key)) is not None
+    ]
+    sample = (
+        f"; a sample of the test rows is asked, each among all: for {', for '.join(sampled)} "
+        "(the 95 % margins of this sampling are in the metrics)"
+        if sampled
+        else ""
+    )
     return (
         f"{counts['train_rows']:,} train rows, {counts['test_rows']:,} test rows "
-        f"({counts['empty_rows']:,} without a known token), {len(about.label_names)} labels"
+        f"({counts['empty_rows']:,} without a known token), {len(about.label_names)} labels{sample}"
     )
 
 
