@@ -85,6 +85,8 @@ def lines(
     x: str,
     label: str,
     one_scale: bool = False,
+    even: bool = False,
+    across: int | None = None,
 ) -> None:
     """Draw measures over a quantity of powers of two: a panel a measure, a line an objective.
 
@@ -96,18 +98,24 @@ def lines(
         x: the column that goes to the right.
         label: what that axis is called.
         one_scale: whether all panels have the same scale upwards.
+        even: whether equal steps of ``x`` are equally wide, in place of equal factors.
+        across: how many panels are next to each other at most; None for all.
     """
+    across = min(len(panels), across or len(panels))
+    down = math.ceil(len(panels) / across)
     names = list(dict.fromkeys(values["line"]))
     looks = _grouped_looks(values) if "group" in values else _looks(names)
     # at this size a letter takes about .06 inch, and the sample of a line half an inch
-    columns = max(1, int(3.4 * len(panels) / (0.5 + 0.06 * max(map(len, looks)))))
+    columns = max(1, int(3.4 * across / (0.5 + 0.06 * max(map(len, looks)))))
     columns = min(columns, 5)
     with new_figure(
-        path, 3.4 * len(panels), 3.6 + 0.17 * math.ceil(len(looks) / columns)
+        path, 3.4 * across, 0.6 + 3 * down + 0.17 * math.ceil(len(looks) / columns)
     ) as figure:
-        axes = figure.subplots(1, len(panels), squeeze=False, sharey=one_scale)[0]
+        axes = figure.subplots(down, across, squeeze=False, sharey=one_scale).ravel()
         ticks = sorted(set(values[x]))
-        for axis, (measure, title) in zip(axes, panels.items(), strict=True):
+        for axis in axes[len(panels) :]:
+            axis.set_axis_off()
+        for axis, (measure, title) in zip(axes, panels.items(), strict=False):
             for line, look in looks.items():
                 rows = values[(values["measure"] == measure) & (values["line"] == line)]
                 axis.errorbar(
@@ -120,7 +128,7 @@ def lines(
                     capsize=2,
                     elinewidth=0.8,
                 )
-            axis.set(title=title, xlabel=label, xscale="log")
+            axis.set(title=title, xlabel=label, xscale="linear" if even else "log")
             axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
             axis.xaxis.set_minor_locator(NullLocator())
         figure.legend(

@@ -344,4 +344,7 @@ def _draw(path: Path, values: pd.DataFrame, x: str, label: str) -> None:
         rows.append(
             {"line": way, "measure": corpus, x: place, "mean": middle, "low": low, "high": high}
         )
-    charts.lines(path, pd.DataFrame(rows), corpora, x=x, label=label, one_scale=True)
+    charts.lines(
+        path, pd.DataFrame(rows), corpora, x=x, label=label, one_scale=True, even=x == "turn",
+        across=3,
+    )  # fmt: skip
