@@ -250,6 +250,11 @@ class Layout:
         """The folder of a training set, whose tokens are those of its role."""
         return self.splits / split.path
 
+    def read_with(self, split: Split) -> list[Path]:
+        """What whoever trains on a training set or embeds it reads; vectors may be missing."""
+        tokens = self.tokens / split.role
+        return [self.split(split), tokens, self.vectors, self.text_vectors(split.role)]
+
     def models(self, family: Family, role: Role) -> Path:
         """The folder of the models of a family and role."""
         return self.root / "models" / family.short / role

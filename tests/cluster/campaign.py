@@ -2,8 +2,8 @@
 
 A copy of this repository with tiny corpora runs in processes. Then it runs from nothing again on 1,
 2 and 4 workers, and then, as often as --kills says, on 3 workers of which one is killed at a random
-moment, and replaced. dvc.lock must be the same each time, except for the costs, and so must the
-files be.
+moment, and replaced; every other time, these workers do not see the folder of the run. dvc.lock
+must be the same each time, except for the costs, and so must the files be.
 
 Example: python -m tests.cluster.campaign --kills 20
 """
@@ -21,6 +21,7 @@ from pathlib import Path
 from tests.cluster.machines import machines
 from tests.endurance.trials import Project
 from textmetric import parallel
+from textmetric.cluster.store import CACHE, STORE
 
 WORKERS = (1, 2, 4)
 
@@ -40,16 +41,33 @@ def problem_of(project: Project, where: str) -> str:
     return ""
 
 
-def after_kill(project: Project, seconds: float, chance: random.Random) -> str:
-    """The same, where one of three workers is killed after some seconds and replaced."""
+def after_kill(
+    project: Project, seconds: float, chance: random.Random, *, stored: bool = False
+) -> str:
+    """The same, where one of three workers is killed after some seconds and replaced.
+
+    Args:
+        project: see :class:`Project`.
+        seconds: from the start of the run.
+        chance: to choose the worker.
+        stored: files go through a store, and each worker is in a folder of its own.
+    """
     names = ["one", "two", "three"]
     with tempfile.TemporaryDirectory(dir=project.folder) as folder, machines(Path(folder)) as found:
-        for name in names:
-            found.worker(name, cwd=project.root, path=str(project.root))
+        project.env[STORE] = f"file://{folder}/store" if stored else ""
+
+        def start(name: str) -> None:
+            own = Path(folder, name)
+            own.mkdir()
+            where = own if stored else project.root
+            found.worker(name, cwd=where, path=str(project.root), **{CACHE: str(own / "cache")})
 
         def kill() -> None:
             found.kill(chance.choice(names))
-            found.worker("new", cwd=project.root, path=str(project.root))
+            start("new")
+
+        for name in names:
+            start(name)
 
         timer = threading.Timer(seconds, kill)
         timer.start()
@@ -82,7 +100,7 @@ def main() -> int:
                 print(f"{workers} workers: {problem or 'the same'} ({took:.0f} s)", flush=True)
             for number in range(given.kills):
                 moment = (number + chance.random()) / given.kills * seconds
-                problem = after_kill(project, moment, chance)
+                problem = after_kill(project, moment, chance, stored=number % 2 == 1)
                 bad += bool(problem)
                 print(f"a kill after {moment:.1f} s: {problem or 'the same'}", flush=True)
         finally:

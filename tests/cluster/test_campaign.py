@@ -20,6 +20,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     project.close()
 
 
-def test_the_pipeline_gives_the_same_where_a_worker_is_killed(project: Project) -> None:
+def test_the_pipeline_gives_the_same_where_a_worker_is_killed_and_none_sees_its_folder(
+    project: Project,
+) -> None:
     seconds = project.runs[-1, -1].seconds / 2
-    assert after_kill(project, seconds, random.Random(0)) == ""
+    assert after_kill(project, seconds, random.Random(0), stored=True) == ""

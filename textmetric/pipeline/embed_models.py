@@ -12,7 +12,7 @@ import numpy as np
 from textmetric import parallel
 from textmetric.encoders import FrozenEncoder, TextVectors
 from textmetric.files import replacing_folder, temporary_file, write_arrays
-from textmetric.grid import Arm, Family, Layout, Split, array_of, moved, trainings
+from textmetric.grid import Arm, Family, Layout, Split, Training, array_of, moved, trainings
 from textmetric.measures import knn_predict, predict_queries
 from textmetric.model import TrainedModel
 from textmetric.pipeline.encoder_vectors import fitting
@@ -59,25 +59,28 @@ def embed_models(
             _embed,
             [
                 (
-                    layout.split(training.split),
-                    layout.text_vectors(training.split.role),
-                    layout.model(training),
+                    layout,
+                    training,
                     moved(layout.embedding(training), out, folder),
                     neighbours,
                 )
                 for training in trainings(arms, splits, seeds)
             ],
+            files=lambda job: parallel.Files(
+                [*layout.read_with(job[1].split), layout.model(job[1])], [job[2]]
+            ),
             label=f"embed {family.short}",
             unit="model",
             progress=progress,
         )
 
 
-def _embed(job: tuple[Path, Path, Path, Path, int], tick: Callable[[], None]) -> None:
-    split, encoded, folder, out, neighbours = job
-    corpus, model = _corpus(split), TrainedModel.load(folder)
+def _embed(job: tuple[Layout, Training, Path, int], tick: Callable[[], None]) -> None:
+    layout, training, out, neighbours = job
+    corpus = _corpus(layout.split(training.split))
+    model = TrainedModel.load(layout.model(training))
     if isinstance(model.encoder, FrozenEncoder):
-        vectors = TextVectors.load(encoded)
+        vectors = TextVectors.load(layout.text_vectors(training.split.role))
         model.encoder.attach(vectors.values)
         corpus = fitting(corpus, vectors)
     predictors: dict[str, Callable[[Float32], Integers]] = {"centroid": model.predict_centroid}

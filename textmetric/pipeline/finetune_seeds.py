@@ -51,7 +51,7 @@ def finetune_seeds(
     """
     arm = None if init == SCRATCH else Arm(Family.parse(init), settings.sampler)
     device = choose_device(train.device, "params.yaml: train.device")
-    jobs = [
+    jobs: list[dict[str, Any]] = [
         {
             "target": layout.split(TARGET),
             "source": None if arm is None else layout.model(Training(arm, SOURCE, seed)),
@@ -81,6 +81,9 @@ def finetune_seeds(
         _finetune_job,
         jobs,
         workers=1 if device.type == "cuda" else None,
+        files=lambda job: parallel.Files(
+            [*layout.read_with(TARGET), *([job["source"]] if job["source"] else [])]
+        ),
         ticks=settings.epochs,
         label=f"finetune {init}",
         unit="epoch",

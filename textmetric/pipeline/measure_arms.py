@@ -58,6 +58,7 @@ def measure_arms(
                 )
                 for training in trainings(arms, splits, seeds)
             ],
+            files=lambda job: parallel.Files([job[0]]),
             label=f"evaluate {family.short}",
             unit="model",
             progress=progress,

@@ -86,8 +86,16 @@ def measure_baselines(
         ),
         *(partial(tfidf_accuracy, layout.split(TARGET), share, seed) for share, seed in drawn),
     ]
+    reads = [path for split in splits for path in layout.read_with(split)]
     found = iter(
-        parallel.run(_call, jobs, label="baselines", unit="measurement", progress=progress)
+        parallel.run(
+            _call,
+            jobs,
+            files=lambda _: parallel.Files(reads),
+            label="baselines",
+            unit="measurement",
+            progress=progress,
+        )
     )
     of_tfidf = {split: next(found) for split in tfidf}
     with replacing_folder(layout.baselines) as folder:

@@ -73,28 +73,30 @@ def train_arms(
     arms = [Arm(family, sampler) for sampler in samplers]
     models = layout.models(family, role)
     with replacing_folder(models) as folder:
+        jobs: list[dict[str, Any]] = [
+            {
+                "split": training.split,
+                "folder": moved(layout.model(training), models, folder),
+                "family": family,
+                "objective": dict(objective),
+                "sampler": training.arm.sampler,
+                "model": model,
+                "settings": settings,
+                "pretrain": pretrain,
+                "min_freq": min_freq,
+                "max_size": max_size,
+                "seed": training.seed,
+                "layout": layout,
+                "role": role,
+                "device": device,
+            }
+            for training in trainings(arms, splits, seeds)
+        ]
         results = parallel.run(
             _train_seed,
-            [
-                {
-                    "split": layout.split(training.split),
-                    "folder": moved(layout.model(training), models, folder),
-                    "family": family,
-                    "objective": dict(objective),
-                    "sampler": training.arm.sampler,
-                    "model": model,
-                    "settings": settings,
-                    "pretrain": pretrain,
-                    "min_freq": min_freq,
-                    "max_size": max_size,
-                    "seed": training.seed,
-                    "layout": layout,
-                    "role": role,
-                    "device": device,
-                }
-                for training in trainings(arms, splits, seeds)
-            ],
+            jobs,
             workers=1 if device.type == "cuda" else None,
+            files=lambda job: parallel.Files(layout.read_with(job["split"]), [job["folder"]]),
             ticks=settings.epochs + (0 if pretrain is None else pretrain.epochs),
             label=f"train {family.short}/{role}",
             unit="epoch",
@@ -123,8 +125,9 @@ def _train_seed(
     parallel.forget_peak()
     folder: Path = job.pop("folder")
     # Mapped by every process: a copy for each training would take long.
-    vectors = encoder_vectors(job.pop("layout"), job["model"], job.pop("role"))
-    corpus = fitting(_corpus(job.pop("split")), vectors)
+    layout: Layout = job.pop("layout")
+    vectors = encoder_vectors(layout, job["model"], job.pop("role"))
+    corpus = fitting(_corpus(layout.split(job.pop("split"))), vectors)
     trained = train(corpus, vectors=vectors, tick=tick, **job)
     trained.model.save(folder)
     cost = {

@@ -99,7 +99,14 @@ def draw_pictures(layout: Layout, study: Study, *, progress: bool = False) -> No
                     about.label_names,
                 ),
             ]
-        parallel.run(_draw, pictures, label="draw", unit="picture", progress=progress)
+        parallel.run(
+            _draw,
+            pictures,
+            files=lambda picture: parallel.Files((), [picture.args[0]]),
+            label="draw",
+            unit="picture",
+            progress=progress,
+        )
 
 
 def _draw(picture: Callable[[], None], tick: Callable[[], None]) -> None:
