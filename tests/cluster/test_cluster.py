@@ -4,6 +4,9 @@ import json
 import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -345,3 +348,41 @@ def test_a_damaged_store_and_a_path_outside_of_the_folder_are_told(
     monkeypatch.setenv("TEXTMETRIC_STORE", "moon://there")
     with pytest.raises(UserError, match="TEXTMETRIC_STORE is moon://there, but Protocol"):
         run("local:1", jobs.copy_number, in_folder(), files=lambda job: job.files)
+
+
+INTERRUPTED = """
+import sys
+from pathlib import Path
+from tests.cluster.jobs import Job, square
+from textmetric import command, parallel
+folder = Path(sys.argv.pop())
+jobs = [Job(number, folder, 0.2) for number in range(50)]
+command.run(lambda _: parallel.run(square, jobs, progress=False), command.parser("x", "y"))
+"""
+
+
+@pytest.mark.parametrize("where", ["foreign", "local:2"])
+def test_ctrl_c_ends_with_one_sentence_and_cancels_the_jobs(where: str, tmp_path: Path) -> None:
+    with machines(tmp_path, "one") as found:
+        place = str(found.file) if where == "foreign" else where
+        process = subprocess.Popen(
+            [sys.executable, "-c", INTERRUPTED, str(tmp_path)],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(ROOT), parallel.CLUSTER: place},
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        _kill_when(tmp_path, lambda _: os.killpg(process.pid, signal.SIGINT), "")
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 2
+        assert said == (
+            "error: interrupted: nothing half-written is left, run the same command to start it "
+            "again\n"
+        )
+        time.sleep(0.5)
+        so_far = begun(tmp_path)
+        assert sum(so_far) < 50
+        results = run(found, jobs.square, some(tmp_path, 2), progress=False)
+        assert results == [0, 1]
+        assert sum(begun(tmp_path)) == sum(so_far) + 2

@@ -37,7 +37,7 @@ with needing("a cluster", "cluster"):
 
 from textmetric.cluster import greeting
 from textmetric.cluster.alike import signature
-from textmetric.cluster.connect import connected
+from textmetric.cluster.connect import connected, is_local
 from textmetric.cluster.store import STORE, Entry, Store, cache, inside
 
 __all__ = ["run"]
@@ -112,9 +112,9 @@ def run(
         watch = _Watch(where, name, label, bar)
         client.subscribe_topic(name, watch.heard)
         client.subscribe_topic("all", watch.happened)
-        plugin = greeting.Greeting(
-            name, signature(module), module, seen, os.environ.get(parallel.MIXED, "0") != "0"
-        )
+        mixed = os.environ.get(parallel.MIXED, "0") != "0"
+        own = is_local(where)
+        plugin = greeting.Greeting(name, signature(module), module, seen, mixed, own)
         client.register_plugin(plugin)
         futures: dict[Any, int] = {}
         try:

@@ -43,7 +43,7 @@ def connected(where: str) -> Iterator[distributed.Client]:
     kind, _, rest = where.partition(":")
     with contextlib.ExitStack() as stack:
         target: Any
-        if kind == "local":
+        if is_local(where):
             target = stack.enter_context(_local(_count(where, rest)))
         elif kind in QUEUES:
             target = stack.enter_context(_queue(kind, _count(where, rest)))
@@ -71,6 +71,11 @@ def connected(where: str) -> Iterator[distributed.Client]:
             yield client
 
 
+def is_local(where: str) -> bool:
+    """Whether a cluster is started for a run, on this machine."""
+    return where.partition(":")[0] == "local"
+
+
 @contextmanager
 def _closing(client: distributed.Client) -> Iterator[None]:
     try:
@@ -88,19 +93,18 @@ def _local(workers: int) -> Iterator[distributed.LocalCluster]:
         "distributed.worker.daemon": True,
         "distributed.admin.tick.limit": "1h",
     }
-    with (
-        dask.config.set(settings),
-        distributed.LocalCluster(
+    with dask.config.set(settings):
+        cluster = distributed.LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
             processes=True,
             memory_limit=0,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
             host="127.0.0.1",
             silence_logs=_SILENT,
-        ) as cluster,
-    ):
-        yield cluster
+        )
+        with cluster:
+            yield cluster
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ class Greeting(WorkerPlugin):  # type: ignore[misc]
         module: of the jobs' function.
         seen: a file of the run and its content; None if files go through a store.
         mixed: take workers that differ, too.
+        own: the workers were started for the run, here: Ctrl-C reaches them as well, and is left to
+            the client, which ends them.
     """
 
     def __init__(
@@ -40,15 +43,19 @@ class Greeting(WorkerPlugin):  # type: ignore[misc]
         module: str,
         seen: tuple[str, str] | None,
         mixed: bool,
+        own: bool,
     ) -> None:
         self.name = run
         self._expected = expected
         self._module = module
         self._seen = seen
         self._mixed = mixed
+        self._own = own
 
     async def setup(self, worker: Worker) -> None:
         """Greet a worker."""
+        if self._own:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         differences = await asyncio.to_thread(self._differences)
         unseen = self._unseen()
         missing = any(each.endswith("is missing") for each in differences)
