@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import collections
 import functools
+import re
 import subprocess
 import sys
 from pathlib import Path
