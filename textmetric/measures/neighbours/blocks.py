@@ -26,7 +26,7 @@ _QUERIES = 512  # whose similarities are computed at once
 _SAMPLED = 64  # queries whose similarities to the sample are computed at once
 _LEAST_SAMPLE, _SAMPLE_OF = 4096, 128  # rows of the sample: one of 128, at least 4096
 _GROUP_BYTES = 2**30  # what is kept of a group of queries
-_YIELDED_BYTES = 4 * 2**20  # distances that are sorted at once
+_YIELDED_BYTES = 2**20  # distances that are sorted at once
 _MARGIN = 1e-12  # more than the rounding of a distance to 47 bits
 
 
