@@ -74,6 +74,15 @@ def test_neighbours_by_blocks_equal_those_of_a_sort(
     assert (seen == 1).all()
 
 
+def test_a_threshold_of_the_sample_that_is_too_high_is_noticed(
+    small: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embeddings = rows_of("normal", 400, 0)
+    expected = slowly.nearest(embeddings, embeddings[:20], 30)
+    monkeypatch.setattr(blocks, "rank", lambda *_: 1)
+    np.testing.assert_array_equal(nearest_neighbours(embeddings, embeddings[:20], 30), expected)
+
+
 def test_most_rows_are_ruled_out_before_their_exact_distances(
     small: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
