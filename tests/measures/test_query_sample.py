@@ -133,6 +133,26 @@ def test_each_query_of_a_sample_has_its_exact_values_and_the_others_none(
         assert every.sampled() == {}
 
 
+def test_queries_of_one_measure_alone_have_no_value_of_the_other(
+    few: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        retrieval_module,
+        "draw_queries",
+        lambda labels, able, most: draw_queries(labels, able, most, seed=most),
+    )
+    found = retrieval(*clusters())
+    assert found.of_recall is not None
+    assert found.of_map is not None
+    for values, own, other in (
+        (found.map_at_r, found.of_map.rows, found.of_recall.rows),
+        (found.recall[1], found.of_recall.rows, found.of_map.rows),
+    ):
+        assert len(np.setdiff1d(other, own))
+        assert np.isnan(values[np.setdiff1d(other, own)]).all()
+        assert not np.isnan(values[own]).any()
+
+
 def test_sparse_rows_are_sampled_too(few: None) -> None:
     from scipy.sparse import csr_array
 

@@ -39,6 +39,9 @@ def rows_of(kind: str, rows: int, seed: int) -> np.ndarray:
     }[kind]
 
 
+EXACT = ("normal", "ties", "zero")
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(
     seed=st.integers(0, 10_000),
@@ -51,15 +54,33 @@ def test_neighbours_by_blocks_equal_those_of_a_sort(
 ) -> None:
     embeddings, itself = rows_of(kind, rows, seed), np.arange(30)
     depths = np.sort(np.random.default_rng(seed).integers(1, rows, 30))
-    expected = slowly.nearest(embeddings, embeddings[:30], rows - 1, itself)
+    apart = slowly.distances(embeddings[:30], embeddings)
+    apart[itself, itself] = np.inf
     asked = exact_rows(embeddings[:30])
     seen = np.zeros(30, dtype=int)
     for some, ids in Blocks(embeddings, threads).ranked(asked, depths, itself):
         seen[some] += 1
-        for query, found in zip(some, ids, strict=True):
-            assert len(found) >= depths[query]
-            np.testing.assert_array_equal(found, expected[query, : len(found)])
+        for query, of_query in zip(some, ids, strict=True):
+            assert len(of_query) >= depths[query]
+            assert of_query.max() < rows
+            found = of_query[: depths[query]]
+            expected = np.argsort(apart[query], kind="stable")[: len(found)]
+            if kind in EXACT:
+                np.testing.assert_array_equal(found, expected)
+            else:  # 1 - cos of rows this close has some seven digits, so almost equal ones may swap
+                assert len(set(found)) == len(found)
+                near = apart[query, found]
+                np.testing.assert_allclose(near, apart[query, expected], rtol=1e-5, atol=1e-17)
     assert (seen == 1).all()
+
+
+def test_a_threshold_of_the_sample_that_is_too_high_is_noticed(
+    small: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embeddings = rows_of("normal", 400, 0)
+    expected = slowly.nearest(embeddings, embeddings[:20], 30)
+    monkeypatch.setattr(blocks, "rank", lambda *_: 1)
+    np.testing.assert_array_equal(nearest_neighbours(embeddings, embeddings[:20], 30), expected)
 
 
 def test_most_rows_are_ruled_out_before_their_exact_distances(

@@ -26,7 +26,7 @@ _QUERIES = 512  # whose similarities are computed at once
 _SAMPLED = 64  # queries whose similarities to the sample are computed at once
 _LEAST_SAMPLE, _SAMPLE_OF = 4096, 128  # rows of the sample: one of 128, at least 4096
 _GROUP_BYTES = 2**30  # what is kept of a group of queries
-_YIELDED_BYTES = 32 * 2**20  # distances that are sorted at once
+_YIELDED_BYTES = 2**20  # distances that are sorted at once
 _MARGIN = 1e-12  # more than the rounding of a distance to 47 bits
 
 
@@ -60,20 +60,24 @@ class Blocks:
             left_out: (q,) the id of a row that is not a neighbour of the query, or −1.
 
         Yields:
-            Numbers of queries, and their neighbours (as many, depth of the deepest of them).
+            Numbers of queries, and their neighbours (as many, depth of the deepest of them): those
+            beyond the depth of a query have no meaning.
         """
         for group in self._groups(depths):
-            depth = int(depths[group[-1]])
-            least = self._thresholds(queries[group], depth)
+            least = self._thresholds(queries[group], depths[group])
             unproven = []
-            for some, ids, right in self._nearest(queries[group], left_out[group], depth, least):
+            kept = self._nearest(queries[group], left_out[group], depths[group], least)
+            for some, ids, right in kept.sorted():
                 yield group[some[right]], ids[right]
                 unproven.append(some[~right])
             again = group[np.concatenate(unproven)]
             if len(again):
+                del kept
                 least = np.full(len(again), -np.inf, dtype=np.float32)
-                for some, ids, _ in self._nearest(queries[again], left_out[again], depth, least):
+                kept = self._nearest(queries[again], left_out[again], depths[again], least)
+                for some, ids, _ in kept.sorted():
                     yield again[some], ids
+            del kept  # before the next group takes as much
 
     def _groups(self, depths: Int64) -> Iterator[Int64]:
         """The numbers of queries whose neighbours are kept together."""
@@ -91,22 +95,21 @@ class Blocks:
         expected = space(depth, self._sample.shape[1], len(self._rows))
         return max(depth, expected) + _TILE
 
-    def _thresholds(self, queries: Float64, depth: int) -> Float32:
+    def _thresholds(self, queries: Float64, depths: Int64) -> Float32:
         """(q,) similarities that enough rows of the reference reach, almost always."""
         least = np.full(len(queries), -np.inf, dtype=np.float32)
-        size = self._sample.shape[1]
-        if space(depth, size, len(self._rows)) < len(self._rows):
-            place = rank(depth, size, len(self._rows))
-            for start in range(0, len(queries), _SAMPLED):
-                some = slice(start, start + _SAMPLED)
+        size, rows = self._sample.shape[1], len(self._rows)
+        for start in range(0, len(queries), _SAMPLED):
+            some = slice(start, start + _SAMPLED)
+            depth = int(depths[some].max())
+            if space(depth, size, rows) < rows:
+                place = rank(depth, size, rows)
                 least[some] = thresholds(_rounded(queries[some]) @ self._sample, place)
         return least
 
-    def _nearest(
-        self, queries: Float64, left_out: Int64, depth: int, least: Float32
-    ) -> Iterator[tuple[Int64, Int64, np.ndarray]]:
-        """Numbers of queries, their nearest rows, and whether that is proven."""
-        kept = _Kept(len(queries), depth, self._space(depth), least, queries.shape[1] // 2)
+    def _nearest(self, queries: Float64, left_out: Int64, depths: Int64, least: Float32) -> _Kept:
+        """The nearest rows of the queries."""
+        kept = _Kept(depths, self._space(int(depths[-1])), least, queries.shape[1] // 2)
         rounded = _rounded(queries)
         parts = [slice(i, i + _QUERIES) for i in range(0, len(queries), _QUERIES)]
         with ExitStack() as stack:
@@ -138,7 +141,7 @@ class Blocks:
 
                 for _ in each(add, parts):
                     pass
-        yield from kept.sorted()
+        return kept
 
     def _exact(self, start: int) -> Float64:
         rows = self._rows[start : start + _ROWS]
@@ -151,47 +154,51 @@ class _Kept:
     """The nearest rows so far of some queries.
 
     Attributes:
-        ids: (q, space + 16), rising.
-        distances: (q, space), infinite where there is none.
+        ids: (q, space + 16), equally near ones in rising order.
+        distances: (q, space). Of both, what is not used takes no memory.
         counts: (q,) how many there are.
         least: (q,) the similarity that a row must have to be kept.
     """
 
-    def __init__(self, queries: int, depth: int, space: int, least: Float32, width: int) -> None:
-        self._depth, self._space, self._error = depth, space, rounding(width)
+    def __init__(self, depths: Int64, space: int, least: Float32, width: int) -> None:
+        self._depths, self._space, self._error = depths, space, rounding(width)
         self._first = least  # of the sample, and so to be proven
         self.least = least.copy()
-        self.ids = np.empty((queries, space + 16), dtype=np.int32)
-        self.distances = np.full((queries, space), np.inf)
-        self.counts = np.zeros(queries, dtype=np.int64)
+        self.ids = np.zeros((len(depths), space + 16), dtype=np.int32)
+        self.distances = np.empty((len(depths), space))
+        self.counts = np.zeros(len(depths), dtype=np.int64)
 
     def make_room(self, part: slice) -> None:
         """Drop what cannot be among the nearest, where there is no space for a tile."""
         full = np.flatnonzero(self.counts[part] > self._space - _TILE)
         for row in full + part.start:
-            distances, ids = self.distances[row], self.ids[row]
-            nearest = order(distances[None, : self.counts[row]], self._depth)[0]
+            distances, ids, depth = self.distances[row], self.ids[row], self._depths[row]
+            nearest = order(distances[None, : self.counts[row]], depth)[0]
             farthest = distances[nearest[-1]]
-            nearest.sort()  # ties are by id
-            ids[: self._depth], distances[: self._depth] = ids[nearest], distances[nearest]
-            distances[self._depth :] = np.inf
-            self.counts[row] = self._depth
+            ids[:depth], distances[:depth] = ids[nearest], distances[nearest]
+            self.counts[row] = depth
             enough = np.float32(1.0 - farthest - self._error - _MARGIN)
             self.least[row] = max(self.least[row], np.nextafter(enough, np.float32(-np.inf)))
 
     def sorted(self) -> Iterator[tuple[Int64, Int64, np.ndarray]]:
         """Numbers of queries, their nearest rows in order, and whether that is proven."""
-        most = max(self._depth, int(self.counts.max(initial=0)))
-        many = max(1, _YIELDED_BYTES // (8 * most))
-        for start in range(0, len(self.counts), many):
+        start = 0
+        while start < len(self.counts):
+            # The depths rise, so the rows that fit are about as deep as the first.
+            many = max(1, _YIELDED_BYTES // (8 * max(1, int(self.counts[start]))))
             part = slice(start, start + many)
-            distances = np.ascontiguousarray(self.distances[part, :most])
-            places = order(distances, self._depth)
-            last = np.take_along_axis(distances, places[:, -1:], axis=1)[:, 0]
+            depths, counts = self._depths[part], self.counts[part]
+            most = max(int(depths.max()), int(counts.max()))
+            distances = self.distances[part, :most].copy()
+            distances[np.arange(most) >= counts[:, None]] = np.inf
+            places = order(distances, int(depths.max()))
+            last = np.take_along_axis(places, depths[:, None] - 1, axis=1)
+            farthest = np.take_along_axis(distances, last, axis=1)[:, 0]
             # A row below the threshold of the sample must be farther than the last neighbour.
-            right = 1.0 - last > self._first[part] + self._error
+            right = 1.0 - farthest > self._first[part] + self._error
             ids = np.take_along_axis(self.ids[part], places, axis=1).astype(np.int64)
             yield np.arange(start, start + len(ids)), ids, right
+            start += many
 
 
 def _columns(rows: Float64) -> Float32:
