@@ -294,7 +294,7 @@ def _joined(prefixes: Sequence[Path], prefix: Path) -> RaggedTokens:
         return parts[0]
     path = _arrays(prefix)[0]
     about = {"descr": "<i4", "fortran_order": False, "shape": (sum(len(p.ids) for p in parts),)}
-    with path.open("wb") as file:
+    with replacing_file(path) as temporary, temporary.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, about)
         for part in parts:
             file.write(part.ids.data)
