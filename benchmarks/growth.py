@@ -1,7 +1,7 @@
 """How seconds and memory grow with the texts: each step of a study, each size in its own process.
 
-A size is read, cleaned and written, tokenised, cut to a split, trained on for an epoch, embedded,
-and measured on a test set that is the same for all. What a text costs should be the same
+A size is read, cleaned and written, tokenised by parts, cut to a split, trained on for an epoch,
+embedded, and measured on a test set that is the same for all. What a text costs should be the same
 everywhere; the vocabulary is what grows with the texts and may make it more, so one size is
 trained a second time with the vocabulary of the smallest.
 
@@ -11,10 +11,10 @@ trained a second time with the vocabulary of the smallest.
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -32,7 +32,7 @@ HELD = 560_000  # trained once more with the smallest size's vocabulary
 TEST_ROWS = 2_000
 WARM_ROWS = 500
 FLAT = 1.2  # the largest ratio of a text's cost to its cost in the smallest size
-STEPS = ("read", "write", "tokenise", "split", "train", "embed", "measure")
+STEPS = ("read", "tokenise", "split", "train", "embed", "measure")
 OF_ALL = STEPS[:-1]  # the test set has one size, so measuring it costs the same
 
 Result = dict[str, Any]
@@ -126,7 +126,7 @@ def steps(folder: Path, tokens: int | None) -> Result:
     # Here, so that the process that only waits does not load them.
     import torch
 
-    from textmetric.corpora import load
+    from textmetric.corpora import write
     from textmetric.grid import Family
     from textmetric.measures.evaluation import evaluate
     from textmetric.params import Model, Train
@@ -138,20 +138,20 @@ def steps(folder: Path, tokens: int | None) -> Result:
     peaks: dict[str, float] = {}
 
     def step(name: str, run: Callable[[], _Made]) -> _Made:
-        # Of the processor, so that whatever else runs on the machine counts less.
-        started = time.process_time()
+        started = _processor_time()
         made = run()
-        seconds[name] = time.process_time() - started
+        seconds[name] = _processor_time() - started
         # Not ru_maxrss: a process inherits the peak of the one that started it.
         peaks[name] = status("VmHWM")
         return made
 
-    corpus = step("read", lambda: load(str(folder), validation=0.0, progress=False))
     table = folder / "corpus.parquet"
-    write = partial(corpus.frame.to_parquet, table, index=False, row_group_size=1 << 16)
-    step("write", write)
-    del corpus, write
-    tokenised = step("tokenise", lambda: tokenize_file(table, max_size=tokens, progress=False))
+    # reading, hashing, cleaning, cutting and writing
+    step("read", lambda: write(str(folder), table, validation=0.0, progress=False))
+    tokenised = step(
+        "tokenise",
+        lambda: tokenize_file(table, max_size=tokens, folder=folder, progress=False),
+    )
     split = step("split", partial(make_split, tokenised, scarce=[0], keep=0.9))
     rows = len(tokenised.train)
     del tokenised
@@ -179,6 +179,17 @@ def steps(folder: Path, tokens: int | None) -> Result:
         "peaks_mb": peaks,
         "peak_mb": max(peaks.values()),
     }
+
+
+def _processor_time() -> float:
+    """Seconds of the processor, so that whatever else runs on the machine counts less.
+
+    Those of processes that have ended are counted, too.
+    """
+    return sum(
+        used.ru_utime + used.ru_stime
+        for used in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    )
 
 
 def main(folder: Path, tokens: int | None = None) -> None:

@@ -14,7 +14,7 @@ import argparse
 
 from stages import stage
 from textmetric.command import INTERACTIVE
-from textmetric.corpora import load_roles, table_of
+from textmetric.corpora import table_of, write_roles
 from textmetric.errors import printable
 from textmetric.files import replacing_folder, write_json
 from textmetric.grid import INPUTS, ROLES, Layout, moved
@@ -24,15 +24,24 @@ from textmetric.params import Params
 def main(arguments: argparse.Namespace, params: Params) -> None:
     """Write the corpus of each role."""
     layout = Layout()
-    corpora = load_roles(
-        *(params.corpora.of(role) for role in ROLES),
-        limit=params.data.limit,
-        validation=params.data.validation,
-        test=params.data.test,
-        seed=params.data.seed,
-        mirror=params.data.mirror,
-        progress=INTERACTIVE,
-    )
+    with replacing_folder(layout.raws) as folder:
+        paths = [moved(layout.corpus(role), layout.raws, folder) for role in ROLES]
+        target, source = (params.corpora.of(role) for role in ROLES)
+        summaries = write_roles(
+            target,
+            source,
+            (paths[0], paths[1]),
+            limit=params.data.limit,
+            validation=params.data.validation,
+            test=params.data.test,
+            seed=params.data.seed,
+            mirror=params.data.mirror,
+            progress=INTERACTIVE,
+        )
+        for role, summary in zip(ROLES, summaries, strict=True):
+            write_json(moved(layout.summary(role), layout.raws, folder), summary)
+            counts = ", ".join(f"{key} {value}" for key, value in summary.items())
+            print(printable(f"{role}: {counts}"))
     for role in ROLES:
         table = table_of(params.corpora.of(role))
         if table is not None and INPUTS.resolve() not in table.resolve().parents:
@@ -40,15 +49,6 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
                 f"note: {printable(str(table))} is not in {INPUTS}/, so DVC does not notice when "
                 "it changes; after a change run dvc repro -f download"
             )
-    with replacing_folder(layout.raws) as folder:
-        for role, corpus in zip(ROLES, corpora, strict=True):
-            path = moved(layout.corpus(role), layout.raws, folder)
-            path.parent.mkdir()
-            # Row groups are what stages.tokenize has in memory at once.
-            corpus.frame.to_parquet(path, index=False, row_group_size=1 << 16)
-            write_json(moved(layout.summary(role), layout.raws, folder), corpus.summary)
-            counts = ", ".join(f"{key} {value}" for key, value in corpus.summary.items())
-            print(printable(f"{role}: {counts}"))
 
 
 if __name__ == "__main__":

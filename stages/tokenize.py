@@ -37,6 +37,7 @@ def main(arguments: argparse.Namespace, params: Params) -> None:
                 extend=extend and params.train.vectors == "tuned",
                 tokenizer=NGRAMS if params.model.ngrams == "characters" else BASIC_ENGLISH,
                 keep_rows=params.model.encoder == "frozen",
+                folder=folder,
                 progress=INTERACTIVE,
             )
             corpus.save(folder / role)

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from tests.tiny import corpus, trained
+from textmetric.corpora import write as write_corpus
 from textmetric.errors import UserError
 from textmetric.files import replacing_folder, write_arrays, write_json
 from textmetric.grid import Arm, Family
@@ -82,6 +83,13 @@ def write_table(folder: Path) -> None:
         pd.DataFrame(NUMBERS, columns=["a", "b"]).to_parquet(temporary / "corpus.parquet")
 
 
+def write_texts(folder: Path) -> None:
+    table = folder.with_name("table.csv")
+    rows = [f"text {row} {'of some length ' * 20},{row % 2}\n" for row in range(20_000)]
+    table.write_text("".join(["text,label\n", *rows]))
+    write_corpus(str(table), folder / "corpus.parquet", progress=False)
+
+
 def write_tokens(folder: Path) -> None:
     big = corpus(rows=3000)
     big.save(folder / "tokens")
@@ -99,12 +107,13 @@ def write_picture(folder: Path) -> None:
     [
         write_model,
         write_table,
+        write_texts,
         write_tokens,
         write_picture,
         lambda folder: write_arrays(folder / "a.npz", numbers=NUMBERS),
         lambda folder: write_json(folder / "a.json", NUMBERS),
     ],
-    ids=["model", "table", "tokens", "picture", "arrays", "json"],
+    ids=["model", "table", "texts", "tokens", "picture", "arrays", "json"],
 )
 def test_a_full_disk_is_one_sentence_and_leaves_nothing(
     write: Callable[[Path], None], small_disk: Path

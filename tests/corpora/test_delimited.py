@@ -8,8 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from textmetric.corpora import delimited, readers
+from textmetric.corpora import blocks, delimited, readers
 from textmetric.errors import UserError
+
+
+@pytest.fixture(params=[blocks.SIZE, 300, 60])
+def bytes_at_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The table is read whole and by blocks: messages name the same rows and lines."""
+    monkeypatch.setattr(blocks, "SIZE", request.param)
+
+
+by_blocks = pytest.mark.usefixtures("bytes_at_once")
 
 
 def table(rows: int = 40, *, delimiter: str = ",", columns: str = "text label") -> list[str]:
@@ -27,6 +36,7 @@ def read(path: Path, lines: list[str], **options: str) -> tuple[int, dict[str, i
     return len(frame), counts
 
 
+@by_blocks
 @pytest.mark.parametrize(("name", "delimiter"), [("a.csv", ","), ("a.tsv", "\t")])
 @pytest.mark.parametrize("columns", ["text label", "id text label"])
 @pytest.mark.parametrize("last", [False, True])
@@ -40,6 +50,7 @@ def test_an_open_quote_is_an_error_that_names_its_row(
         read(tmp_path / name, lines)
 
 
+@by_blocks
 @pytest.mark.parametrize("columns", ["text label", "id text label"])
 def test_a_quote_that_another_row_closes_is_an_error(tmp_path: Path, columns: str) -> None:
     lines = table(columns=columns)
@@ -53,6 +64,7 @@ def test_a_quote_that_another_row_closes_is_an_error(tmp_path: Path, columns: st
         read(tmp_path / "a.csv", lines)
 
 
+@by_blocks
 def test_a_quote_that_opens_in_a_label_or_another_column_is_an_error_too(tmp_path: Path) -> None:
     lines = table()
     lines[7] = lines[7].replace(",", ',"')
@@ -66,6 +78,7 @@ def test_a_quote_that_opens_in_a_label_or_another_column_is_an_error_too(tmp_pat
         read(tmp_path / "a.csv", lines)
 
 
+@by_blocks
 def test_texts_of_several_lines_are_fields_and_the_counts_show_them(tmp_path: Path) -> None:
     lines = table()
     lines[5] = '"a text, of\n\nthree\nlines",a'
@@ -75,6 +88,7 @@ def test_texts_of_several_lines_are_fields_and_the_counts_show_them(tmp_path: Pa
     assert read(tmp_path / "a.csv", [*lines, "", ""]) == (40, {"lines": 48, "rows": 40})
 
 
+@by_blocks
 def test_rows_are_counted_without_blank_lines_and_those_in_quotes(tmp_path: Path) -> None:
     lines = ["", *table(4), "", '"two\nlines",b', '"open,a']
     with pytest.raises(UserError, match=r"opens in row 6 \(line 10\) of"):
@@ -127,3 +141,20 @@ def test_quotes_are_right_where_python_finds_them_right(text: str, mark: bool) -
             delimited.check_quotes(data, "toy", ",", headed=False)
     else:
         delimited.check_quotes(data, "toy", ",", headed=False)
+
+
+@by_blocks
+def test_a_row_of_another_length_is_named_in_any_block(tmp_path: Path) -> None:
+    lines = table(200)
+    lines[150] += ",more"
+    with pytest.raises(UserError, match=r"^row 150 of .*a\.csv has 3 fields where 2 are expected"):
+        read(tmp_path / "a.csv", ["", *lines])
+
+
+@by_blocks
+def test_bytes_that_are_no_text_are_named_in_any_block(tmp_path: Path) -> None:
+    data = "\n".join(table(200)).encode()
+    place = data.index(b"text 150")
+    (tmp_path / "a.csv").write_bytes(data[:place] + b"\xff" + data[place:])
+    with pytest.raises(UserError, match=rf"is not UTF-8 \(line 152, byte {place}\)"):
+        readers.read(tmp_path / "a.csv")

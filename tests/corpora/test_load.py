@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,21 @@ import pytest
 from torchtext.data import get_tokenizer
 
 from textmetric import corpora
-from textmetric.corpora import ag_news, dbpedia14, dbpedia_classes, docstrings
+from textmetric.corpora import (
+    ag_news,
+    blocks,
+    dbpedia14,
+    dbpedia_classes,
+    docstrings,
+    load,
+    load_roles,
+    parts,
+    readers,
+    write,
+    write_roles,
+)
 from textmetric.errors import UserError
+from textmetric.types import PARTS
 
 
 def reviews(path: Path, rows: int = 20) -> Path:
@@ -278,3 +292,58 @@ def test_no_text_without_a_label_is_validated_or_tested_on_in_either_role(tmp_pa
         assert corpus.summary["unlabelled_rows"] == len(kept)
         assert corpus.summary["unlabelled_leaked_rows"] == len(measured)
         assert corpus.summary["unlabelled_duplicate_rows"] == corpus.summary["train_rows"]
+
+
+def odd_tables(folder: Path) -> tuple[dict[str, str | int], dict[str, str | int]]:
+    """Two tables that share texts, with repeats, empty rows, several lines, and no labels."""
+    rows = [
+        (f'Text {row % 83} of\n\n{"é" * (row % 7)} it, "said"', "abc"[row % 83 % 3])
+        for row in range(120)
+    ]
+    rows += [(f"more {row}", "") for row in range(30)] + [("", "a")]
+    frame = pd.DataFrame(rows, columns=["text", "label"])
+    frame.to_csv(folder / "one.csv", index=False)
+    frame["vector"] = [[float(row), 1.0] for row in range(len(frame))]
+    frame[::-1].to_parquet(folder / "two.parquet", index=False)
+    options: dict[str, str | int] = {"unlabelled": "keep", "empty": "drop", "min_rows": 2}
+    return (
+        {"path": str(folder / "one.csv"), **options},
+        {"path": str(folder / "two.parquet"), "vectors": "vector", **options},
+    )
+
+
+@pytest.mark.parametrize("limit", [None, 30])
+def test_the_files_are_those_of_the_frames_in_blocks_of_any_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int | None
+) -> None:
+    specs = odd_tables(tmp_path)
+    frames = load_roles(*specs, limit=limit, progress=False)
+    assert list(frames[1].frame.columns) == ["text", "label", "row", "split"]
+    assert set(frames[0].frame["split"]) == {*PARTS, "unlabelled"}
+    monkeypatch.setattr(blocks, "SIZE", 300)
+    monkeypatch.setattr(readers, "ROWS", 7)
+    monkeypatch.setattr(corpora, "GROUP_ROWS", 16)
+    monkeypatch.setattr(parts, "_PARTITION", 10)
+    paths = tmp_path / "new" / "target.parquet", tmp_path / "new" / "source.parquet"
+    summaries = write_roles(*specs, paths, limit=limit, progress=False)
+    for corpus, path, summary in zip(frames, paths, summaries, strict=True):
+        corpus.frame.to_parquet(tmp_path / "whole.parquet", index=False, row_group_size=16)
+        assert path.read_bytes() == (tmp_path / "whole.parquet").read_bytes()
+        assert summary == corpus.summary
+    assert sorted(os.listdir(tmp_path / "new")) == ["source.parquet", "target.parquet"]
+    alone = write(specs[0], paths[0], progress=False)
+    expected = load(specs[0], progress=False)
+    pd.testing.assert_frame_equal(pd.read_parquet(paths[0]), expected.frame)
+    assert alone == expected.summary
+
+
+def test_a_mistake_in_the_last_row_leaves_the_old_file(tmp_path: Path) -> None:
+    reviews(tmp_path / "a.csv", 30)
+    write(str(tmp_path / "a.csv"), tmp_path / "new" / "a.parquet", progress=False)
+    before = (tmp_path / "new" / "a.parquet").read_bytes()
+    with (tmp_path / "a.csv").open("a") as file:
+        file.write(",a\n")
+    with pytest.raises(UserError, match=r"row 31 of .*a\.csv, .* an empty 'text'"):
+        write(str(tmp_path / "a.csv"), tmp_path / "new" / "a.parquet", progress=False)
+    assert os.listdir(tmp_path / "new") == ["a.parquet"]
+    assert (tmp_path / "new" / "a.parquet").read_bytes() == before

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchtext.data import get_tokenizer
 
-from textmetric.corpora import parts
+from textmetric.corpora import parts, readers
 from textmetric.errors import UserError
 from textmetric.types import PARTS
 
@@ -37,12 +37,40 @@ def classes(*sizes: int, part: str = "train") -> pd.DataFrame:
 def clean_and_cut(
     frame: pd.DataFrame, *, limit: int | None = None, seed: int = 0, **changes: Any
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    return parts.finished(cut_corpus(frame, seed=seed, **changes), limit, seed)
+    return finished(cut_corpus(frame, seed=seed, **changes), limit, seed)
 
 
-def cut_corpus(frame: pd.DataFrame, **changes: Any) -> parts.Parted:
-    options = {"name": "toy", "test": 0.2, "validation": 0.1, "min_rows": None, "seed": 0}
-    return parts.clean_and_cut(frame, **{**options, **changes})  # type: ignore[arg-type]
+FRAMES: dict[int, tuple[object, pd.DataFrame]] = {}
+"""The table of a corpus, by the list of its class names, which it keeps as long as it lives."""
+
+
+def cut_corpus(frame: pd.DataFrame, *, seed: int = 0, **changes: Any) -> parts.Parted:
+    keys = parts.Keys(seed)
+    for block in readers.of_frame(frame, {}):
+        keys.add(block.texts, block.labels, block.parts)
+    options = {"name": "toy", "test": 0.2, "validation": 0.1, "min_rows": None}
+    corpus = parts.clean_and_cut(keys.done(), **{**options, **changes})  # type: ignore[arg-type]
+    FRAMES[id(corpus.names)] = corpus.names, frame
+    return corpus
+
+
+def frame_of(corpus: parts.Parted) -> pd.DataFrame:
+    return FRAMES[id(corpus.names)][1]
+
+
+def finished(
+    corpus: parts.Parted, limit: int | None, seed: int
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The rows that are kept in their order, and the counts."""
+    last, counts = parts.finished(corpus, limit, seed)
+    kept = [
+        frame_of(corpus)[["text", "label"]].iloc[rows].assign(split=[*PARTS, "unlabelled"][number])
+        for rows, _, number in parts.in_order(last)
+    ]
+    for frame, (_, labels, number) in zip(kept, parts.in_order(last), strict=True):
+        named = [None if number == parts.NO_PART else corpus.names[label] for label in labels]
+        assert frame["label"].where(frame["label"].notna(), None).tolist() == named
+    return pd.concat(kept, ignore_index=True), counts
 
 
 def sizes(frame: pd.DataFrame) -> dict[str, dict[str, int]]:
@@ -113,7 +141,7 @@ def test_cleaning_equals_the_rule_row_by_row(rows: list[tuple[str, str, str]]) -
     labels = np.array([ord(label) for _, label, _ in rows], dtype=np.int64)
     part = np.array([PARTS.index(row[2]) for row in rows], dtype=np.int64)
     texts = parts.text_hashes(frame["text"].astype(str), seed=0)[:, 0]
-    keep, counts = parts.clean(parts.numbered(texts), labels, part)
+    keep, counts = parts.clean(texts, labels, part)
     kept, reasons = obvious_clean(rows)
     assert np.flatnonzero(keep).tolist() == kept
     assert counts == {
@@ -287,7 +315,7 @@ def roles(
 
 def rows_of(corpus: parts.Parted) -> list[tuple[str, str, str]]:
     """Text, class and part of each row; texts in the eyes of the tokenizer."""
-    kept = corpus.frame.iloc[corpus.rows]
+    kept = frame_of(corpus).iloc[corpus.rows]
     texts = [" ".join(TOKENS(text)) for text in kept["text"]]
     return list(zip(texts, kept["label"], [PARTS[part] for part in corpus.part], strict=True))
 
@@ -367,7 +395,7 @@ def test_classes_keep_two_train_rows_where_no_corpus_brings_a_test_part(
     frames_ = [frame[frame.groupby("label")["text"].transform("size") > 1] for frame in frames]
     if min(frame["label"].nunique() for frame in frames_) > 1:
         for new in parts.uncrossed(*roles(*frames_, seed=seed, test=0.4, validation=0.4)):
-            rows = parts.finished(new, None, 0)[0]
+            rows = finished(new, None, 0)[0]
             kept = rows[rows["split"] == "train"].groupby("label").size()
             assert set(kept.index) == set(rows["label"])
             assert kept.min() >= 2
@@ -377,7 +405,7 @@ def test_a_cut_test_part_leaves_most_of_the_other_roles_validation_part() -> Non
     rows = classes(1000, 1000)
     brings_test = pd.concat([rows, classes(9, 9, part="test")])
     target, _ = parts.uncrossed(*roles(brings_test, rows))
-    found = sizes(parts.finished(target, None, 0)[0])["validation"]
+    found = sizes(finished(target, None, 0)[0])["validation"]
     assert 140 < sum(found.values()) < 180  # of 200, a fifth is in the test part of the source
 
 
@@ -419,7 +447,7 @@ def test_both_roles_may_be_the_same_table(size: int) -> None:
     target, source = parts.uncrossed(*roles(frame, frame, min_rows=size))  # before the cuts
     assert crossing_texts(target, source) == set()
     for role in (target, source):
-        found = sizes(parts.finished(role, None, 0)[0])
+        found = sizes(finished(role, None, 0)[0])
         assert min(found["train"].values()) >= 2
         assert set(found.get("test", {})) == ({"a", "b"} if size > 2 else set())
     if size == 300:  # each role loses the other's validation part, 48 rows, and nothing else
@@ -437,7 +465,7 @@ def test_a_class_that_the_other_roles_test_part_holds_is_an_error_or_left_out() 
         parts.uncrossed(*roles(target, source))
     left, _ = parts.uncrossed(*roles(target, source, min_rows=2))
     assert left.counts["small_classes"] == 1
-    assert set(parts.finished(left, None, 0)[0]["label"]) == {"a", "b"}
+    assert set(finished(left, None, 0)[0]["label"]) == {"a", "b"}
 
 
 # --- rows without a label ---------------------------------------------------------------------
@@ -494,7 +522,7 @@ def test_no_text_without_a_label_is_measured_on_and_no_row_is_dropped_without_ne
         (mixed[0], target, source, alone[0]),
         (mixed[1], source, target, alone[1]),
     ):
-        found, summary = parts.finished(parts.with_unlabelled(own, [other]), None, 0)
+        found, summary = finished(parts.with_unlabelled(own, [other]), None, 0)
         expected, reasons = obvious_unlabelled(frame, own, other)
         assert unlabelled_texts(found) == expected
         assert found["label"].isna().tolist() == (found["split"] == "unlabelled").tolist()
@@ -502,7 +530,7 @@ def test_no_text_without_a_label_is_measured_on_and_no_row_is_dropped_without_ne
         for reason in ("unlabelled_leaked_rows", "unlabelled_duplicate_rows"):
             assert summary[reason] == reasons[reason]
         # they change nothing about the labelled rows
-        plain, counts = parts.finished(without, None, 0)
+        plain, counts = finished(without, None, 0)
         pd.testing.assert_frame_equal(
             found[found["split"] != "unlabelled"].reset_index(drop=True), plain, check_dtype=False
         )
@@ -514,15 +542,15 @@ def test_the_limit_shrinks_texts_without_a_label_in_proportion_by_seed() -> None
         [classes(60, 40), table([(f"only text {n}", None, "train") for n in range(50)])]  # type: ignore[list-item]
     )
     corpus = parts.with_unlabelled(cut_corpus(frame))
-    whole, summary = parts.finished(corpus, None, 0)
+    whole, summary = finished(corpus, None, 0)
     assert summary["train_rows"] == 72
     assert len(unlabelled_texts(whole)) == 50
-    one, same, other = (parts.finished(corpus, 36, seed)[0] for seed in (0, 0, 1))
+    one, same, other = (finished(corpus, 36, seed)[0] for seed in (0, 0, 1))
     assert len(unlabelled_texts(one)) == 25
     places = [unlabelled_texts(whole).index(text) for text in unlabelled_texts(one)]
     assert places == sorted(places) != list(range(25))
     assert unlabelled_texts(one) == unlabelled_texts(same) != unlabelled_texts(other)
-    assert len(unlabelled_texts(parts.finished(corpus, 72, 0)[0])) == 50
+    assert len(unlabelled_texts(finished(corpus, 72, 0)[0])) == 50
 
 
 def test_a_table_without_a_single_label_is_an_error() -> None:

@@ -75,7 +75,9 @@ def read_table(texts: Iterable[str], labels: Sequence[Any]) -> Table:
     keep = tokens.lengths > 0
     left_out = {"without a label": len(each) - len(labelled), "without a word": int((~keep).sum())}
     rows = np.flatnonzero(keep)
-    alone, found = clean(_numbered(tokens.take(rows)), codes[rows], np.zeros_like(rows))
+    alone, found = clean(
+        _numbered(tokens.take(rows)).astype(np.uint64), codes[rows], np.zeros_like(rows)
+    )
     left_out["whose words have another label in another row"] = found["conflicting_rows"]
     left_out["whose words an earlier row has"] = found["duplicate_rows"]
     rows = rows[alone]

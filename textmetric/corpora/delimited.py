@@ -5,27 +5,42 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from textmetric.corpora.blocks import START, Place, slices, whole
 from textmetric.corpora.encodings import decoded, likely
 from textmetric.corpora.wording import MAPPING, Wording
 from textmetric.errors import UserError
+from textmetric.types import Int64
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 Bytes = npt.NDArray[np.uint8]
 
-_BLOCK = 1 << 30  # bytes of csv that are parsed at a time; no row may be longer
+_LONGEST = 1 << 30  # bytes of a row
 _PART = 1 << 20  # bytes that are compared at a time
 _HEAD = 1 << 16  # bytes in which the header line ends
 _DELIMITERS = {",": "a comma", "\t": "a tab", ";": "a semicolon", "|": "a bar"}
 _MARK = "\ufeff".encode()
+_FILLED = re.compile(rb"[^\r\n]")
+
+
+class CsvBlock(NamedTuple):
+    """Some rows of delimited text.
+
+    Attributes:
+        table: the wanted columns, strings.
+        lines: what :func:`line_count` finds in it, the header counted too.
+    """
+
+    table: pa.Table
+    lines: int
 
 
 def csv_table(
@@ -37,53 +52,106 @@ def csv_table(
     header: Sequence[str] | None = None,
     label: str | None = None,
 ) -> pa.Table:
+    """All rows of delimited text that is in memory; see :func:`csv_blocks`."""
+    import pyarrow as pa
+
+    blocks = csv_blocks(
+        slices(data), source, columns, delimiter=delimiter, header=header, label=label
+    )
+    return pa.concat_tables(block.table for block in blocks)
+
+
+def csv_blocks(
+    data: Iterable[bytes],
+    source: Path | str,
+    columns: Sequence[str],
+    *,
+    delimiter: str = ",",
+    header: Sequence[str] | None = None,
+    label: str | None = None,
+) -> Iterator[CsvBlock]:
     """Parse delimited text: quoted fields may hold line breaks, and every value is a string.
 
     Words such as ``NA`` or ``null`` are text like any other. A quoted field ends with a quote
     before a delimiter, a line break or the end; quotes inside are doubled (RFC 4180). In a field
-    that starts with another character, a quote is a character like any other. In a file over 1 GB,
-    the line feed after a carriage return inside quotes may be lost where two blocks meet.
+    that starts with another character, a quote is a character like any other.
 
     Args:
-        data: UTF-8, with or without a byte order mark.
+        data: UTF-8, with or without a byte order mark, cut anywhere. A part of it is in memory at
+            a time, and more where a row is longer; a row has at most 1 GB.
         source: what to call it in messages.
         columns: the columns to keep, in this order.
         delimiter: one ASCII character.
         header: the column names of a file without a header line.
         label: the column of the class names, by which rows inside a quoted field are recognised.
 
+    Yields:
+        Blocks of rows, at least one, which may have no row.
+
     Raises:
         UserError: not UTF-8, an open quote, rows of different lengths, or a column that is missing
             or there twice.
     """
+    names, known, before = list(header or ()), set[bytes](), START
+    headed = header is None
+    for piece in whole(data, lambda held: _rows_end(held, delimiter)):
+        first = before is START
+        if first and headed:
+            column_names(piece, source, columns, delimiter)
+        check_quotes(piece, source, delimiter, headed, before)
+        given = names if header is not None or not first else None
+        table = _parsed(piece, source, columns, delimiter, headed, given, before)
+        if first and headed:
+            head = piece[: _rows_end(piece[:_HEAD], delimiter) or len(piece)]
+            names = _first_row(head.removeprefix(_MARK).lstrip(b"\r\n"), delimiter)
+        lines = line_count(piece)
+        if label is not None:
+            known.update(name.encode() for name in table[label].unique().to_pylist() if name)
+            # There are blank lines, or fields with line breaks.
+            if lines > table.num_rows + (first and headed):
+                check_for_rows(piece, source, delimiter, headed, names, label, known, before)
+        yield CsvBlock(table, lines)
+        rows = before.rows + table.num_rows + (first and headed)
+        before = Place(rows, before.lines + lines, before.bytes + len(piece))
+
+
+def _parsed(
+    piece: bytes,
+    source: Path | str,
+    columns: Sequence[str],
+    delimiter: str,
+    headed: bool,
+    names: Sequence[str] | None,
+    before: Place,
+) -> pa.Table:
+    """The columns of whole rows, see :func:`csv_blocks`; ``names`` is None where a header is."""
     import pyarrow as pa
     import pyarrow.csv
 
-    names = column_names(data, source, columns, delimiter) if header is None else list(header)
+    if before is not START and piece.startswith(_MARK):
+        piece = b"\n" + piece  # it is no byte order mark here; a blank line is no row
     read = pyarrow.csv.ReadOptions(
         use_threads=False,  # so that errors name the row
-        block_size=_BLOCK,
-        column_names=None if header is None else names,
+        block_size=len(piece) + 1,
+        column_names=None if names is None else list(names),
     )
-    # Without newlines_in_values a block may end at a line break inside quotes, without an error.
     parse = pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
     convert = pyarrow.csv.ConvertOptions(
         include_columns=list(columns),
         column_types=dict.fromkeys(columns, pa.string()),
         strings_can_be_null=False,
     )
-    check_quotes(data, source, delimiter, header is None)
     try:
-        table = pyarrow.csv.read_csv(
-            pa.BufferReader(data), read_options=read, parse_options=parse, convert_options=convert
+        return pyarrow.csv.read_csv(
+            pa.BufferReader(piece), read_options=read, parse_options=parse, convert_options=convert
         )
     except pa.ArrowInvalid as error:
-        decoded(data, source)
-        if "Empty CSV" in str(error):  # the header alone, without a line end
+        decoded(piece, source, before=before)
+        if "Empty CSV" in str(error):  # the header alone, without a line end; blank lines
             return pa.table([pa.array([], pa.string()) for _ in columns], names=list(columns))
         found = re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", str(error))
         where = (
-            f"row {int(found[1]) - (header is None)}"
+            f"row {before.rows + int(found[1]) - headed}"
             if found
             else f"the table ({' '.join(str(error).split())})"
         )
@@ -91,11 +159,37 @@ def csv_table(
         raise UserError(
             f"{where} of {source}{fields or ' cannot be parsed'}: {quoting(delimiter)}"
         ) from None
-    # There are blank lines, or fields with line breaks.
-    if label is not None and line_count(data) > table.num_rows + (header is None):
-        known = {name.encode() for name in table[label].unique().to_pylist() if name}
-        check_for_rows(data, source, delimiter, header is None, names, label, known)
-    return table
+
+
+def _rows_end(data: bytes, delimiter: str) -> int:
+    """Where the last row that is surely whole ends in text that starts with a row; 0 if none is.
+
+    It is a line end outside quotes: where all quotes are right, one with an even number of quotes
+    before it. Text with a wrong quote is returned whole, for :func:`check_quotes`.
+    """
+    if len(data) > _LONGEST:
+        return len(data)
+    # a carriage return may be half of a line end
+    end, last = (b"\n", len(data)) if b"\n" in data else (b"\r", len(data) - 1)
+    quotes = _places(data)
+    at = data.rfind(end, 0, last)
+    while at >= 0 and (inside := int(np.searchsorted(quotes, at))) % 2:
+        at = data.rfind(end, 0, int(quotes[inside - 1]))
+    if at < 0 or not _well_quoted(data[: at + 1], delimiter):
+        # There may be quotes inside of fields that do not start with one.
+        flat, copied = bytearray(), 0
+        for field in _pattern(delimiter).finditer(data):
+            if field.end() == len(data):  # the rest of it may follow
+                last = field.start()
+                break
+            if field[1] is not None:
+                return len(data)
+            flat += data[copied : field.start()] + b"x" * len(field[0])
+            copied = field.end()
+        flat += data[copied:last]
+        at = flat.rfind(end, 0, last)
+    start = len(_MARK) if data.startswith(_MARK) else 0
+    return at + 1 if _FILLED.search(data, start, at + 1) else 0
 
 
 def quoting(delimiter: str) -> str:
@@ -203,15 +297,19 @@ def _pattern(delimiter: str) -> re.Pattern[bytes]:
     return re.compile(opening + rb'[^"]*(?:""[^"]*)*' + closing)
 
 
+def _places(data: bytes) -> Int64:
+    """Where the quotes are."""
+    parts = _parts(np.frombuffer(data, np.uint8))
+    found = [np.flatnonzero(part == ord('"')) + start for start, part in parts]
+    return np.concatenate([np.empty(0, np.int64), *found])
+
+
 def _well_quoted(data: bytes, delimiter: str) -> bool:
     """Whether every quote of a text opens or closes a quoted field, or is doubled in one.
 
     Then the quotes open and close by turns, where a doubled one closes and opens at once.
     """
-    values = np.frombuffer(data, np.uint8)
-    places = np.concatenate(
-        [np.flatnonzero(part == ord('"')) + start for start, part in _parts(values)]
-    )
+    values, places = np.frombuffer(data, np.uint8), _places(data)
     if len(places) % 2:
         return False
     edges = np.zeros(256, dtype=bool)
@@ -223,8 +321,17 @@ def _well_quoted(data: bytes, delimiter: str) -> bool:
     return bool(opens.all() and closes.all())
 
 
-def check_quotes(data: bytes, source: Path | str, delimiter: str, headed: bool) -> None:
+def check_quotes(
+    data: bytes, source: Path | str, delimiter: str, headed: bool, before: Place = START
+) -> None:
     """Check the quotes of delimited text.
+
+    Args:
+        data: see :func:`csv_table`; whole rows.
+        source: see :func:`csv_table`.
+        delimiter: see :func:`csv_table`.
+        headed: whether there is a header line.
+        before: what comes before ``data`` in its file.
 
     Raises:
         UserError: a quoted field does not end where a field ends; names the first.
@@ -233,16 +340,16 @@ def check_quotes(data: bytes, source: Path | str, delimiter: str, headed: bool) 
         return
     for field in _pattern(delimiter).finditer(data):
         if field[1] is not None:
-            line = line_count(data[: field.end()])
+            line = before.lines + line_count(data[: field.end()])
             problem = (
                 f"is followed by more text where it closes (line {line})"
                 if field[1]
                 else "is never closed, and takes in all lines to the end"
             )
+            where = _row_at(data, field.start(), delimiter, headed, before)
             raise UserError(
-                f"the quote that opens in {_row_at(data, field.start(), delimiter, headed)} of"
-                f" {source} {problem}: remove it, or put quotes around the whole field and double"
-                " the quotes inside"
+                f"the quote that opens in {where} of {source} {problem}: remove it, or put quotes"
+                " around the whole field and double the quotes inside"
             )
 
 
@@ -254,6 +361,7 @@ def check_for_rows(
     names: Sequence[str],
     label: str,
     known: set[bytes],
+    before: Place = START,
 ) -> None:
     """Check that no quoted field takes in rows, since the quote that closes it opens another field.
 
@@ -268,6 +376,7 @@ def check_for_rows(
         names: of all columns.
         label: the column of the class names.
         known: the class names.
+        before: what comes before ``data`` in its file.
 
     Raises:
         UserError: a field takes in rows; names the first.
@@ -283,18 +392,19 @@ def check_for_rows(
             and all(len(row) == len(names) for row in rows)
             and any(row[place] in known for row in rows)
         ):
-            last = line_count(data[: field.end()])
+            last = before.lines + line_count(data[: field.end()])
+            where = _row_at(data, field.start(), delimiter, headed, before)
             raise UserError(
-                f"the quote that opens in {_row_at(data, field.start(), delimiter, headed)} of"
-                f" {source} is closed in line {last} only, and takes in {len(rows)} rows: remove"
-                " it, or put quotes around the whole field and double the quotes inside"
+                f"the quote that opens in {where} of {source} is closed in line {last} only, and"
+                f" takes in {len(rows)} rows: remove it, or put quotes around the whole field and"
+                " double the quotes inside"
             )
 
 
-def _row_at(data: bytes, position: int, delimiter: str, headed: bool) -> str:
+def _row_at(data: bytes, position: int, delimiter: str, headed: bool, before: Place) -> str:
     """The row, not counting a header, and the line at a place in a text, for messages."""
-    before = data[:position].removeprefix(_MARK)  # all of its quoted fields end well
-    flat = _pattern(delimiter).sub(b"x", before) + b"x"
-    row = len(re.findall(rb"[^\r\n]+", flat)) - headed  # blank lines are no rows
-    line = line_count(before + b"x")
+    start = data[:position].removeprefix(_MARK)  # all of its quoted fields end well
+    flat = _pattern(delimiter).sub(b"x", start) + b"x"
+    row = before.rows + len(re.findall(rb"[^\r\n]+", flat)) - headed  # blank lines are no rows
+    line = before.lines + line_count(start + b"x")
     return f"row {row} (line {line})" if row else f"the header (line {line})"

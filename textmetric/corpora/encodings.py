@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from textmetric.corpora.blocks import START, Place
 from textmetric.corpora.wording import MAPPING, Wording
 from textmetric.errors import UserError
 
@@ -23,7 +25,12 @@ _SAMPLE = 1 << 16  # bytes that a guess looks at
 
 
 def decoded(
-    data: bytes, source: Path | str, encoding: str | None = None, *, words: Wording = MAPPING
+    data: bytes,
+    source: Path | str,
+    encoding: str | None = None,
+    *,
+    words: Wording = MAPPING,
+    before: Place = START,
 ) -> str:
     """The text of a file, without a byte order mark.
 
@@ -32,23 +39,36 @@ def decoded(
         source: what to call it in messages.
         encoding: a name that Python knows, such as ``cp1252``; None for UTF-8.
         words: of messages.
+        before: what comes before ``data`` in the file.
 
     Raises:
         UserError: the content has another encoding; the message names a likely one.
     """
     try:
-        return data.decode(encoding or "utf-8").removeprefix("\ufeff")
+        text = data.decode(encoding or "utf-8")
     except UnicodeError as error:
-        # codecs of several bytes a character count in characters, or say no position at all
-        start = getattr(error, "start", 0)
-        line = data.count(b"\n", 0, start) + 1
-        seems = likely(data)
-        guess = "" if seems in (None, encoding) else f", but seems to be {seems}"
-        offered = seems if guess else "<its name>"
-        raise UserError(
-            f"{source} is not {encoding or 'UTF-8'} (line {line}, byte {start}){guess}: save it "
-            f"as UTF-8, or {words.encoding.format(offered)}"
-        ) from None
+        raise _undecodable(error, data, source, encoding, words, before) from None
+    return text.removeprefix("\ufeff") if before is START else text
+
+
+def _undecodable(
+    error: UnicodeError,
+    data: bytes,
+    source: Path | str,
+    encoding: str | None,
+    words: Wording,
+    before: Place,
+) -> UserError:
+    # codecs of several bytes a character count in characters, or say no position at all
+    start = getattr(error, "start", 0)
+    line = before.lines + data.count(b"\n", 0, start) + 1
+    seems = likely(data)
+    guess = "" if seems in (None, encoding) else f", but seems to be {seems}"
+    offered = seems if guess else "<its name>"
+    return UserError(
+        f"{source} is not {encoding or 'UTF-8'} (line {line}, byte {before.bytes + start}){guess}:"
+        f" save it as UTF-8, or {words.encoding.format(offered)}"
+    )
 
 
 def as_utf8(
@@ -59,15 +79,40 @@ def as_utf8(
     Raises:
         UserError: see :func:`decoded`.
     """
+    return b"".join(utf8_blocks([data], source, encoding, words=words))
+
+
+def utf8_blocks(
+    data: Iterable[bytes], source: Path | str, encoding: str | None, *, words: Wording = MAPPING
+) -> Iterator[bytes]:
+    """What :func:`as_utf8` gives, by blocks.
+
+    Raises:
+        UserError: see :func:`decoded`.
+    """
     if encoding is None:
-        return data
-    text = decoded(data, source, encoding, words=words)
-    try:
-        return text.encode()
-    except UnicodeEncodeError:  # such as utf-7, which can spell halves of characters
-        raise UserError(
-            f"{source} read as {encoding} is no text: {words.encoding.format('<its name>')}"
-        ) from None
+        yield from data
+        return
+    decoder, before = codecs.getincrementaldecoder(encoding)(), START
+    blocks = iter(data)
+    block: bytes | None = next(blocks, b"")
+    while block is not None:
+        following = next(blocks, None)
+        held = len(decoder.getstate()[0])  # bytes of a character that the last block has cut
+        try:
+            text = decoder.decode(block, following is None)
+        except UnicodeError as error:
+            raise _undecodable(
+                error, block, source, encoding, words, before._replace(bytes=before.bytes - held)
+            ) from None
+        try:
+            yield (text.removeprefix("\ufeff") if before is START else text).encode()
+        except UnicodeEncodeError:  # such as utf-7, which can spell halves of characters
+            raise UserError(
+                f"{source} read as {encoding} is no text: {words.encoding.format('<its name>')}"
+            ) from None
+        before = Place(0, before.lines + block.count(b"\n"), before.bytes + len(block))
+        block = following
 
 
 def known(encoding: object) -> bool:

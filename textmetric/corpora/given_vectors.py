@@ -13,17 +13,15 @@ from textmetric.errors import UserError
 from textmetric.files import refuse_special
 
 if TYPE_CHECKING:
-    import pandas as pd
     import pyarrow as pa
 
 Values = npt.NDArray[Any]
 
 
-def numbered(frame: pd.DataFrame, path: Path, vectors: str, *, rows: int) -> pd.DataFrame:
-    """The rows of a table with their numbers as the column ``row``: those of their vectors.
+def check_rows(path: Path, vectors: str, *, rows: int) -> None:
+    """Check that a table brings a vector for each of its rows.
 
     Args:
-        frame: what :func:`.readers.read` gave for ``path``.
         path: the table, or the folder of tables.
         vectors: see :func:`read`.
         rows: of the table, with those that were dropped.
@@ -37,7 +35,6 @@ def numbered(frame: pd.DataFrame, path: Path, vectors: str, *, rows: int) -> pd.
             f"{path} has {rows} rows, but {vectors} {len(values)} vectors: give one for each "
             "row, in the same order"
         )
-    return frame.assign(row=frame.index)
 
 
 def read(path: Path, vectors: str) -> Values:

@@ -17,8 +17,9 @@ without a label (``unlabelled_duplicate_rows``); see :func:`with_unlabelled`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,15 +27,70 @@ import numpy.typing as npt
 
 from textmetric.errors import UserError
 from textmetric.sampling.draws import apportion, first_of_each
-from textmetric.text.tokenizer import BASIC_ENGLISH, chunks
-from textmetric.types import PARTS, UNLABELLED, Bools, Int64
+from textmetric.text.tokenizer import BASIC_ENGLISH, END, chunks
+from textmetric.types import PARTS, Bools, Int8, Int32, Int64, Integers
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import pyarrow as pa
 
 TRAIN, VALIDATION, TEST = range(len(PARTS))
+NO_PART = len(PARTS)
+"""The number of a text without a label, after those of ``PARTS``."""
 
 Hashes = npt.NDArray[np.uint64]
+
+_PARTITION = 1 << 20  # texts that are compared at a time, about
+# white space for str.split and not for bytes.split, and that of both
+_SPACES = bytes.maketrans(b"\t\n\r\x0b\x0c\x1c\x1d\x1e\x1f", b" " * 9)
+
+
+class Keys:
+    """What memory keeps of the rows of a corpus: a hash, a class and a part each.
+
+    Args:
+        seed: of the hash.
+
+    Attributes:
+        names: the class names, sorted, after :meth:`done`.
+        hashes: (n, 2) see :func:`text_hashes`.
+        labels: (n,) class numbers; -1 where a row has no label.
+        part: (n,) numbers of ``PARTS``.
+    """
+
+    names: list[str]
+    hashes: Hashes
+    labels: Int32
+    part: Int8
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._numbers: dict[str, int] = {}
+        self._blocks: list[tuple[Hashes, Int32, Int8]] = []
+
+    def add(self, texts: pa.ChunkedArray, labels: pa.ChunkedArray, part: Int8) -> None:
+        """Add rows of texts; a label is null where there is none."""
+        encoded = labels.combine_chunks().dictionary_encode()
+        known = [
+            self._numbers.setdefault(name, len(self._numbers))
+            for name in encoded.dictionary.to_pylist()
+        ]
+        codes = encoded.indices.fill_null(len(known)).to_numpy(zero_copy_only=False)
+        hashes = text_hashes(texts.to_numpy(), self._seed)
+        self._blocks.append((hashes, np.array([*known, -1], np.int32)[codes], part))
+
+    def done(self) -> Keys:
+        """All rows have been added."""
+        order = sorted(self._numbers)
+        hashes, labels, parts = zip(*self._blocks, strict=True)
+        self._blocks = []
+        renumbered = np.full(len(order) + 1, -1, np.int32)  # the last one of rows without a label
+        for number, name in enumerate(order):
+            renumbered[self._numbers[name]] = number
+        self.names = order
+        self.hashes = np.concatenate(hashes)
+        self.labels = renumbered[np.concatenate(labels)]
+        self.part = np.concatenate(parts)
+        return self
 
 
 @dataclass(frozen=True)
@@ -43,29 +99,27 @@ class Parted:
 
     Attributes:
         name: of the corpus, for messages.
-        frame: every row of the corpus: ``text``, ``label``.
         names: (C,) the class names.
         min_rows: classes with fewer train rows were left out; None if that was an error.
         brings_test: the test part is the corpus's own.
-        rows: (n,) which rows of the frame are kept, rising.
+        rows: (n,) which rows of the corpus are kept, rising.
         texts: (n,) the first hash of each text, equal for the same text.
         labels: (n,) class numbers.
         part: (n,) numbers of ``PARTS``.
         counts: the rows that were left out by reason.
-        unlabelled: (u,) which rows of the frame are text without a label, rising; None if the
-            frame has no such row.
+        unlabelled: (u,) which rows of the corpus are text without a label, rising; None if it has
+            no such row.
         unlabelled_texts: (u,) the first hash of each of these texts.
     """
 
     name: str
-    frame: pd.DataFrame
     names: Sequence[str]
     min_rows: int | None
     brings_test: bool
     rows: Int64
     texts: Hashes
-    labels: Int64
-    part: Int64
+    labels: Int32
+    part: Int8
     counts: dict[str, int]
     unlabelled: Int64 | None = None
     unlabelled_texts: Hashes = field(default_factory=lambda: np.empty(0, np.uint64))
@@ -86,26 +140,23 @@ class Parted:
 
 
 def clean_and_cut(
-    frame: pd.DataFrame,
+    keys: Keys,
     *,
     name: str,
     test: float,
     validation: float,
     min_rows: int | None,
-    seed: int,
     reverse: bool = False,
 ) -> Parted:
     """Clean the rows of a corpus and cut the parts that are missing.
 
     Args:
-        frame: columns ``text``, ``label``, and ``split``, which holds the part. A corpus without
-            a test (validation) part has no such row. A row whose label is missing is text without
-            a label, in no part.
+        keys: all rows. A corpus without a test (validation) part has no such row. A row without a
+            label is in no part. The seed of their hash decides the cuts.
         name: of the corpus, for messages.
         test: fraction of a class's rows to cut for test, in (0, 1).
         validation: fraction of a class's train rows to cut for validation, in [0, 1).
         min_rows: drop classes with fewer train rows than this, counted before the cuts.
-        seed: of the hash that decides the cuts.
         reverse: take the validation part from the other end of the hash. Two roles that take it
             from different ends hardly ever validate on the same text.
 
@@ -117,35 +168,26 @@ def clean_and_cut(
         raise UserError(f"the test fraction must lie between 0 and 1, not {test}")
     if not 0 <= validation < 1:
         raise UserError(f"data.validation must be at least 0 and below 1, not {validation}")
-    import pandas as pd
-
-    hashes = text_hashes(frame["text"], seed)
-    codes, index = pd.factorize(frame["label"], sort=True)
-    names = [str(name) for name in index]
-    rows, unlabelled = np.flatnonzero(codes >= 0), np.flatnonzero(codes < 0)
-    labels = codes[rows].astype(np.int64)
-    given = frame["split"].to_numpy(dtype=object)[rows]
-    part = np.select([given == name for name in PARTS], range(len(PARTS))).astype(np.int64)
-
-    keep, counts = clean(numbered(hashes[rows, 0]), labels, part)
+    rows, unlabelled = np.flatnonzero(keys.labels >= 0), np.flatnonzero(keys.labels < 0)
+    texts, labels, part = keys.hashes[rows, 0], keys.labels[rows], keys.part[rows]
+    keep, counts = clean(texts, labels, part)
     counts |= {"small_classes": 0, "small_class_rows": 0, "crossing_rows": 0}
     everything = Parted(
         name=name,
-        frame=frame,
-        names=names,
+        names=keys.names,
         min_rows=min_rows,
         brings_test=bool((part == TEST).any()),
         rows=rows,
-        texts=hashes[rows, 0],
+        texts=texts,
         labels=labels,
         part=part,
         counts=counts,
         unlabelled=unlabelled if unlabelled.size else None,
-        unlabelled_texts=hashes[unlabelled, 0],
+        unlabelled_texts=keys.hashes[unlabelled, 0],
     )
     corpus = _large_enough(
         everything.take(keep),
-        np.ones(len(names), dtype=bool),
+        np.ones(len(keys.names), dtype=bool),
         min_rows,
         "repeated and leaked texts are left out",
     )
@@ -154,7 +196,7 @@ def clean_and_cut(
         drawn = cut(labels, np.flatnonzero(part == TRAIN), test, 1, corpus.texts)
         part[drawn] = TEST
     if not (part == VALIDATION).any() and validation > 0:
-        order = hashes[corpus.rows, 1]
+        order = keys.hashes[corpus.rows, 1]
         order = ~order if reverse else order
         drawn = cut(labels, np.flatnonzero(part == TRAIN), validation, 0, order)
         part[drawn] = VALIDATION
@@ -174,29 +216,36 @@ def uncrossed(target: Parted, source: Parted) -> tuple[Parted, Parted]:
         UserError: a class has fewer than two train rows then, and its corpus has no ``min_rows``.
     """
     roles = (target, source)
-    hashes = np.concatenate([target.texts, source.texts])
-    numbers = numbered(hashes)
-    codes = np.split(numbers, [len(target.texts)])
-    count = int(numbers.max(initial=-1)) + 1
-    # (2, texts): the part of each text in each role, -1 where the role does not have it
-    parts = np.full((2, count), -1)
-    for place, role in enumerate(roles):
-        parts[place, codes[place]] = role.part
-    of_target, of_source = parts
-    crossing = (parts >= 0).all(axis=0) & ((of_target != of_source) | (of_target == VALIDATION))
-    even = np.empty(count, dtype=bool)
-    even[numbers] = hashes % 2 == 0
-    target_keeps = np.where(of_target == of_source, even, of_target > of_source)
-    drop = np.stack([crossing & ~target_keeps, crossing & target_keeps])
+    # the part of each row's text in the other role, -1 where that does not have it
+    there = [np.full(len(role.part), -1, np.int8) for role in roles]
+    drop = [np.zeros(len(role.part), dtype=bool) for role in roles]
+    for some in zip(*_partitions(target.texts, source.texts), strict=True):
+        texts_of = [role.texts[rows] for role, rows in zip(roles, some, strict=True)]
+        numbers = numbered(np.concatenate(texts_of))
+        codes = np.split(numbers, [len(some[0])])
+        # (2, texts)
+        parts = np.full((2, int(numbers.max(initial=-1)) + 1), -1, np.int8)
+        even = np.empty(parts.shape[1], dtype=bool)
+        for role, rows, texts, part in zip(roles, some, codes, parts, strict=True):
+            part[texts] = role.part[rows]
+            even[texts] = role.texts[rows] % 2 == 0
+        of_target, of_source = parts
+        crossing = (parts >= 0).all(axis=0) & ((of_target != of_source) | (of_target == VALIDATION))
+        target_keeps = np.where(of_target == of_source, even, of_target > of_source)
+        for place, (rows, texts) in enumerate(zip(some, codes, strict=True)):
+            there[place][rows] = parts[1 - place, texts]
+            drop[place][rows] = (crossing & (target_keeps == bool(place)))[texts]
 
     for place, role in enumerate(roles):
-        there, other = parts[1 - place, codes[place]], roles[1 - place]
-        stay = _needed_in_train(role, drop[place, codes[place]], there, other.brings_test)
-        drop[:, codes[place][stay]] = ~drop[:, codes[place][stay]]
+        other = roles[1 - place]
+        stay = _needed_in_train(role, drop[place], there[place], other.brings_test)
+        for each, dropped in zip(roles, drop, strict=True):
+            changed = np.isin(each.texts, role.texts[stay])
+            dropped[changed] = ~dropped[changed]
 
     def remaining(place: int) -> Parted:
         role = roles[place]
-        gone = drop[place, codes[place]]
+        gone = drop[place]
         counts = role.counts | {"crossing_rows": int(gone.sum())}
         return _large_enough(
             replace(role.take(~gone), counts=counts),
@@ -208,7 +257,7 @@ def uncrossed(target: Parted, source: Parted) -> tuple[Parted, Parted]:
     return remaining(0), remaining(1)
 
 
-def _needed_in_train(role: Parted, drop: Bools, there: Int64, test_is_fixed: bool) -> Int64:
+def _needed_in_train(role: Parted, drop: Bools, there: Int8, test_is_fixed: bool) -> Int64:
     """Choose the train rows that stay, so that each class has two if it can.
 
     Args:
@@ -256,7 +305,7 @@ def with_unlabelled(corpus: Parted, others: Sequence[Parted] = ()) -> Parted:
 
 def finished(
     corpus: Parted, limit: int | None, seed: int
-) -> tuple[pd.DataFrame, dict[str, int | str | None]]:
+) -> tuple[Parted, dict[str, int | str | None]]:
     """Apply the limit.
 
     Args:
@@ -265,32 +314,39 @@ def finished(
         seed: of the draw.
 
     Returns:
-        The columns ``text``, ``label``, ``row`` if the frame has it, and ``split`` (train,
-        validation, test, then texts without a label, each in the given order), and the counts.
+        The corpus, and the counts.
 
     Raises:
         UserError: the limit is too low.
     """
-    unlabelled = np.empty(0, np.int64) if corpus.unlabelled is None else corpus.unlabelled
     if limit is not None:
         train = int((corpus.part == TRAIN).sum())
-        if limit < train:
-            share = _rounded(limit / train * len(unlabelled))
-            unlabelled = np.sort(_shuffled(unlabelled, [seed, 3 + len(PARTS)])[:share])
+        if limit < train and corpus.unlabelled is not None:
+            share = _rounded(limit / train * len(corpus.unlabelled))
+            chosen = _shuffled(corpus.unlabelled, [seed, 3 + len(PARTS)])[:share]
+            corpus = replace(corpus, unlabelled=np.sort(chosen))
         corpus = corpus.take(limited(corpus.labels, corpus.part, limit, seed, corpus.name))
-    order = np.argsort(corpus.part, kind="stable")
-    rows = np.concatenate([corpus.rows[order], unlabelled])
-    kept = [name for name in ("text", "label", "row") if name in corpus.frame]
-    result = corpus.frame[kept].iloc[rows].reset_index(drop=True)
-    parts = np.array([*PARTS, UNLABELLED], dtype=object)
-    result["split"] = parts[np.concatenate([corpus.part[order], np.full_like(unlabelled, 3)])]
     sizes = {
         f"{name}_rows": int((corpus.part == number).sum()) for number, name in enumerate(PARTS)
     }
     if corpus.unlabelled is not None:
-        sizes["unlabelled_rows"] = len(unlabelled)
+        sizes["unlabelled_rows"] = len(corpus.unlabelled)
     classes = int((corpus.train_counts() > 0).sum())
-    return result, {**corpus.counts, **sizes, "classes": classes, "limit": limit}
+    return corpus, {**corpus.counts, **sizes, "classes": classes, "limit": limit}
+
+
+def in_order(corpus: Parted) -> Iterator[tuple[Int64, Int32, int]]:
+    """The rows of a corpus in the order of its file, part by part.
+
+    Yields:
+        For train, validation, test, and the texts without a label: which rows of the corpus,
+        rising; their class numbers, -1 for no label; the number of the part.
+    """
+    for number in range(len(PARTS)):
+        chosen = corpus.part == number
+        yield corpus.rows[chosen], corpus.labels[chosen], number
+    if corpus.unlabelled is not None:
+        yield corpus.unlabelled, np.full(len(corpus.unlabelled), -1, np.int32), NO_PART
 
 
 def text_hashes(texts: Iterable[str], seed: int) -> Hashes:
@@ -304,15 +360,21 @@ def text_hashes(texts: Iterable[str], seed: int) -> Hashes:
         (n, 2) two independent numbers of 64 bits. Each is equal for texts whose tokens are equal.
         Among a million other texts one number repeats with a chance of one in 30 million.
     """
-    salt = f"{seed} "
+    salt = f"{seed} ".encode()
     digests = b"".join(
-        hashlib.blake2b(
-            (salt + " ".join(tokens)).encode("utf-8", "surrogatepass"), digest_size=16
-        ).digest()
-        for chunk in chunks(texts)
-        for tokens in BASIC_ENGLISH.split(chunk)
+        hashlib.blake2b(salt + tokens, digest_size=16).digest()
+        for tokens in chain.from_iterable(map(_spaced, chunks(texts)))
     )
     return np.frombuffer(digests, dtype="<u8").astype(np.uint64).reshape(-1, 2)
+
+
+def _spaced(texts: Sequence[str]) -> list[bytes]:
+    """The tokens of each text in UTF-8, with one space between."""
+    values = np.frombuffer(BASIC_ENGLISH.separated(texts).translate(_SPACES), np.uint8)
+    keep = values != ord(" ")
+    keep[1:] |= keep[:-1] & (values[:-1] != ord(END))  # a space after a token
+    spaced: bytes = values[keep].tobytes()
+    return spaced.replace(b" " + END, END).split(END)[:-1]
 
 
 def numbered(texts: Hashes) -> Int64:
@@ -322,17 +384,51 @@ def numbered(texts: Hashes) -> Int64:
     return pd.factorize(texts)[0].astype(np.int64)
 
 
-def clean(texts: Int64, labels: Int64, part: Int64) -> tuple[Bools, dict[str, int]]:
+def _partitions(*texts: Hashes) -> list[Iterator[Int64]]:
+    """Split the rows so that equal texts are together: by the first bits of their hashes.
+
+    Args:
+        texts: hashes of one or more corpora.
+
+    Returns:
+        For each of them, the rows of each partition, rising.
+    """
+    bits = (max(map(len, texts)) // _PARTITION).bit_length()
+
+    def rows_of(hashes: Hashes) -> Iterator[Int64]:
+        if not bits:
+            yield np.arange(len(hashes))
+            return
+        place = (hashes >> np.uint64(64 - bits)).astype(np.uint16)
+        order = np.argsort(place, kind="stable")
+        ends = np.cumsum(np.bincount(place, minlength=1 << bits))
+        yield from np.split(order, ends[:-1])
+
+    return [rows_of(hashes) for hashes in texts]
+
+
+def clean(texts: Hashes, labels: Integers, part: Integers) -> tuple[Bools, dict[str, int]]:
     """Find the rows to keep by the rule of this module.
 
     Args:
-        texts: (n,) equal numbers for the same text.
+        texts: (n,) equal hashes for the same text.
         labels: (n,) class numbers.
         part: (n,) the number of each row's part in ``PARTS``.
 
     Returns:
         A mask (n,) of the rows to keep, and the counts of the others by reason.
     """
+    keep = np.empty(len(texts), dtype=bool)
+    counts = dict.fromkeys(("leaked_rows", "conflicting_rows", "duplicate_rows"), 0)
+    (partitions,) = _partitions(texts)
+    for rows in partitions:
+        keep[rows], more = _cleaned(numbered(texts[rows]), labels[rows], part[rows])
+        counts = {reason: count + more[reason] for reason, count in counts.items()}
+    return keep, counts
+
+
+def _cleaned(texts: Int64, labels: Integers, part: Integers) -> tuple[Bools, dict[str, int]]:
+    """See :func:`clean`; the texts are numbered."""
     count = int(texts.max(initial=-1)) + 1
     pool = part != TEST
 
@@ -343,8 +439,9 @@ def clean(texts: Int64, labels: Int64, part: Int64) -> tuple[Bools, dict[str, in
     rest = pool & ~leaked
     lowest = np.full(count, np.iinfo(np.int64).max)
     highest = np.full(count, -1)
-    np.minimum.at(lowest, texts[rest], labels[rest])
-    np.maximum.at(highest, texts[rest], labels[rest])
+    numbers = labels.astype(np.int64)  # of one type `at` is fast
+    np.minimum.at(lowest, texts[rest], numbers[rest])
+    np.maximum.at(highest, texts[rest], numbers[rest])
     conflicting = rest & (lowest != highest)[texts]
 
     # A text in both validation and train leaks as a test text does: the train row is left out.
@@ -406,7 +503,7 @@ def _large_enough(corpus: Parted, known: Bools, least: int | None, after: str) -
     return replace(corpus.take(keep), counts=counts)
 
 
-def cut(labels: Int64, rows: Int64, fraction: float, least: int, order: Hashes) -> Int64:
+def cut(labels: Integers, rows: Int64, fraction: float, least: int, order: Hashes) -> Int64:
     """Take about ``fraction`` of ``rows`` for another part, stratified.
 
     Two rows of each class always stay: none of a class of two is taken, and at most one of a
@@ -428,7 +525,7 @@ def cut(labels: Int64, rows: Int64, fraction: float, least: int, order: Hashes) 
     return first_of_each(rows[np.argsort(order[rows], kind="stable")], labels, share)
 
 
-def limited(labels: Int64, part: Int64, limit: int, seed: int, name: str) -> Int64:
+def limited(labels: Integers, part: Integers, limit: int, seed: int, name: str) -> Int64:
     """Draw at most ``limit`` train rows, and validation and test rows in proportion, stratified.
 
     Each class keeps two train rows and, where it has one, a test row.

@@ -8,21 +8,23 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 
-from textmetric.corpora.delimited import csv_table, line_count, missing_column
-from textmetric.corpora.encodings import as_utf8, decoded
+from textmetric.corpora.blocks import START, Place, of_file, whole
+from textmetric.corpora.delimited import csv_blocks, line_count, missing_column
+from textmetric.corpora.encodings import decoded, utf8_blocks
 from textmetric.corpora.wording import MAPPING, Wording
 from textmetric.errors import UserError
 from textmetric.files import refuse_special
 from textmetric.labels import MISSING
-from textmetric.types import PARTS, Int64
+from textmetric.types import PARTS, Int8, Int64
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +33,9 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 
-_PART = 1 << 24  # bytes that are read at a time
+ROWS = 1 << 16
+"""Rows of a block of a parquet table."""
+
 _LARGEST = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2  # bytes in memory
 _PREFIXES = ("train", "val", "test")  # of file names in a folder, by part
 
@@ -73,8 +77,64 @@ class Options:
     encoding: str | None = None
 
 
+class Block(NamedTuple):
+    """Some rows of a corpus.
+
+    Attributes:
+        texts: (n,) none of them null.
+        labels: (n,) null where a row has no label.
+        parts: (n,) numbers of ``PARTS``.
+        rows: (n,) the number of each row in the tables, one after another, rising.
+        counts: what this block adds to the counts of :func:`blocks`.
+    """
+
+    texts: pa.ChunkedArray
+    labels: pa.ChunkedArray
+    parts: Int8
+    rows: Int64
+    counts: dict[str, int]
+
+
 def read(path: Path, options: Options = Options()) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Read a table, or a folder of a train, a test and maybe a validation table.
+    """Read all of a table at once, see :func:`blocks`.
+
+    Returns:
+        The columns ``text``, ``label``, and ``split``, which holds the part. The index is the
+        number of each row in the tables. And the counts.
+    """
+    import pandas as pd
+    import pyarrow as pa
+
+    frames, counts = [], Counter[str]()
+    for block in blocks(path, options):
+        frame = pa.table([block.texts, block.labels], names=["text", "label"]).to_pandas()
+        frames.append(frame.assign(split=np.array(PARTS)[block.parts]).set_index(block.rows))
+        counts.update(block.counts)
+    return pd.concat(frames), dict(counts)
+
+
+def of_frame(frame: pd.DataFrame, counts: dict[str, int]) -> Iterator[Block]:
+    """The rows of a frame with the columns ``text``, ``label`` and ``split`` as blocks.
+
+    Args:
+        frame: n rows.
+        counts: those of all rows.
+    """
+    import pyarrow as pa
+
+    for first in range(0, max(len(frame), 1), ROWS):
+        some = frame.iloc[first : first + ROWS]
+        table = pa.Table.from_pandas(some[["text", "label"]], preserve_index=False)
+        parts = np.select([some["split"] == name for name in PARTS], range(len(PARTS)))
+        rows = np.arange(first, first + len(some))
+        yield Block(table["text"], table["label"], parts.astype(np.int8), rows, counts)
+        counts = {}
+
+
+def blocks(path: Path, options: Options = Options()) -> Iterator[Block]:
+    """Read a table, or a folder of a train, a test and maybe a validation table, by blocks.
+
+    White space around labels is removed, texts stay as they are. A single file is all ``train``.
 
     Args:
         path: a file with one of the known suffixes, with or without ``.gz``, or a folder with
@@ -82,22 +142,16 @@ def read(path: Path, options: Options = Options()) -> tuple[pd.DataFrame, dict[s
             ``val`` (so ``valid`` too). Other files and folders in it are ignored.
         options: columns, and what else the files do not say themselves.
 
-    Returns:
-        The columns ``text``, ``label``, and ``split``, which holds the part; a single file is all
-        ``train``. White space around labels is removed, texts stay as they are. The label of a row
-        without one is None. The index is the number of each row in the tables, one after another.
-
-        The counts ``lines`` (of text files, without the header, with blank lines and those in
-        quotes; not there for parquet), ``rows``, and, if they may be dropped, ``empty_rows``. The
-        frame holds all rows except the empty ones.
+    Yields:
+        All rows except the empty ones. The counts are ``lines`` (of text files, without the
+        header, with blank lines and those in quotes; not there for parquet), ``rows``, and, if
+        they may be dropped, ``empty_rows``.
 
     Raises:
         UserError: a file is missing, unreadable, in another encoding, or without rows; a column is
             missing; a quote is not closed; a text is empty, or a label that may not be; a label is
-            a list.
+            a list. Mistakes in single rows are raised at the end of a file.
     """
-    import pandas as pd
-
     found = tables(path)
     delimited = any(suffix_of(file) in (".csv", ".tsv") for _, file in found)
     text = any(suffix_of(file) != ".parquet" for _, file in found)
@@ -106,13 +160,11 @@ def read(path: Path, options: Options = Options()) -> tuple[pd.DataFrame, dict[s
             raise UserError(
                 f"{key} is given for the corpus {path}, but it is no {kinds} file: remove the key"
             )
-    frames, counts = [], dict[str, int]()
+    first = 0
     for part, file in found:
-        frame, more = _read_file(file, part, options)
-        frame.index += counts.get("rows", 0)
-        frames.append(frame)
-        counts = {key: counts.get(key, 0) + more.get(key, 0) for key in {**counts, **more}}
-    return frames[0] if len(frames) == 1 else pd.concat(frames), counts
+        for block in _file_blocks(file, part, options, first):
+            yield block
+            first += block.counts["rows"]
 
 
 def tables(path: Path) -> list[tuple[str, Path]]:
@@ -167,54 +219,108 @@ def refuse_other(data: bytes, source: Path | str) -> None:
             raise UserError(f"{source} {problem}")
 
 
-def _read_file(path: Path, part: str, options: Options) -> tuple[pd.DataFrame, dict[str, int]]:
-    """One table as the columns ``text``, ``label`` and ``split``, checked, and its counts."""
+def _file_blocks(path: Path, part: str, options: Options, first: int) -> Iterator[Block]:
+    """One table, see :func:`blocks`; its rows are numbered from ``first``."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    suffix = suffix_of(path)
+    checks, number = _Checks(path, part, options), PARTS.index(part)
+    for table, counts in _tables_of(path, options):
+        texts, labels = table.columns[0], pc.utf8_trim_whitespace(table.columns[1])
+        empty, unlabelled = checks.add(texts, labels)
+        counts["rows"] = table.num_rows
+        if options.empty == "drop":
+            counts["empty_rows"] = len(empty)
+        if len(unlabelled):
+            mask = np.zeros(table.num_rows, dtype=bool)
+            mask[unlabelled] = True
+            labels = pc.if_else(pa.array(mask), pa.scalar(None, labels.type), labels)
+        rows = np.delete(np.arange(table.num_rows), empty)
+        if len(empty):
+            texts, labels = texts.take(pa.array(rows)), labels.take(pa.array(rows))
+        parts = np.full(len(rows), number, np.int8)
+        yield Block(texts, labels, parts, rows + first, counts)
+        first += table.num_rows
+    checks.finish()
+
+
+def _tables_of(path: Path, options: Options) -> Iterator[tuple[pa.Table, dict[str, int]]]:
+    """The columns of the texts and of the labels of a file, by blocks, and the count ``lines``."""
+    import pyarrow as pa
+
+    suffix, columns = suffix_of(path), [options.text, options.label]
     if suffix not in SUFFIXES:
         raise UserError(
             f"{path} is not a table that can be read: expected a name that ends in"
             f" {', '.join(SUFFIXES)}, plain or with .gz"
         )
-    data, columns, counts = read_bytes(path), [options.text, options.label], dict[str, int]()
     if suffix == ".parquet":
-        table = parquet_strings(data, path, columns)
-    else:
-        refuse_other(data, path)
-        data = as_utf8(data, path, options.encoding)
-        headed = suffix != ".jsonl"
-        if headed:
-            delimiter = options.delimiter or ("\t" if suffix == ".tsv" else ",")
-            table = csv_table(data, path, columns, delimiter=delimiter, label=options.label)
-        else:
-            values = json_columns(data, path, columns, label=options.label)
+        for table in parquet_blocks(path, columns):
+            yield table, {}
+        return
+    data = utf8_blocks(_checked_text(path), path, options.encoding)
+    if suffix == ".jsonl":
+        for values, lines in json_blocks(data, path, columns, label=options.label):
             table = pa.table([pa.array(kept, pa.string()) for kept in values], names=columns)
-        counts["lines"] = line_count(data) - headed
-    counts["rows"] = table.num_rows
-    texts, labels = table.columns[0], pc.utf8_trim_whitespace(table.columns[1])
-    without_text, unlabelled = _blank_rows(texts), _blank_rows(labels)
-    empty = without_text
-    if options.unlabelled != "keep" or part != "train":
-        empty = np.union1d(empty, unlabelled)
-    if options.empty == "drop":
-        counts["empty_rows"] = len(empty)
-    elif len(empty):
-        column, values = (
-            (options.text, texts) if empty[0] in without_text else (options.label, labels)
-        )
-        raise _empty(path, part, options, empty, column, values[int(empty[0])].as_py())
-    if len(empty) == table.num_rows:
-        full = " that are not empty" if len(empty) else ""
-        raise UserError(f"{path} has no rows{full}: give a table with a text in each row")
-    _refuse_lists(labels, path, options.label)
-    frame: pd.DataFrame = pa.table([texts, labels], names=["text", "label"]).to_pandas()
-    if len(unlabelled):
-        frame.loc[unlabelled, "label"] = None
-    if len(empty):
-        frame = frame.drop(index=empty.tolist())
-    return frame.assign(split=part), counts
+            yield table, {"lines": lines}
+        return
+    delimiter = options.delimiter or ("\t" if suffix == ".tsv" else ",")
+    header = 1
+    for block in csv_blocks(data, path, columns, delimiter=delimiter, label=options.label):
+        yield block.table, {"lines": block.lines - header}
+        header = 0
+
+
+def _checked_text(path: Path) -> Iterator[bytes]:
+    for place, block in enumerate(read_blocks(path)):
+        if place == 0:
+            refuse_other(block, path)
+        yield block
+
+
+class _Checks:
+    """What is wrong with single rows of a table, found by blocks and raised at its end."""
+
+    def __init__(self, path: Path, part: str, options: Options) -> None:
+        self._path, self._part, self._options = path, part, options
+        self._rows = self._empty = 0
+        self._first: tuple[int, str, str | None] | None = None  # empty: its row, column and value
+        self._labels = set[str]()
+        self._list: UserError | None = None
+
+    def add(self, texts: pa.ChunkedArray, labels: pa.ChunkedArray) -> tuple[Int64, Int64]:
+        """The rows that are empty, and those without a label; both rising."""
+        import pyarrow.compute as pc
+
+        options = self._options
+        without_text, unlabelled = _blank_rows(texts), _blank_rows(labels)
+        empty = without_text
+        if options.unlabelled != "keep" or self._part != "train":
+            empty = np.union1d(empty, unlabelled)
+        if len(empty) and self._first is None:
+            of_text = empty[0] in without_text
+            value = (texts if of_text else labels)[int(empty[0])].as_py()
+            column = options.text if of_text else options.label
+            self._first = (self._rows + int(empty[0]) + 1, column, value)
+        for label in pc.unique(labels).to_pylist():
+            if label is not None and label not in self._labels and self._list is None:
+                self._labels.add(label)
+                if kind := list_kind(label):
+                    row = self._rows + pc.index(labels, label).as_py() + 1
+                    self._list = listed_label(self._path, row, kind, label, options.label)
+        self._rows += len(texts)
+        self._empty += len(empty)
+        return empty, unlabelled
+
+    def finish(self) -> None:
+        """Raise for the first mistake."""
+        if self._first is not None and self._options.empty != "drop":
+            raise _empty(self._path, self._part, self._options, self._empty, *self._first)
+        if self._empty == self._rows:
+            full = " that are not empty" if self._empty else ""
+            raise UserError(f"{self._path} has no rows{full}: give a table with a text in each row")
+        if self._list is not None:
+            raise self._list
 
 
 def _blank_rows(values: pa.ChunkedArray) -> Int64:
@@ -232,10 +338,10 @@ def _blank_rows(values: pa.ChunkedArray) -> Int64:
 
 
 def _empty(
-    path: Path, part: str, options: Options, rows: Int64, column: str, value: str | None
+    path: Path, part: str, options: Options, rows: int, first: int, column: str, value: str | None
 ) -> UserError:
-    """The error for ``rows``; the first of them has ``value`` in ``column``."""
-    more = f" (and {len(rows) - 1} other rows)" if len(rows) > 1 else ""
+    """The error for ``rows`` empty ones; the ``first`` of them has ``value`` in ``column``."""
+    more = f" (and {rows - 1} other rows)" if rows > 1 else ""
     bare = (value or "").strip()
     what = f"{bare!r} for an empty {column!r}" if bare else f"an empty {column!r}"
     remedy = "fill it in, or leave such rows out and count them with empty: drop in the mapping"
@@ -243,18 +349,7 @@ def _empty(
         remedy += ", since only train rows may lack one"
     elif column == options.label and part == "train":
         remedy += ", or keep them as text without a label with unlabelled: keep"
-    return UserError(
-        f"row {rows[0] + 1}{more} of {path}, not counting a header, has {what}: {remedy}"
-    )
-
-
-def _refuse_lists(labels: pa.ChunkedArray, path: Path, column: str) -> None:
-    """Raise for the first label that is a list, written out: several classes of one text."""
-    import pyarrow.compute as pc
-
-    for label in pc.unique(labels).to_pylist():
-        if label is not None and (kind := list_kind(label)):
-            raise listed_label(path, pc.index(labels, label).as_py() + 1, kind, label, column)
+    return UserError(f"row {first}{more} of {path}, not counting a header, has {what}: {remedy}")
 
 
 def list_kind(label: str) -> str | None:
@@ -280,14 +375,45 @@ def read_bytes(path: Path) -> bytes:
     """The content of a file, unpacked if its name ends in ``.gz``.
 
     Raises:
-        UserError: the file is missing, is a pipe or a device, cannot be read or unpacked, is
-            empty, or is larger than the memory.
+        UserError: see :func:`read_blocks`; the content is larger than half of the memory, as a few
+            packed kilobytes can be.
     """
-    try:
+    parts, size = [], os.path.getsize(path) if os.path.isfile(path) else 0
+    if size <= _LARGEST:
+        size = 0
+        for part in read_blocks(path):
+            size += len(part)
+            if size > _LARGEST:
+                break
+            parts.append(part)
+    if size > _LARGEST:
+        raise UserError(f"{path} takes more than half of the memory: give a smaller table")
+    return b"".join(parts)
+
+
+def read_blocks(path: Path) -> Generator[bytes]:
+    """The content of a file by blocks, unpacked if its name ends in ``.gz``.
+
+    Raises:
+        UserError: the file is missing, is a pipe or a device, cannot be read or unpacked, or is
+            empty.
+    """
+    with _errors_of_reading(path):
         refuse_special(path)
-        if path.stat().st_size > _LARGEST:
-            raise MemoryError
-        data = _unpacked(path) if path.name.lower().endswith(".gz") else path.read_bytes()
+        packed = path.name.lower().endswith(".gz")
+        with gzip.open(path) if packed else path.open("rb", buffering=0) as file:
+            empty = True
+            for block in of_file(cast(BinaryIO, file)):
+                yield block
+                empty = False
+    if empty:
+        raise UserError(f"{path} is empty: give a table with a text in each row")
+
+
+@contextmanager
+def _errors_of_reading(path: Path) -> Iterator[None]:
+    try:
+        yield
     except FileNotFoundError:
         raise UserError(
             f"{path} does not exist: check the path (relative paths start at {Path.cwd()})"
@@ -301,29 +427,6 @@ def read_bytes(path: Path) -> bytes:
         raise UserError(
             f"{path} cannot be read ({error.strerror}): check what it is and its permissions"
         ) from None
-    except MemoryError:
-        raise UserError(
-            f"{path} takes more than half of the memory: give a smaller table"
-        ) from None
-    if not data:
-        raise UserError(f"{path} is empty: give a table with a text in each row")
-    return data
-
-
-def _unpacked(path: Path) -> bytes:
-    """The content of a file in gzip's format.
-
-    Raises:
-        MemoryError: it is larger than half of the memory; a few packed kilobytes can be.
-    """
-    parts, size = [], 0
-    with gzip.open(path) as file:
-        while part := file.read(_PART):
-            size += len(part)
-            if size > _LARGEST:
-                raise MemoryError
-            parts.append(part)
-    return b"".join(parts)
 
 
 def json_columns(
@@ -334,42 +437,67 @@ def json_columns(
     label: str | None = None,
     words: Wording = MAPPING,
 ) -> list[list[str | None]]:
-    """Columns of JSON objects, one in each line.
+    """Columns of JSON objects that are in memory, see :func:`json_blocks`.
+
+    Returns:
+        A list for each column.
+    """
+    found: list[list[str | None]] = [[] for _ in columns]
+    for values, _ in json_blocks([data], source, columns, label=label, words=words):
+        for kept, more in zip(found, values, strict=True):
+            kept += more
+    return found
+
+
+def json_blocks(
+    data: Iterable[bytes],
+    source: Path | str,
+    columns: Sequence[str],
+    *,
+    label: str | None = None,
+    words: Wording = MAPPING,
+) -> Iterator[tuple[list[list[str | None]], int]]:
+    """Columns of JSON objects, one in each line, by blocks.
 
     Args:
-        data: UTF-8, with or without a byte order mark.
+        data: UTF-8, with or without a byte order mark, cut anywhere.
         source: what to call it in messages.
         columns: their keys.
         label: the one that must hold values of one kind.
         words: of messages.
 
-    Returns:
-        A list for each column, whose values are strings; None where one is missing.
+    Yields:
+        A list for each column, whose values are strings, None where one is missing; and the number
+        of lines.
 
     Raises:
         UserError: not UTF-8, a line is no JSON object, or an object has not each column once.
     """
-    values: list[list[str | None]] = [[] for _ in columns]
     first: tuple[int, str] | None = None  # line and kind of the first label
-    for number, row in json_rows(data, source, words=words):
-        where = f"line {number} of {source}"
-        for column, kept in zip(columns, values, strict=True):
-            if column not in row or column in row.twice:
-                raise missing_column(where, [column], [*row, *row.twice], words)
-            kept.append(_written(row[column], where, column))
-            if column == label and kept[-1] is not None:
-                kind = _KINDS[type(row[column])]
-                first = first or (number, kind)
-                if first[1] != kind:
-                    raise UserError(
-                        f"{where} has {kind} as {column!r}, where line {first[0]} has {first[1]}:"
-                        " write every label as a string"
-                    )
-    return values
+    before = START
+    for piece in whole(data, lambda held: held.rfind(b"\n") + 1):
+        values: list[list[str | None]] = [[] for _ in columns]
+        for number, row in json_rows(piece, source, words=words, before=before):
+            where = f"line {number} of {source}"
+            for column, kept in zip(columns, values, strict=True):
+                if column not in row or column in row.twice:
+                    raise missing_column(where, [column], [*row, *row.twice], words)
+                kept.append(_written(row[column], where, column))
+                if column == label and kept[-1] is not None:
+                    kind = _KINDS[type(row[column])]
+                    first = first or (number, kind)
+                    if first[1] != kind:
+                        raise UserError(
+                            f"{where} has {kind} as {column!r}, where line {first[0]} has"
+                            f" {first[1]}: write every label as a string"
+                        )
+        lines = line_count(piece)
+        yield values, lines
+        before = Place(0, before.lines + lines, before.bytes + len(piece))
 
 
 def json_rows(
-    data: bytes, source: Path | str, *, words: Wording = MAPPING
+    data: bytes, source: Path | str, *, words: Wording = MAPPING, before: Place = START
 ) -> Iterator[tuple[int, JsonRow]]:
     """The JSON objects of lines and the numbers of these, from 1; blank lines are left out.
 
@@ -377,7 +505,8 @@ def json_rows(
         UserError: not UTF-8, or a line is no JSON object.
     """
     # Lines end at \n only: JSON text may hold the other characters that splitlines() cuts at.
-    for number, line in enumerate(decoded(data, source, words=words).split("\n"), start=1):
+    lines = decoded(data, source, words=words, before=before).split("\n")
+    for number, line in enumerate(lines, start=before.lines + 1):
         if not line.strip():
             continue
         try:
@@ -432,21 +561,31 @@ def parquet_columns(
         UserError: ``data``, the content of ``path``, is no such table, or lacks a column.
     """
     with _parquet_file(data, path) as file:
-        names = file.schema_arrow.names
-        if any(names.count(column) != 1 for column in columns):
-            raise missing_column(path, columns, names, words)
+        _check_columns(file, path, columns, words)
         table = file.read(columns=list(columns)).select(list(columns))
         table.validate(full=True)
         return table
 
 
+def _check_columns(
+    file: pyarrow.parquet.ParquetFile, path: Path | str, columns: Sequence[str], words: Wording
+) -> None:
+    names = file.schema_arrow.names
+    if any(names.count(column) != 1 for column in columns):
+        raise missing_column(path, columns, names, words)
+
+
 @contextmanager
-def _parquet_file(data: bytes, path: Path | str) -> Iterator[pyarrow.parquet.ParquetFile]:
+def _parquet_file(
+    data: bytes | BinaryIO, path: Path | str
+) -> Iterator[pyarrow.parquet.ParquetFile]:
     import pyarrow as pa
     import pyarrow.parquet
 
     try:
-        yield pyarrow.parquet.ParquetFile(pa.BufferReader(data))
+        yield pyarrow.parquet.ParquetFile(
+            pa.BufferReader(data) if isinstance(data, bytes) else data
+        )
     except (pa.ArrowException, OSError, UnicodeError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(f"{path} cannot be read as parquet ({reason}): write it again") from None
@@ -470,12 +609,41 @@ def parquet_strings(
     Raises:
         UserError: see :func:`parquet_columns`; a column holds no strings or numbers.
     """
+    return _strings(parquet_columns(data, path, columns, words), path)
+
+
+def parquet_blocks(path: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """What :func:`parquet_strings` gives, by blocks; the file may be packed, then it is in memory.
+
+    Raises:
+        UserError: the file cannot be read, see :func:`read_blocks`; see :func:`parquet_strings`.
+    """
+    import pyarrow as pa
+
+    packed = path.name.lower().endswith(".gz")
+    with closing(read_blocks(path)) as first:
+        next(first)  # raises what is wrong with the file
+    with (
+        path.open("rb") as plain,
+        _parquet_file(read_bytes(path) if packed else plain, path) as file,
+    ):
+        _check_columns(file, path, columns, MAPPING)
+        none = True
+        for batch in file.iter_batches(ROWS, columns=list(columns)):
+            table = pa.Table.from_batches([batch]).select(list(columns))
+            table.validate(full=True)
+            yield _strings(table, path)
+            none = False
+        if none:
+            yield _strings(file.schema_arrow.empty_table().select(list(columns)), path)
+
+
+def _strings(table: pa.Table, path: Path | str) -> pa.Table:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    table = parquet_columns(data, path, columns, words)
     strings = []
-    for column in columns:
+    for column in table.column_names:
         values = table[column]
         try:
             if pa.types.is_floating(values.type):  # a missing value, as null is
@@ -486,4 +654,4 @@ def parquet_strings(
                 f"column {column!r} of {path} holds {values.type}, where strings or numbers"
                 " are expected: give one value in each row"
             ) from None
-    return pa.table(strings, names=list(columns))
+    return pa.table(strings, names=table.column_names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain, pairwise
@@ -396,6 +397,34 @@ def tokenize_given(
     """
     found, rows = tokenize_train(texts, tokenizer=given.tokenizer)
     counts = np.bincount(rows.ids, minlength=len(found))
+    vocabulary, ids, share = _known_by(
+        given, found, counts, extend=extend, min_freq=min_freq, max_size=max_size
+    )
+    return vocabulary, rows.remap(ids), share
+
+
+def _known_by(
+    given: Vocabulary,
+    found: Vocabulary,
+    counts: Int64,
+    *,
+    extend: bool,
+    min_freq: int,
+    max_size: int | None,
+) -> tuple[Vocabulary, Int32, float]:
+    """What :func:`tokenize_given` knows of texts.
+
+    Args:
+        given: see :func:`tokenize_given`.
+        found: all tokens of the texts.
+        counts: (len(found),) how often each occurs.
+        extend: see :func:`tokenize_given`.
+        min_freq: see :func:`tokenize_given`.
+        max_size: see :func:`tokenize_given`.
+
+    Returns:
+        The vocabulary; (len(found),) the id of each token, 0 for unknown; the share.
+    """
     ids = np.fromiter((given.ids.get(token, 0) for token in found.tokens), np.int32, len(found))
     share = float(counts[ids > 0].sum() / counts.sum())
     vocabulary = given
@@ -405,7 +434,7 @@ def tokenize_given(
         ids[0] = 0
         vocabulary = given.extended(found.tokens[place] for place in new.tolist())
         ids[new] = np.arange(len(given), len(vocabulary))
-    return vocabulary, rows.remap(ids), share
+    return vocabulary, ids, share
 
 
 def tokenize_corpus(
@@ -476,19 +505,26 @@ def tokenize_file(
     extend: bool = False,
     tokenizer: Tokenizer = BASIC_ENGLISH,
     keep_rows: bool = False,
+    folder: PathLike | None = None,
     progress: bool = True,
 ) -> TokenizedCorpus:
     """Tokenise a corpus in a file like :func:`tokenize_corpus`, without reading it whole.
 
+    A quarter of a million texts or more are tokenised by parts of the file in parallel processes;
+    the result does not depend on the parts.
+
     Args:
         path: a parquet file with the columns ``text``, ``label`` and ``split``, all strings. One
-            row group at a time is in memory.
+            row group at a time is in memory, and the tokens of a part of the file.
         min_freq: as in :func:`tokenize_corpus`.
         max_size: as in :func:`tokenize_corpus`.
         given: as in :func:`tokenize_corpus`.
         extend: as in :func:`tokenize_corpus`.
         tokenizer: as in :func:`tokenize_corpus`.
         keep_rows: as in :func:`tokenize_corpus`.
+        folder: for the arrays, which are mapped into memory. They are in a temporary folder in it
+            that is gone when this returns; the space on the disk is free again when the corpus is.
+            None for the system's folder for temporary files.
         progress: show a progress bar.
 
     Raises:
@@ -506,29 +542,34 @@ def tokenize_file(
         if "text" not in file.schema_arrow.names:
             raise KeyError("text")
 
-    def texts(wanted: Bools) -> Iterator[str]:
-        first = 0
-        for group in range(file.num_row_groups):
-            last = first + file.metadata.row_group(group).num_rows
-            if wanted[first:last].any():
-                for batch in file.iter_batches(_ROWS_AT_ONCE, [group], columns=["text"]):
-                    mask = pa.array(wanted[first : first + len(batch)])
-                    yield from batch.column(0).filter(mask).to_numpy(zero_copy_only=False)
-                    first += len(batch)
-            first = last
+    table = _checked(parts, labels)
+    from textmetric.text.by_parts import Numbered, Wanted
 
-    return _tokenized(
-        parts,
-        labels,
-        texts,
-        min_freq=min_freq,
-        max_size=max_size,
-        given=given,
-        extend=extend,
-        tokenizer=tokenizer,
-        keep_rows=keep_rows,
-        progress=progress,
-    )
+    learnt = {UNLABELLED: int(np.count_nonzero(table.rows["train"]))}
+    wanted = [Wanted(part, rows, learnt.get(part, 0)) for part, rows in table.rows.items()]
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        splitter = tokenizer if given is None else given.tokenizer
+        numbered = Numbered(
+            Path(path), Path(temporary), wanted, tokenizer=splitter, progress=progress
+        )
+        numbers, counts = numbered.counted(["train", UNLABELLED])
+        names, share = numbers.tokens(), math.nan
+        del numbers
+        if given is None:
+            vocabulary, _ = Vocabulary.ranked(
+                names, counts, min_freq=min_freq, max_size=max_size, tokenizer=tokenizer
+            )
+        else:
+            every, ids = Vocabulary.ranked(names, counts, tokenizer=splitter)
+            of_each = np.zeros(len(every), np.int64)
+            of_each[ids] = counts
+            of_each[0] = 0  # that of a literal <unk>
+            vocabulary, _, share = _known_by(
+                given, every, of_each, extend=extend, min_freq=min_freq, max_size=max_size
+            )
+        del names
+        tokens = numbered.tokens(vocabulary)
+    return table.corpus(vocabulary, tokens, given=given, found=share, keep_rows=keep_rows)
 
 
 class _Column(NamedTuple):
@@ -551,20 +592,53 @@ def _column(values: pa.Array) -> _Column:
     )
 
 
-def _tokenized(
-    parts: _Column,
-    labels: _Column,
-    texts: Callable[[Bools], Iterable[str]],
-    *,
-    min_freq: int,
-    max_size: int | None,
-    given: Vocabulary | None,
-    extend: bool,
-    tokenizer: Tokenizer,
-    keep_rows: bool,
-    progress: bool,
-) -> TokenizedCorpus:
-    """See :func:`tokenize_corpus`; ``texts`` returns the texts where its argument is true."""
+class _Table(NamedTuple):
+    """A corpus without its texts.
+
+    Attributes:
+        rows: (n,) by part, and for texts without a label: which rows are in it, as a mask.
+        names: of the labels, sorted.
+        codes: (n,) the place of each row's label in ``names``; any number where there is none.
+    """
+
+    rows: dict[str, Bools]
+    names: list[str]
+    codes: Int32
+
+    def corpus(
+        self,
+        vocabulary: Vocabulary,
+        tokens: Mapping[str, RaggedTokens],
+        *,
+        given: Vocabulary | None,
+        found: float,
+        keep_rows: bool,
+    ) -> TokenizedCorpus:
+        """The corpus with the tokens of each part, and of the texts without a label."""
+
+        def labelled(part: str) -> LabelledTokens:
+            rows = self.rows[part]
+            places = np.flatnonzero(rows).astype(np.int32) if keep_rows else None
+            return LabelledTokens(tokens[part], self.codes[rows], places)
+
+        return TokenizedCorpus(
+            vocabulary,
+            self.names,
+            train=labelled("train"),
+            validation=labelled("validation"),
+            test=labelled("test"),
+            given=0 if given is None else len(given),
+            found=found,
+            unlabelled=tokens[UNLABELLED],
+        )
+
+
+def _checked(parts: _Column, labels: _Column) -> _Table:
+    """What the columns ``split`` and ``label`` say.
+
+    Raises:
+        UserError: see :func:`tokenize_corpus`.
+    """
     known = (*PARTS, UNLABELLED)
     unknown = sorted({*parts.names, *["nan"] * bool((parts.codes < 0).any())} - set(known))
     if unknown:
@@ -591,23 +665,36 @@ def _tokenized(
         )
     order = sorted(range(len(labels.names)), key=labels.names.__getitem__)
     codes = np.argsort(order).astype(np.int32)[labels.codes]
+    return _Table(rows, [labels.names[label] for label in order], codes)
 
+
+def _tokenized(
+    parts: _Column,
+    labels: _Column,
+    texts: Callable[[Bools], Iterable[str]],
+    *,
+    min_freq: int,
+    max_size: int | None,
+    given: Vocabulary | None,
+    extend: bool,
+    tokenizer: Tokenizer,
+    keep_rows: bool,
+    progress: bool,
+) -> TokenizedCorpus:
+    """See :func:`tokenize_corpus`; ``texts`` returns the texts where its argument is true."""
+    table = _checked(parts, labels)
     with needing("tokenizing a corpus", "train"):
         from tqdm import tqdm  # here, since those who only read a vocabulary may lack it
 
     def of_part(part: str) -> Iterable[str]:
         bar: Iterable[str] = tqdm(
-            texts(rows[part]),
+            texts(table.rows[part]),
             desc=f"tokenize {part}",
-            total=int(np.count_nonzero(rows[part])),
+            total=int(np.count_nonzero(table.rows[part])),
             unit=" texts",
             disable=not progress,
         )
         return bar
-
-    def labelled(part: str, tokens: RaggedTokens) -> LabelledTokens:
-        places = np.flatnonzero(rows[part]).astype(np.int32) if keep_rows else None
-        return LabelledTokens(tokens, codes[rows[part]], places)
 
     found = math.nan
     learnt: Iterable[str] = of_part("train")
@@ -621,18 +708,10 @@ def _tokenized(
         vocabulary, tokens, found = tokenize_given(
             learnt, given, extend=extend, min_freq=min_freq, max_size=max_size
         )
-    train, unlabelled = tokens.cut(int(np.count_nonzero(rows["train"])))
+    train, unlabelled = tokens.cut(int(np.count_nonzero(table.rows["train"])))
     validation, test = (vocabulary.encode(of_part(part)) for part in PARTS[1:])
-    return TokenizedCorpus(
-        vocabulary,
-        [labels.names[label] for label in order],
-        train=labelled("train", train),
-        validation=labelled("validation", validation),
-        test=labelled("test", test),
-        given=0 if given is None else len(given),
-        found=found,
-        unlabelled=unlabelled,
-    )
+    by_part = {"train": train, "validation": validation, "test": test, UNLABELLED: unlabelled}
+    return table.corpus(vocabulary, by_part, given=given, found=found, keep_rows=keep_rows)
 
 
 def _as_view(tokens: Tokens) -> RaggedView:

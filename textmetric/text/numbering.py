@@ -59,8 +59,11 @@ class TokenNumbers:
 
     def tokens(self) -> list[str]:
         """The tokens by number."""
-        letters = self._letters[: self._starts[self._size]].tobytes()
-        return letters.decode("utf-8", "surrogatepass").split("\n")[:-1]
+        return self.letters().decode("utf-8", "surrogatepass").split("\n")[:-1]
+
+    def letters(self) -> bytes:
+        """The tokens by number in UTF-8, with a line feed after each."""
+        return self._letters[: self._starts[self._size]].tobytes()
 
     def rows(self, separated: bytes, *, grow: bool) -> tuple[Int32, Int64]:
         """Number the tokens of n texts.

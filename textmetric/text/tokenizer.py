@@ -50,8 +50,12 @@ class Tokenizer:
         return [row.decode("utf-8", "surrogatepass").split() for row in rows]
 
 
-def chunks(texts: Iterable[str]) -> Iterator[list[str]]:
+def chunks(texts: Iterable[str], before: int = 0) -> Iterator[list[str]]:
     """Yield the texts in lists of some ten thousand characters.
+
+    Args:
+        texts: any texts.
+        before: how many come before them, for messages.
 
     Raises:
         UserError: ``texts`` is a single string, or an item is not a string.
@@ -60,7 +64,7 @@ def chunks(texts: Iterable[str]) -> Iterator[list[str]]:
         raise UserError("texts is one string, expected a list of strings: write [text]")
     chunk: list[str] = []
     characters = 0
-    for row, text in enumerate(texts):
+    for row, text in enumerate(texts, before):
         if not isinstance(text, str):
             raise UserError(
                 f"text {row} (counted from 0) is {text!r} of type {type(text).__name__}, "
