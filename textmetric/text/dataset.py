@@ -549,9 +549,9 @@ def tokenize_file(
     wanted = [Wanted(part, rows, learnt.get(part, 0)) for part, rows in table.rows.items()]
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         splitter = tokenizer if given is None else given.tokenizer
-        numbered = Numbered(
-            Path(path), Path(temporary), wanted, tokenizer=splitter, progress=progress
-        )
+        # relative where the folder is: newer Pythons give an absolute one
+        place = Path(temporary) if folder is None else Path(folder, Path(temporary).name)
+        numbered = Numbered(Path(path), place, wanted, tokenizer=splitter, progress=progress)
         numbers, counts = numbered.counted(["train", UNLABELLED])
         names, share = numbers.tokens(), math.nan
         del numbers
