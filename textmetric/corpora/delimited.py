@@ -95,7 +95,12 @@ def csv_blocks(
     names, known, before = list(header or ()), set[bytes](), START
     headed = header is None
     for piece in whole(data, lambda held: _rows_end(held, delimiter)):
-        first = before is START
+        first, guarded = before is START, 0
+        if not first and piece.startswith(_MARK):
+            # it is no byte order mark here: after a blank line, which is no row, nothing takes it
+            # for one
+            piece, guarded = b"\n" + piece, 1
+            before = Place(before.rows, before.lines - 1, before.bytes - 1)
         if first and headed:
             column_names(piece, source, columns, delimiter)
         check_quotes(piece, source, delimiter, headed, before)
@@ -110,7 +115,7 @@ def csv_blocks(
             # There are blank lines, or fields with line breaks.
             if lines > table.num_rows + (first and headed):
                 check_for_rows(piece, source, delimiter, headed, names, label, known, before)
-        yield CsvBlock(table, lines)
+        yield CsvBlock(table, lines - guarded)
         rows = before.rows + table.num_rows + (first and headed)
         before = Place(rows, before.lines + lines, before.bytes + len(piece))
 
@@ -128,8 +133,6 @@ def _parsed(
     import pyarrow as pa
     import pyarrow.csv
 
-    if before is not START and piece.startswith(_MARK):
-        piece = b"\n" + piece  # it is no byte order mark here; a blank line is no row
     read = pyarrow.csv.ReadOptions(
         use_threads=False,  # so that errors name the row
         block_size=len(piece) + 1,
