@@ -12,10 +12,10 @@ from textmetric.grid import Arm, Family, Layout, Split, Training, trainings
 from textmetric.measures import evaluate, knn_predict
 from textmetric.measures.record import ArmRecord
 from textmetric.model import TrainedModel
-from textmetric.pipeline.embed_models import embed_models
+from textmetric.pipeline.embed_models import embed_models, embedded_parts
 from textmetric.pipeline.measure_arms import measure_arms
 from textmetric.splits import cut_labels, open_classes
-from textmetric.text import LabelledTokens, TokenizedCorpus, tokenize_corpus
+from textmetric.text import LabelledTokens, TokenizedCorpus, ragged, tokenize_corpus
 
 FAMILIES = pytest.mark.parametrize("family", ["classification", "metric"])
 
@@ -222,3 +222,20 @@ def test_every_cell_is_embedded_predicted_and_measured_by_its_own_model(
             "empty_rows": 0,
             "leaked_rows": splits.index(cell.split),
         }
+
+
+@FAMILIES
+def test_texts_embedded_by_blocks_are_those_embedded_at_once(
+    family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Embeddings are mapped from files that have no name any more."""
+    corpus = cut_labels(tiny.corpus(), [1], 0.2, seed=0)
+    model, _, _ = tiny.trained(family, data=corpus, layer="linear", epochs=1)
+    expected = {part: model.embed(getattr(corpus, part).tokens) for part in ("test", "validation")}
+    monkeypatch.setattr(ragged, "_ROWS_AT_ONCE", 4)
+    arrays = embedded_parts(corpus, model.embed, {}, 3, tmp_path)
+    np.testing.assert_array_equal(arrays["embeddings"], expected["test"])
+    np.testing.assert_array_equal(arrays["validation_embeddings"], expected["validation"])
+    np.testing.assert_array_equal(model.embed(corpus.test.tokens), expected["test"])
+    assert not arrays["embeddings"].flags.writeable
+    assert list(tmp_path.iterdir()) == []

@@ -370,10 +370,12 @@ def test_shuffled_windows_use_every_row_once_an_epoch_in_random_order() -> None:
         # of the steps within a window half go up
         assert 60 < (np.diff(rows) > 0).sum() < 140
     assert epochs_[0].tolist() != epochs_[1].tolist()
+    equal = epochs_[0][epochs_[0] < 144].reshape(3, 48) % 48  # the windows of 48 rows
+    assert len(set(map(tuple, equal.tolist()))) == 3  # each in an order of its own
 
 
 def test_balanced_windows_share_batches_evenly_and_use_up_the_rows_of_a_window() -> None:
-    labels = even(4, 150)
+    labels = np.random.default_rng(0).permutation(even(4, 150))
     sampler = WindowSampler("balanced", labels, 32, 0, 150)
     uses = np.zeros(600, dtype=int)
     for _ in range(5):
