@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import ArrayLike
 
 from tests import tiny
 from textmetric.embedder import TextEmbedder
@@ -23,6 +25,16 @@ from textmetric.training.windows import Windows
 TOKENS, CLASSES, BATCH, WINDOW = 40, 3, 8, 20
 
 
+class Asked(RaggedView):
+    """A view that notes the rows it is asked for."""
+
+    asked: ClassVar[list[list[int]]] = []
+
+    def take(self, rows: ArrayLike) -> RaggedTokens:
+        self.asked.append(np.asarray(rows).tolist())
+        return super().take(rows)
+
+
 def texts(rows: int = 70) -> LabelledTokens:
     """Random tokens; the texts get longer, so that each window has a longer one than the last."""
     rng = np.random.default_rng(0)
@@ -38,7 +50,7 @@ def in_two_files(data: LabelledTokens, folder: Path) -> LabelledTokens:
     """The same, with the tokens in two mapped files, cut inside a window."""
     for name, part in zip(("one", "two"), data.tokens.whole().cut(30), strict=True):
         part.save(folder / name)
-    stored = RaggedView.over([RaggedTokens.load(folder / name) for name in ("one", "two")])
+    stored = Asked.over([RaggedTokens.load(folder / name) for name in ("one", "two")])
     return LabelledTokens(stored, data.labels)
 
 
@@ -72,7 +84,10 @@ def test_reading_by_windows_changes_nothing_but_the_batches(
     batches = WindowSampler(sampler, data.labels, BATCH, 1, WINDOW)
     expected = weights(data, objective, None, plain=plain, batches=batches)
     stored = in_two_files(data, tmp_path)
+    Asked.asked.clear()
     found = weights(stored, objective, WINDOW, sampler=sampler, plain=plain)
+    assert len(Asked.asked) == 3 * 5  # three epochs of five windows
+    assert max(map(len, Asked.asked)) <= WINDOW
     assert torch.equal(found, expected)
     assert not torch.equal(found, weights(data, objective, None, sampler=sampler, plain=plain))
 
@@ -87,13 +102,7 @@ def test_one_window_of_all_rows_is_training_without_windows(sampler: str, tmp_pa
 
 def test_a_window_is_read_once_each_time_that_the_batches_come_to_it() -> None:
     data = texts()
-    asked: list[list[int]] = []
-
-    class Asked(RaggedView):
-        def take(self, rows: object) -> RaggedTokens:
-            asked.append(np.asarray(rows).tolist())
-            return super().take(rows)  # type: ignore[arg-type]
-
+    Asked.asked.clear()
     windows = Windows.of(Asked.over([data.tokens]), BATCH, WINDOW)
     sampler = WindowSampler("shuffled", data.labels, BATCH, 0, WINDOW)
     bounds = window_bounds(70, BATCH, WINDOW)
@@ -108,7 +117,7 @@ def test_a_window_is_read_once_each_time_that_the_batches_come_to_it() -> None:
             assert not tokens.ids.flags.writeable
             assert len(tokens) <= WINDOW
         assert windows.read == epoch * 5
-    assert sorted(map(tuple, asked[:5])) == [
+    assert sorted(map(tuple, Asked.asked[:5])) == [
         tuple(range(start, end)) for start, end in pairwise(bounds)
     ]
 

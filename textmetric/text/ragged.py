@@ -250,12 +250,14 @@ class RaggedView:
 
     def whole(self) -> RaggedTokens:
         """All rows in flat arrays: a copy, except of rows that lie one after another unchanged."""
-        if self.new_ids is None and _follow_each_other(self.rows, int(self._ends[-1])):
+        if self.new_ids is None and _follow_each_other(self.rows):
             owner = int(np.searchsorted(self._ends, self.rows[0], side="right"))
             if self.rows[-1] < self._ends[owner]:
                 first = int(self.rows[0]) - self._start(owner)
                 return self.sources[owner].whole()._range(first, first + len(self))
-        return self.take(np.arange(len(self)))
+        if len(self) <= _ROWS_AT_ONCE:
+            return self.take(np.arange(len(self)))
+        return RaggedTokens.joined((block.ids, block.offsets) for block in self.blocks())
 
     def blocks(self) -> Iterator[RaggedTokens]:
         """All rows in their order, some at a time; each block is a copy."""
@@ -307,11 +309,9 @@ def _rise_closely(rows: Integers) -> bool:
     return bool((rows[1:] > rows[:-1]).all())
 
 
-def _follow_each_other(rows: Integers, size: int) -> bool:
-    """Whether rows are ``first``, ``first + 1``, … and all of them in [0, size)."""
-    if not rows.size or not 0 <= rows[0] <= rows[-1] < size or rows[-1] - rows[0] + 1 != rows.size:
-        return False
-    return bool((np.diff(rows) == 1).all())
+def _follow_each_other(rows: Integers) -> bool:
+    """Whether rows are ``first``, ``first + 1``, … and at least one."""
+    return rows.size > 0 and bool((np.diff(rows) == 1).all())
 
 
 def _described(array: NDArray[Any]) -> str:
