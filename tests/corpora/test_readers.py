@@ -356,6 +356,7 @@ def test_blocks_of_any_size_give_the_rows_that_were_written(
 
 @given(st.text(st.sampled_from('a,"\n\r\ufeff'), max_size=40), st.integers(1, 20))
 @example('\n\ufeff",', 3)
+@example('\ufeff","a"', 1)
 @example("a,a\n\ufeffa,a\n", 1)
 @settings(max_examples=300, deadline=None)
 def test_blocks_accept_and_give_what_the_whole_gives(text: str, size: int) -> None:

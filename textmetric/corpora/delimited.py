@@ -94,12 +94,15 @@ def csv_blocks(
     """
     names, known, before = list(header or ()), set[bytes](), START
     headed = header is None
-    for piece in whole(data, lambda held: _rows_end(held, delimiter)):
+
+    def end(held: bytes) -> int:
+        guard = _guard(held, before)
+        return max(0, _rows_end(guard + held, delimiter) - len(guard))
+
+    for piece in whole(data, end):
         first, guarded = before is START, 0
-        if not first and piece.startswith(_MARK):
-            # it is no byte order mark here: after a blank line, which is no row, nothing takes it
-            # for one
-            piece, guarded = b"\n" + piece, 1
+        if guard := _guard(piece, before):
+            piece, guarded = guard + piece, 1
             before = Place(before.rows, before.lines - 1, before.bytes - 1)
         if first and headed:
             column_names(piece, source, columns, delimiter)
@@ -118,6 +121,14 @@ def csv_blocks(
         yield CsvBlock(table, lines - guarded)
         rows = before.rows + table.num_rows + (first and headed)
         before = Place(rows, before.lines + lines, before.bytes + len(piece))
+
+
+def _guard(text: bytes, before: Place) -> bytes:
+    """A blank line, which is no row, before text that starts with what is a mark in a file's start.
+
+    After it nothing takes the character for a byte order mark.
+    """
+    return b"\n" if before is not START and text.startswith(_MARK) else b""
 
 
 def _parsed(
