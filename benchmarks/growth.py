@@ -30,6 +30,7 @@ ROWS = (30_000, 120_000, 560_000, 2_000_000)
 QUICK_ROWS = (3_000, 12_000)
 HELD = 560_000  # trained once more with the smallest size's vocabulary
 TEST_ROWS = 2_000
+TEST_SHARE = 0.1  # where the test part is not the same for all
 WARM_ROWS = 500
 FLAT = 1.2  # the largest ratio of a text's cost to its cost in the smallest size
 STEPS = ("read", "tokenise", "split", "train", "embed", "measure")
@@ -99,16 +100,16 @@ def costs(result: Result, smallest: Result, before: Result | None) -> str:
     return "; ".join([*parts, f"peak after {peaks} MiB"])
 
 
-def grow(folder: Path, tokens: int | None = None) -> Result:
+def grow(folder: Path, tokens: int | None = None, window: int | None = None) -> Result:
     """Run one size in a process of its own.
 
     Args:
-        folder: with ``train.csv`` and ``test.csv``.
+        folder: with ``train.csv``, and ``test.csv`` if the test part is not to be cut off.
         tokens: hold the vocabulary at this number; None for all.
+        window: of the training; None for all rows.
     """
-    words = [sys.executable, "-m", "benchmarks.growth", str(folder)]
-    if tokens is not None:
-        words.append(str(tokens))
+    words = [sys.executable, "-m", "benchmarks.growth", str(folder), str(tokens or 0)]
+    words += [] if window is None else [str(window)]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(words)} failed:\n{done.stderr}")
@@ -116,8 +117,8 @@ def grow(folder: Path, tokens: int | None = None) -> Result:
     return found
 
 
-def steps(folder: Path, tokens: int | None) -> Result:
-    """All steps in turn.
+def steps(folder: Path, tokens: int | None, window: int | None = None) -> Result:
+    """All steps in turn; see :func:`grow`.
 
     Returns:
         ``rows`` that were trained on, known ``tokens``, mean ``length`` of a text; by step
@@ -147,7 +148,9 @@ def steps(folder: Path, tokens: int | None) -> Result:
 
     table = folder / "corpus.parquet"
     # reading, hashing, cleaning, cutting and writing
-    step("read", lambda: write(str(folder), table, validation=0.0, progress=False))
+    given = folder if (folder / "test.csv").exists() else folder / "train.csv"
+    made = partial(write, str(given), table, validation=0.0, test=TEST_SHARE, progress=False)
+    step("read", made)
     tokenised = step(
         "tokenise",
         lambda: tokenize_file(table, max_size=tokens, folder=folder, progress=False),
@@ -163,16 +166,17 @@ def steps(folder: Path, tokens: int | None) -> Result:
             objective={"name": "cross_entropy"},
             sampler="shuffled",
             model=Model(),
-            settings=Train(epochs=1),
+            settings=Train(epochs=1, window=window),
             seed=0,
             device=torch.device("cpu"),
         ),
     )
-    step("embed", lambda: trained.model.embed(split.train.tokens))
-    test = trained.model.embed(split.test.tokens)
+    embed = trained.model.embed
+    test = step("embed", lambda: (embed(split.train.tokens), embed(split.test.tokens)))[1]
     step("measure", lambda: evaluate(test, split.test.labels, classes=len(split.label_names)))
     return {
         "rows": rows,
+        "test_rows": len(split.test),
         "tokens": len(split.vocabulary) - 1,
         "length": float(split.train.tokens.lengths.mean()),
         "seconds": seconds,
@@ -192,14 +196,14 @@ def _processor_time() -> float:
     )
 
 
-def main(folder: Path, tokens: int | None = None) -> None:
+def main(folder: Path, tokens: int = 0, window: int | None = None) -> None:
     """Print what :func:`steps` finds, as JSON, compilation and imports not counted."""
     with tempfile.TemporaryDirectory() as small:
-        for name in ("train", "test"):
-            frame = pd.read_csv(folder / f"{name}.csv", nrows=WARM_ROWS, keep_default_na=False)
-            frame.to_csv(Path(small) / f"{name}.csv", index=False)
-        steps(Path(small), tokens)
-    print(json.dumps(steps(folder, tokens)))
+        for path in folder.glob("*.csv"):
+            frame = pd.read_csv(path, nrows=WARM_ROWS, keep_default_na=False)
+            frame.to_csv(Path(small) / path.name, index=False)
+        steps(Path(small), tokens or None)
+    print(json.dumps(steps(folder, tokens or None, window)))
 
 
 if __name__ == "__main__":
