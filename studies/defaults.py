@@ -358,7 +358,6 @@ def _against(measured: pd.DataFrame, start: str) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     made = command.parser("studies.defaults", __doc__)
-    command.add_cluster(made)
     made.add_argument(
         "--corpora", nargs="+", default=["docstrings", "docstring_modules"], metavar="SPEC",
         help="built-in names, paths or mappings, see docs/corpora.md (%(default)s)",

@@ -342,7 +342,6 @@ def _draw(path: Path, values: pd.DataFrame) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     made = command.parser("studies.label_budget", __doc__)
-    command.add_cluster(made)
     made.add_argument("--corpus", default="docstrings", metavar="SPEC", help="(%(default)s)")
     made.add_argument("--limit", type=int, help="at most this many train rows (data.limit)")
     made.add_argument("--budgets", nargs="+", type=int, default=BUDGETS, help="rows a class")

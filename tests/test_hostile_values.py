@@ -111,6 +111,7 @@ RULES: dict[str, Rule] = {
     "train.decay": word("linear", "constant"),
     "train.device": device,
     "train.vectors": word("tuned"),  # frozen needs another layer
+    "train.window": optional(whole(64, ROWS)),  # a batch at least
     "pretrain.objective": lambda value: type(value) is str,  # the stage objectives looks it up
     "pretrain.parameters": mapping,
     "pretrain.epochs": EPOCHS,

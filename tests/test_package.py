@@ -219,7 +219,7 @@ def test_every_module_can_be_imported_or_says_which_extra_it_needs(base: Path) -
     said = dict(line.split(" ", 1) for line in done.stdout.splitlines())
     for message in said.values():
         assert message.endswith(
-            (f" pip install '{NAME}[train]'", f" pip install '{NAME}[study]'")
+            tuple(f" pip install '{NAME}[{extra}]'" for extra in ("train", "study", "cluster"))
         ), message
     need = "needs the package"
     assert said["textmetric.embedder"] == (

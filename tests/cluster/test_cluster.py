@@ -117,7 +117,7 @@ def test_the_jobs_of_a_killed_worker_move_and_one_warning_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with machines(tmp_path, "one", "two") as found:
-        killer = threading.Timer(0, _kill_when, [tmp_path, found.kill, "one"])
+        killer = threading.Timer(0, _kill_when, [tmp_path, found.kill, "one", 2])
         killer.start()
         results = run(found, jobs.square, some(tmp_path, 8, 0.3), ticks=2, label="squares")
         killer.join()
@@ -130,8 +130,11 @@ def test_the_jobs_of_a_killed_worker_move_and_one_warning_says_so(
     assert "16/16" in said  # and counts once
 
 
-def _kill_when(folder: Path, kill: Callable[[str], None], name: str) -> None:
-    while not list(folder.glob("*.txt")):
+def _kill_when(folder: Path, kill: Callable[[str], None], name: str, workers: int = 1) -> None:
+    """Kill when a job is done, and this many workers have begun one."""
+    while not list(folder.glob("*.txt")) or (
+        len({path.read_text() for path in folder.glob("*.begun")}) < workers
+    ):
         time.sleep(0.01)
     kill(name)
 

@@ -68,7 +68,8 @@ def test_the_scheduler_and_the_workers_of_the_page_do_jobs(tmp_path: Path) -> No
 
 SBATCH = """#!/bin/sh
 echo "$@" >> "$TEXTMETRIC_QUEUE/submitted"
-setsid sh "$1" > "$TEXTMETRIC_QUEUE/job.log" 2>&1 &
+cp "$1" "$TEXTMETRIC_QUEUE/job-$$"
+setsid sh "$TEXTMETRIC_QUEUE/job-$$" > "$TEXTMETRIC_QUEUE/job-$$.log" 2>&1 &
 echo $! >> "$TEXTMETRIC_QUEUE/running"
 echo "Submitted batch job $!"
 """
