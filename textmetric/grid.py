@@ -251,7 +251,7 @@ class Layout:
         return self.splits / split.path
 
     def read_with(self, split: Split) -> list[Path]:
-        """What whoever trains on a training set or embeds it reads; vectors may be missing."""
+        """What a job that trains on a training set, or embeds it, reads; vectors may be missing."""
         tokens = self.tokens / split.role
         return [self.split(split), tokens, self.vectors, self.text_vectors(split.role)]
 

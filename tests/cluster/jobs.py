@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from threadpoolctl import threadpool_info
 
 from textmetric import parallel
@@ -64,6 +66,22 @@ def about(job: Job, tick: Tick) -> dict[str, Any]:
         "inner": inner,
         "threads": [library["num_threads"] for library in threadpool_info()],
     }
+
+
+def alone(job: Job, tick: Tick) -> tuple[float, float]:
+    """When it began and ended."""
+    began = time.monotonic()
+    time.sleep(job.seconds)
+    return began, time.monotonic()
+
+
+def faults(job: Job, tick: Tick) -> int:
+    """The page faults of making an array of 8 MB twenty times."""
+    np.ones(1 << 20)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        np.ones(1 << 20)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 
 @parallel.kept

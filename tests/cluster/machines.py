@@ -30,12 +30,15 @@ class Machines:
         self.workers: dict[str, subprocess.Popen[bytes]] = {}
         self.scheduler = self._start_scheduler()
 
-    def worker(self, name: str, *, cwd: Path = ROOT, path: str = str(ROOT), **env: str) -> None:
-        """Start a worker of one thread; it is there a second later."""
+    def worker(
+        self, name: str, *, cwd: Path = ROOT, path: str = str(ROOT), threads: int = 1, **env: str
+    ) -> None:
+        """Start a worker; it is there a second later."""
         self.workers[name] = self._started(
             f"worker-{name}",
-            "dask_worker", "--scheduler-file", str(self.file), "--nthreads", "1", "--no-nanny",
-            "--no-dashboard", "--host", "127.0.0.1", "--name", name, "--death-timeout", "60",
+            "dask_worker", "--scheduler-file", str(self.file), "--nthreads", str(threads),
+            "--no-nanny", "--no-dashboard", "--host", "127.0.0.1", "--name", name,
+            "--death-timeout", "60",
             "--local-directory", str(self._folder / "scratch"),
             cwd=cwd, env={"PYTHONPATH": path, **env},
         )  # fmt: skip

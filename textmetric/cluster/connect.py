@@ -92,6 +92,7 @@ def _local(workers: int) -> Iterator[distributed.LocalCluster]:
         "distributed.scheduler.allowed-failures": _KILLS,
         "distributed.worker.daemon": True,
         "distributed.admin.tick.limit": "1h",
+        "distributed.worker.profile.enabled": False,
     }
     with dask.config.set(settings):
         cluster = distributed.LocalCluster(

@@ -65,6 +65,7 @@ class Greeting(WorkerPlugin):  # type: ignore[misc]
             ["worker", worker.address, str(worker.name), differences + unseen, refused],
         )
         if not refused:
+            importlib.import_module(PACKAGE).keep_memory()
             await worker.set_resources(**{self.name: 1})
             # jobs that waited for a worker are looked at again when the status of one changes
             worker.status = Status.paused

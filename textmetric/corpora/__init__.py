@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -113,13 +113,7 @@ def load(
     read, corpus, summary = _one(
         spec,
         io.BytesIO(),
-        limit=limit,
-        validation=validation,
-        test=test,
-        seed=seed,
-        mirror=mirror,
-        cache=cache,
-        progress=progress,
+        _Options(limit, validation, test, seed, mirror, cache, progress),
     )
     return Corpus(_frame(read, corpus), summary)
 
@@ -162,13 +156,7 @@ def write(
         read, corpus, summary = _one(
             spec,
             file,
-            limit=limit,
-            validation=validation,
-            test=test,
-            seed=seed,
-            mirror=mirror,
-            cache=cache,
-            progress=progress,
+            _Options(limit, validation, test, seed, mirror, cache, progress),
         )
         _write(temporary, read, corpus)
     return summary
@@ -214,13 +202,7 @@ def load_roles(
     roles = _roles(
         (target, source),
         files,
-        limit=limit,
-        validation=validation,
-        test=test,
-        seed=seed,
-        mirror=mirror,
-        cache=cache,
-        progress=progress,
+        _Options(limit, validation, test, seed, mirror, cache, progress),
     )
     first, second = (Corpus(_frame(read, corpus), summary) for read, corpus, summary in roles)
     return first, second
@@ -268,13 +250,7 @@ def write_roles(
         roles = _roles(
             (target, source),
             files,
-            limit=limit,
-            validation=validation,
-            test=test,
-            seed=seed,
-            mirror=mirror,
-            cache=cache,
-            progress=progress,
+            _Options(limit, validation, test, seed, mirror, cache, progress),
         )
         for path, (read, corpus, summary) in zip(written, roles, strict=True):
             _write(path, read, corpus)
@@ -298,6 +274,18 @@ def text_vectors(spec: Spec) -> Floats | None:
     with needing("vectors of a corpus", "study"):
         import pyarrow  # noqa: F401
     return given_vectors.read(located(options["path"]), options["vectors"])
+
+
+class _Options(NamedTuple):
+    """How a corpus is read; see :func:`load`."""
+
+    limit: int | None
+    validation: float
+    test: float
+    seed: int
+    mirror: str | None
+    cache: Path | None
+    progress: bool
 
 
 @dataclass(frozen=True)
@@ -325,42 +313,23 @@ def _spool_next_to(path: Path) -> IO[bytes]:
 def _one(
     spec: Spec,
     file: IO[bytes],
-    *,
-    limit: int | None,
-    validation: float,
-    test: float,
-    seed: int,
-    mirror: str | None,
-    cache: Path | None,
-    progress: bool,
+    options: _Options,
 ) -> tuple[_Read, Parted, Summary]:
     """What was read of a corpus, the rows that are kept, and the summary; see :func:`load`."""
     read = _read(
         spec,
         file,
-        validation=validation,
-        test=test,
-        seed=seed,
-        mirror=mirror,
-        cache=cache,
-        progress=progress,
+        options,
     )
     from textmetric.corpora.parts import with_unlabelled
 
-    return read, *_limited(with_unlabelled(read.corpus), read, limit, seed)
+    return read, *_limited(with_unlabelled(read.corpus), read, options)
 
 
 def _roles(
     specs: tuple[Spec, Spec],
     files: Sequence[IO[bytes]],
-    *,
-    limit: int | None,
-    validation: float,
-    test: float,
-    seed: int,
-    mirror: str | None,
-    cache: Path | None,
-    progress: bool,
+    options: _Options,
 ) -> list[tuple[_Read, Parted, Summary]]:
     """What was read of each role, the rows that are kept, and its summary; :func:`load_roles`."""
     from textmetric.corpora.parts import uncrossed, with_unlabelled
@@ -369,33 +338,21 @@ def _roles(
         _read(
             spec,
             file,
-            validation=validation,
-            test=test,
-            seed=seed,
-            mirror=mirror,
-            cache=cache,
-            progress=progress,
+            options,
             reverse=reverse,
         )
         for spec, file, reverse in zip(specs, files, (False, True), strict=True)
     ]
     first, second = uncrossed(read[0].corpus, read[1].corpus)
     both = with_unlabelled(first, [second]), with_unlabelled(second, [first])
-    return [
-        (one, *_limited(corpus, one, limit, seed)) for one, corpus in zip(read, both, strict=True)
-    ]
+    return [(one, *_limited(corpus, one, options)) for one, corpus in zip(read, both, strict=True)]
 
 
 def _read(
     spec: Spec,
     file: IO[bytes],
+    options: _Options,
     *,
-    validation: float,
-    test: float,
-    seed: int,
-    mirror: str | None,
-    cache: Path | None,
-    progress: bool,
     reverse: bool = False,
 ) -> _Read:
     """Read, clean and cut a corpus; see :func:`load` and :func:`.parts.clean_and_cut`.
@@ -410,55 +367,58 @@ def _read(
     from textmetric.corpora.parts import Keys, clean_and_cut
     from textmetric.corpora.spooled import SpooledTexts
 
-    options = checked(spec)
-    name, min_rows = str(options.get("name", options.get("path"))), options.get("min_rows")
-    if "name" in options:
+    given = checked(spec)
+    name, min_rows = str(given.get("name", given.get("path"))), given.get("min_rows")
+    if "name" in given:
+        cache = options.cache
         if cache is None:
             with needing("a built-in corpus", "study"):
                 import pooch
 
             cache = Path(pooch.os_cache("textmetric"))
         module = importlib.import_module(f"textmetric.corpora.{name}")
-        level, levels = options.get("level"), getattr(module, "LEVELS", ())
+        level, levels = given.get("level"), getattr(module, "LEVELS", ())
         if level is not None and not levels:
             raise UserError(f"corpus {name} has no levels: remove the key level from its mapping")
         if level is not None and level not in levels:
             raise unknown_name(f"level of {name}", str(level), levels)
-        frame, found = module.read(level=level, cache=Path(cache), mirror=mirror, progress=progress)
+        frame, found = module.read(
+            level=level, cache=Path(cache), mirror=options.mirror, progress=options.progress
+        )
         blocks = readers.of_frame(frame, found)
         del frame
         min_rows = min_rows or getattr(module, "MIN_ROWS", None)
     else:
-        blocks = readers.blocks(located(name), reading(options))
-    keys, texts = Keys(seed), SpooledTexts(file)
+        blocks = readers.blocks(located(name), reading(given))
+    keys, texts = Keys(options.seed), SpooledTexts(file)
     counts, numbers = dict[str, int](), list[Int64]()
     for block in blocks:
         keys.add(block.texts, block.labels, block.parts)
         texts.add(block.texts)
-        if "vectors" in options:
+        if "vectors" in given:
             numbers.append(block.rows)
         counts = {
             key: counts.get(key, 0) + block.counts.get(key, 0) for key in counts | block.counts
         }
     texts.done()
-    if "vectors" in options:
-        given_vectors.check_rows(located(name), options["vectors"], rows=counts["rows"])
+    if "vectors" in given:
+        given_vectors.check_rows(located(name), given["vectors"], rows=counts["rows"])
     corpus = clean_and_cut(
         keys.done(),
         name=name,
-        test=test,
-        validation=validation,
+        test=options.test,
+        validation=options.validation,
         min_rows=min_rows,
         reverse=reverse,
     )
-    about = {"name": name, "sample_of": options.get("sample_of"), "short_rows": 0, **counts}
+    about = {"name": name, "sample_of": given.get("sample_of"), "short_rows": 0, **counts}
     return _Read(corpus, texts, np.concatenate(numbers) if numbers else None, about)
 
 
-def _limited(corpus: Parted, read: _Read, limit: int | None, seed: int) -> tuple[Parted, Summary]:
+def _limited(corpus: Parted, read: _Read, options: _Options) -> tuple[Parted, Summary]:
     from textmetric.corpora.parts import finished
 
-    corpus, counts = finished(corpus, limit, seed)
+    corpus, counts = finished(corpus, options.limit, options.seed)
     summary = {**read.about, **counts}
     shown = ", ".join(f"{key} {value}" for key, value in summary.items())
     _log.info("%s", printable(f"{corpus.name}: {shown}"))
