@@ -33,7 +33,7 @@ def test_a_league_that_is_killed_does_only_what_is_missing(tmp_path: Path) -> No
             command, cwd=tmp_path, env=env, stdout=log, stderr=log, start_new_session=True
         )
     until = time.monotonic() + 300
-    while len(list(trials.glob("*.json"))) < 2:
+    while len(list(trials.glob("[!.]*.json"))) < 2:
         assert time.monotonic() < until
         assert killed.poll() is None, (tmp_path / "log").read_text()
         time.sleep(0.02)
@@ -42,14 +42,14 @@ def test_a_league_that_is_killed_does_only_what_is_missing(tmp_path: Path) -> No
     while _alive(tmp_path):
         assert time.monotonic() < until
         time.sleep(0.1)
-    before = {path: path.stat().st_mtime_ns for path in trials.glob("*.json")}
+    before = {path: path.stat().st_mtime_ns for path in trials.glob("[!.]*.json")}
     assert 2 <= len(before) < 8
     ended = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     assert re.search(
         rf"^league: {len(before)} of 8 trainings are done$", ended.stderr, re.MULTILINE
     )
-    after = {path: path.stat().st_mtime_ns for path in trials.glob("*.json")}
+    after = {path: path.stat().st_mtime_ns for path in trials.glob("[!.]*.json")}
     assert len(after) == 8
     assert {path: after[path] for path in before} == before
 
