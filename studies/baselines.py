@@ -40,16 +40,7 @@ def run_baselines(jobs: Sequence[Job], results: Path, *, progress: bool = True) 
         identity = [folder.name, baseline, seed, model.model_dump(), neighbours, code]
         name = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:24]
         files.append(results / f"{name}.json")
-    missing = parallel.unfinished(jobs, files)
-    parallel.run(
-        _run,
-        missing,
-        files=parallel.of_pair,
-        done=len(files) - len(missing),
-        label="baselines",
-        unit="measurement",
-        progress=progress,
-    )
+    parallel.finish(_run, jobs, files, label="baselines", unit="measurement", progress=progress)
     return [
         Result(
             {key: math.nan if value is None else value for key, value in read_json(file).items()},

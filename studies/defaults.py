@@ -210,14 +210,12 @@ def drawn_rows(labels: pd.Series[str], rows: str, draw: int) -> np.ndarray[Any, 
 def run_jobs(jobs: list[Job], results: Path) -> list[dict[str, float]]:
     """The accuracies of the jobs, in their order; those in the folder are read, the others done."""
     files = [results / f"{job.key()}.json" for job in jobs]
-    missing = parallel.unfinished(jobs, files)
     # the longest first, so that no process ends long after the others
-    missing.sort(key=lambda pair: pair[0].rows != ALL)
-    parallel.run(
+    order = sorted(range(len(jobs)), key=lambda place: jobs[place].rows != ALL)
+    parallel.finish(
         _run,
-        missing,
-        files=parallel.of_pair,
-        done=len(files) - len(missing),
+        [jobs[place] for place in order],
+        [files[place] for place in order],
         label="defaults",
         unit="training",
         progress=INTERACTIVE,

@@ -136,15 +136,7 @@ def run_jobs(jobs: Sequence[Job], results: Path) -> list[dict[str, float]]:
                 build(job.family, job.objective, dim=job.model.dim, classes=2),
                 job.settings,
             )
-    parallel.run(
-        _run,
-        missing,
-        files=parallel.of_pair,
-        done=len(set(files)) - len(missing),
-        label="label budget",
-        unit="training",
-        progress=INTERACTIVE,
-    )
+    parallel.finish(_run, jobs, files, label="label budget", unit="training", progress=INTERACTIVE)
     return [
         {key: math.nan if value is None else value for key, value in read_json(file).items()}
         for file in files

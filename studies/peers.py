@@ -150,16 +150,7 @@ def _encoded(frame: Path, arguments: argparse.Namespace) -> Path:
 
 def _run_peers(jobs: list[PeerJob], results: Path) -> list[dict[str, float]]:
     files = [results / f"{job.key()}.json" for job in jobs]
-    missing = parallel.unfinished(jobs, files)
-    parallel.run(
-        _run_peer,
-        missing,
-        files=parallel.of_pair,
-        done=len(files) - len(missing),
-        label="peers",
-        unit="training",
-        progress=INTERACTIVE,
-    )
+    parallel.finish(_run_peer, jobs, files, label="peers", unit="training", progress=INTERACTIVE)
     return [read_json(file) for file in files]
 
 

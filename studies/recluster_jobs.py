@@ -377,12 +377,11 @@ def _run(job: tuple[Job, Path], tick: Callable[[], None]) -> None:
 
 def finish(jobs: Sequence[Job], label: str) -> None:
     """Do the jobs whose result is not there yet, in parallel processes."""
-    missing = parallel.unfinished(jobs, [job.file for job in jobs])
-    parallel.run(
+    parallel.finish(
         _run,
-        missing,
+        jobs,
+        [job.file for job in jobs],
         files=lambda pair: parallel.Files(pair[0].reads, [pair[1]]),
-        done=len(jobs) - len(missing),
         label=label,
         unit="job",
         progress=INTERACTIVE,

@@ -455,15 +455,7 @@ def run_jobs(jobs: Sequence[Job], results: Path) -> list[Found]:
                 build(job.side.family, job.objective, dim=job.model.dim, classes=2),
                 job.settings,
             )
-    parallel.run(
-        _run,
-        missing,
-        files=parallel.of_pair,
-        done=len(set(files)) - len(missing),
-        label="recognition",
-        unit="training",
-        progress=INTERACTIVE,
-    )
+    parallel.finish(_run, jobs, files, label="recognition", unit="training", progress=INTERACTIVE)
     return [Found(**read_json(file)) for file in files]
 
 

@@ -210,6 +210,46 @@ def unfinished(jobs: Iterable[_Job], files: Iterable[Path]) -> list[tuple[_Job, 
     return [(job, file) for file, job in missing.items()]
 
 
+def finish(
+    function: Callable[[tuple[_Job, Path], Callable[[], None]], None],
+    jobs: Sequence[_Job],
+    written: Sequence[Path],
+    *,
+    files: Callable[[tuple[_Job, Path]], Files] = of_pair,
+    workers: int | None = None,
+    label: str = "",
+    unit: str = "job",
+    progress: bool = True,
+) -> None:
+    """Do the jobs whose result is not there yet, see :func:`unfinished`.
+
+    Args:
+        function: see :func:`run`; it gets a job and the file that it writes.
+        jobs: n of them.
+        written: n: see :func:`unfinished`.
+        files: what each reads and writes.
+        workers: see :func:`run`, as for the rest.
+        label: see there.
+        unit: see there.
+        progress: see there.
+
+    Raises:
+        UserError: see :func:`run`.
+        Exception: raised by ``function``.
+    """
+    missing = unfinished(jobs, written)
+    run(
+        function,
+        missing,
+        workers=workers,
+        files=files,
+        done=len(set(written)) - len(missing),
+        label=label,
+        unit=unit,
+        progress=progress,
+    )
+
+
 def run(
     function: Callable[[_Job, Callable[[], None]], _Result],
     jobs: Sequence[_Job],

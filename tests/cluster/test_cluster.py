@@ -210,7 +210,7 @@ def test_a_scheduler_that_goes_away_ends_the_run_with_what_is_done(tmp_path: Pat
 
 
 def test_what_an_earlier_run_did_is_not_done_again_and_is_told(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = [tmp_path / "new" / f"{number}.txt" for number in (0, 1, 2, 2)]
     todo = parallel.unfinished([0, 1, 2, 2], files)
@@ -218,7 +218,8 @@ def test_what_an_earlier_run_did_is_not_done_again_and_is_told(
     files[1].write_text("1")
     todo = parallel.unfinished([0, 1, 2, 2], files)
     assert [job for job, _ in todo] == [0, 2]
-    run("local:1", jobs.write, todo, done=1, label="train", unit="training")
+    monkeypatch.setenv(parallel.CLUSTER, "local:1")
+    parallel.finish(jobs.write, [0, 1, 2, 2], files, label="train", unit="training")
     said = capsys.readouterr().err
     assert "train: 1 of 3 trainings are done\n" in said
     assert "3/3" in said
