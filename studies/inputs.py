@@ -13,7 +13,10 @@ from textmetric.corpora import Corpus, load
 from textmetric.encoders.frozen import sentence_vectors
 from textmetric.encoders.pretrained import find
 from textmetric.files import replacing_folder, write_array, write_json
-from textmetric.params import Data
+from textmetric.grid import Layout
+from textmetric.params import Data, read
+from textmetric.report.study import Study, read_study
+from textmetric.splits import read_entries
 from textmetric.text import TokenizedCorpus, TokenVectors, Vocabulary, tokenize_corpus
 from textmetric.types import PARTS
 
@@ -105,6 +108,27 @@ def read_corpus(spec: str | dict[str, Any], data: Data, progress: bool) -> Corpu
         seed=data.seed,
         mirror=data.mirror,
         progress=progress,
+    )
+
+
+def read_run(folder: Path) -> Study:
+    """What a finished run of the pipeline found.
+
+    Args:
+        folder: with its params.yaml and data/.
+
+    Raises:
+        UserError: a file is missing or damaged.
+    """
+    params, layout = read(folder / "params.yaml"), Layout(folder)
+    return read_study(
+        layout,
+        splits=read_entries(layout),
+        arms=params.arms,
+        samplers=params.samplers,
+        train=params.train,
+        model=params.model,
+        pretrain=params.pretrain,
     )
 
 

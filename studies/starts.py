@@ -14,12 +14,12 @@ import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from studies.inputs import read_run
 from textmetric import command
 from textmetric.errors import UserError
 from textmetric.files import replacing_file
-from textmetric.grid import Baseline, Family, Layout, Role
+from textmetric.grid import Baseline, Family, Role
 from textmetric.measures import mean_interval
-from textmetric.params import read
 from textmetric.report.findings import Finding, find_all
 from textmetric.report.formats import (
     cell_text,
@@ -32,9 +32,8 @@ from textmetric.report.formats import (
 )
 from textmetric.report.names import BASELINES
 from textmetric.report.original import corpus_title
-from textmetric.report.study import Study, read_study
+from textmetric.report.study import Study
 from textmetric.report.verdicts import Verdict
-from textmetric.splits import read_entries
 from textmetric.yaml12 import flow
 
 Answers = Mapping[str, tuple[Finding, Verdict]]
@@ -48,7 +47,7 @@ def main(arguments: argparse.Namespace) -> None:
     folders = dict(_named(word) for word in arguments.runs)
     if len(folders) < max(2, len(arguments.runs)):
         raise UserError("give two runs or more, each with another name: random=. given=../given")
-    studies = {name: _study(folder) for name, folder in folders.items()}
+    studies = {name: read_run(folder) for name, folder in folders.items()}
     first = next(iter(studies))
     for name, study in studies.items():
         for part in SAME:
@@ -67,19 +66,6 @@ def _named(word: str) -> tuple[str, Path]:
     if not name or not found:
         raise UserError(f"{word!r} has no name and folder: write it as random=FOLDER")
     return name, Path(folder)
-
-
-def _study(folder: Path) -> Study:
-    params, layout = read(folder / "params.yaml"), Layout(folder)
-    return read_study(
-        layout,
-        splits=read_entries(layout),
-        arms=params.arms,
-        samplers=params.samplers,
-        train=params.train,
-        model=params.model,
-        pretrain=params.pretrain,
-    )
 
 
 def page(studies: Mapping[str, Study]) -> str:

@@ -20,7 +20,7 @@ from textmetric.errors import UserError
 from textmetric.files import read_json, write_json
 from textmetric.grid import Family
 from textmetric.losses import build, describe, module_of
-from textmetric.measures import evaluate, hamming_retrieval, knn_predict, retrieval
+from textmetric.measures import cohesion, evaluate, hamming_retrieval, knn_predict, retrieval
 from textmetric.measures.rows import mean
 from textmetric.params import Model, Train
 from textmetric.pipeline.encoder_vectors import first_two
@@ -56,6 +56,7 @@ class Trial:
             :class:`.BatchSampler`; None for the sampler's, or for the objective's own.
         vectors: folder of the token vectors to start from, named by a hash of its contents; None
             for random ones.
+        cohesion: measure nothing but the cohesion of each label of the test part.
     """
 
     corpus: Path
@@ -69,6 +70,7 @@ class Trial:
     losses: bool = False
     classes_per_batch: int | None = None
     vectors: Path | None = None
+    cohesion: bool = False
 
     @property
     def given(self) -> Float32 | None:
@@ -77,7 +79,7 @@ class Trial:
 
     def identity(self) -> dict[str, Any]:
         """What the result depends on, as JSON has it; defaults are filled in."""
-        return {
+        found = {
             "corpus": self.corpus.name,
             "family": self.family,
             "objective": describe(self.family, self.objective),
@@ -91,6 +93,7 @@ class Trial:
             "classes_per_batch": self.classes_per_batch,
             "vectors": None if self.vectors is None else self.vectors.name,
         }
+        return found | ({"cohesion": True} if self.cohesion else {})
 
     def key(self) -> str:
         """The name of the result: a hash of the identity, the code and the packages that count."""
@@ -106,7 +109,8 @@ class Result:
     Attributes:
         measures: by name: those of :func:`textmetric.measures.evaluation`, ``validation_map_at_r``,
             ``hamming_recall_at_<k>`` and ``hamming_map_at_r`` of the binary codes, ``seconds`` of
-            the batches and ``peak_mib``. Empty if the training failed.
+            the batches and ``peak_mib``. Of a trial of cohesion, ``cohesion_<label id>``, and
+            these two. Empty if the training failed.
         losses: of every step, if they were to be kept.
         error: the sentence it failed with, or None.
     """
@@ -145,12 +149,11 @@ def run_trials(
             build(trial.family, trial.objective, dim=trial.model.dim, classes=2).to(device),
             trial.settings,
         )
-    parallel.run(
+    parallel.finish(
         _run,
-        missing,
+        trials,
+        files,
         workers=1 if any(device.type == "cuda" for device in devices.values()) else None,
-        files=parallel.of_pair,
-        done=len(set(files)) - len(missing),
         label=label,
         unit="training",
         progress=progress,
@@ -202,6 +205,11 @@ def _trained(trial: Trial, corpus: TokenizedCorpus) -> Trained:
 
 
 def _measured(trial: Trial, corpus: TokenizedCorpus, encoder: BagEncoder) -> dict[str, float]:
+    if trial.cohesion:
+        with one_thread():
+            test = encoder.embed(corpus.test.tokens)
+        by_label = cohesion(test, corpus.test.labels, len(corpus.label_names)).tolist()
+        return {f"cohesion_{label}": value for label, value in enumerate(by_label)}
     with one_thread():
         test, train = encoder.embed(corpus.test.tokens), encoder.embed(corpus.train.tokens)
         validation = encoder.embed(corpus.validation.tokens)

@@ -327,7 +327,7 @@ def _originals(study: Study, findings: Sequence[Finding]) -> list[Section]:
                 words(verdict.judgement),
                 _holds(verdict.outcome, claim.better),
             ]
-            for key in claim.measures
+            for key in (*claim.measures, *claim.also)
             for verdict in finding.verdicts
             if verdict.measure.key == key and verdict.comparison.sides[0] == "metric"
         ]
