@@ -140,6 +140,45 @@ def lines(
         )
 
 
+def differences(path: str | os.PathLike[str], values: pd.DataFrame, unit: str) -> None:
+    """Draw differences below one another, each with several 95 % intervals.
+
+    Args:
+        path: the PNG to write.
+        values: columns use, over (what an interval covers), mean, low, high; uses in the order to
+            draw, from the top; NaN where there is no interval.
+        unit: what is drawn.
+    """
+    uses, kinds = (list(dict.fromkeys(values[column])) for column in ("use", "over"))
+    looks: dict[str, dict[str, Any]] = {kind: {"color": PALETTE[place], "marker": _FORMS[place]}
+             for place, kind in enumerate(kinds)}  # fmt: skip
+    with new_figure(path, 6.4, 0.42 * len(uses) + 1.1) as figure:
+        axis = figure.subplots()
+        axis.axvline(0, color="#888888", linewidth=1)
+        for place, (kind, look) in enumerate(looks.items()):
+            rows = values[values["over"] == kind]
+            beside = 0.24 * (place - (len(kinds) - 1) / 2)
+            axis.errorbar(
+                rows["mean"],
+                [uses.index(use) + beside for use in rows["use"]],
+                xerr=_reach(rows),
+                **look,
+                linestyle="",
+                markersize=4.5,
+                capsize=2,
+                elinewidth=1.2,
+            )
+        axis.set_yticks(range(len(uses)), uses)
+        axis.invert_yaxis()
+        axis.set_xlabel(unit)
+        figure.legend(
+            [Line2D([], [], **look, linestyle="") for look in looks.values()],
+            kinds,
+            loc="outside lower center",
+            ncols=len(kinds),
+        )
+
+
 def losses_by_step(
     path: str | os.PathLike[str], curves: Mapping[str, NDArray[np.floating]], window: int
 ) -> None:
