@@ -343,7 +343,7 @@ def _originals(study: Study, findings: Sequence[Finding]) -> list[Section]:
     return [
         Section(
             "original",
-            "Do the original's conclusions hold?",
+            "What was claimed, and what we find",
             [
                 "The original study ran each setting once and named no sampler, so each of its "
                 f"conclusions is compared with every comparison made here.{note}",
