@@ -20,7 +20,12 @@ Chosen = tuple[Family, dict[str, Any]]
 
 
 def parser(
-    module: str, description: str | None, *, objectives: str, out: str
+    module: str,
+    description: str | None,
+    *,
+    objectives: str,
+    out: str,
+    corpus: bool = True,
 ) -> argparse.ArgumentParser:
     """A command line with the options that all studies have.
 
@@ -29,14 +34,16 @@ def parser(
         description: the help text, with examples.
         objectives: which are trained by default, in words.
         out: where table and pictures go by default.
+        corpus: whether it has one corpus, ``--corpus``.
     """
     made = command.parser(module, description)
-    made.add_argument(
-        "--corpus",
-        default="docstrings",
-        metavar="SPEC",
-        help="a built-in name, a path, or a mapping, see docs/corpora.md (%(default)s)",
-    )
+    if corpus:
+        made.add_argument(
+            "--corpus",
+            default="docstrings",
+            metavar="SPEC",
+            help="a built-in name, a path, or a mapping, see docs/corpora.md (%(default)s)",
+        )
     made.add_argument(
         "--objectives",
         nargs="+",

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from studies import inside
 from textmetric import parallel
 from textmetric.encoders import BagEncoder, build_encoder
 from textmetric.errors import UserError
@@ -57,6 +58,8 @@ class Trial:
         vectors: folder of the token vectors to start from, named by a hash of its contents; None
             for random ones.
         cohesion: measure nothing but the cohesion of each label of the test part.
+        fine: file with (2, n) labels of the test rows, coarse and finer ones, named by a hash of
+            its contents: measure nothing but retrieval, by the coarse labels and inside of them.
     """
 
     corpus: Path
@@ -71,6 +74,7 @@ class Trial:
     classes_per_batch: int | None = None
     vectors: Path | None = None
     cohesion: bool = False
+    fine: Path | None = None
 
     @property
     def given(self) -> Float32 | None:
@@ -93,7 +97,11 @@ class Trial:
             "classes_per_batch": self.classes_per_batch,
             "vectors": None if self.vectors is None else self.vectors.name,
         }
-        return found | ({"cohesion": True} if self.cohesion else {})
+        if self.cohesion:
+            found["cohesion"] = True
+        if self.fine is not None:
+            found["fine"] = self.fine.name
+        return found
 
     def key(self) -> str:
         """The name of the result: a hash of the identity, the code and the packages that count."""
@@ -110,7 +118,8 @@ class Result:
         measures: by name: those of :func:`textmetric.measures.evaluation`, ``validation_map_at_r``,
             ``hamming_recall_at_<k>`` and ``hamming_map_at_r`` of the binary codes, ``seconds`` of
             the batches and ``peak_mib``. Of a trial of cohesion, ``cohesion_<label id>``, and
-            these two. Empty if the training failed.
+            these two; of one with finer labels, those of :func:`.inside.measured`, and these two.
+            Empty if the training failed.
         losses: of every step, if they were to be kept.
         error: the sentence it failed with, or None.
     """
@@ -210,6 +219,10 @@ def _measured(trial: Trial, corpus: TokenizedCorpus, encoder: BagEncoder) -> dic
             test = encoder.embed(corpus.test.tokens)
         by_label = cohesion(test, corpus.test.labels, len(corpus.label_names)).tolist()
         return {f"cohesion_{label}": value for label, value in enumerate(by_label)}
+    if trial.fine is not None:
+        with one_thread():
+            test = encoder.embed(corpus.test.tokens)
+        return inside.measured(test, *np.load(trial.fine))
     with one_thread():
         test, train = encoder.embed(corpus.test.tokens), encoder.embed(corpus.train.tokens)
         validation = encoder.embed(corpus.validation.tokens)
