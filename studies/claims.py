@@ -142,7 +142,7 @@ def main(arguments: argparse.Namespace) -> None:
     charts.lines(
         arguments.out / "claims.png",
         sweep_intervals(sweep),
-        {sampler: f"{sampler} batches" for sampler in params.samplers},
+        {sampler: f"mean cohesion, {sampler} batches" for sampler in params.samplers},
         x="epochs",
         label="epochs",
         one_scale=True,
@@ -412,12 +412,9 @@ def sweep_intervals(sweep: pd.DataFrame) -> pd.DataFrame:
     """What the picture shows: line, measure (the sampler), epochs, mean, low, high."""
     rows = []
     for epochs, sampler in _series(sweep):
-        both = zip(
-            (Family.METRIC, Family.CLASSIFICATION), _both(sweep, epochs, sampler), strict=True
-        )
-        rows += [
-            [FAMILIES[family], sampler, epochs, *mean_interval(values)] for family, values in both
-        ]
+        metric, classification = _both(sweep, epochs, sampler)
+        for family, values in ((Family.CLASSIFICATION, classification), (Family.METRIC, metric)):
+            rows.append([FAMILIES[family], sampler, epochs, *mean_interval(values)])
     return pd.DataFrame(rows, columns=["line", "measure", "epochs", "mean", "low", "high"])
 
 
