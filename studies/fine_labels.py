@@ -174,8 +174,9 @@ def read_source(spec: str | dict[str, Any], data: Data) -> Source:
         tokenize_corpus, min_freq=data.min_freq, max_size=data.max_size, progress=INTERACTIVE
     )
     by_fine = tokenized(frame.assign(label=frame["fine"]))
+    between = f"{spec['coarse']} → {spec['fine']}"
     return Source(
-        corpus_title(fine.summary),
+        f"{corpus_title(fine.summary)}, {between}" if "path" in spec else between,
         tokenized(frame),
         by_fine,
         np.asarray(by_fine.test.labels, np.int32),

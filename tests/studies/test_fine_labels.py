@@ -99,7 +99,7 @@ def test_the_page_compares_what_is_kept(table: Path) -> None:
     text = program(table)
     # magnet against triplet alone: proxy_nca did not take part
     assert "Of 1 comparisons with triplet and proxy\\_nca" in text
-    assert "| both.csv | magnet − triplet | " in text
+    assert "| both.csv, coarse → fine | magnet − triplet | " in text
     rows = {line.split(" | ")[0].strip("| "): line for line in text.splitlines() if "±" in line}
     upper = float(rows["cross\\_entropy on the fine labels"].split(" | ")[2].split(" ± ")[0])
     coarse = float(rows["cross\\_entropy"].split(" | ")[2].split(" ± ")[0])
