@@ -47,7 +47,7 @@ from textmetric.types import Float64
 
 EPOCHS = (1, 2, 5, 10, 20, 40)
 NORMALISED = {"name": "norm_softmax"}
-LIKE_RETRIEVAL = ("R-1", "R-2", "C-1", "C-2", "7-1", "7-2")
+WHOLE = ("R-1", "R-2", "C-1", "C-2", "7-1", "7-2")
 """The tables about whole corpora, which are not balanced to the row but lack no label."""
 IMBALANCED = ("8-1", "8-2")
 SENTENCES = {
@@ -291,7 +291,7 @@ def overall(findings: Sequence[Finding]) -> Judged:
     compared = []
     for finding in findings:
         verdict = finding.verdict
-        if verdict is None or finding.table not in (*LIKE_RETRIEVAL, *IMBALANCED):
+        if verdict is None or finding.table not in (*WHOLE, *IMBALANCED):
             continue
         differs = verdict.outcome in SAID
         unclear = verdict.outcome in (Outcome.DEPENDS, Outcome.UNKNOWN)
@@ -299,7 +299,7 @@ def overall(findings: Sequence[Finding]) -> Judged:
         as_claimed = Outcome.FIRST if claimed else Outcome.SECOND
         compared.append(
             Compared(
-                f"{finding.table}: {finding.title}",
+                f"{finding.table}: {finding.title}, {verdict.measure.name}",
                 difference([verdict.paired.mean, verdict.paired.low, verdict.paired.high])
                 + f", {words(verdict.judgement)}",
                 verdict.outcome if unclear else as_claimed,

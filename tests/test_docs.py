@@ -98,6 +98,13 @@ def test_the_hosted_ci_runs_on_every_python_that_is_promised() -> None:
     ).read_text(encoding="utf-8")
 
 
+def test_the_claims_in_the_readme_are_those_of_their_page() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = readme.partition("<!-- claims -->")[2].partition("<!-- end of claims -->")[0].strip()
+    assert shown.count("\n") == 11  # a head and ten claims
+    assert shown in (ROOT / "docs" / "claims.md").read_text(encoding="utf-8")
+
+
 def test_the_results_in_the_readme_are_those_of_the_report() -> None:
     report = (ROOT / "reports" / "results.md").read_text(encoding="utf-8")
     summary = report.partition("## What was run")[0]
