@@ -215,16 +215,45 @@ def page(found: pd.DataFrame, again: pd.DataFrame, about: str) -> str:
         f"The {NEAREST} nearest settings of each family were trained again with {seeds} other "
         "seeds. "
         "`python -m studies.published` writes this page.",
+        _answer(found),
         "![how far the cohesions of each setting are from the published ones](published.png)",
         "Each cell: how far the label that is farthest from its published cohesion is from it, for "
-        f"the best {' or '.join(OWN.values())}. The darkest cells meet all four labels. A blank "
-        "cell: the training diverged, or the embeddings collapsed.",
+        f"the best {' or '.join(OWN.values())}. The darkest cells meet all four labels."
+        + " A blank cell: the training diverged, or the embeddings collapsed."
+        * bool(found[MISS].isna().any()),
     ]
     for family in Family:
         parts += _of_family(found, again, family)
     parts += _of_both(found)
     parts += ["## What moves the cohesion", *_moves(found)]
     return "\n\n".join(parts) + "\n"
+
+
+def _answer(found: pd.DataFrame) -> str:
+    """Which settings meet the four labels of each family, in a paragraph."""
+    said = []
+    for family in Family:
+        of_family = found[found["family"] == family]
+        met = of_family[of_family[MISS] <= NEAR]
+        name = FAMILIES[family].capitalize()
+        if met.empty:
+            said.append(
+                f"{name}: no setting meets all four labels; the nearest misses one by "
+                f"{number(float(of_family[MISS].min()))}."
+            )
+            continue
+        values = [
+            f"{title} {' or '.join(f'{value}' for value in dict.fromkeys(met[column]))}"
+            for column, title in (
+                ("optimizer", "optimiser"),
+                ("sampler", "batches"),
+                ("epochs", "epochs"),
+            )
+        ]
+        said.append(
+            f"{name}: {len(met)} of {len(of_family)} settings meet all four labels ({', '.join(values)})."
+        )
+    return " ".join(said)
 
 
 def _of_family(found: pd.DataFrame, again: pd.DataFrame, family: Family) -> list[str]:
@@ -252,10 +281,15 @@ def _of_family(found: pd.DataFrame, again: pd.DataFrame, family: Family) -> list
     return [
         f"## {FAMILIES[family].capitalize()}",
         f"{all_four:,} of {len(of_family):,} settings meet all four labels, {on_average:,} meet "
-        f"the average of {_short(average)}. {failed:,} have no value: the training diverged, or "
-        "the embeddings collapsed. The nearest:",
+        f"the average of {_short(average)}.{_failed(failed)} The nearest:",
         table(head, rows),
     ]
+
+
+def _failed(count: int) -> str:
+    if not count:
+        return ""
+    return f" {count:,} have no value: the training diverged, or the embeddings collapsed."
 
 
 def _short(value: float) -> str:
@@ -319,7 +353,7 @@ def _moves(found: pd.DataFrame) -> list[str]:
     head = ["quantity", "value", *(FAMILIES[family] for family in Family)]
     return [
         "The mean average cohesion of all settings with a value, those without a cohesion left "
-        "out. Settings that fail are not the same for all values.",
+        "out.",
         table(head, rows),
     ]
 

@@ -71,6 +71,18 @@ def test_the_page_counts_what_is_met(tmp_path: Path) -> None:
     text = published.page(found(), again, "ag_news (a sample)")
     assert text.count("1 of 2 settings meet all four labels, 1 meet the average") == 2
     assert "1 of 2 pairs that share optimiser" in text
+    assert (
+        "Classification: 1 of 2 settings meet all four labels (optimiser sgd, batches shuffled"
+        in text
+    )
+    assert "have no value" not in text
+    far = found()
+    far.loc[far["family"] == Family.METRIC, "miss"] = [0.07, math.nan]
+    text = published.page(far, again, "ag_news (a sample)")
+    assert (
+        "Metric learning: no setting meets all four labels; the nearest misses one by 0.070" in text
+    )
+    assert "A blank cell" in text
     row = next(line for line in text.splitlines() if line.startswith("| linear | sgd |"))
     assert row == (
         "| linear | sgd | 3 | shuffled | 3 | 0.460 | 0.520 | 0.380 | 0.280 | 0.410 | 0.020 |"
