@@ -251,7 +251,8 @@ def _answer(found: pd.DataFrame) -> str:
             )
         ]
         said.append(
-            f"{name}: {len(met)} of {len(of_family)} settings meet all four labels ({', '.join(values)})."
+            f"{name}: {len(met)} of {len(of_family)} settings meet all four labels "
+            f"({', '.join(values)})."
         )
     return " ".join(said)
 
