@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import math
+import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -127,7 +128,7 @@ def main(arguments: argparse.Namespace) -> None:
     charts.ranking(
         arguments.out / "fine-labels.png",
         ranked(found).rename(columns={"corpus": "measure"}),
-        {source.title: f"{source.title}:\nMAP@R inside" for source in sources},
+        {source.title: re.sub(", | (?=→)", "\n", source.title, count=1) for source in sources},
     )
     print(f"{arguments.out / 'fine-labels.md'}, {arguments.out / 'fine-labels.png'}")
 
