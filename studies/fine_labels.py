@@ -39,6 +39,7 @@ from textmetric.command import INTERACTIVE
 from textmetric.errors import UserError, printable
 from textmetric.files import replacing_file, write_array
 from textmetric.grid import Baseline, Family
+from textmetric.losses import OBJECTIVES, class_of
 from textmetric.measures import Outcome, mean_interval, simultaneous_differences
 from textmetric.params import Data, Params
 from textmetric.pipeline.measure_baselines import fit_tfidf
@@ -246,7 +247,7 @@ def page(
         "label among the texts of its coarse label. A model that draws all texts of a class to one "
         "point is perfect by its labels, and finds nothing inside. "
         f"{corpora}. {seeds} seeds, {params.train.epochs} epochs, {params.model.dim} dimensions, "
-        "each objective with its default parameters. "
+        f"each objective with its default parameters.{_without_labels(found)} "
         "`python -m studies.fine_labels` writes this page.",
         _answer(found),
         "![MAP@R of the fine labels inside of the coarse ones, by objective](fine-labels.png)",
@@ -258,6 +259,14 @@ def page(
         lines = [f"- {plain(name)}: {plain(str(said))}" for name, said in failures.items()]
         parts += ["Trainings that ended early:", "\n".join(lines)]
     return "\n\n".join(parts) + "\n"
+
+
+def _without_labels(found: pd.DataFrame) -> str:
+    """Which objectives look at no label, in a sentence."""
+    known = dict.fromkeys(found.loc[found["family"] == Family.METRIC, "objective"])
+    names = [name for name in known if name in OBJECTIVES[Family.METRIC]]
+    free = [plain(name) for name in names if not class_of(name).NEEDS_LABELS]
+    return f" No label is looked at by {' and '.join(free)}." if free else ""
 
 
 def _answer(found: pd.DataFrame) -> str:

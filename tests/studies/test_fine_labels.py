@@ -105,9 +105,12 @@ def test_the_page_compares_what_is_kept(table: Path) -> None:
     coarse = float(rows["cross\\_entropy"].split(" | ")[2].split(" ± ")[0])
     assert upper > coarse + 0.1
     assert "2 coarse and 6 fine labels" in text
+    assert "No label is looked at" not in text
+    free = program(table, "--objectives", "inverse_cloze", "triplet")
+    assert "No label is looked at by inverse\\_cloze." in free
     assert (table.parent / "out" / "fine-labels.png").stat().st_size > 5_000
     trained = list((table.parent / "results" / "fine").glob("*.json"))
-    assert len(trained) == (3 + 1) * 3
+    assert len(trained) == (4 + 1) * 3
     assert program(table) == text
     assert [*(table.parent / "results" / "fine").glob("*.json")] == trained
 
