@@ -150,7 +150,7 @@ def differences(path: str | os.PathLike[str], values: pd.DataFrame, unit: str) -
         unit: what is drawn.
     """
     uses, kinds = (list(dict.fromkeys(values[column])) for column in ("use", "over"))
-    looks: dict[str, dict[str, Any]] = {kind: {"color": PALETTE[place], "marker": _FORMS[place]}
+    looks: dict[str, dict[str, Any]] = {kind: {"color": PALETTE[place + 2], "marker": _FORMS[place]}
              for place, kind in enumerate(kinds)}  # fmt: skip
     with new_figure(path, 6.4, 0.42 * len(uses) + 1.1) as figure:
         axis = figure.subplots()
