@@ -428,6 +428,8 @@ def test_ctrl_c_ends_with_one_sentence_and_cancels_the_jobs(where: str, tmp_path
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            # what was started in the background may ignore it
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
         )
         _kill_when(tmp_path, lambda _: os.killpg(process.pid, signal.SIGINT), "")
         _, said = process.communicate(timeout=60)
