@@ -91,7 +91,7 @@ def _check_params(folders: Sequence[Path], params: Sequence[Params]) -> None:
         if each != alike[0]:
             raise UserError(
                 f"the runs {folders[0]} and {folder} differ in more than data.seed: run both with "
-                "the same params.yaml but for that"
+                "the same params.yaml except for that"
             )
 
 
