@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from textmetric.errors import UserError
 from textmetric.files import read_json, write_json
 from textmetric.grid import Arm, Family, Layout
 from textmetric.measures import Outcome
+from textmetric.report.blocks import Judgement
 from textmetric.splits import write_entries
 from textmetric.yaml12 import flow, read_yaml
 
@@ -141,3 +143,31 @@ def test_labels_of_one_text_have_no_cohesion() -> None:
     result = claims.Result({"cohesion_0": 0.2, "cohesion_1": np.nan, "seconds": 9.0}, [], None)
     assert claims._mean_cohesion(result) == pytest.approx(0.2)
     assert np.isnan(claims._mean_cohesion(claims.Result({}, [], "diverged")))
+
+
+def test_a_scarce_label_is_as_claimed_if_metric_learning_has_more() -> None:
+    def per_seed(_: object, arm: Arm, key: str) -> np.ndarray:
+        return np.array([0.5, 0.51, 0.53]) + 0.2 * (arm.family == Family.METRIC) * np.array(
+            [1, 1, 1.1]
+        )
+
+    about = SimpleNamespace(label_names=["one"], scarce=[0])
+    study: Any = SimpleNamespace(
+        scarce=lambda role: ["split"], about=lambda split: about, samplers=["shuffled"],
+        per_seed=per_seed,
+    )  # fmt: skip
+    assert claims.every_label(study).verdict == "**yes**"
+
+
+@pytest.mark.parametrize(("table", "as_claimed"), [("8-1", Outcome.FIRST), ("R-1", Outcome.SECOND)])
+def test_overall_a_difference_is_claimed_for_imbalanced_data_alone(
+    table: str, as_claimed: Outcome
+) -> None:
+    verdict = SimpleNamespace(
+        outcome=Outcome.FIRST, measure=SimpleNamespace(name="MAP@R"),
+        paired=SimpleNamespace(mean=0.2, low=0.1, high=0.3),
+        judgement=Judgement(Outcome.FIRST, "metric", "classification"),
+    )  # fmt: skip
+    finding: Any = SimpleNamespace(table=table, title="a table", verdict=verdict)
+    (compared,) = claims.overall([finding]).comparisons
+    assert compared.outcome is as_claimed

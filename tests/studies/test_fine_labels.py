@@ -125,3 +125,19 @@ def test_fine_labels_that_do_not_fit_are_refused(table: Path) -> None:
         fine_labels.read_source({"path": str(table), "coarse": "coarse"}, Data())
     with pytest.raises(UserError, match="lacks a key coarse or fine"):
         fine_labels.read_source("docstrings", Data())
+
+
+def test_an_objective_keeps_more_if_its_map_at_r_is_higher() -> None:
+    rows = [
+        {
+            "corpus": "one",
+            "objective": name,
+            "seed": seed,
+            "inside_map_at_r": value + 0.01 * seed**2,
+        }
+        for name, value in (("magnet", 0.9), ("triplet", 0.1))
+        for seed in range(3)
+    ]
+    rows[0]["inside_map_at_r"] = 0.901  # equal differences would be no test
+    said, _ = fine_labels._keepers(pd.DataFrame(rows))
+    assert "they keep more in 1 and less in 0" in said

@@ -13,6 +13,7 @@ from studies import published
 from studies.trials import Result
 from textmetric.errors import UserError
 from textmetric.grid import Family
+from textmetric.params import read
 from textmetric.report.original import AG_NEWS_LABELS, COHESION_BY_LABEL
 
 ROOT = Path(__file__).parents[2]
@@ -125,3 +126,17 @@ def test_the_program_searches_and_repeats(tmp_path: Path, monkeypatch: pytest.Mo
     frame.to_csv(tmp_path / "news.csv", index=False)
     with pytest.raises(UserError, match=r"expected World, Sports, Business, Sci/Tech"):
         published.main(published.parser().parse_args(words))
+
+
+def test_a_pair_is_as_far_as_the_farther_of_both() -> None:
+    table = found()
+    table.loc[(table["family"] == Family.METRIC) & (table["optimizer"] == "sgd"), "miss"] = 0.5
+    assert list(published.together(table)["miss"]) == pytest.approx([0.5, 0.21])
+    again = pd.concat([table.assign(seed=seed) for seed in (1, 2)])
+    assert "0 of 2 settings meet all four labels" in published.page(table, again, "a corpus")
+
+
+def test_classification_is_trained_with_its_decay() -> None:
+    row = next(row for row in published.settings([1]) if row["own"] == "constant")
+    trial = published._trial(row, Path("corpus"), read(ROOT / "params.yaml"), 0)
+    assert trial.settings.decay == "constant"
