@@ -68,8 +68,7 @@ def read(pages: Iterable[Path]) -> list[dict[str, str]]:
 def summary(answers: Sequence[dict[str, Any]]) -> str:
     """The table of the README."""
     rows = [
-        [answer["question"], answer["judged by"], answer["found"]]
-        + [f"[{answer['page']}](docs/{answer['page']})"]
+        [*(answer[key] for key in KEYS), f"[{answer['page']}](docs/{answer['page']})"]
         for answer in answers
     ]
     return table(["what was claimed or asked", "judged by", "found", "page"], rows)
