@@ -80,14 +80,18 @@ class About(NamedTuple):
     Attributes:
         pairs: title, source and target.
         params: of all trainings.
-        seeds: of the transfers.
+        tanh: whether the head of the target ends in tanh.
+        seeds: of the dials and the starts.
+        of_bank: of the bank.
         rates: learning rates of the bank.
         settings: the number of objectives.
     """
 
     pairs: Sequence[tuple[str, TokenizedCorpus, TokenizedCorpus]]
     params: Params
+    tanh: bool
     seeds: Sequence[int]
+    of_bank: Sequence[int]
     rates: Sequence[float]
     settings: int
 
@@ -210,7 +214,7 @@ def page(found: Found, about: About) -> str:
     dial, of_dial = _dial(ends(found.dialled), about)
     starts, of_starts = _starts(found.starts, about)
     params = about.params
-    heads = "ends in tanh, as the original's" if params.finetune.tanh[0] else "has no tanh"
+    heads = "ends in tanh, as the original's" if about.tanh else "has no tanh"
     parts = [
         "# Which source models transfer, and does their cohesion matter?",
         "\n".join(
@@ -239,17 +243,13 @@ def page(found: Found, about: About) -> str:
         f"(frozen), or with them (fine-tuned), for {params.finetune.epochs} epochs, on a share of "
         f"the target's labels. {params.train.epochs} epochs on the source, {params.model.dim} "
         f"dimensions, {len(about.seeds)} seeds. `python -m studies.sources` writes this page.",
-        f"- **9-1**: a start that classified clusters is {of_starts}.",
-        f"- **9-2**: {of_dial}.",
+        f"- **9-1**: a source that classified clusters, {of_starts}.\n- **9-2**: {of_dial}.\n"
         f"- **Measures**: {of_bank}.",
         *starts,
         *dial,
         *bank,
     ]
-    text = "\n\n".join(parts) + "\n"
-    return text.replace(".\n\n- **", ".\n- **").replace(
-        "writes this page.\n- **", "writes this page.\n\n- **"
-    )
+    return "\n\n".join(parts) + "\n"
 
 
 def _starts(starts: pd.DataFrame, about: About) -> tuple[list[str], str]:
@@ -261,21 +261,20 @@ def _starts(starts: pd.DataFrame, about: About) -> tuple[list[str], str]:
             of_start = cell[cell["start"] == start]
             values = [with_interval(mean_interval(of_start[key].to_numpy())) for key in conditions]
             rows.append([plain(str(title)), plain(str(objective)), name, *values])
-    series, names = [], []
-    for (_, _), cell in starts.groupby(["pair", "objective"], sort=False):
-        by_start = {
-            start: of_start.sort_values("seed") for start, of_start in cell.groupby("start")
-        }
-        for first, second in COMPARED:
-            for key in conditions:
-                series.append((by_start[first][key].to_numpy(), by_start[second][key].to_numpy()))
-                names.append((first, second, key))
-    judged = simultaneous_differences(series)
+    by_start = [
+        {start: of_start.sort_values("seed") for start, of_start in cell.groupby("start")}
+        for _, cell in starts.groupby(["pair", "objective"], sort=False)
+    ]
     counts = {
         (first, second): [
             one.outcome(large_is_good=True)
-            for one, name in zip(judged, names, strict=True)
-            if name[:2] == (first, second)
+            for one in simultaneous_differences(
+                [
+                    (cell[first][key].to_numpy(), cell[second][key].to_numpy())
+                    for cell in by_start
+                    for key in conditions
+                ]
+            )
         ]
         for first, second in COMPARED
     }
@@ -285,12 +284,12 @@ def _starts(starts: pd.DataFrame, about: About) -> tuple[list[str], str]:
         + [str(len(outcomes))]
         for (first, second), outcomes in counts.items()
     ]
-    said = " and ".join(
-        f"better than {against} in {counts[pair].count(Outcome.FIRST)} of {len(counts[pair])} "
-        f"comparisons and worse in {counts[pair].count(Outcome.SECOND)}"
+    said = "; ".join(
+        f"{against}: better in {counts[pair].count(Outcome.FIRST)} of {len(counts[pair])} "
+        f"comparisons, worse in {counts[pair].count(Outcome.SECOND)}"
         for pair, against in (
-            (("clusters", "random"), "random vectors"),
-            (("clusters", "classes"), "one that classified the classes"),
+            (("clusters", "random"), "against random vectors"),
+            (("clusters", "classes"), "against a source that classified its classes"),
         )
     )
     section = [
@@ -302,7 +301,7 @@ def _starts(starts: pd.DataFrame, about: About) -> tuple[list[str], str]:
         "vectors, without a source. Mean ± half of the 95 % interval over the seeds.",
         table(["pair", "objective", "start", *conditions.values()], rows),
         "![accuracy on the target by the share of its labels, from each start](sources-starts.png)",
-        "Differences paired by seed, corrected for the number of all of them:",
+        "Differences paired by seed, those of a line corrected for their number:",
         table(["start", "against", "better", "worse", "of"], lines),
     ]
     return section, said
@@ -311,10 +310,17 @@ def _starts(starts: pd.DataFrame, about: About) -> tuple[list[str], str]:
 def _dial(dials: Sequence[End], about: About) -> tuple[list[str], str]:
     """The section on 9-2, and its answer."""
     conditions = about.conditions
-    judged = iter(simultaneous_differences([end.of(key) for end in dials for key in conditions]))
+    judged = {
+        pull: iter(
+            simultaneous_differences(
+                [end.of(key) for end in dials if end.pull == pull for key in conditions]
+            )
+        )
+        for pull in PULLED
+    }
     rows, moved, outcomes = [], [], {pull: list[Outcome]() for pull in PULLED}
     for end in dials:
-        of_end = [next(judged) for _ in conditions]
+        of_end = [next(judged[end.pull]) for _ in conditions]
         outcomes[end.pull] += [one.outcome(large_is_good=True) for one in of_end]
         moves = [paired_difference(*end.of(key)) for key in ("cohesion", "map_at_r")]
         moved.append((end.pull, *(one.mean for one in moves)))
@@ -343,9 +349,9 @@ def _dial(dials: Sequence[End], about: About) -> tuple[list[str], str]:
         "A weight w on pulling together the texts of a class, L + w · mean(1 − cos), moves their "
         "cohesion. On validation, with seeds that are not used again, those of three objectives "
         "and that stretch of weights are chosen which move cohesion most while MAP@R stays within "
-        "± .01; the target has no part in it. As a control, the same weight pulls all texts "
-        "together, of whatever class. The columns on the right are differences last − first, "
-        "paired by seed, with intervals that are corrected for the number of all accuracies.",
+        ".01; the target has no part in it. As a control, such a weight pulls all texts together, "
+        "of whatever class. The columns on the right are differences last − first, paired by "
+        "seed; those of accuracies are corrected for their number, those of the control apart.",
         table(head, rows),
         f"Pulling all texts together: the accuracy is higher in {other.count(Outcome.FIRST)} of "
         f"{len(other)} comparisons and lower in {other.count(Outcome.SECOND)}.",
@@ -378,7 +384,7 @@ def _bank(bank: pd.DataFrame, correlated: pd.DataFrame, about: About) -> tuple[l
     parts = [
         "## A bank of source models",
         f"{len(bank):,} models: {about.settings} objectives × learning rates "
-        f"{', '.join(f'{rate:g}' for rate in about.rates)} × {len(about.seeds)} seeds, on "
+        f"{', '.join(f'{rate:g}' for rate in about.rates)} × {len(about.of_bank)} seeds, on "
         f"{bank['pair'].nunique()} pairs{_failed(bank)}. The rank correlation (Spearman) of each "
         "measure on the source's test part with the accuracy on the target's; its mean over the "
         "pairs, with an interval that covers other objectives like these (a bootstrap of whole "
