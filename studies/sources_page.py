@@ -13,6 +13,7 @@ from scipy.stats import norm, rankdata
 
 from studies import answers, charts
 from studies.sources_jobs import accuracy_of
+from textmetric.errors import UserError
 from textmetric.measures import (
     Outcome,
     mean_interval,
@@ -120,9 +121,16 @@ def correlations(bank: pd.DataFrame, conditions: Sequence[str]) -> pd.DataFrame:
     Returns:
         Columns pair (``""`` for the mean over the pairs), measure, condition, mean, low, high. NaN
         if there are fewer than three objectives.
+
+    Raises:
+        UserError: no model has all values.
     """
     columns = [*MEASURES, *conditions]
     usable = bank.dropna(subset=columns)
+    if usable.empty:
+        raise UserError(
+            "every training of the bank diverged or collapsed: give other --rates or --objectives"
+        )
     names = sorted(set(usable["objective"]))
     tables = {
         title: [cell.loc[cell["objective"] == name, columns].to_numpy(np.float64) for name in names]
@@ -139,7 +147,8 @@ def correlations(bank: pd.DataFrame, conditions: Sequence[str]) -> pd.DataFrame:
     half = norm.ppf(1 - (1 - LEVEL) / 2 / (len(MEASURES) * len(conditions)))
     rows = []
     for title, cells in [("", found.mean(axis=0)), *zip(tables, found, strict=True)]:
-        spread = np.nanstd(cells[1:], axis=0, ddof=1) if len(names) > 2 else np.nan * cells[0]
+        known = np.ma.masked_invalid(cells[1:])  # a draw may hold one value of a measure alone
+        spread = known.std(axis=0, ddof=1).filled(np.nan) if len(names) > 2 else np.nan * cells[0]
         for (measure, condition), mean in np.ndenumerate(cells[0]):
             reach = half * spread[measure, condition]
             place = [title, list(MEASURES)[measure], conditions[condition]]
@@ -373,8 +382,9 @@ def _bank(bank: pd.DataFrame, correlated: pd.DataFrame, about: About) -> tuple[l
     said = []
     for key, title in conditions.items():
         of_key = correlated[(correlated["pair"] == "") & (correlated["condition"] == key)]
-        best = of_key.loc[of_key["mean"].abs().idxmax()]
-        said.append(f"{title} labels: {MEASURES[best['measure']]} ({_signed(best)})")
+        if of_key["mean"].notna().any():
+            best = of_key.loc[of_key["mean"].abs().idxmax()]
+            said.append(f"{title} labels: {MEASURES[best['measure']]} ({_signed(best)})")
     cohesion = correlated[(correlated["pair"] == "") & (correlated["measure"] == "cohesion")]
     above = int(((cohesion["low"] > 0) | (cohesion["high"] < 0)).sum())
     answer = (
