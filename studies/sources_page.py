@@ -163,7 +163,8 @@ def _ranks(values: Float64) -> Float64:
     lengths = np.linalg.norm(ranks, axis=0)
     ranks /= np.where(lengths > 0, lengths, np.nan)
     split = len(MEASURES)
-    return ranks[:, :split].T @ ranks[:, split:]
+    found: Float64 = ranks[:, :split].T @ ranks[:, split:]
+    return found
 
 
 class End(NamedTuple):
@@ -378,15 +379,18 @@ def _range(values: Sequence[float]) -> str:
 def _bank(bank: pd.DataFrame, correlated: pd.DataFrame, about: About) -> tuple[list[str], str]:
     """The section on the measures, and its answer."""
     conditions = about.conditions
-    cells = correlated.set_index(["pair", "measure", "condition"])
+    places = correlated[["pair", "measure", "condition"]].itertuples(index=False, name=None)
+    intervals = correlated[["mean", "low", "high"]].to_numpy(np.float64)
+    cells = dict(zip(places, intervals, strict=True))
     said = []
     for key, title in conditions.items():
-        of_key = correlated[(correlated["pair"] == "") & (correlated["condition"] == key)]
-        if of_key["mean"].notna().any():
-            best = of_key.loc[of_key["mean"].abs().idxmax()]
-            said.append(f"{title} labels: {MEASURES[best['measure']]} ({_signed(best)})")
-    cohesion = correlated[(correlated["pair"] == "") & (correlated["measure"] == "cohesion")]
-    above = int(((cohesion["low"] > 0) | (cohesion["high"] < 0)).sum())
+        column = {measure: cells["", measure, key] for measure in MEASURES}
+        known = [measure for measure, (mean, _, _) in column.items() if not math.isnan(mean)]
+        if known:
+            best = max(known, key=lambda measure: abs(column[measure][0]))
+            said.append(f"{title} labels: {MEASURES[best]} ({_signed(column[best])})")
+    of_cohesion = [cells["", "cohesion", key] for key in conditions]
+    above = sum(low > 0 or high < 0 for _, low, high in of_cohesion)
     answer = (
         f"the strongest mean correlations are {'; '.join(said)}; that of cohesion differs from 0 "
         f"in {above} of {len(conditions)} conditions"
@@ -403,7 +407,7 @@ def _bank(bank: pd.DataFrame, correlated: pd.DataFrame, about: About) -> tuple[l
         table(
             ["measure", *conditions.values()],
             [
-                [title, *(_signed(cells.loc[("", measure, key)]) for key in conditions)]
+                [title, *(_signed(cells["", measure, key]) for key in conditions)]
                 for measure, title in MEASURES.items()
             ],
         ),
@@ -422,8 +426,8 @@ def _failed(bank: pd.DataFrame) -> str:
     return f" ({len(failed):,} of them, by {names}, diverged or collapsed and are left out)"
 
 
-def _signed(row: Any) -> str:
-    mean, low, high = (float(row[end]) for end in ("mean", "low", "high"))
+def _signed(interval: Float64) -> str:
+    mean, low, high = interval
     if math.isnan(mean):
         return MISSING
     return f"{mean:+.2f}" + ("" if math.isnan(low) else f" ± {(high - low) / 2:.2f}")

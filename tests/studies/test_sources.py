@@ -14,7 +14,7 @@ import pytest
 import torch
 from scipy.stats import norm, spearmanr
 
-from studies import answers, sources, sources_page
+from studies import answers, options, sources, sources_jobs, sources_page
 from studies.inputs import store
 from studies.pulled import Pull, Pulled
 from studies.sources_jobs import Source, _scramble, relabelled, run_sources
@@ -181,8 +181,8 @@ def bank(seed: int = 0) -> pd.DataFrame:
 
 def test_correlations_are_spearmans_and_draw_whole_objectives() -> None:
     rows = bank()
-    rows.loc[3, "gap"] = math.nan  # a training that failed
-    rows.loc[5, "cohesion"] = rows.loc[4, "cohesion"]
+    rows["gap"] = rows["gap"].mask(rows.index == 3)  # a training that failed
+    rows["cohesion"] = rows["cohesion"].round(1)  # ties
     found = sources_page.correlations(rows, ["frozen_1"]).set_index(["pair", "measure"])
     kept = rows.dropna()
     by_pair = {
@@ -191,8 +191,9 @@ def test_correlations_are_spearmans_and_draw_whole_objectives() -> None:
     }
     for pair, expected in by_pair.items():
         assert found.loc[(str(pair), "cohesion"), "mean"] == pytest.approx(expected)
-    whole = found.loc[("", "cohesion")]
-    assert whole["mean"] == pytest.approx(np.mean(list(by_pair.values())))
+    overall = found.loc[[("", "cohesion")]]
+    mean, high = float(overall["mean"].iloc[0]), float(overall["high"].iloc[0])
+    assert mean == pytest.approx(np.mean(list(by_pair.values())))
     rng = np.random.default_rng(1)
     names, means = sorted(set(kept["objective"])), []
     for _ in range(200):
@@ -214,7 +215,7 @@ def test_correlations_are_spearmans_and_draw_whole_objectives() -> None:
             )
         )
     half = norm.ppf(1 - 0.025 / len(sources_page.MEASURES)) * np.std(means)
-    assert whole["high"] - whole["mean"] == pytest.approx(half, rel=0.2)
+    assert high - mean == pytest.approx(half, rel=0.2)
 
 
 def test_two_objectives_have_no_interval() -> None:
@@ -264,7 +265,6 @@ def test_vectors_that_are_dealt_to_other_tokens_know_nothing(
     )
     again = run(tmp_path, replace(source, corpus=None, objective={"name": "norm_softmax"}))
     assert again == [random]  # without a source its objective does not count
-    assert len(list((tmp_path / "results").glob("[!.]*.json"))) == 3
 
 
 def test_dealt_vectors_are_the_same_ones() -> None:
@@ -287,10 +287,14 @@ def test_a_pull_makes_classes_more_cohesive(source: Source, tmp_path: Path) -> N
     assert not any(name.startswith("frozen") for name in found[0])
 
 
-def test_a_training_that_fails_has_no_measure(source: Source, tmp_path: Path) -> None:
-    settings = Train(epochs=2, batch_size=16, optimizer="sgd", lr=1000)
-    failed = replace(source, settings=settings, family=Family.METRIC, objective={"name": "triplet"})
-    assert run(tmp_path, failed) == [{}]
+def test_a_training_that_fails_has_no_measure(
+    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise UserError("the embeddings collapsed")
+
+    monkeypatch.setattr(sources_jobs, "fit", fail)
+    assert run(tmp_path, source) == [{}]
 
 
 # ---------------------------------------------------------------- the program
@@ -368,7 +372,7 @@ def seeded(values: dict[str, float], seeds: int = 5, **about: Any) -> list[dict[
 
 def made() -> tuple[sources_page.Found, sources_page.About]:
     """Clusters are better than random vectors when frozen, worse than the classes when not."""
-    params = sources.options.read_params(
+    params = options.read_params(
         sources.parser().parse_args(["--params", str(ROOT / "params.yaml")])
     )
     params = params.model_copy(update={"finetune": Finetune(shares=[1.0])})
