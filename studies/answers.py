@@ -12,7 +12,6 @@ Examples:
 from __future__ import annotations
 
 import argparse
-import html
 import json
 import re
 from collections.abc import Iterable, Sequence
@@ -24,11 +23,13 @@ from studies.trials import ROOT
 from textmetric import command
 from textmetric.errors import UserError
 from textmetric.files import write_json
+from textmetric.report.document import ANSWERS
 from textmetric.report.formats import table
 
 MARK = "answers"
-SHIPPED = Path("textmetric/report/answers.json")
 KEYS = ("question", "judged by", "found")
+JOINED = "-\\u002d"
+"""Two hyphens in JSON, which would end a comment of HTML."""
 _COMMENT = re.compile(r"^<!-- answer (\{.*\}) -->$", re.MULTILINE)
 
 
@@ -43,7 +44,7 @@ def comment(question: str, judged_by: str, found: str) -> str:
     words = json.dumps(
         dict(zip(KEYS, (question, judged_by, found), strict=True)), ensure_ascii=False
     )
-    return f"<!-- answer {words.replace('--', '-&#45;')} -->"
+    return f"<!-- answer {words.replace('--', JOINED)} -->"
 
 
 def read(pages: Iterable[Path]) -> list[dict[str, str]]:
@@ -56,7 +57,7 @@ def read(pages: Iterable[Path]) -> list[dict[str, str]]:
     for page in pages:
         for words in _COMMENT.findall(page.read_text(encoding="utf-8")):
             try:
-                answer = json.loads(html.unescape(words))
+                answer = json.loads(words)
                 found.append({key: str(answer[key]) for key in KEYS} | {"page": page.name})
             except (ValueError, KeyError):
                 raise UserError(
@@ -92,8 +93,9 @@ def parser() -> argparse.ArgumentParser:
         "--readme", type=Path, default=ROOT / "README.md", metavar="FILE", help="(README.md)"
     )
     made.add_argument(
-        "--file", type=Path, default=ROOT / SHIPPED, metavar="FILE", help=f"({SHIPPED})"
-    )
+        "--file", type=Path, default=ANSWERS, metavar="FILE",
+        help="(textmetric/report/answers.json)",
+    )  # fmt: skip
     return made
 
 

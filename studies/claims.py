@@ -5,12 +5,11 @@ and whose source is DBPedia Classes, or samples of them, and judges what it can.
 need more trainings, which are done here: other numbers of epochs, and normalised softmax.
 
 Each finished training is a small file, named by a hash of all it depends on: the job can be
-interrupted, and a second run does only what is missing. Writes claims.md and claims.png, and with
---fill the table of a page between the marks ``claims``.
+interrupted, and a second run does only what is missing. Writes claims.md and claims.png.
 
 Examples:
     python -m studies.claims
-    python -m studies.claims ../news --fill README.md
+    python -m studies.claims ../news
 """
 
 from __future__ import annotations
@@ -25,9 +24,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from studies import charts, options
+from studies import answers, charts, options
 from studies.inputs import read_run, store
-from studies.marks import fill_in
 from studies.trials import Result, Trial, run_trials
 from textmetric import command
 from textmetric.command import INTERACTIVE
@@ -148,9 +146,6 @@ def main(arguments: argparse.Namespace) -> None:
         one_scale=True,
     )
     print(f"{arguments.out / 'claims.md'}, {arguments.out / 'claims.png'}")
-    if arguments.fill is not None:
-        fill_in(arguments.fill, {"claims": summary(judged)})
-        print(arguments.fill)
 
 
 def _check(study: Study, params: Params) -> None:
@@ -482,6 +477,10 @@ def page(judged: Sequence[Judged], study: Study) -> str:
     objectives = {family: plain(str(each["name"])) for family, each in study.objectives.items()}
     parts = [
         "# What was claimed, and what we find",
+        "\n".join(
+            answers.comment(f"{one.number}. {plain(SENTENCES[one.number])}", one.by, one.verdict)
+            for one in judged
+        ),
         "The original study ran each setting once and named no sampler. Here are its conclusions, "
         "each judged by every comparison that a run on its corpora allows: metric learning "
         f"(`{objectives[Family.METRIC]}`) against classification "
@@ -518,7 +517,6 @@ def parser() -> argparse.ArgumentParser:
         "--epochs", nargs="+", type=int, default=list(EPOCHS),
         help=f"numbers of epochs for claim 4 ({' '.join(map(str, EPOCHS))})",
     )  # fmt: skip
-    made.add_argument("--fill", type=Path, metavar="PAGE", help="also put the table into this page")
     options.add_files(made, "where the page and the picture go")
     return made
 

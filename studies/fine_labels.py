@@ -22,7 +22,7 @@ import argparse
 import hashlib
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,7 +31,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from studies import charts, inside, options
+from studies import answers, charts, inside, options
 from studies.inputs import read_corpus, store
 from studies.trials import Trial, run_trials
 from textmetric import command
@@ -243,6 +243,7 @@ def page(
     seeds = found["seed"].nunique()
     parts = [
         "# What do embeddings keep that the labels do not say?",
+        _comments(found),
         "Each objective is trained on coarse labels, and then a text looks for those of its fine "
         "label among the texts of its coarse label. A model that draws all texts of a class to one "
         "point is perfect by its labels, and finds nothing inside. "
@@ -261,6 +262,45 @@ def page(
     return "\n\n".join(parts) + "\n"
 
 
+def _comments(found: pd.DataFrame) -> str:
+    """What the table of all studies shows."""
+    above, of = 0, 0
+    for _, means, tfidf, _ in _means(found):
+        above, of = above + int((means > tfidf).sum()), of + len(means)
+    lines = [
+        answers.comment(
+            "Do embeddings keep what the labels do not say?",
+            "MAP@R of finer labels inside of those that were trained on",
+            f"{above} of {of} means are above TF-IDF's",
+        )
+    ]
+    judged, _ = _compared(found)
+    if judged:
+        more, less = (judged.count(outcome) for outcome in (Outcome.FIRST, Outcome.SECOND))
+        lines.append(
+            answers.comment(
+                f"Do {', '.join(map(plain, KEEPERS))} keep more of it than "
+                f"{' and '.join(map(plain, OTHERS))}?",
+                "the same",
+                f"more in {more} of {len(judged)} comparisons, less in {less}",
+            )
+        )
+    return "\n".join(lines)
+
+
+def _means(found: pd.DataFrame) -> Iterator[tuple[str, pd.Series[float], float, float]]:
+    """Of each corpus: the means of the objectives, of TF-IDF, and of training on fine labels."""
+    trained = found[found["family"].isin(list(Family)) & (found["objective"] != WITH_FINE)]
+    for corpus, cell in trained.groupby("corpus", sort=False):
+        of_corpus = found[found["corpus"] == corpus].groupby("objective")[inside.MAP_AT_R].mean()
+        yield (
+            str(corpus),
+            cell.groupby("objective")[inside.MAP_AT_R].mean(),
+            float(of_corpus[BASELINES[Baseline.TFIDF]]),
+            float(of_corpus[WITH_FINE]),
+        )
+
+
 def _without_labels(found: pd.DataFrame) -> str:
     """Which objectives look at no label, in a sentence."""
     known = dict.fromkeys(found.loc[found["family"] == Family.METRIC, "objective"])
@@ -272,16 +312,12 @@ def _without_labels(found: pd.DataFrame) -> str:
 def _answer(found: pd.DataFrame) -> str:
     """Whether training on coarse labels keeps more than TF-IDF and the untrained encoder have."""
     said = []
-    trained = found[found["family"].isin(list(Family)) & (found["objective"] != WITH_FINE)]
-    for corpus, cell in trained.groupby("corpus", sort=False):
-        means = cell.groupby("objective")[inside.MAP_AT_R].mean()
-        of_corpus = found[found["corpus"] == corpus].groupby("objective")[inside.MAP_AT_R].mean()
-        tfidf, upper = of_corpus[BASELINES[Baseline.TFIDF]], of_corpus[WITH_FINE]
+    for corpus, means, tfidf, upper in _means(found):
         above = int((means > tfidf).sum())
         said.append(
-            f"{plain(str(corpus))}: the best is {plain(str(means.idxmax()))} with "
+            f"{plain(corpus)}: the best is {plain(str(means.idxmax()))} with "
             f"{number(float(means.max()))}; {above} of {len(means)} means are above TF-IDF's "
-            f"{number(float(tfidf))}; training on the fine labels gives {number(float(upper))}"
+            f"{number(tfidf)}; training on the fine labels gives {number(upper)}"
         )
     return "MAP@R inside of the coarse labels. " + ". ".join(said) + "."
 
@@ -305,8 +341,8 @@ def _of_corpus(found: pd.DataFrame, corpus: str) -> list[str]:
     ]
 
 
-def _keepers(found: pd.DataFrame) -> list[str]:
-    """Each of :data:`KEEPERS` against each of :data:`OTHERS`, on each corpus."""
+def _compared(found: pd.DataFrame) -> tuple[list[Outcome], list[list[str]]]:
+    """Each of :data:`KEEPERS` against each of :data:`OTHERS`, on each corpus, and their rows."""
     pairs, names = [], []
     for corpus, cell in found.groupby("corpus", sort=False):
         by_seed = {
@@ -318,22 +354,27 @@ def _keepers(found: pd.DataFrame) -> list[str]:
                 if first in by_seed and second in by_seed:
                     pairs.append((by_seed[first], by_seed[second]))
                     names.append([plain(str(corpus)), f"{plain(first)} − {plain(second)}"])
-    if not pairs:
-        names_ = [" and ".join(map(plain, each)) for each in (KEEPERS, OTHERS)]
-        return [f"{names_[0]} were not compared with {names_[1]}."]
     judged = simultaneous_differences(pairs)
     outcomes = [one.outcome(large_is_good=True) for one in judged]
     said = {Outcome.FIRST: "keeps more", Outcome.SECOND: "keeps less"}
-    counts = {outcome: outcomes.count(outcome) for outcome in said}
     rows = [
         [*name, difference([one.mean, one.low, one.high]), said.get(outcome, "no difference")]
         for name, one, outcome in zip(names, judged, outcomes, strict=True)
     ]
+    return outcomes, rows
+
+
+def _keepers(found: pd.DataFrame) -> list[str]:
+    """The section on objectives that keep how a class varies."""
+    outcomes, rows = _compared(found)
+    if not outcomes:
+        names = [" and ".join(map(plain, each)) for each in (KEEPERS, OTHERS)]
+        return [f"{names[0]} were not compared with {names[1]}."]
     return [
-        f"{', '.join(map(plain, KEEPERS))} are made to keep how a class varies. Of {len(pairs)} "
+        f"{', '.join(map(plain, KEEPERS))} are made to keep how a class varies. Of {len(outcomes)} "
         f"comparisons with {' and '.join(map(plain, OTHERS))}, paired by seed and corrected for "
-        f"their number, they keep more in {counts[Outcome.FIRST]} and less in "
-        f"{counts[Outcome.SECOND]}.",
+        f"their number, they keep more in {outcomes.count(Outcome.FIRST)} and less in "
+        f"{outcomes.count(Outcome.SECOND)}.",
         table(["corpus", "MAP@R inside", "difference", "verdict"], rows),
     ]
 

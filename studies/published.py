@@ -30,7 +30,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.colors import BoundaryNorm
 
-from studies import options
+from studies import answers, options
 from studies.inputs import load_tokenized, store
 from studies.trials import Result, Trial, run_trials
 from textmetric import command
@@ -207,6 +207,11 @@ def page(found: pd.DataFrame, again: pd.DataFrame, about: str) -> str:
     seeds = again["seed"].nunique()
     parts = [
         "# Which settings give the published cohesions?",
+        answers.comment(
+            "Which settings give the cohesions that the original published for AG\\_NEWS?",
+            f"cohesion of each of its labels, within ± {NEAR:g}",
+            _answer(found).removesuffix("."),
+        ),
         "The original study published the cohesion of AG_NEWS's four labels and did not name the "
         "learning rate, the sampler or the miner. "
         f"{len(found):,} settings were trained on {plain(about)}, each with one seed; a published "

@@ -22,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from studies import answers as asked
 from studies import charts
 from studies.inputs import read_run
 from textmetric import command
@@ -179,11 +180,10 @@ def page(found: Sequence[Answer], studies: Sequence[Study]) -> str:
         if {answer.verdicts[0].outcome, answer.judgement.outcome} == set(decided)
     ]
     kept = sum(answer.verdicts[0].outcome in decided for answer in found) - len(lost) - len(turned)
-    said = [
-        f"Of the first run's verdicts that name a winner, {kept} hold over splits too, "
-        f"{len(turned)} turn{_named(turned)}, and {len(lost)} have no winner any more"
-        f"{_named(lost)}."
-    ]
+    said = (
+        f"{kept} hold over splits too, {len(turned)} turn{_named(turned)}, and {len(lost)} have no "
+        f"winner any more{_named(lost)}"
+    )
     head = ["embeddings for", "over seeds, one split", "over splits", "verdict over splits"]
     head += ["verdicts of the runs"]
     rows = [
@@ -200,6 +200,11 @@ def page(found: Sequence[Answer], studies: Sequence[Study]) -> str:
         "\n\n".join(
             [
                 "# What is left of each verdict when the corpus is split again?",
+                asked.comment(
+                    "Do verdicts hold when the corpus is split again?",
+                    "metric − classification over resampled splits, for each use of embeddings",
+                    f"of those that name a winner, {said}",
+                ),
                 f"The run on {titles}, {len(studies)} times with another cut into train, "
                 f"validation and test, each with {len(study.seeds)} seeds. *Over seeds*: the "
                 "interval of the first run's report. It covers other weights and batches with the "
@@ -208,7 +213,7 @@ def page(found: Sequence[Answer], studies: Sequence[Study]) -> str:
                 "cuts of these corpora, too, but no other corpora. Both are simultaneous at 95 % "
                 "for all rows. Differences are metric − classification. "
                 "`python -m studies.resampled` writes this page.",
-                *said,
+                f"Of the first run's verdicts that name a winner, {said}.",
                 "![the difference for each use, over seeds and over splits](resampled.png)",
                 table(head, rows),
             ]

@@ -13,7 +13,10 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from studies import answers
 from textmetric.cli.commands import textmetric
+from textmetric.files import read_json
+from textmetric.report.document import ANSWERS
 from textmetric.yaml12 import read_yaml
 
 ROOT = Path(__file__).parents[1]
@@ -98,11 +101,15 @@ def test_the_hosted_ci_runs_on_every_python_that_is_promised() -> None:
     ).read_text(encoding="utf-8")
 
 
-def test_the_claims_in_the_readme_are_those_of_their_page() -> None:
+def test_the_answers_in_the_readme_and_in_the_report_are_those_of_the_pages() -> None:
+    found = answers.read(sorted((ROOT / "docs").glob("*.md")))
+    assert {f"{number}." for number in range(1, 11)} <= {
+        answer["question"].split(" ")[0] for answer in found
+    }
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    shown = readme.partition("<!-- claims -->")[2].partition("<!-- end of claims -->")[0].strip()
-    assert shown.count("\n") == 11  # a head and ten claims
-    assert shown in (ROOT / "docs" / "claims.md").read_text(encoding="utf-8")
+    _, _, rest = readme.partition("<!-- answers -->")
+    assert rest.partition("<!-- end of answers -->")[0].strip() == answers.summary(found)
+    assert read_json(ANSWERS) == found
 
 
 def test_the_results_in_the_readme_are_those_of_the_report() -> None:

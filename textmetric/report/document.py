@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from textmetric.files import read_json
 from textmetric.grid import INPUTS, ROLES, Baseline, Family
 from textmetric.measures import Outcome
 from textmetric.measures.paired import FEWEST_SEEDS
@@ -41,6 +42,9 @@ from textmetric.report.names import ANSWER, BASELINES, HEADLINES, MEASURES, SCAR
 from textmetric.report.study import Study
 from textmetric.report.verdicts import DECIDED, Verdict, effects_of
 
+ANSWERS = Path(__file__).with_name("answers.json")
+"""What the pages of ``docs/`` answer, as ``python -m studies.answers`` writes it."""
+
 
 def build_document(study: Study, *, folder: str = "reports") -> Document:
     """Everything that the report says of a run.
@@ -64,6 +68,7 @@ def build_document(study: Study, *, folder: str = "reports") -> Document:
         ),
         Section("splits", "Every measure, split by split", _overview(study)),
         *(_split(study, split, with_map=split not in shown) for split in study.splits),
+        *_answers(folder),
         Section(
             "costs",
             "Costs",
@@ -347,6 +352,30 @@ def _originals(study: Study, findings: Sequence[Finding]) -> list[Section]:
             [
                 "The original study ran each setting once and named no sampler, so each of its "
                 f"conclusions is compared with every comparison made here.{note}",
+                Table([Column(title) for title in columns], rows),
+            ],
+        )
+    ]
+
+
+def _answers(folder: str) -> list[Section]:
+    """What programs of their own found; a run cannot judge these."""
+    pages = posixpath.relpath("docs", folder)
+    rows: list[list[Cell]] = [
+        [
+            *(answer[key] for key in ("question", "judged by", "found")),
+            f"[{answer['page']}]({pages}/{answer['page']})",
+        ]
+        for answer in read_json(ANSWERS)
+    ]
+    columns = ["what was claimed or asked", "judged by", "found", "page"]
+    return [
+        Section(
+            "answers",
+            "What other studies find",
+            [
+                "Questions that one run cannot answer. Each has a program of its own and was "
+                "answered on the corpora that its page names, not on those of this run.",
                 Table([Column(title) for title in columns], rows),
             ],
         )
