@@ -26,9 +26,9 @@ Examples:
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,16 +57,16 @@ DIALLED: tuple[options.Chosen, ...] = (
     (Family.CLASSIFICATION, {"name": "norm_softmax"}),
     (Family.METRIC, {"name": "sup_con"}),
 )
-WEIGHTS = (-0.3, -0.1, -0.03, 0.0, 0.03, 0.1, 0.3, 1.0, 2.0, 3.0, 5.0)
+WEIGHTS = (-0.3, -0.1, 0.0, 0.03, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0)
 PULLS: tuple[Pull, ...] = ("class", "all")
-CHOOSING = (1001, 1002)
+CHOOSING = (1001, 1002, 1003)
 """Seeds of the trainings that the dial is chosen by; those of the transfers are others."""
-SAME = 0.01
-"""The range of MAP@R that counts as unchanged."""
+SAME = 0.005
+"""The largest difference in MAP@R that counts as none, on validation."""
 VALIDATION = 0.25
 """Share of the rows of a source without a validation part; the dial is chosen on it."""
 POINTS = 5
-"""At most so many weights of a dial are transferred."""
+"""At most so many weights of a dial are transferred, both ends among them."""
 STARTED: tuple[options.Chosen, ...] = (
     (Family.CLASSIFICATION, {"name": "cross_entropy"}),
     (Family.METRIC, {"name": "triplet"}),
@@ -210,13 +210,13 @@ def read_pair(spec: str | dict[str, Any], params: Params, arguments: argparse.Na
 
 
 class Dial(NamedTuple):
-    """Weights along which cohesion moves and MAP@R stays.
+    """Weights between two that differ in cohesion and not in MAP@R.
 
     Attributes:
         place: of the objective in ``DIALLED``.
         pull: which pairs are pulled.
         weights: rising; two at least.
-        moves: by how much cohesion on validation differs between the last and the first.
+        moves: by how much cohesion on validation differs between the ends.
     """
 
     place: int
@@ -304,7 +304,7 @@ def _starts(pair: Pair, seeds: Sequence[int]) -> Iterator[Job]:
 
 
 def choose_dial(tried: pd.DataFrame) -> list[Dial]:
-    """For each pull the objective and the weights that move cohesion most, on validation.
+    """For each pull the objective and the ends that differ most in cohesion, on validation.
 
     Args:
         tried: the columns place, pull, weight, validation_cohesion, validation_map_at_r, of all
@@ -331,22 +331,20 @@ def choose_dial(tried: pd.DataFrame) -> list[Dial]:
 
 
 def widest(cohesion: Float64, map_at_r: Float64) -> tuple[int, int]:
-    """The stretch of neighbouring weights that moves cohesion most, and MAP@R by .01 at most.
+    """The two weights that differ most in cohesion, and hardly in MAP@R.
 
     Args:
         cohesion: (n,) by weight.
-        map_at_r: (n,) by weight; a stretch holds no NaN.
+        map_at_r: (n,) by weight; NaN where all trainings failed.
 
     Returns:
-        Its first and last place; equal if there is none.
+        The places of both, the smaller first; equal if there are none.
     """
-    best, most = (0, 0), -math.inf
-    for first in range(len(cohesion)):
-        for last in range(first + 1, len(cohesion)):
-            inside = map_at_r[first : last + 1]
-            moves = cohesion[last] - cohesion[first]
-            if np.ptp(inside) <= SAME and moves > most:
-                best, most = (first, last), moves
+    best, most = (0, 0), 0.0
+    for first, last in combinations(range(len(cohesion)), 2):
+        moves = cohesion[last] - cohesion[first]
+        if abs(map_at_r[last] - map_at_r[first]) <= SAME and moves > most:
+            best, most = (first, last), moves
     return best
 
 

@@ -123,13 +123,13 @@ def test_clusters_are_found_without_the_labels(corpus: TokenizedCorpus) -> None:
 # ---------------------------------------------------------------- the choice of the dial
 
 
-def test_the_widest_stretch_keeps_map_at_r() -> None:
+def test_both_ends_of_a_dial_retrieve_alike() -> None:
     cohesion = np.array([0.1, 0.2, 0.5, 0.7, 0.9])
-    assert sources.widest(cohesion, np.array([0.30, 0.404, 0.40, 0.409, 0.45])) == (1, 3)
+    assert sources.widest(cohesion, np.array([0.30, 0.404, 0.45, 0.40, 0.41])) == (1, 3)
     assert sources.widest(cohesion, np.array([0.1, 0.2, 0.3, 0.4, 0.5])) == (0, 0)
-    # a weight between that MAP@R does not keep, or that failed, ends the stretch
-    assert sources.widest(cohesion, np.array([0.4, 0.4, 0.3, 0.4, 0.4])) == (3, 4)
-    assert sources.widest(cohesion, np.array([0.4, 0.4, 0.4, math.nan, 0.4])) == (0, 2)
+    assert sources.widest(cohesion, np.array([0.4, 0.4, 0.3, 0.4, 0.404])) == (0, 4)
+    assert sources.widest(cohesion, np.array([math.nan, 0.4, 0.3, 0.4, math.nan])) == (1, 3)
+    assert sources.widest(cohesion[::-1], np.full(5, 0.4)) == (0, 0)
 
 
 def test_the_dial_is_the_one_that_moves_most_on_validation(
