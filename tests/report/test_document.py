@@ -11,7 +11,7 @@ from textmetric.files import read_json, write_json
 from textmetric.grid import Baseline, Family, Layout
 from textmetric.params import Model, Pretrain, SplitEntry
 from textmetric.report.blocks import Document, Map, Table
-from textmetric.report.document import build_document
+from textmetric.report.document import ANSWERS, build_document
 from textmetric.report.formats import cell_seeds, cell_text
 from textmetric.report.markdown import write_markdown
 from textmetric.report.names import BY_KEY
@@ -260,6 +260,16 @@ def test_whether_a_conclusion_of_the_original_holds_is_computed(tmp_path: Path) 
     # the original said classification; in MAP@R metric learning is better here
     many = [row for row in rows if "#table-7-2" in row[0] and row[1].startswith("MAP@R")]
     assert {tuple(row[2:]) for row in many} == {("metric better", "**no, the opposite**")}
+
+
+def test_the_answers_of_other_studies_link_to_their_pages(root: Path) -> None:
+    answers = read_json(ANSWERS)
+    for folder, pages in (("reports", "../docs"), (".", "docs")):
+        (table,) = tables_of(build_document(read(root), folder=folder), "answers")
+        assert [row[:3] for row in table.rows] == [
+            [answer[key] for key in ("question", "judged by", "found")] for answer in answers
+        ]
+        assert table.rows[0][3] == f"[claims.md]({pages}/claims.md)"
 
 
 def test_the_report_says_that_nothing_is_tuned_and_what_is_equal(root: Path) -> None:
