@@ -26,7 +26,7 @@ from textmetric.report.formats import MISSING, difference, number, plain, table,
 from textmetric.report.looks import PALETTE
 from textmetric.sampling.streams import Stream, generator_of
 from textmetric.text import TokenizedCorpus
-from textmetric.training.finetuning import TUNINGS
+from textmetric.training.finetuning import TUNINGS, Tuning
 from textmetric.types import Float64
 
 MEASURES = {
@@ -56,6 +56,7 @@ COMPARED = (
     ("shuffled", "random"),
     ("dealt", "random"),
 )
+WORDS: dict[Tuning, str] = {"frozen": "frozen", "finetuned": "fine-tuned"}
 PULLED = {"class": "the texts of a class", "all": "all texts"}
 DRAWS = 1000
 LEVEL = 0.95
@@ -99,9 +100,8 @@ class About(NamedTuple):
     @property
     def conditions(self) -> dict[str, str]:
         """The columns of the accuracies, and their titles."""
-        words = {"frozen": "frozen", "finetuned": "fine-tuned"}
         return {
-            accuracy_of(tuning, share): f"{words[tuning]}, {share * 100:g} %"
+            accuracy_of(tuning, share): f"{WORDS[tuning]}, {share * 100:g} %"
             for tuning in TUNINGS
             for share in self.params.finetune.shares
         }
@@ -253,8 +253,8 @@ def page(found: Found, about: About) -> str:
         f"(frozen), or with them (fine-tuned), for {params.finetune.epochs} epochs, on a share of "
         f"the target's labels. {params.train.epochs} epochs on the source, {params.model.dim} "
         f"dimensions, {len(about.seeds)} seeds. `python -m studies.sources` writes this page.",
-        f"- **9-1**: a source that classified clusters, {of_starts}.\n- **9-2**: {of_dial}.\n"
-        f"- **Measures**: {of_bank}.",
+        f"- **9-1**, a source that classified clusters. {of_starts}.\n- **9-2**. {of_dial}.\n"
+        f"- **Measures**. {of_bank}.",
         *starts,
         *dial,
         *bank,
@@ -289,17 +289,14 @@ def _starts(starts: pd.DataFrame, about: About) -> tuple[list[str], str]:
         for first, second in COMPARED
     }
     lines = [
-        [STARTS[first], STARTS[second]]
-        + [str(outcomes.count(outcome)) for outcome in (Outcome.FIRST, Outcome.SECOND)]
-        + [str(len(outcomes))]
+        [STARTS[first], STARTS[second], *_counts(outcomes, about)]
         for (first, second), outcomes in counts.items()
     ]
-    said = "; ".join(
-        f"{against}: better in {counts[pair].count(Outcome.FIRST)} of {len(counts[pair])} "
-        f"comparisons, worse in {counts[pair].count(Outcome.SECOND)}"
+    said = ". ".join(
+        f"{against}: {_said(counts[pair], about)}"
         for pair, against in (
-            (("clusters", "random"), "against random vectors"),
-            (("clusters", "classes"), "against a source that classified its classes"),
+            (("clusters", "random"), "Against random vectors"),
+            (("clusters", "classes"), "Against a source that classified its classes"),
         )
     )
     section = [
@@ -312,7 +309,7 @@ def _starts(starts: pd.DataFrame, about: About) -> tuple[list[str], str]:
         table(["pair", "objective", "start", *conditions.values()], rows),
         "![accuracy on the target by the share of its labels, from each start](sources-starts.png)",
         "Differences paired by seed, those of a line corrected for their number:",
-        table(["start", "against", "better", "worse", "of"], lines),
+        table(["start", "against", *WORDS.values()], lines),
     ]
     return section, said
 
@@ -342,14 +339,13 @@ def _dial(dials: Sequence[End], about: About) -> tuple[list[str], str]:
         )
     of_class = [move for move in moved if move[0] == "class"]
     if not of_class:
-        said = "no weight moves cohesion with MAP@R unchanged"
+        said = "No weight moves cohesion with MAP@R unchanged"
     else:
         found = outcomes["class"]
         cohesions, retrievals = zip(*(move[1:] for move in of_class), strict=True)
         said = (
-            f"with cohesion up by {_range(cohesions)} and MAP@R changed by {_range(retrievals)}, "
-            f"the accuracy on the target is higher in {found.count(Outcome.FIRST)} of "
-            f"{len(found)} comparisons and lower in {found.count(Outcome.SECOND)}"
+            f"With cohesion up by {_range(cohesions)} and MAP@R changed by {_range(retrievals)}: "
+            f"{_said(found, about)}"
         )
     head = ["pair", "pulled together", "objective", "weight", "cohesion, first", "last"]
     head += ["MAP@R", *conditions.values()]
@@ -364,12 +360,27 @@ def _dial(dials: Sequence[End], about: About) -> tuple[list[str], str]:
         "whatever class. The columns on the right are differences last − first, paired by seed; "
         "those of accuracies are corrected for their number, those of the control apart.",
         table(head, rows),
-        f"Pulling all texts together: the accuracy is higher in {other.count(Outcome.FIRST)} of "
-        f"{len(other)} comparisons and lower in {other.count(Outcome.SECOND)}.",
+        f"Pulling all texts together: {_said(other, about)}.",
         "![accuracy on the target by the cohesion of the source, of the bank and along the dials]"
         "(sources-dial.png)",
     ]
     return section, said
+
+
+def _counts(outcomes: Sequence[Outcome], about: About) -> list[str]:
+    """For each tuning, how many are better and worse; outcomes in the order of the conditions."""
+    shares = len(about.params.finetune.shares)
+    found = []
+    for place in range(len(TUNINGS)):
+        of_tuning = [one for i, one in enumerate(outcomes) if i // shares % len(TUNINGS) == place]
+        better, worse = (of_tuning.count(outcome) for outcome in (Outcome.FIRST, Outcome.SECOND))
+        found.append(f"better in {better} of {len(of_tuning)}, worse in {worse}")
+    return found
+
+
+def _said(outcomes: Sequence[Outcome], about: About) -> str:
+    counts = zip(WORDS.values(), _counts(outcomes, about), strict=True)
+    return "; ".join(f"{tuning}, {count}" for tuning, count in counts)
 
 
 def _range(values: Sequence[float]) -> str:
@@ -393,8 +404,8 @@ def _bank(bank: pd.DataFrame, correlated: pd.DataFrame, about: About) -> tuple[l
     of_cohesion = [cells["", "cohesion", key] for key in conditions]
     above = sum(low > 0 or high < 0 for _, low, high in of_cohesion)
     answer = (
-        f"the strongest mean correlations are {'; '.join(said)}; that of cohesion differs from 0 "
-        f"in {above} of {len(conditions)} conditions"
+        f"The strongest mean correlations: {'; '.join(said)}. That of cohesion differs from 0 in "
+        f"{above} of {len(conditions)} conditions"
     )
     parts = [
         "## A bank of source models",
@@ -498,11 +509,10 @@ def _draw_dials(path: Path, found: Found, about: About) -> None:
 def _draw_starts(path: Path, starts: pd.DataFrame, about: About) -> None:
     first = starts["objective"].iloc[0]
     rows, panels = [], {}
-    words = {"frozen": "frozen", "finetuned": "fine-tuned"}
     for tuning in TUNINGS:
         for title, _, _ in about.pairs:
             panel = f"{title}, {tuning}"
-            panels[panel] = title.replace(" → ", "\n→ ") + f", {words[tuning]}"
+            panels[panel] = title.replace(" → ", "\n→ ") + f", {WORDS[tuning]}"
             cell = starts[(starts["pair"] == title) & (starts["objective"] == first)]
             for start, name in STARTS.items():
                 of_start = cell[cell["start"] == start]

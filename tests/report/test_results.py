@@ -182,7 +182,9 @@ def test_names_from_the_data_are_no_markup_in_any_part_of_the_report(tmp_path: P
         html = [each.content for each in [*tokens, *inner] if each.type.startswith("html")]
         assert all(re.fullmatch(r'(<a id="[\w-]+">|</a>)\n*', each) for each in html)
         links = {each.attrs["href"] for each in inner if each.type == "link_open"}
-        assert all(re.fullmatch(r"#[\w-]+|costs\.md|\.\./docs/[\w-]+\.md", str(link)) for link in links)
+        assert all(
+            re.fullmatch(r"#[\w-]+|costs\.md|\.\./docs/[\w-]+\.md", str(link)) for link in links
+        )
         images = [each.attrs["src"] for each in inner if each.type == "image"]
         assert all(re.fullmatch(r"(\.\./plots/tsne|figures)/[\w.-]+", str(i)) for i in images)
         titles = [a.content for a, b in zip(tokens[1:], tokens, strict=False)
