@@ -422,14 +422,13 @@ def test_starts_and_dials_are_judged_by_their_direction(tmp_path: Path) -> None:
     (tmp_path / "page.md").write_text(text)
     said = {each["question"][-5:]: each["found"] for each in answers.read([tmp_path / "page.md"])}
     assert said["(9-1)"] == (
-        "against random vectors: better in 1 of 2 comparisons, worse in 0; against a source that "
-        "classified its classes: better in 0 of 2 comparisons, worse in 1"
+        "Against random vectors: frozen, better in 1 of 1, worse in 0; fine-tuned, better in 0 of "
+        "1, worse in 0. Against a source that classified its classes: frozen, better in 0 of 1, "
+        "worse in 0; fine-tuned, better in 0 of 1, worse in 1"
     )
     assert said["(9-2)"] == (
-        "with cohesion up by +0.40 and MAP@R changed by +0.00, the accuracy on the target is "
-        "higher in 0 of 2 comparisons and lower in 1"
+        "With cohesion up by +0.40 and MAP@R changed by +0.00: frozen, better in 0 of 1, worse in "
+        "1; fine-tuned, better in 0 of 1, worse in 0"
     )
-    assert (
-        "all texts together: the accuracy is higher in 0 of 2 comparisons and lower in 0." in text
-    )
+    assert "all texts together: frozen, better in 0 of 1, worse in 0; fine-tuned" in text
     assert "| a | the texts of a class | sup\\_con | 0 to 3 | 0.306 | 0.706 | " in text
