@@ -117,7 +117,7 @@ def test_clusters_are_found_without_the_labels(corpus: TokenizedCorpus) -> None:
     assert relabelled(shuffled, "clusters", 4, seed=0).train.labels.tolist() == found.tolist()
     # the words of a class are its own, so the clusters are the classes by other names
     names = {(int(a), int(b)) for a, b in zip(corpus.train.labels, found, strict=True)}
-    assert len(names) == len(corpus.label_names)
+    assert len(names) == len(set(found.tolist())) == len(corpus.label_names)
 
 
 # ---------------------------------------------------------------- the choice of the dial
@@ -276,6 +276,23 @@ def test_dealt_vectors_are_the_same_ones() -> None:
     assert sorted(before.tolist()) == sorted(after.tolist())
 
 
+def test_each_start_is_trained_on_its_own_labels(source: Source, corpus: TokenizedCorpus) -> None:
+    pair = sources.Pair("", (corpus, corpus), source, Path("clusters"), Path("shuffled"))
+    found = {
+        row["start"]: (job.corpus, job.scrambled)
+        for row, job in sources._starts(pair, [4])
+        if row["objective"] == "triplet"
+    }
+    assert list(found) == list(sources_page.STARTS)
+    assert found == {
+        "classes": (source.corpus, False),
+        "clusters": (Path("clusters"), False),
+        "shuffled": (Path("shuffled"), False),
+        "dealt": (source.corpus, True),
+        "random": (None, False),
+    }
+
+
 def test_a_pull_makes_classes_more_cohesive(source: Source, tmp_path: Path) -> None:
     jobs = [
         replace(source, target=None, pull="class", weight=weight) for weight in (-0.3, 0.0, 3.0)
@@ -363,6 +380,9 @@ def test_a_source_needs_classes_with_two_texts(tmp_path: Path) -> None:
         program(spec, tmp_path)
 
 
+KEYS = ("frozen_0.1", "frozen_1", "finetuned_0.1", "finetuned_1")
+
+
 def seeded(values: dict[str, float], seeds: int = 5, **about: Any) -> list[dict[str, Any]]:
     return [
         about | {"seed": seed} | {key: value + 0.001 * seed**2 for key, value in values.items()}
@@ -375,7 +395,7 @@ def made() -> tuple[sources_page.Found, sources_page.About]:
     params = options.read_params(
         sources.parser().parse_args(["--params", str(ROOT / "params.yaml")])
     )
-    params = params.model_copy(update={"finetune": Finetune(shares=[1.0])})
+    params = params.model_copy(update={"finetune": Finetune(shares=[0.1, 1.0])})
     worth = {
         "classes": (0.5, 0.9),
         "clusters": (0.5, 0.7),
@@ -385,19 +405,23 @@ def made() -> tuple[sources_page.Found, sources_page.About]:
     }
     rng = np.random.default_rng(0)
     starts = [
-        row | {key: row[key] + 0.001 * rng.normal() for key in ("frozen_1", "finetuned_1")}
+        row | {key: row[key] + 0.001 * rng.normal() for key in KEYS}
         for start, (frozen, tuned) in worth.items()
         for row in seeded(
-            {"frozen_1": frozen, "finetuned_1": tuned}, pair="a", objective="triplet", start=start
+            {"frozen_0.1": 0.2, "frozen_1": frozen, "finetuned_0.1": 0.7, "finetuned_1": tuned},
+            pair="a",
+            objective="triplet",
+            start=start,
         )
     ]
     dialled = [
-        row | {key: row[key] + 0.001 * rng.normal() for key in ("frozen_1", "finetuned_1")}
+        row | {key: row[key] + 0.001 * rng.normal() for key in KEYS}
         for pull, change in (("class", -0.2), ("all", 0.0))
         for step, weight in enumerate((0.0, 1.0, 3.0))
         for row in seeded(
             {"cohesion": 0.3 + 0.2 * step, "map_at_r": 0.4}
-            | {"frozen_1": 0.5 + change * step, "finetuned_1": 0.5},
+            | {"frozen_0.1": 0.5, "frozen_1": 0.5 + change * step}
+            | {"finetuned_0.1": 0.5, "finetuned_1": 0.5},
             pair="a",
             pull=pull,
             objective="sup_con",
@@ -407,7 +431,7 @@ def made() -> tuple[sources_page.Found, sources_page.About]:
         )
     ]
     found = sources_page.Found(
-        bank().assign(finetuned_1=0.5, family="metric", lr=0.1),
+        bank().assign(**dict.fromkeys(KEYS, 0.5), family="metric", lr=0.1),
         pd.DataFrame(dialled),
         pd.DataFrame(starts),
     )
@@ -422,13 +446,13 @@ def test_starts_and_dials_are_judged_by_their_direction(tmp_path: Path) -> None:
     (tmp_path / "page.md").write_text(text)
     said = {each["question"][-5:]: each["found"] for each in answers.read([tmp_path / "page.md"])}
     assert said["(9-1)"] == (
-        "Against random vectors: frozen, better in 1 of 1, worse in 0; fine-tuned, better in 0 of "
-        "1, worse in 0. Against a source that classified its classes: frozen, better in 0 of 1, "
-        "worse in 0; fine-tuned, better in 0 of 1, worse in 1"
+        "Against random vectors: frozen, better in 1 of 2, worse in 0; fine-tuned, better in 0 of "
+        "2, worse in 0. Against a source that classified its classes: frozen, better in 0 of 2, "
+        "worse in 0; fine-tuned, better in 0 of 2, worse in 1"
     )
     assert said["(9-2)"] == (
-        "With cohesion up by +0.40 and MAP@R changed by +0.00: frozen, better in 0 of 1, worse in "
-        "1; fine-tuned, better in 0 of 1, worse in 0"
+        "With cohesion up by +0.40 and MAP@R changed by +0.00: frozen, better in 0 of 2, worse in "
+        "1; fine-tuned, better in 0 of 2, worse in 0"
     )
-    assert "all texts together: frozen, better in 0 of 1, worse in 0; fine-tuned" in text
+    assert "all texts together: frozen, better in 0 of 2, worse in 0; fine-tuned" in text
     assert "| a | the texts of a class | sup\\_con | 0 to 3 | 0.306 | 0.706 | " in text
