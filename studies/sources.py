@@ -14,7 +14,7 @@ target without shared texts, gets
 
 Each finished training is a small file, named by a hash of all it depends on: the job can be
 interrupted, and a second run does only what is missing. Writes sources.md and three pictures.
-Four pairs with 2,500 texts and 10 seeds take about 25 minutes on 2 cores.
+Four pairs with 2,500 texts and 10 seeds take about 20 minutes on 2 cores.
 
 Examples:
     python -m studies.sources --limit 2000
