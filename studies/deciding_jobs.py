@@ -164,6 +164,4 @@ def epochs_until(curve: Sequence[float]) -> int:
     >>> epochs_until([0.2, 0.5, 0.46, 0.5])
     2
     """
-    return next(
-        epoch for epoch, value in enumerate(curve, start=1) if value >= REACHED * curve[-1]
-    )
+    return next(epoch for epoch, value in enumerate(curve, start=1) if value >= REACHED * curve[-1])

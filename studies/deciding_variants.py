@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -199,10 +200,7 @@ def texts_of(corpus: TokenizedCorpus) -> list[str]:
     """The words of each train text, with spaces between."""
     tokens, names = corpus.train.tokens.whole(), np.array(corpus.vocabulary.tokens, dtype=object)
     bounds = tokens.offsets.tolist()
-    return [
-        " ".join(names[tokens.ids[start:end]])
-        for start, end in zip(bounds, bounds[1:], strict=False)
-    ]
+    return [" ".join(names[tokens.ids[start:end]]) for start, end in pairwise(bounds)]
 
 
 class Design(NamedTuple):
@@ -292,4 +290,3 @@ def table_of(frame: pd.DataFrame, design: Design, seed: int) -> tuple[list[str],
             else uniform(codes, design.noise, rng)
         )
     return texts, names[classes[codes]].tolist()
-
