@@ -21,13 +21,10 @@ import time
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
-from sklearn.pipeline import make_pipeline
 
 from studies import options
 from studies.inputs import read_corpus
+from studies.label_noise import along_confusion
 from textmetric import command
 from textmetric.audit import Audit, audit
 from textmetric.command import INTERACTIVE
@@ -67,28 +64,6 @@ class Swapped(NamedTuple):
     seconds: float
 
 
-def swapped(texts: list[str], labels: Int64, rng: np.random.Generator) -> Int64:
-    """The labels with a share of them swapped along the confusion.
-
-    Args:
-        texts: n texts.
-        labels: (n,) class ids 0 … C − 1.
-        rng: for the folds and for what is swapped.
-    """
-    classes = int(labels.max()) + 1
-    folds = StratifiedKFold(3, shuffle=True, random_state=int(rng.integers(1 << 31)))
-    learner = make_pipeline(TfidfVectorizer(), LogisticRegression(C=10, max_iter=1000))
-    found = cross_val_predict(learner, texts, labels, cv=folds, method="predict_proba")
-    confusion = np.zeros((classes, classes))
-    np.add.at(confusion, labels, found)
-    np.fill_diagonal(confusion, 0)
-    confusion /= confusion.sum(axis=1, keepdims=True)
-    noisy = labels.copy()
-    for row in rng.choice(len(labels), round(SHARE * len(labels)), replace=False):
-        noisy[row] = rng.choice(classes, p=confusion[labels[row]])
-    return noisy
-
-
 def precision(suspicion: Float64, wrong: Bools) -> float:
     """The share of wrong labels among as many suspects as there are; the largest are suspects."""
     order = np.argsort(-suspicion, kind="stable")
@@ -113,7 +88,7 @@ def by_cleanlab(found: Audit, wrong: Bools) -> dict[str, float]:
 
 def one(texts: list[str], labels: Int64, seed: int) -> Swapped:
     """Swap labels, audit them and rank them by cleanlab."""
-    noisy = swapped(texts, labels, np.random.default_rng(seed))
+    noisy = along_confusion(texts, labels, SHARE, np.random.default_rng(seed))
     started = time.process_time()
     found = audit(texts, noisy.tolist(), seed=seed, progress=INTERACTIVE)
     seconds = time.process_time() - started

@@ -21,6 +21,7 @@ from textmetric.compare.learners import (
     compile_for,
     on_split,
 )
+from textmetric.compare.prior import prior_of
 from textmetric.compare.purposes import PURPOSES, by_name
 from textmetric.compare.table import read_table
 from textmetric.errors import UserError
@@ -49,7 +50,8 @@ def compare(
     its own seed of weights and batches. On each, every arm is trained with each learning rate on
     the train part; the validation part chooses the learning rate of an arm, and the arm of a
     family, by the measure that the purpose is about; the test part is measured for what was chosen.
-    The interval is that of the corrected resampled t test, see :func:`.paired_difference`.
+    The interval is that of the corrected resampled t test, see :func:`.paired_difference`. With the
+    default arms, a rule says before the trainings what to expect, see :func:`.prior_of`.
 
     Args:
         texts: n texts.
@@ -78,6 +80,7 @@ def compare(
     table = read_table(texts, labels)
     wanted.check(table.corpus)
     seeds = generator_of(seed, Stream.RESAMPLES).integers(1 << 32, size=splits).tolist()
+    prior = prior_of(table.corpus, wanted.name, seeds[0]) if tuple(arms) == ARMS else None
     compile_for(tuple(arms))
     cpu = time.process_time() - cpu
     found = parallel.run(
@@ -100,6 +103,7 @@ def compare(
         splits=[split for split, _ in found],
         wall_seconds=time.perf_counter() - started,
         cpu_seconds=cpu + sum(seconds for _, seconds in found),
+        prior=prior,
     )
 
 

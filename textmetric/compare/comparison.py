@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from textmetric.compare.learners import Arm, OfSplit
+from textmetric.compare.prior import Interval, Prior, combined
 from textmetric.compare.purposes import Purpose
 from textmetric.grid import Arm as Way
 from textmetric.grid import Baseline, Family, Sampler
@@ -41,6 +42,7 @@ class Comparison:
         splits: what each of them gave, in their order.
         wall_seconds: how long it took.
         cpu_seconds: of the trainings and their measures, wherever they were done, user and system.
+        prior: what a rule expected before; None where other arms than the default are compared.
     """
 
     purpose: Purpose
@@ -53,6 +55,7 @@ class Comparison:
     splits: Sequence[OfSplit]
     wall_seconds: float
     cpu_seconds: float
+    prior: Prior | None = None
 
     @property
     def measure(self) -> Measure:
@@ -154,6 +157,17 @@ class Comparison:
         """Each family at its best."""
         return self.verdicts[0]
 
+    @property
+    def with_prior(self) -> Interval | None:
+        """The measured difference combined with the prior, see :func:`.combined`.
+
+        None if there is no prior, or the difference has no interval.
+        """
+        found = self.verdict.paired
+        if self.prior is None or self.prior.expected is None or math.isnan(found.low):
+            return None
+        return combined(self.prior.expected, (found.mean, found.low, found.high))
+
     @cached_property
     def differences(self) -> dict[Arm | Baseline, Paired]:
         """Each arm and baseline minus classification at its best, corrected for their number."""
@@ -209,6 +223,9 @@ class Comparison:
             "test_to_train": self.test_to_train,
             "verdict": verdict.outcome.name.lower(),
             "difference": _paired(verdict.paired),
+            "prior": None
+            if self.prior is None
+            else self.prior.as_dict() | {"with_prior": self.with_prior},
             "under_one_sampler": {
                 each.contrast.name: {"verdict": each.outcome.name.lower()} | _paired(each.paired)
                 for each in self.verdicts[1:]

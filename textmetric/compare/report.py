@@ -62,6 +62,28 @@ def baseline_sentences(comparison: Comparison) -> list[str]:
     return said
 
 
+def prior_sentences(comparison: Comparison) -> list[str]:
+    """What a rule expected before training, and the measured difference together with it."""
+    prior = comparison.prior
+    if prior is None:
+        return []
+    if prior.expected is None:
+        return [f"There is no rule of what to expect for {comparison.purpose.name}."]
+    *facts, last = (f"{name} ({value})" for name, value in prior.facts.shown.items())
+    said = [
+        f"Expected before training, from {', '.join(facts)} and {last}: metric − classification "
+        f"{difference(prior.expected)}, by a rule fitted on {len(prior.corpora)} corpora."
+    ]
+    if prior.outside:
+        said.append(
+            f"The rule was not fitted on such a table: {'; '.join(prior.outside)}. Its interval "
+            "does not allow for that."
+        )
+    if comparison.with_prior is not None:
+        said.append(f"Measured difference with this prior: {difference(comparison.with_prior)}.")
+    return said
+
+
 def about(comparison: Comparison) -> list[str]:
     """What was compared on what, a sentence each."""
     splits, train_rows = comparison.splits, comparison.splits[0].rows
@@ -105,6 +127,7 @@ def terminal(comparison: Comparison) -> str:
         "",
         headline(comparison) + ".",
         *baseline_sentences(comparison),
+        *prior_sentences(comparison),
         f"{comparison.wall_seconds:.0f} s, {comparison.cpu_seconds:.0f} s of processor time.",
     ]
     return "\n".join(map(printable, text))
@@ -228,6 +251,7 @@ def _verdict(comparison: Comparison) -> list[Block]:
     return [
         f"**{plain(headline(comparison))}.**",
         *baseline_sentences(comparison),
+        *map(plain, prior_sentences(comparison)),
         Picture(PICTURE, "differences to classification at its best, with their intervals"),
         Table([Column(""), *(Column(measure.title) for measure in measures)], rows),
         "Metric learning against classification, each at its best (on the validation part of "
