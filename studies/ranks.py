@@ -178,7 +178,7 @@ def draw(
             axis.text(
                 end - reach / 2 if left else end + reach / 2, down, f"{name}  {rank:.1f}"
                 if left else f"{rank:.1f}  {name}",
-                ha="right" if left else "left", va="center", fontsize=8, color=colour,
+                ha="right" if left else "left", va="center", fontsize=8,
             )  # fmt: skip
         figure.legend(
             [Line2D([], [], color=colour) for colour in legend.values()],
