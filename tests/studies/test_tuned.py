@@ -284,6 +284,39 @@ def test_a_training_that_fails_is_a_failed_trial(folder: Path, tmp_path: Path) -
     assert len(none.tried) == 3
 
 
+def test_a_chosen_setting_is_measured_on_the_test_part(folder: Path, tmp_path: Path) -> None:
+    good, bad = (Fake().default("balanced", 0.1) | {"dial": dial} for dial in (0.9, 0.0))
+    jobs = [
+        Measurement(folder, Fake(), good, BUDGET, 0),
+        Measurement(folder, Fake(), bad, BUDGET, 0),  # on test, it is the better one
+        Measurement(folder, Fake(fails=lambda setting: True), good, BUDGET, 1),
+    ]
+    # one by one, since a process would have to import the fake
+    found = [tuned_jobs.run_tested([job], tmp_path, progress=False)[0] for job in jobs]
+    corpus = TokenizedCorpus.load(folder)
+    for (value, error), setting in zip(found, (good, bad), strict=False):
+        rows = Fake().learn(corpus, setting, BUDGET, 0)(corpus.test.tokens)
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        assert value == pytest.approx(plain_map_at_r(rows, corpus.test.labels), abs=1e-6)
+        assert error is None
+    assert found[1][0] > found[0][0]
+    assert (math.isnan(found[2][0]), found[2][1]) == (True, "training diverged")
+
+
+def test_a_seed_is_that_of_the_training(folder: Path, tmp_path: Path) -> None:
+    candidate = OfObjective("cross_entropy", Family.CLASSIFICATION)
+    setting = candidate.default("balanced", 0.5)
+    jobs = [Measurement(folder, candidate, setting, BUDGET, seed) for seed in (0, 1)]
+    values = [value for value, _ in tuned_jobs.run_tested(jobs, tmp_path, progress=False)]
+    corpus = TokenizedCorpus.load(folder)
+    for seed, value in enumerate(values):
+        assert value == tuned_jobs.measured(candidate, corpus, "test", setting, BUDGET, seed)
+    assert values[0] != values[1]
+    found = searched(folder, tmp_path, candidate, 1)
+    default = candidate.default("balanced", BUDGET.settings.lr)
+    assert found.value == tuned_jobs.measured(candidate, corpus, "validation", default, BUDGET, 100)
+
+
 def test_searches_with_other_settings_have_other_results(folder: Path) -> None:
     search = Search(folder, 3, Fake(), "balanced", BUDGET, 5, 100)
     train_ = BUDGET.settings.model_copy(update={"lr": 0.2})
