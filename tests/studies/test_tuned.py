@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import pandas as pd
 import pytest
 from pydantic import ValidationError
@@ -269,6 +270,20 @@ def test_a_search_that_was_killed_ends_as_if_it_had_not_been(
     # and a third time nothing is trained
     assert searched(folder, tmp_path / "killed", Fake()) == whole
     assert calls == 14 + 2
+
+
+def test_a_search_that_was_killed_before_its_first_trial_tries_the_untuned_setting_once(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = searched(folder, tmp_path / "whole", Fake(), 3)
+
+    def killed(study: optuna.Study) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(optuna.Study, "ask", killed)
+        searched(folder, tmp_path / "killed", Fake(), 3)
+    assert searched(folder, tmp_path / "killed", Fake(), 3) == whole
 
 
 def test_a_training_that_fails_is_a_failed_trial(folder: Path, tmp_path: Path) -> None:
