@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[1]
 NAME = "text-metric-learning"
 PINNED = (
     "all", "app", "benchmark", "export", "pml", "pretrained", "study", "test", "test-export",
-    "train",
+    "train", "tuning",
 )  # fmt: skip
 TEXTS = ["green apple pie", "red apple juice", "fast red car", "slow green bus", "red bus lane"]
 LABELS = ["food", "food", "road", "road", "road"]
@@ -138,7 +138,7 @@ def test_the_base_is_small_and_each_extra_is_known(wheel: Path) -> None:
     assert {wanted.name for wanted in requirements(wheel, "")} == {"click", "numpy", "safetensors"}
     assert {*PINNED, "peers"} <= set(described.get_all("Provides-Extra", []))
     of_all = {str(wanted) for wanted in requirements(wheel, "all")}
-    for extra in ("train", "study", "pretrained", "pml", "export", "app"):
+    for extra in ("train", "study", "tuning", "pretrained", "pml", "export", "app"):
         assert {str(wanted) for wanted in requirements(wheel, extra)} <= of_all
 
 
