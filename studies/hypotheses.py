@@ -11,8 +11,8 @@ r"""Do four hypotheses of the literature on deep metric learning hold for text?
   are: easy, semi-hard or hard.
 
 Each finished training is a small file, named by a hash of all it depends on: the job can be
-interrupted, and a second run does only what is missing. Writes hypotheses.md and its pictures. On
-2 cores it takes about 4 minutes a corpus of 3,000 texts with 20 seeds.
+interrupted, and a second run does only what is missing. Writes hypotheses.md and its pictures. A
+quarter of an hour on 2 cores for four corpora of 3,000 texts with 20 seeds.
 
 Examples:
     python -m studies.hypotheses

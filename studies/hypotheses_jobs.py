@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -94,20 +94,22 @@ def hashed(identity: Mapping[str, Any], objective: Mapping[str, Any], *modules: 
         modules: whose code makes the result, and which are not imported from the library.
     """
     family = family_of(objective["name"])
-    code = _code(module_of(family, objective), *modules)
+    code: dict[str, str] = {}
+    for module in (*modules, module_of(family, objective)):
+        code |= _code(module)
     about = [identity, describe(family, objective), code, _packages()]
     text = json.dumps(about, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
-@lru_cache
-def _code(*modules: str) -> dict[str, str]:
-    found = code_of(modules, ROOT)
+@cache
+def _code(module: str) -> dict[str, str]:
+    found = code_of([module], ROOT)
     found.pop(REGISTRY, None)  # see studies.trials
     return found
 
 
-@lru_cache
+@cache
 def _packages() -> dict[str, str]:
     return {name: version(name) for name in ("numba", "numpy", "torch")}
 

@@ -111,8 +111,7 @@ def _spread(found: pd.DataFrame) -> tuple[str, list[str]]:
     answer = answers.comment(
         "Training on pairs is unstable, because the negatives change in every round",
         "spread of MAP@R over seeds",
-        f"pairs and triplets against classification and proxies: × {_factor(whole)}, "
-        f"{_more(whole)}; {partners}",
+        f"{OF_PAIRS} against {OF_CLASSES}: {_more(whole)} (× {_factor(whole)}); {partners}",
     )
     return answer, [
         "## Is training on pairs unstable?",
@@ -121,7 +120,7 @@ def _spread(found: pd.DataFrame) -> tuple[str, list[str]]:
         "proxies and classification compare a text with every class in every step. If so, MAP@R "
         "varies more over seeds.",
         f"The spread (standard deviation over seeds) of {OF_PAIRS} is {_factor(whole)} times that "
-        f"of {OF_CLASSES}: **{_more(whole)}**. {partners[:1].upper()}{partners[1:]}.",
+        f"of {OF_CLASSES}: **{_more(whole)}**. Pairs and triplets {partners}.",
         "![MAP@R of each seed minus the mean, by objective](hypotheses-spread.png)",
         "MAP@R of the test texts, mean and (standard deviation):",
         table(["objective", "group", *map(plain, corpora)], rows),
@@ -129,7 +128,7 @@ def _spread(found: pd.DataFrame) -> tuple[str, list[str]]:
         "Its interval is the jackknife's over seeds (Miller 1968); those of single corpora are "
         "corrected for their number. MAP@R near 0 or 1 has less room to vary, so the ratio on the "
         "scale of log(p / (1 − p)) is next to it.",
-        table(["corpus", "ratio", "ratio on the logit scale", "pairs and triplets"], ratios),
+        table(["corpus", "ratio", "ratio on the logit scale", "verdict"], ratios),
         *of_partners,
     ]
 
@@ -158,9 +157,9 @@ def _partners(found: pd.DataFrame, corpora: Sequence[str]) -> tuple[str, list[st
             rows.append([group, plain(corpus), _factor(ratio), f"{shift:+.3f}", "", "", ""])
     ratio, (better, worse, none) = ratios[OF_PAIRS], counts[OF_PAIRS]
     said = (
-        f"batches that are drawn again in every epoch, against fixed ones, change the spread of "
-        f"{OF_PAIRS} by × {_factor(ratio)} ({_more(ratio)}) and give a higher MAP@R in {better}, a "
-        f"lower one in {worse} of {better + worse + none} comparisons"
+        f"with negatives that are drawn again instead of fixed: {_more(ratio)} "
+        f"(× {_factor(ratio)}), MAP@R is higher in {better} and lower in {worse} of "
+        f"{better + worse + none} comparisons"
     )
     return said, [
         "### Negatives that are drawn again, or fixed",
@@ -194,8 +193,8 @@ def _more(interval: Sequence[float]) -> str:
     if math.isnan(centre):
         return "no verdict"
     if low > 1:
-        return "vary more"
-    return "vary less" if high < 1 else "no difference"
+        return "larger spread"
+    return "smaller spread" if high < 1 else "no difference"
 
 
 def _small(value: float) -> str:

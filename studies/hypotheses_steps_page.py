@@ -73,25 +73,26 @@ def costs_section(costs: pd.DataFrame, params: Params) -> tuple[str, list[str]]:
         for row in [micro["triplet", miner, size]]
     ]
     most = max(own, key=lambda name: own[name])
-    said = (
-        f"with batches of {size}, drawing batches is {_range(of_pairs)} % of a step of {OF_PAIRS}, "
-        f"and {100 * at['cross_entropy']['share']:.0f} % of one of cross\\_entropy; mining is "
-        f"{_range(mined)} % of the triplet loss; own batches, clusters or views are up to "
-        f"{own[most]:.0f} % of a step ({plain(most)}); a step of {OF_PAIRS} takes "
-        f"{_slower(micro, size)}"
+    drawing = (
+        f"drawing batches of {size} is {_range(of_pairs)} % of a step of {OF_PAIRS}, and "
+        f"{100 * at['cross_entropy']['share']:.0f} % of one of cross\\_entropy"
     )
-    if max(sizes) > size:
-        said += f"; with batches of {max(sizes)}, {_slower(micro, max(sizes))}"
+    of_mining = f"mining is {_range(mined)} % of the triplet loss"
+    steps = "; ".join(
+        f"with batches of {each}, a step of {OF_PAIRS} takes {_slower(micro, each)}"
+        for each in dict.fromkeys((size, max(sizes)))
+    )
     return answers.comment(
         "Pairs need a costly preparation of data, classification needs none",
         "processor time of a step",
-        said,
+        f"{drawing}; {of_mining}; {steps}",
     ), [
         "## What does the preparation of data cost?",
         "Zhai & Wu 2018 hold that classification needs no sampling of pairs and no mining, which "
         "slow down training on pairs. Measured is processor time, in microseconds a step: medians "
         f"of {costs['round'].nunique()} rounds of about equally many rows, on the first corpus.",
-        f"**{said[:1].upper()}{said[1:]}.**",
+        f"**{drawing[:1].upper()}{drawing[1:]}; {of_mining}.** Own batches, clusters or views are "
+        f"up to {own[most]:.0f} % of a step ({plain(most)}). {steps[:1].upper()}{steps[1:]}.",
         "![processor time of the parts of a step, by objective and batch size]"
         "(hypotheses-costs.png)",
         "*batches*: to draw the rows of a batch. *prepared*: what an objective does before an "

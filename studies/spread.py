@@ -38,10 +38,10 @@ def ratio_of_spreads(
     values = np.concatenate([first, second])
     if seeds < 4 or np.isnan(values).any():
         return math.nan, math.nan, math.nan
-    left_out = np.array([_log_ratio(first, second, seed) for seed in range(seeds)])
-    pseudo = seeds * _log_ratio(first, second, None) - (seeds - 1) * left_out
-    if not np.isfinite(pseudo).all():
+    logs = np.array([_log_ratio(first, second, seed) for seed in (None, *range(seeds))])
+    if not np.isfinite(logs).all():
         return math.nan, math.nan, math.nan
+    pseudo = seeds * logs[0] - (seeds - 1) * logs[1:]
     centre, low, high = np.exp(mean_interval(pseudo, level))
     return float(centre), float(low), float(high)
 
