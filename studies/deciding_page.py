@@ -116,9 +116,7 @@ def page(sweeps: pd.DataFrame, tables: pd.DataFrame, about: About) -> str:
         sections += section
         comments.append(
             answers.comment(
-                f"Do {SWEEPS[name].title} decide between the families?"
-                if SWEEPS[name].title.startswith("wrong")
-                else f"Does {SWEEPS[name].title} decide between the families?",
+                f"What decides between the families: {SWEEPS[name].title}?",
                 "metric − classification along the sweep",
                 said,
             )

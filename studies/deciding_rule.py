@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 
 from textmetric.compare.prior import SCHEMA, Facts, Line, interval_of
-from textmetric.types import Bools, Float64
+from textmetric.types import Bools, Float64, Integers
 
 PENALTIES = (0.1, 1.0, 10.0, 100.0)
 CLEAR = 0.01
 """A table has a winner if the difference is at least as large."""
 
 
-def fit(facts: Float64, differences: Float64, corpora: Float64, penalty: float) -> Line:
+def fit(facts: Float64, differences: Float64, corpora: Integers, penalty: float) -> Line:
     """Ridge regression on standardised facts; every corpus weighs the same.
 
     Args:
@@ -34,7 +34,7 @@ def fit(facts: Float64, differences: Float64, corpora: Float64, penalty: float) 
     intercept = float(np.average(differences, weights=weights))
     square = (rows.T * weights) @ rows + penalty * np.eye(rows.shape[1])
     coefficients = np.linalg.solve(square, (rows.T * weights) @ (differences - intercept))
-    return Line(centre, scale, coefficients, intercept)
+    return Line(centre, scale, np.asarray(coefficients, np.float64), intercept)
 
 
 class Fitted(NamedTuple):
@@ -51,7 +51,7 @@ class Fitted(NamedTuple):
     residual_sd: float
 
 
-def fitted(facts: Float64, differences: Float64, corpora: Float64) -> Fitted:
+def fitted(facts: Float64, differences: Float64, corpora: Integers) -> Fitted:
     """The rule of some tables; see :func:`fit`. It needs three corpora or more."""
     errors = {
         penalty: float(
@@ -71,12 +71,12 @@ def fitted(facts: Float64, differences: Float64, corpora: Float64) -> Fitted:
     return Fitted(line, penalty, float(np.sqrt(errors[penalty])))
 
 
-def _each(corpora: Float64) -> list[Bools]:
+def _each(corpora: Integers) -> list[Bools]:
     return [corpora == corpus for corpus in np.unique(corpora)]
 
 
 def _without(
-    facts: Float64, differences: Float64, corpora: Float64, out: Bools, penalty: float
+    facts: Float64, differences: Float64, corpora: Integers, out: Bools, penalty: float
 ) -> Float64:
     return fit(facts[~out], differences[~out], corpora[~out], penalty).expected(facts[out])
 
@@ -97,20 +97,18 @@ def left_out(tables: pd.DataFrame, purpose: str) -> pd.DataFrame:
     """
     facts = tables[list(Facts._fields)].to_numpy(np.float64)
     differences = tables[purpose].to_numpy(np.float64)
-    corpora = tables["corpus"].astype("category").cat.codes.to_numpy(np.float64)
-    found = tables.assign(measured=differences)
+    corpora = tables["corpus"].astype("category").cat.codes.to_numpy()
+    columns = np.empty((len(tables), 5))
     for out in _each(corpora):
         rule = fitted(facts[~out], differences[~out], corpora[~out])
         others = len(np.unique(corpora[~out]))
         expected = rule.line.expected(facts[out])
-        ends = np.array([interval_of(float(each), rule.residual_sd, others) for each in expected])
+        columns[out, :3] = [interval_of(float(each), rule.residual_sd, others) for each in expected]
+        means = [differences[rows].mean() for rows in _each(corpora) if not (rows & out).any()]
         clear = differences[~out][np.abs(differences[~out]) >= CLEAR]
-        found.loc[out, ["expected", "low", "high"]] = ends
-        found.loc[out, "mean"] = float(
-            np.mean([differences[rows].mean() for rows in _each(corpora) if not (rows & out).any()])
-        )
-        found.loc[out, "usual"] = 1.0 if np.sign(clear).sum() >= 0 else -1.0
-    return found
+        columns[out, 3:] = np.mean(means), 1 if np.sign(clear).sum() >= 0 else -1
+    names = ["expected", "low", "high", "mean", "usual"]
+    return tables.assign(measured=differences, **dict(zip(names, columns.T, strict=True)))
 
 
 class Score(NamedTuple):
@@ -156,7 +154,7 @@ def score(found: pd.DataFrame) -> Score:
 def written(tables: pd.DataFrame, purposes: list[str]) -> dict[str, Any]:
     """The rule as JSON has it, for :mod:`textmetric.compare.prior`."""
     facts = tables[list(Facts._fields)]
-    corpora = tables["corpus"].astype("category").cat.codes.to_numpy(np.float64)
+    corpora = tables["corpus"].astype("category").cat.codes.to_numpy()
     rules = {
         purpose: fitted(facts.to_numpy(np.float64), tables[purpose].to_numpy(np.float64), corpora)
         for purpose in purposes

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -92,7 +92,8 @@ class Sweep(NamedTuple):
 
     def points(self) -> list[Point]:
         """The point of each level."""
-        return [replace(self.base, **{self.factor: level}) for level in self.levels]
+        changes: list[dict[str, Any]] = [{self.factor: level} for level in self.levels]
+        return [replace(self.base, **change) for change in changes]
 
 
 SHARES = (0.0, 0.1, 0.2, 0.4)
@@ -238,7 +239,7 @@ def designs(counts: Int64, many: int, most: int, seed: int) -> list[Design]:
     """
     rng = generator(seed, Draw.DESIGN)
     largest = np.sort(counts)[::-1]
-    able = int((largest >= FEWEST).sum())
+    able = min(int((largest >= FEWEST).sum()), most // FEWEST)
     found: list[Design] = []
     for _ in range(_TRIES):
         if len(found) == many or able < 2:

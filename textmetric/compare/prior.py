@@ -6,7 +6,7 @@ as ``rule.json``. docs/deciding.md says how well it does on corpora that it was 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -57,7 +57,7 @@ class Facts(NamedTuple):
         }
 
 
-_WORDS = {
+_WORDS: dict[str, tuple[str, Callable[[float], str]]] = {
     "log_rows": ("rows a class", lambda value: f"{np.exp(value):,.0f}"),
     "log_classes": ("classes", lambda value: f"{np.exp(value):,.0f}"),
     "imbalance": ("imbalance", lambda value: f"{value:.2f}"),
@@ -164,14 +164,13 @@ class Prior:
     """What a rule expects of a table.
 
     Attributes:
-        facts: of the table.
-        expected: metric − classification with its 95 % interval; None if there is no rule for the
-            purpose.
+        facts: of the table; None if there is no rule for the purpose.
+        expected: metric − classification with its 95 % interval; None as well.
         outside: the facts outside of the range that the rule was fitted on, a phrase each.
         corpora: what the rule was fitted on.
     """
 
-    facts: Facts
+    facts: Facts | None
     expected: Interval | None
     outside: Sequence[str]
     corpora: Sequence[str]
@@ -179,7 +178,7 @@ class Prior:
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {
-            "facts": self.facts._asdict(),
+            "facts": None if self.facts is None else self.facts._asdict(),
             "expected": None if self.expected is None else list(self.expected),
             "outside": list(self.outside),
             "corpora": list(self.corpora),
@@ -197,10 +196,11 @@ def prior_of(corpus: TokenizedCorpus, purpose: str, seed: int) -> Prior:
     Raises:
         UserError: the file of the rule is damaged.
     """
-    rule, facts = _read_rule(), facts_of(corpus, seed)
+    rule = _read_rule()
     about = rule["purposes"].get(purpose)
     if about is None:
-        return Prior(facts, None, (), rule["corpora"])
+        return Prior(None, None, (), rule["corpora"])
+    facts = facts_of(corpus, seed)
     mean = float(line_of(about).expected(facts))
     outside = [
         f"{words} {said(value)} (fitted on {said(low)} to {said(high)})"
@@ -219,8 +219,8 @@ def prior_of(corpus: TokenizedCorpus, purpose: str, seed: int) -> Prior:
 
 def line_of(about: Mapping[str, Any]) -> Line:
     """The line of a purpose, from what :data:`RULE` says about it."""
-    arrays = (np.array(about[name], dtype=float) for name in Line._fields[:3])
-    return Line(*arrays, float(about["intercept"]))
+    centre, scale, coefficients = (np.array(about[name], float) for name in Line._fields[:3])
+    return Line(centre, scale, coefficients, float(about["intercept"]))
 
 
 @lru_cache

@@ -67,7 +67,7 @@ def prior_sentences(comparison: Comparison) -> list[str]:
     prior = comparison.prior
     if prior is None:
         return []
-    if prior.expected is None:
+    if prior.facts is None or prior.expected is None:
         return [f"There is no rule of what to expect for {comparison.purpose.name}."]
     *facts, last = (f"{name} ({value})" for name, value in prior.facts.shown.items())
     said = [
