@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from studies import marks
-from studies.trials import ROOT
+from studies.names import ROOT
 from textmetric import command
 from textmetric.errors import UserError
 from textmetric.files import write_json

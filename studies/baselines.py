@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from studies.trials import ROOT, Result
+from studies.names import PACKAGES, name_of
+from studies.trials import Result
 from textmetric import parallel
 from textmetric.files import read_json, write_json
 from textmetric.grid import Baseline
 from textmetric.params import Model
 from textmetric.pipeline.measure_baselines import fit_tfidf, measure_tfidf, measure_untrained
-from textmetric.pipeline.stage_code import code_of
 from textmetric.text import TokenizedCorpus
 
 Job = tuple[Path, Baseline, int, Model, int]
@@ -34,11 +32,10 @@ def run_baselines(jobs: Sequence[Job], results: Path, *, progress: bool = True) 
         results: folder of the results.
         progress: whether to show a bar.
     """
-    code = code_of(["studies.baselines"], ROOT)
     files = []
     for folder, baseline, seed, model, neighbours in jobs:
-        identity = [folder.name, baseline, seed, model.model_dump(), neighbours, code]
-        name = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:24]
+        identity = [folder.name, baseline, seed, model.model_dump(), neighbours]
+        name = name_of(identity, "studies.baselines", packages=[*PACKAGES, "scikit-learn"])
         files.append(results / f"{name}.json")
     parallel.finish(_run, jobs, files, label="baselines", unit="measurement", progress=progress)
     return [

@@ -78,8 +78,9 @@ def main(arguments: argparse.Namespace) -> None:
     if len(arguments.corpora) < FEWEST_CORPORA:
         raise UserError(f"--corpora has {len(arguments.corpora)}: give {FEWEST_CORPORA} or more")
     for name, least in (("tables", 1), ("splits", 1), ("most", 100)):
-        if getattr(arguments, name) < least:
-            raise UserError(f"--{name} is {getattr(arguments, name)}, expected at least {least}")
+        value = getattr(arguments, name)
+        if np.min(value) < least:
+            raise UserError(f"--{name} is {np.min(value)}, expected at least {least}")
     sources = [read_source(word, params) for word in arguments.corpora]
     titles = [source.title for source in sources]
     if len(set(titles)) < len(titles):
@@ -192,11 +193,10 @@ def planned_tables(source: Source, arguments: argparse.Namespace) -> Iterator[tu
     """
     _, counts = np.unique(source.frame["label"].astype(str), return_counts=True)
     seeds = generator(0, Draw.DESIGN, 1).integers(1 << 31, size=arguments.tables).tolist()
-    for design, seed in zip(
-        designs(counts, arguments.tables, arguments.most, 0), seeds, strict=True
-    ):
-        texts, labels = table_of(source.frame, design, seed)
-        yield source.title, Table(texts, labels, arguments.splits, seed)
+    for most in arguments.most:
+        for design, seed in zip(designs(counts, arguments.tables, most, 0), seeds, strict=True):
+            texts, labels = table_of(source.frame, design, seed)
+            yield source.title, Table(texts, labels, arguments.splits, seed)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -210,10 +210,16 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3], help="(0 1 2 3)")
     made.add_argument("--epochs", type=int, help="of the sweeps (train.epochs of params.yaml)")
     made.add_argument(
-        "--tables", type=int, default=10, help="of each corpus for the rule (%(default)s)"
+        "--tables",
+        type=int,
+        default=12,
+        help="of each corpus and of each --most, for the rule (%(default)s)",
     )
     made.add_argument("--splits", type=int, default=3, help="of each table (%(default)s)")
-    made.add_argument("--most", type=int, default=1200, help="rows of a table (%(default)s)")
+    made.add_argument(
+        "--most", nargs="+", type=int, default=[1000, 6000],
+        help="rows of a table at most; each gives tables of an eighth of that on (1000 6000)",
+    )  # fmt: skip
     made.add_argument("--rule", type=Path, metavar="FILE", help="also write the rule here")
     made.set_defaults(limit=None)
     options.add_files(made, "where the page and the pictures go")

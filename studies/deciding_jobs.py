@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from studies.trials import ROOT
+from studies.names import name_of
 from textmetric import parallel
 from textmetric.command import INTERACTIVE
 from textmetric.encoders import build_encoder
@@ -25,7 +21,6 @@ from textmetric.losses import build, describe, module_of
 from textmetric.measures import knn_predict, retrieval
 from textmetric.measures.rows import mean
 from textmetric.params import Model, Train
-from textmetric.pipeline.stage_code import code_of
 from textmetric.sampling.batches import WindowSampler, steps_per_epoch
 from textmetric.text import TokenizedCorpus
 from textmetric.training.device import choose_device
@@ -76,15 +71,8 @@ class Training:
             self.seed,
             self.neighbours,
             self.in_batch,
-            _code(module_of(self.family, self.objective)),
-            {name: version(name) for name in ("numba", "numpy", "torch")},
         ]
-        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:24]
-
-
-@lru_cache
-def _code(module: str) -> dict[str, str]:
-    return code_of(["studies.deciding_jobs", module], ROOT)
+        return name_of(identity, "studies.deciding_jobs", module_of(self.family, self.objective))
 
 
 def run_trainings(jobs: Sequence[Training], results: Path) -> list[dict[str, float]]:

@@ -35,14 +35,14 @@ class About(NamedTuple):
         params: of the sweeps.
         seeds: of the sweeps.
         splits: of a table for the rule.
-        most: rows of such a table.
+        most: rows of such tables.
         failed: tables without a difference, since every training of a family failed.
     """
 
     params: Params
     seeds: Sequence[int]
     splits: int
-    most: int
+    most: Sequence[int]
     failed: int
 
 
@@ -157,7 +157,7 @@ def page(sweeps: pd.DataFrame, tables: pd.DataFrame, about: About) -> str:
 
 def _sweep(sweeps: pd.DataFrame, name: str) -> tuple[str, list[str]]:
     """The answer of a sweep, and its section."""
-    sweep, said, rows = SWEEPS[name], [], []
+    sweep, said, short, rows = SWEEPS[name], [], [], []
     every = {measure: by_seed(sweeps, name, measure) for measure in MEASURES}
     for measure, title in MEASURES.items():
         values = every[measure]
@@ -167,10 +167,8 @@ def _sweep(sweeps: pd.DataFrame, name: str) -> tuple[str, list[str]]:
             for outcome in (Outcome.FIRST, Outcome.SECOND)
         )
         ends = [_ends(found, sweep, place) for place in (0, -1)]
-        said.append(
-            f"{title}: the difference rises in {rises} of {len(slope)} corpora and falls in "
-            f"{falls}; {ends[0]}; {ends[1]}"
-        )
+        short.append(f"{title}: rises in {rises} of {len(slope)} corpora, falls in {falls}")
+        said.append(f"{short[-1]}; {ends[0]}; {ends[1]}")
         for corpus, trend in slope.items():
             levels = [level for other, level in values if other == corpus]
             rows.append(
@@ -184,12 +182,12 @@ def _sweep(sweeps: pd.DataFrame, name: str) -> tuple[str, list[str]]:
     head += ["at the last", f"slope a {unit}"]
     section = [
         f"### {sweep.label[0].upper()}{sweep.label[1:]}",
-        f"Does it depend on {sweep.title}? {'. '.join(said)}.",
+        f"Does metric − classification depend on {sweep.title}? {'. '.join(said)}.",
         table(head, rows),
     ]
     if name == "batch":
         section += _speed(sweeps)
-    return ". ".join(said), section
+    return ". ".join(short), section
 
 
 def _ends(found: dict[tuple[str, float], Paired], sweep: Sweep, place: int) -> str:
@@ -274,7 +272,8 @@ def _rule(tables: pd.DataFrame, about: About) -> tuple[str, list[str]]:
     failed = f" {about.failed} more had no difference." if about.failed else ""
     return ". ".join(said), [
         "## A rule",
-        f"{len(tables)} tables of at most {about.most:,} rows were drawn from "
+        f"{len(tables)} tables of at most {' or '.join(f'{most:,}' for most in about.most)} rows "
+        "were drawn from "
         f"{tables['corpus'].nunique()} corpora, with other numbers of classes and rows, unequal "
         "classes in a half and wrong labels in a third, and each compared as `textmetric compare` "
         f"does, with {about.splits} resampled splits.{failed} The rule is ridge regression from "

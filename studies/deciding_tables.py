@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
-from functools import lru_cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from studies.trials import ROOT
+from studies.names import PACKAGES, name_of
 from textmetric import parallel
 from textmetric.command import INTERACTIVE
 from textmetric.compare import ARMS, Comparison
@@ -20,8 +16,7 @@ from textmetric.compare.purposes import by_name
 from textmetric.compare.table import read_table
 from textmetric.files import read_json, write_json
 from textmetric.grid import Family
-from textmetric.losses import OBJECTIVES
-from textmetric.pipeline.stage_code import code_of
+from textmetric.losses import module_of
 from textmetric.sampling.streams import Stream, generator_of
 
 PURPOSES = ("classify", "retrieval")
@@ -44,16 +39,13 @@ class Table(NamedTuple):
 
     def key(self) -> str:
         """The name of the result: a hash of the above, the code and the packages that count."""
-        packages = {name: version(name) for name in ("numba", "numpy", "scikit-learn", "torch")}
-        identity = [*self, _code(), packages]
-        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:24]
-
-
-@lru_cache
-def _code() -> dict[str, str]:
-    modules = ["textmetric.losses." + OBJECTIVES[arm.family][arm.objective].rpartition(".")[0]
-               for arm in ARMS]  # fmt: skip
-    return code_of(["studies.deciding_tables", *modules], ROOT)
+        objectives = [module_of(arm.family, {"name": arm.objective}) for arm in ARMS]
+        return name_of(
+            [*self],
+            "studies.deciding_tables",
+            *dict.fromkeys(objectives),
+            packages=[*PACKAGES, "scikit-learn"],
+        )
 
 
 def run_tables(tables: Sequence[Table], results: Path) -> list[dict[str, Any]]:

@@ -22,11 +22,9 @@ from __future__ import annotations
 import argparse
 import hashlib
 import itertools
-import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +37,7 @@ from sklearn.pipeline import make_pipeline
 from studies import options
 from studies.few_labels import add_few_label_options
 from studies.inputs import read_corpus, store_vectors
-from studies.trials import ROOT
+from studies.names import name_of
 from textmetric import command, parallel
 from textmetric.command import INTERACTIVE
 from textmetric.embedder import STUDY, TextEmbedder
@@ -48,7 +46,6 @@ from textmetric.errors import UserError
 from textmetric.files import read_json, replacing_file, write_json
 from textmetric.measures import mean_interval
 from textmetric.params import Data, read
-from textmetric.pipeline.stage_code import code_of
 from textmetric.report.formats import difference, plain, table, with_interval
 from textmetric.report.original import corpus_title
 from textmetric.types import PARTS
@@ -118,14 +115,8 @@ class Job:
             None if self.vectors is None else self.vectors.name,
             self.unlabelled,
             self.c,
-            _code(),
         ]
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
-
-
-@cache
-def _code() -> Any:
-    return code_of(["studies.defaults", "textmetric.embedder"], ROOT)
+        return name_of(parts, "studies.defaults", "textmetric.embedder")
 
 
 def main(arguments: argparse.Namespace) -> None:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +13,7 @@ import numpy as np
 
 from studies import options
 from studies.inputs import TEXT_VECTORS
-from studies.trials import ROOT
+from studies.names import name_of
 from textmetric import parallel
 from textmetric.command import INTERACTIVE
 from textmetric.encoders import TextVectors, build_encoder, inputs_of
@@ -29,7 +26,6 @@ from textmetric.measures.rows import mean
 from textmetric.params import Model, Pretrain, Train
 from textmetric.pipeline.encoder_vectors import first_two, fitting
 from textmetric.pipeline.measure_baselines import measure_tfidf, measure_untrained
-from textmetric.pipeline.stage_code import code_of
 from textmetric.text import LabelledTokens, TokenizedCorpus, TokenVectors
 from textmetric.training.device import choose_device
 from textmetric.training.loop import one_thread, train, warm_up
@@ -76,7 +72,7 @@ class Job:
         modules = ["studies.few_labels"]
         if self.family is not None:
             modules.append(module_of(self.family, self.objective))
-        text = json.dumps(
+        return name_of(
             [
                 self.corpus.name,
                 self.family,
@@ -88,16 +84,9 @@ class Job:
                 self.seed,
                 self.tfidf,
                 self.sampler,
-                _code(*modules),
             ],
-            sort_keys=True,
+            *modules,
         )
-        return hashlib.sha256(text.encode()).hexdigest()[:24]
-
-
-@lru_cache
-def _code(*modules: str) -> dict[str, str]:
-    return code_of(modules, ROOT)
 
 
 def add_few_label_options(parser: argparse.ArgumentParser, out: str) -> None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from studies.names import name_of
 from studies.regions import Picked, all_triplets, picked
-from studies.trials import REGISTRY, ROOT
 from textmetric import parallel
 from textmetric.encoders import BagEncoder, build_encoder
 from textmetric.errors import UserError
@@ -29,7 +26,6 @@ from textmetric.losses.triplet import Triplet
 from textmetric.measures import retrieval
 from textmetric.measures.rows import mean
 from textmetric.params import Model, Train
-from textmetric.pipeline.stage_code import code_of
 from textmetric.sampling.batches import BatchSampler, WindowSampler
 from textmetric.sampling.streams import Stream, generator_of
 from textmetric.text import LabelledTokens, TokenizedCorpus
@@ -86,7 +82,7 @@ class Training:
 
 
 def hashed(identity: Mapping[str, Any], objective: Mapping[str, Any], *modules: str) -> str:
-    """A name made of what a result depends on, of the code and of the packages that count.
+    """The name of the result of a training or measurement, see :func:`.name_of`.
 
     Args:
         identity: what the result depends on besides the objective, as JSON has it.
@@ -94,24 +90,8 @@ def hashed(identity: Mapping[str, Any], objective: Mapping[str, Any], *modules: 
         modules: whose code makes the result, and which are not imported from the library.
     """
     family = family_of(objective["name"])
-    code: dict[str, str] = {}
-    for module in (*modules, module_of(family, objective)):
-        code |= _code(module)
-    about = [identity, describe(family, objective), code, _packages()]
-    text = json.dumps(about, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:24]
-
-
-@cache
-def _code(module: str) -> dict[str, str]:
-    found = code_of([module], ROOT)
-    found.pop(REGISTRY, None)  # see studies.trials
-    return found
-
-
-@cache
-def _packages() -> dict[str, str]:
-    return {name: version(name) for name in ("numba", "numpy", "torch")}
+    about = [identity, describe(family, objective)]
+    return name_of(about, *modules, module_of(family, objective))
 
 
 def built(

@@ -20,10 +20,8 @@ import argparse
 import hashlib
 import importlib.util
 import itertools
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +32,7 @@ from sklearn.linear_model import LogisticRegression
 from studies import options
 from studies.defaults import ALL, ALONE, GIVEN, TFIDF, UNLABELLED, Job, drawn_rows, run_jobs, stored
 from studies.inputs import store_vectors
-from studies.trials import ROOT
+from studies.names import name_of
 from textmetric import command, parallel
 from textmetric.command import INTERACTIVE
 from textmetric.encoders import token_vectors
@@ -44,7 +42,6 @@ from textmetric.files import read_json, replacing_file, write_array, write_json
 from textmetric.measures import mean_interval
 from textmetric.measures.rows import unit
 from textmetric.params import read
-from textmetric.pipeline.stage_code import code_of
 from textmetric.report.formats import difference, plain, table, with_interval
 from textmetric.text import TokenVectors
 
@@ -75,13 +72,7 @@ class PeerJob:
     def key(self) -> str:
         """The name of the result: a hash of the above and of the code that counts."""
         parts = [self.peer, self.frame.name, self.rows, self.draw, self.vectors.name]
-        text = json.dumps([*parts, _code()])
-        return hashlib.sha256(text.encode()).hexdigest()[:24]
-
-
-@cache
-def _code() -> Any:
-    return code_of(["studies.peers"], ROOT)
+        return name_of(parts, "studies.peers")
 
 
 def main(arguments: argparse.Namespace) -> None:

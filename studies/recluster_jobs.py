@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import tempfile
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,14 +15,13 @@ from sklearn.cluster import KMeans
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics.pairwise import euclidean_distances
 
+from studies.names import name_of
 from studies.recluster_page import KMEANS, NONE, OLD, OURS, SHARE, TUNED
-from studies.trials import ROOT
 from textmetric import parallel, recluster
 from textmetric.command import INTERACTIVE
 from textmetric.files import read_json, write_array, write_json
 from textmetric.mahalanobis import Mahalanobis
 from textmetric.measures import agreement, unit
-from textmetric.pipeline.stage_code import code_of
 from textmetric.reclustering import Corrections, Turn
 from textmetric.reclustering.corrections import checked
 from textmetric.reclustering.learn import principal, trained
@@ -363,11 +360,10 @@ class Job(NamedTuple):
         return np.asarray(np.load(self.folder / "vectors.npy"))
 
 
-@lru_cache
+@cache
 def _code() -> str:
     """The name of the results of this code."""
-    text = json.dumps(code_of(["studies.recluster_jobs"], ROOT), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return name_of(None, "studies.recluster_jobs")
 
 
 def _run(job: tuple[Job, Path], tick: Callable[[], None]) -> None:

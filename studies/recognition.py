@@ -20,11 +20,10 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,7 +34,7 @@ from sklearn.utils.extmath import randomized_svd
 
 from studies import options
 from studies.inputs import load_tokenized, store
-from studies.trials import ROOT
+from studies.names import name_of
 from textmetric import command, measures, parallel
 from textmetric.command import INTERACTIVE
 from textmetric.encoders import build_encoder
@@ -48,7 +47,6 @@ from textmetric.measures.distances import Distance
 from textmetric.measures.few_shot import EPISODES
 from textmetric.params import Model, Params, Train, read
 from textmetric.pipeline.measure_baselines import fit_tfidf
-from textmetric.pipeline.stage_code import code_of
 from textmetric.report.blocks import Judgement
 from textmetric.report.figures import reliability_diagram
 from textmetric.report.formats import (
@@ -195,14 +193,8 @@ class Job:
             self.settings.model_dump(),
             self.seed,
             self.episodes,
-            _code(*modules),
         ]
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
-
-
-@lru_cache
-def _code(*modules: str) -> dict[str, str]:
-    return code_of(modules, ROOT)
+        return name_of(parts, *modules)
 
 
 class Space(NamedTuple):

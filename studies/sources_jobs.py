@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from studies.names import PACKAGES, name_of
 from studies.pulled import Pull, Pulled
 from studies.spread import spectral_decay, uniformity
-from studies.trials import ROOT
 from textmetric import parallel
 from textmetric.encoders import BagEncoder, build_encoder
 from textmetric.encoders.lsa import lsa_vectors
@@ -29,7 +26,6 @@ from textmetric.measures import evaluate, knn_predict
 from textmetric.measures.clustering import kmeans
 from textmetric.model import TrainedModel
 from textmetric.params import Finetune, Model, Recipe, Train
-from textmetric.pipeline.stage_code import code_of
 from textmetric.sampling.streams import Stream, generator_of
 from textmetric.schema import validated
 from textmetric.text import TokenizedCorpus
@@ -99,9 +95,10 @@ class Source:
 
     def key(self) -> str:
         """The name of the result: a hash of the identity, the code and the packages that count."""
-        code = _code(module_of(self.family, self.objective))
-        text = json.dumps([self.identity(), code, _packages()], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:24]
+        modules = ["studies.sources_jobs", "studies.pulled", "studies.spread"]
+        if self.corpus is not None:
+            modules.append(module_of(self.family, self.objective))
+        return name_of(self.identity(), *modules, packages=[*PACKAGES, "scikit-learn"])
 
 
 def accuracy_of(tuning: Tuning, share: float) -> str:
@@ -281,16 +278,3 @@ def _transferred(
             )
             found[accuracy_of(tuning, share)] = curve[-1]["test_accuracy"]
     return found
-
-
-@lru_cache
-def _code(module: str) -> dict[str, str]:
-    own = ["studies.sources_jobs", "studies.pulled", "studies.spread"]
-    found = code_of([*own, module], ROOT)
-    found.pop("textmetric/losses/__init__.py", None)  # as for a Trial
-    return found
-
-
-@lru_cache
-def _packages() -> dict[str, str]:
-    return {name: version(name) for name in ("numba", "numpy", "scikit-learn", "torch")}

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from studies import inside
+from studies.names import name_of
 from textmetric import parallel
 from textmetric.encoders import BagEncoder, build_encoder
 from textmetric.errors import UserError
@@ -25,17 +23,12 @@ from textmetric.measures import cohesion, evaluate, hamming_retrieval, knn_predi
 from textmetric.measures.rows import mean
 from textmetric.params import Model, Train
 from textmetric.pipeline.encoder_vectors import first_two
-from textmetric.pipeline.stage_code import code_of
 from textmetric.sampling.batches import WindowSampler
 from textmetric.text import LabelledTokens, TokenizedCorpus, TokenVectors
 from textmetric.training.device import choose_device
 from textmetric.training.loop import Trained, one_thread, train, warm_up
 from textmetric.types import Float32
 
-ROOT = Path(__file__).parents[1]
-# It only says where an objective is found. What it leads to, the module and the parameters, is
-# hashed; with it in the hash, adding an objective would do every training again.
-REGISTRY = "textmetric/losses/__init__.py"
 KS = (1, 10, 100)
 
 
@@ -106,8 +99,7 @@ class Trial:
     def key(self) -> str:
         """The name of the result: a hash of the identity, the code and the packages that count."""
         module = module_of(self.family, self.objective)
-        text = json.dumps([self.identity(), _code(module), _packages()], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:24]
+        return name_of(self.identity(), "studies.trials", "studies.inside", module)
 
 
 @dataclass(frozen=True)
@@ -274,15 +266,3 @@ def _compiled_alike(trial: Trial) -> str:
     return json.dumps(
         [describe(trial.family, trial.objective), trial.model.layer, trial.settings.optimizer]
     )
-
-
-@lru_cache
-def _code(module: str) -> dict[str, str]:
-    found = code_of(["studies.trials", module], ROOT)
-    found.pop(REGISTRY, None)
-    return found
-
-
-@lru_cache
-def _packages() -> dict[str, str]:
-    return {name: version(name) for name in ("numba", "numpy", "torch")}

@@ -7,26 +7,21 @@ under way counts as never begun.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from studies.trials import REGISTRY, ROOT
+from studies.names import PACKAGES, name_of
 from studies.tuned_candidates import Budget, Candidate, Range, Setting, Space, as_json
 from textmetric import parallel
 from textmetric.errors import UserError, needing
 from textmetric.files import read_json, write_json
 from textmetric.measures import retrieval
 from textmetric.measures.rows import mean
-from textmetric.pipeline.stage_code import code_of
 from textmetric.text import LabelledTokens, TokenizedCorpus
 from textmetric.training.device import choose_device
 from textmetric.training.loop import one_thread
@@ -76,7 +71,7 @@ class Search:
     def key(self) -> str:
         """The name of the result: a hash of all it depends on."""
         own = {"space": as_json(self.space), "default": self.default, "trials": self.trials}
-        return _key(self, own, {"optuna": version("optuna")})
+        return _key(self, own, "optuna")
 
 
 @dataclass(frozen=True)
@@ -99,7 +94,7 @@ class Measurement:
 
     def key(self) -> str:
         """The name of the result: a hash of all it depends on."""
-        return _key(self, {"setting": self.setting}, {})
+        return _key(self, {"setting": self.setting})
 
 
 @dataclass(frozen=True)
@@ -308,7 +303,7 @@ def _workers(jobs: Sequence[Search] | Sequence[Measurement]) -> int | None:
     return 1 if "cuda" in devices else None
 
 
-def _key(job: Search | Measurement, own: dict[str, Any], packages: dict[str, str]) -> str:
+def _key(job: Search | Measurement, own: dict[str, Any], *packages: str) -> str:
     settings = job.budget.settings
     identity = {
         "corpus": job.corpus.name,
@@ -317,14 +312,6 @@ def _key(job: Search | Measurement, own: dict[str, Any], packages: dict[str, str
         "settings": settings.model_dump(),
         "device": choose_device(settings.device, "train.device").type,
         "seed": job.seed,
-        "packages": packages | {name: version(name) for name in ("numba", "numpy", "torch")},
     }
-    text = json.dumps([identity, own, _code(job.candidate.module)], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:24]
-
-
-@lru_cache
-def _code(module: str) -> dict[str, str]:
-    # as in studies.trials, what the registry leads to is hashed, the module
-    found = code_of(["studies.tuned_jobs", "studies.tuned_candidates", module], ROOT)
-    return {path: sha for path, sha in found.items() if path != REGISTRY}
+    modules = ("studies.tuned_jobs", "studies.tuned_candidates", job.candidate.module)
+    return name_of([identity, own], *modules, packages=[*PACKAGES, *packages])

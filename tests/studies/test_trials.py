@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from studies import trials
+from studies import names
 from studies.inputs import store
 from studies.trials import Result, Trial, run_trials
 from tests.tiny import corpus
@@ -142,12 +142,12 @@ def test_another_corpus_or_other_code_changes_the_name(
         for which in ("scarce", "held_out", "unseen")
     ]
     assert len({replace(tiny, corpus=folder).key() for folder in folders}) == 5
-    monkeypatch.setattr(trials, "_code", lambda module: {module: "edited"})
+    monkeypatch.setattr(names, "code", lambda *modules: dict.fromkeys(modules, "edited"))
     assert tiny.key() != before
 
 
 def test_another_objective_in_the_registry_leaves_the_names_as_they_are() -> None:
-    code = trials._code("textmetric.losses.triplet")
+    code = names.code("studies.trials", "textmetric.losses.triplet")
     assert "textmetric/losses/triplet.py" in code
     assert "textmetric/training/loop.py" in code
     assert "textmetric/losses/__init__.py" not in code
