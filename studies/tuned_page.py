@@ -76,10 +76,10 @@ def page(found: pd.DataFrame, beside: pd.DataFrame, choices: Choices, about: Abo
     """
     moved, answer = _moves(found)
     best, best_said = _best(found, choices)
-    above, above_said = _corpora(found, beside)
+    above, order_said, above_said = _corpora(found, beside)
     answers = [
         comment(
-            "Are the differences between metric losses a matter of tuning? "
+            "Does tuning move MAP@R more than the choice of the objective? "
             '(Musgrave, Belongie & Lim 2020, "A Metric Learning Reality Check")',
             "MAP@R, every objective tuned with equal budgets",
             answer,
@@ -89,6 +89,7 @@ def page(found: pd.DataFrame, beside: pd.DataFrame, choices: Choices, about: Abo
             "MAP@R",
             best_said,
         ),
+        comment("Does tuning change which objective is best?", "MAP@R", order_said),
         comment("Do tuned objectives retrieve better than TF-IDF?", "MAP@R", above_said),
     ]
     parts = [
@@ -98,6 +99,7 @@ def page(found: pd.DataFrame, beside: pd.DataFrame, choices: Choices, about: Abo
         f"**Does tuning or the objective move more?** {answer}",
         f"**Is the best tuned objective better than tuned cross-entropy and triplet?** {best_said}",
         f"**Do tuned objectives retrieve better than TF-IDF?** {above_said}",
+        f"**Does tuning change which objective is best?** {order_said}",
         "## League, tuned next to untuned",
         *_league(found, beside),
         "![MAP@R on test, untuned and tuned, by candidate](tuned-gain.png)",
@@ -141,13 +143,15 @@ def _setting(found: pd.DataFrame, about: About) -> str:
         f"best setting is then trained with {seeds} other seeds and measured on the test part, as "
         "is the untuned setting with the same seeds. The test part chooses nothing. "
         f"All have {model.dim} dimensions and {train.epochs} epochs of {train.optimizer} with "
-        f"batches of {train.batch_size}.\n\n"
+        f"batches of {train.batch_size}. Cross-entropy has no parameter of its own, so that its "
+        "trials are about the learning rate and the sampler alone.\n\n"
         "TextEnsemble has the same width in all: each of its 2, 4 or 8 members has a share, and is "
         "trained for as many epochs, so that it sees the texts as often as it has members. "
         "Mahalanobis learns its distance from the unit embeddings of cross-entropy of the same "
         "training, and is measured by that distance; all others by the cosine.\n\n"
-        f"{corpora}. Intervals are of 95 % and cover seeds; they cover neither corpora, nor test "
-        "texts, nor another search. `python -m studies.tuned` writes this page."
+        f"Each corpus is cut to at most {about.params.data.limit} train rows, and its other parts "
+        f"by the same share. {corpora}. Intervals are of 95 % and cover seeds; they cover neither "
+        "corpora, nor test texts, nor another search. `python -m studies.tuned` writes this page."
     )
 
 
@@ -311,19 +315,19 @@ def _moves(found: pd.DataFrame) -> tuple[list[str], str]:
             + [with_interval(mean_interval(values)) for values in each]
             + verdicts[name]
         )
-    name, each = list(measured.items())[-1]  # of those that use labels, where there are others
+    *others, name = measured  # the last: those that use labels, where there are others
+    each = measured[name]
     tuning, before, after = (float(values.mean()) for values in each)
-    first, second = verdicts[name]
-    verdict = (
-        f"next to the differences of tuned objectives, {second}; next to those of untuned ones, "
-        f"{first}"
-        if first != second
-        else f"{first}, whether tuned or not"
-    )
-    answer = (
-        f"Of {len(groups[name])} {name}: {verdict}. Tuning changes mean MAP@R by {number(tuning)}, "
-        f"two objectives differ by {number(before)} untuned and {number(after)} tuned (root mean "
-        "squares)."
+    answer = " ".join(
+        [
+            f"Of {len(groups[name])} {name}: {_verdict(*verdicts[name])}. Tuning changes mean "
+            f"MAP@R by {number(tuning)}; two objectives differ by {number(before)} untuned and by "
+            f"{number(after)} tuned (root mean squares).",
+            *(
+                f"Of {other} ({len(groups[other])}): {_verdict(*verdicts[other])}."
+                for other in others
+            ),
+        ]
     )
     return [
         "Each column is a root mean square: of the gain of tuning over the objectives, and of the "
@@ -338,6 +342,12 @@ def _moves(found: pd.DataFrame) -> tuple[list[str], str]:
     ], answer  # fmt: skip
 
 
+def _verdict(untuned: str, tuned: str) -> str:
+    if untuned == tuned:
+        return f"{tuned}, compared with untuned and with tuned objectives"
+    return f"compared with untuned objectives {untuned}, compared with tuned ones {tuned}"
+
+
 def _shrunk(each: Moves, name: str) -> str:
     one = simultaneous_differences([(each.tuned, each.untuned)])[0]
     said = {
@@ -349,8 +359,8 @@ def _shrunk(each: Moves, name: str) -> str:
     return f"{said}: the difference between two {name} changes by {found}."
 
 
-def _corpora(found: pd.DataFrame, beside: pd.DataFrame) -> tuple[list[str], str]:
-    """The order on each corpus, and who is above TF-IDF; the latter in one sentence too."""
+def _corpora(found: pd.DataFrame, beside: pd.DataFrame) -> tuple[list[str], str, str]:
+    """The order on each corpus, and who is above TF-IDF; both in one sentence too."""
     tuned, untuned = means(found, tuned=True), means(found, tuned=False)
     tfidf = beside[beside["baseline"] == TFIDF].set_index("corpus")[MEASURE]
     pairs, places = [], []
@@ -385,22 +395,25 @@ def _corpora(found: pd.DataFrame, beside: pd.DataFrame) -> tuple[list[str], str]
             ]
         )
     untuned_first = sum(_first(tuned.T[c]) == _first(untuned.T[c]) for c in tuned.index)
+    order = (
+        f"The best candidate on test is the same on {untuned_first} of {len(tuned)} corpora; "
+        "Kendall's τ between the untuned and the tuned order is "
+        f"{number(float(np.mean(orders)))} on average."
+    )
     answer = (
         f"Of {len(objectives)} tuned objectives, this many are above TF-IDF on the test part: "
         f"{', '.join(said)}; {sum(clear.values())} of {len(judged)} with an interval that excludes "
         "TF-IDF."
     )
     return [
-        f"Kendall's τ between the untuned and the tuned order is {number(float(np.mean(orders)))} "
-        f"on average; the best candidate on test is the same on {untuned_first} of {len(tuned)} "
-        "corpora. The last column counts the tuned objectives whose interval is above TF-IDF, "
+        f"{order} The last column counts the tuned objectives whose interval is above TF-IDF, "
         "corrected for all of this table.",
         table(
             ["corpus", "Kendall's τ", "Spearman's ρ", "best untuned", "best tuned", "TF-IDF",
              f"above it, untuned (of {len(objectives)})", "tuned", "clearly"],
             rows,
         ),
-    ], answer  # fmt: skip
+    ], order, answer  # fmt: skip
 
 
 def _names() -> set[str]:
@@ -458,7 +471,15 @@ def _best(found: pd.DataFrame, choices: Choices) -> tuple[list[str], str]:
 
 
 def _chosen(found: pd.DataFrame, choices: Choices, about: About) -> list[str]:
-    parts = ["MAP@R on test, and the setting with the best MAP@R on validation."]
+    rates = [choice.setting["lr"] for choice in choices.values() if choice.setting]
+    lr = about.params.train.lr
+    parts = [
+        "MAP@R on test, and the setting with the best MAP@R on validation. The learning rate is "
+        f"above {lr:g}, the untuned one, in {sum(rate > lr for rate in rates)} of {len(rates)} "
+        f"chosen settings; their median is {_short(float(np.median(rates)))}. With few train rows "
+        "there are few steps, so a part of the gain may be that of a larger learning rate; how large "
+        "a part is not measured here."
+    ]
     for corpus in about.corpora:
         cell = found[found["corpus"] == corpus]
         values = {
