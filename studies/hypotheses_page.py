@@ -118,7 +118,8 @@ def _spread(found: pd.DataFrame) -> tuple[str, list[str]]:
         "Movshovitz-Attias et al. 2017 (arXiv 1703.07464) and Zhai & Wu 2018 (arXiv 1811.12649) "
         "hold against pairs and triplets that a training depends on which of them are sampled; "
         "proxies and classification compare a text with every class in every step. If so, MAP@R "
-        "varies more over seeds.",
+        "varies more over seeds. A seed draws the batches, what is mined, and the first token "
+        "vectors, which are the same for all objectives.",
         f"The spread (standard deviation over seeds) of {OF_PAIRS} is {_factor(whole)} times that "
         f"of {OF_CLASSES}: **{_more(whole)}**. Pairs and triplets {partners}.",
         "![MAP@R of each seed minus the mean, by objective](hypotheses-spread.png)",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -368,6 +370,9 @@ def test_a_damaged_result_is_named(corpus: TokenizedCorpus, params: Params, tmp_
     (tmp_path / f"{job.key()}.json").write_text("[1]")
     with pytest.raises(UserError, match="is not the result of a training: delete it"):
         train_all([job], tmp_path, progress=False)
+    (tmp_path / f"{job.key()}.json").write_text("{}")
+    with pytest.raises(UserError, match="is not the result of a training: delete it"):
+        train_all([job], tmp_path, progress=False)
     cost = Cost(job.corpus, job.objective, job.model, job.settings, 1)
     (tmp_path / f"{cost.key()}.json").write_text("{}")
     with pytest.raises(UserError, match="does not hold the costs of an objective: delete it"):
@@ -419,6 +424,45 @@ def test_the_parts_of_a_step_are_measured(
     assert "mining" not in found
 
 
+def test_drawing_a_batch_is_no_part_of_the_step(
+    corpus: TokenizedCorpus, params: Params, tmp_path: Path
+) -> None:
+    cost = Cost(store(corpus, tmp_path), {"name": "cross_entropy"}, params.model, params.train, 1)
+    with one_thread():
+        steps = Steps(cost)
+        steps.round()
+
+        class Slow:
+            def epoch(self) -> Any:
+                end = time.process_time() + 0.3
+                while time.process_time() < end:
+                    pass
+                return iter([np.arange(16)] * steps.per_epoch)
+
+        steps.batches = Slow()
+        steps.count = 2
+        found = steps.round()
+    assert found["step"] < 0.05
+    assert found["batches"] == pytest.approx(0.3 / steps.per_epoch, rel=0.2)
+
+
+def test_a_training_has_the_partners_it_names(
+    corpus: TokenizedCorpus, params: Params, tmp_path: Path
+) -> None:
+    jobs = [training(corpus, params, tmp_path, partners=way) for way in ("fixed", "redrawn")]
+    results = train_all(jobs, tmp_path / "results", progress=False)
+    for result, redrawn in zip(results, (False, True), strict=True):
+        encoder = first_encoder(corpus, params.model, 0)
+        labels = np.asarray(corpus.train.labels)
+        fit(
+            encoder, hypotheses_jobs.built({"name": "triplet"}, params.model, corpus, 0),
+            corpus.train, params.train, sampler="balanced", seed=0,
+            batches=FirstEpoch(labels, 16, 0, redrawn),
+        )  # fmt: skip
+        assert result["map_at_r"] == measured(encoder, corpus)
+    assert results[0]["map_at_r"] != results[1]["map_at_r"]
+
+
 def test_a_measured_step_trains_as_the_loop_does(
     corpus: TokenizedCorpus, params: Params, tmp_path: Path
 ) -> None:
@@ -426,7 +470,11 @@ def test_a_measured_step_trains_as_the_loop_does(
         cost = Cost(store(corpus, tmp_path), {"name": name}, params.model, params.train, 1)
         encoder = first_encoder(corpus, params.model, 0)
         objective = hypotheses_jobs.built({"name": name}, params.model, corpus, 0)
-        once = params.train.model_copy(update={"epochs": 1, "decay": "constant"})
+        # Adagrad would forgive a gradient of another length
+        once = params.train.model_copy(
+            update={"epochs": 1, "decay": "constant", "optimizer": "sgd"}
+        )
+        cost = replace(cost, settings=once)
         with one_thread():
             steps = Steps(cost)
             steps.spent = dict.fromkeys(hypotheses_costs.PARTS, 0.0)
@@ -545,6 +593,9 @@ def test_the_gap_is_train_minus_test(change: float, said: str) -> None:
     assert float(line.split(" | ")[3].split(" ± ")[0]) == pytest.approx(0.1, abs=0.002)
     assert line.split(" | ")[5] == "0.1"
     assert line.split(" | ")[7].startswith("+0.10")
+    answer, section = hypotheses_page._gap(gap_rows(change).assign(validation=math.nan), untrained)
+    assert "chooses dropout in 0 of 3 cases" in answer
+    assert "| 0 | – | – |" in "\n".join(section)
 
 
 def test_miners_are_compared_with_semi_hard_and_collapses_counted() -> None:
