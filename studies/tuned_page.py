@@ -477,8 +477,8 @@ def _chosen(found: pd.DataFrame, choices: Choices, about: About) -> list[str]:
         "MAP@R on test, and the setting with the best MAP@R on validation. The learning rate is "
         f"above {lr:g}, the untuned one, in {sum(rate > lr for rate in rates)} of {len(rates)} "
         f"chosen settings; their median is {_short(float(np.median(rates)))}. With few train rows "
-        "there are few steps, so a part of the gain may be that of a larger learning rate; how large "
-        "a part is not measured here."
+        "there are few steps, so a part of the gain may be that of a larger learning rate; how "
+        "large a part is not measured here."
     ]
     for corpus in about.corpora:
         cell = found[found["corpus"] == corpus]
