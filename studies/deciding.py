@@ -10,7 +10,7 @@ the families. It is tested on corpora that were left out of the fit.
 Sweeps need a corpus with 20 classes of 90 train rows; others take part in the rule alone. Each
 finished training is a small file, named by a hash of all it depends on: the job can be interrupted,
 and a second run does only what is missing. Writes deciding.md and two pictures, and with --rule the
-rule that ``textmetric compare`` reads. About 15 minutes for 11 corpora on 2 cores.
+rule that ``textmetric compare`` reads. About 20 minutes for 10 corpora on 2 cores.
 
 Examples:
     python -m studies.deciding

@@ -271,6 +271,13 @@ def test_a_rule_is_better_than_the_usual_winner_where_there_is_one_to_find() -> 
     assert abs(nothing.right / nothing.clear - 0.5) < 0.25
 
 
+def test_a_rule_is_better_only_if_its_interval_is_above_0() -> None:
+    said = deciding_page._against_usual
+    assert said((0.1, 0.01, 0.2)) == "the rule is better"
+    assert said((-0.1, -0.2, -0.01)) == "it is worse"
+    assert said((0.1, -0.01, 0.2)) == said((0.1, math.nan, math.nan)) == "no difference"
+
+
 def test_a_score_counts_clear_tables() -> None:
     frame = pd.DataFrame(
         {
