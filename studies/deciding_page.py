@@ -243,8 +243,8 @@ def _rule(tables: pd.DataFrame, about: About) -> tuple[str, list[str]]:
         gain = mean_interval(scored.by_corpus)
         said.append(
             f"{purpose}: right in {scored.right} of {scored.clear} clear tables, the usual winner "
-            f"in {scored.usual} ({_against_usual(gain)}); absolute error {scored.error:.3f}, of the mean of other corpora "
-            f"{scored.mean_error:.3f}"
+            f"in {scored.usual} ({_against_usual(gain)}); absolute error {scored.error:.3f}, of "
+            f"the mean of other corpora {scored.mean_error:.3f}"
         )
         rows.append(
             [
