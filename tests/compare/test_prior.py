@@ -150,10 +150,11 @@ def test_the_report_says_what_was_expected_and_the_verdict_stays(tmp_path: Path)
     both = combined((-0.2, -0.3, -0.1), (paired.mean, paired.low, paired.high))
     assert found.with_prior == both
     assert f"with this prior: {both[0]:+.3f} [{both[1]:+.3f}, {both[2]:+.3f}]." in text
-    write_report(found, tmp_path)
-    assert read_json(tmp_path / "comparison.json")["prior"]["with_prior"] == list(both)
-    assert "Expected before training" in (tmp_path / "report.md").read_text()
-    assert "Expected before training" in (tmp_path / "report.html").read_text()
+    folder = tmp_path / "report"
+    write_report(found, folder, name="reviews")
+    assert read_json(folder / "comparison.json")["prior"]["with_prior"] == list(both)
+    for name in ("report.md", "report.html"):
+        assert "Expected before training" in (folder / name).read_text()
 
 
 def test_without_a_rule_or_with_other_arms_there_is_no_prior() -> None:
