@@ -128,7 +128,8 @@ def test_the_wheel_has_the_library_and_nothing_else(wheel: Path) -> None:
     kept = {name for name in files if name.endswith((".py", ".typed", ".css", ".html", ".js"))}
     assert {name for name in names if name.startswith("textmetric/")} == kept
     page = {f"textmetric/report/page/page.{end}" for end in ("css", "html", "js")}
-    page |= {"textmetric/reclustering/app/page.css"}
+    page |= {"textmetric/reclustering/app/page.css", "textmetric/report/answers.json"}
+    page |= {"textmetric/compare/rule.json"}
     assert {"textmetric/py.typed"} | page <= kept
 
 
