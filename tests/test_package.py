@@ -125,7 +125,8 @@ def test_the_wheel_has_the_library_and_nothing_else(wheel: Path) -> None:
         "textmetric", f"text_metric_learning-{textmetric.__version__}.dist-info",
     }  # fmt: skip
     files = {str(path.relative_to(ROOT)) for path in (ROOT / "textmetric").rglob("*.*")}
-    kept = {name for name in files if name.endswith((".py", ".typed", ".css", ".html", ".js"))}
+    ends = (".py", ".typed", ".css", ".html", ".js", ".json")
+    kept = {name for name in files if name.endswith(ends)}
     assert {name for name in names if name.startswith("textmetric/")} == kept
     page = {f"textmetric/report/page/page.{end}" for end in ("css", "html", "js")}
     page |= {"textmetric/reclustering/app/page.css", "textmetric/report/answers.json"}
