@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import t
 from sklearn.linear_model import Ridge
 
 from studies import answers, deciding, deciding_page, deciding_rule
@@ -257,6 +258,14 @@ def test_a_corpus_that_is_left_out_changes_nothing_that_is_expected_of_it() -> N
     names = ["expected", "low", "high", "mean", "usual"]
     pd.testing.assert_frame_equal(before.loc[of_first, names], after.loc[of_first, names])
     assert not np.allclose(before.loc[~of_first, "expected"], after.loc[~of_first, "expected"])
+    rest = frame[~of_first]
+    rule = deciding_rule.fitted(
+        rest[list(Facts._fields)].to_numpy(),
+        rest["classify"].to_numpy(),
+        rest["corpus"].astype("category").cat.codes.to_numpy(),
+    )
+    half = (before.loc[of_first, "high"] - before.loc[of_first, "expected"]).to_numpy()
+    assert half == pytest.approx(np.full(8, t.ppf(0.975, 4 - 1) * rule.residual_sd))
     others = frame[frame["corpus"] != "corpus 0"].groupby("corpus")["classify"].mean().mean()
     assert before.loc[of_first, "mean"].to_numpy() == pytest.approx(np.full(8, others))
 
