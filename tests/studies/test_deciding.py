@@ -146,6 +146,8 @@ def test_tables_have_what_their_design_says() -> None:
     assert all(word in text for word, text in zip(words, texts, strict=True))
     _, noisy = table_of(frame, Design(3, 20, 3.0, 0.3, False), seed=5)
     assert sum(a != b for a, b in zip(labels, noisy, strict=True)) == 18
+    # more classes than a table of 300 rows holds
+    assert max(design.classes for design in designs(np.full(200, 20), 9, 300, seed=0)) <= 25
     with pytest.raises(UserError, match="is too small for 2 tables"):
         designs(np.array([5, 40]), 2, 200, seed=0)
 
