@@ -28,7 +28,7 @@ HIGH = [0.70, 0.71, 0.72, 0.71, 0.70, 0.71]
 
 @pytest.fixture(scope="module")
 def table() -> TokenizedCorpus:
-    texts, labels = texts_of(4, 120, share=0.4)
+    texts, labels = texts_of(4, 120, share=0.2)
     return read_table(texts[:110], labels[:110]).corpus
 
 
@@ -40,8 +40,13 @@ def test_facts_are_those_of_the_table(table: TokenizedCorpus) -> None:
     assert found.log_classes == pytest.approx(math.log(4))
     entropy = -sum(share * math.log(share) for share in shares)
     assert found.imbalance == pytest.approx(math.log(4) - entropy)
-    assert 0.4 < found.tfidf <= 1
+    assert 0.3 < found.tfidf <= 1
     assert facts_of(table, seed=5) == found
+    labels = np.asarray(table.train.labels)
+    train, validation, _ = rows_apart(table, 5)
+    rows = np.union1d(train, validation)
+    assert found.tfidf == prior._tfidf_accuracy(table, labels, rows, 5)
+    assert found.tfidf != prior._tfidf_accuracy(table, labels, np.arange(110), 5)
 
 
 def test_the_accuracy_of_tfidf_knows_nothing_of_the_test_rows(table: TokenizedCorpus) -> None:

@@ -13,7 +13,8 @@ from scipy.stats import t
 from sklearn.linear_model import Ridge
 
 from studies import answers, deciding, deciding_page, deciding_rule
-from studies.deciding_jobs import Training, epochs_until
+from studies.deciding_jobs import Training, epochs_until, run_trainings
+from studies.deciding_tables import PURPOSES, Table, run_tables
 from studies.deciding_variants import (
     SWEEPS,
     TEST_ROWS,
@@ -25,7 +26,9 @@ from studies.deciding_variants import (
     thinned,
     unequal,
 )
+from studies.inputs import store
 from studies.label_noise import along_confusion, uniform
+from textmetric.compare import compare
 from textmetric.compare.prior import Facts
 from textmetric.errors import UserError
 from textmetric.files import read_json
@@ -216,6 +219,28 @@ def test_small_tables_get_more_epochs(corpus: TokenizedCorpus) -> None:
     assert warm.objective == {"name": "norm_softmax", "temperature": 0.2}
     assert warm.in_batch == 4
     assert deciding.able(SWEEPS["classes"], 40)[-1].classes == 32
+
+
+def test_a_training_is_measured_on_both_parts(corpus: TokenizedCorpus, tmp_path: Path) -> None:
+    made = thinned(corpus, 20, Point(classes=4, rows=20), seed=0)
+    params = read(ROOT / "params.yaml")
+    job = deciding.training(store(made, tmp_path), made, Family.METRIC, Point(width=16), 0, params)
+    (found,) = run_trainings([job], tmp_path / "results")
+    # two words of a class make its texts easy to find
+    assert min(found[name] for name in ("map_at_r", "accuracy")) > 0.95
+    assert min(found[f"validation_{name}"] for name in ("map_at_r", "accuracy")) > 0.95
+    assert 1 <= found["steps"] <= 300
+
+
+def test_a_table_is_compared_as_compare_does(tmp_path: Path) -> None:
+    texts, labels = table_of(frame_of(3, 40), Design(3, 14, 1.0, 0.3, False), seed=1)
+    (found,) = run_tables([Table(texts, labels, 5, 7)], tmp_path)
+    for purpose in PURPOSES:
+        oracle = compare(texts, labels, purpose, splits=5, seed=7, workers=1)
+        families = [oracle.of_family(family) for family in (Family.METRIC, Family.CLASSIFICATION)]
+        assert found[purpose] == pytest.approx(np.subtract(*families))
+    assert any(found["classify"])
+    assert found["facts"]["log_classes"] == pytest.approx(math.log(3))
 
 
 # ---------------------------------------------------------------- the rule
