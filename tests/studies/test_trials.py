@@ -142,8 +142,15 @@ def test_another_corpus_or_other_code_changes_the_name(
         for which in ("scarce", "held_out", "unseen")
     ]
     assert len({replace(tiny, corpus=folder).key() for folder in folders}) == 5
-    monkeypatch.setattr(names, "code", lambda *modules: dict.fromkeys(modules, "edited"))
+    hashed: list[str] = []
+
+    def edited(*modules: str) -> dict[str, str]:
+        hashed.extend(modules)
+        return dict.fromkeys(modules, "edited")
+
+    monkeypatch.setattr(names, "code", edited)
     assert tiny.key() != before
+    assert hashed == ["studies.trials", "studies.inside", "textmetric.losses.triplet"]
 
 
 def test_another_objective_in_the_registry_leaves_the_names_as_they_are() -> None:
