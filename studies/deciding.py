@@ -158,7 +158,7 @@ def swept(
 
 
 def able(sweep: Sweep, classes: int) -> list[Point]:
-    """The points of a sweep that a corpus with so many large classes can have."""
+    """The points of a sweep that a corpus with this number of large classes can have."""
     return [point for point in sweep.points() if point.classes <= classes]
 
 

@@ -66,7 +66,7 @@ SAME = 0.005
 VALIDATION = 0.25
 """Share of the rows of a source without a validation part; the dial is chosen on it."""
 POINTS = 5
-"""At most so many weights of a dial are transferred, both ends among them."""
+"""The largest number of weights of a dial that are transferred, both ends among them."""
 STARTED: tuple[options.Chosen, ...] = (
     (Family.CLASSIFICATION, {"name": "cross_entropy"}),
     (Family.METRIC, {"name": "triplet"}),
