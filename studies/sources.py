@@ -225,64 +225,48 @@ class Dial(NamedTuple):
     moves: float
 
 
+def _job(
+    pair: Pair,
+    source: Source,
+    chosen: options.Chosen,
+    seed: int,
+    about: dict[str, Any],
+    **more: Any,
+) -> Job:
+    """A job of a pair with another objective, seed and what else is given, and its row."""
+    family, objective = chosen
+    row = {"pair": pair.title, "objective": options.title(objective), "seed": seed}
+    return row | about, replace(source, family=family, objective=objective, seed=seed, **more)
+
+
 def _bank(
     pair: Pair, chosen: Sequence[options.Chosen], rates: Sequence[float], seeds: Sequence[int]
 ) -> Iterator[Job]:
-    for family, objective in chosen:
+    for each in chosen:
         for rate in rates:
             settings = pair.source.settings.model_copy(update={"lr": rate})
+            about = {"family": each[0], "lr": rate}
             for seed in seeds:
-                about = {"objective": options.title(objective), "family": family, "lr": rate}
-                yield (
-                    about | {"pair": pair.title, "seed": seed},
-                    replace(
-                        pair.source,
-                        family=family,
-                        objective=objective,
-                        settings=settings,
-                        seed=seed,
-                    ),
-                )
+                yield _job(pair, pair.source, each, seed, about, settings=settings)
 
 
 def _tried(pair: Pair) -> Iterator[Job]:
-    for place, (family, objective) in enumerate(DIALLED):
+    for place, each in enumerate(DIALLED):
         for pull in PULLS:
             for weight in WEIGHTS:
+                about = {"place": place, "pull": pull, "weight": weight}
+                more = {"target": None, "pull": pull, "weight": weight}
                 for seed in CHOOSING:
-                    about = {"place": place, "pull": pull, "weight": weight}
-                    yield (
-                        about | {"pair": pair.title, "seed": seed},
-                        replace(
-                            pair.source,
-                            target=None,
-                            family=family,
-                            objective=objective,
-                            pull=pull,
-                            weight=weight,
-                            seed=seed,
-                        ),
-                    )
+                    yield _job(pair, pair.source, each, seed, about, **more)
 
 
 def _dialled(pair: Pair, dials: Sequence[Dial], seeds: Sequence[int]) -> Iterator[Job]:
     for dial in dials:
-        family, objective = DIALLED[dial.place]
         for step, weight in enumerate(dial.weights):
+            more = {"pull": dial.pull, "weight": weight}
+            about = more | {"step": step, "last": step == len(dial.weights) - 1}
             for seed in seeds:
-                about = {"objective": options.title(objective), "pull": dial.pull, "step": step}
-                about |= {"weight": weight, "last": step == len(dial.weights) - 1}
-                yield (
-                    about | {"pair": pair.title, "seed": seed},
-                    replace(
-                        pair.source,
-                        family=family,
-                        objective=objective,
-                        pull=dial.pull,
-                        weight=weight,
-                        seed=seed,
-                    ),
-                )
+                yield _job(pair, pair.source, DIALLED[dial.place], seed, about, **more)
 
 
 def _starts(pair: Pair, seeds: Sequence[int]) -> Iterator[Job]:
@@ -293,14 +277,10 @@ def _starts(pair: Pair, seeds: Sequence[int]) -> Iterator[Job]:
         "dealt": replace(pair.source, scrambled=True),
         "random": replace(pair.source, corpus=None),
     }
-    for family, objective in STARTED:
+    for each in STARTED:
         for start, source in starts.items():
             for seed in seeds:
-                about = {"objective": options.title(objective), "start": start}
-                yield (
-                    about | {"pair": pair.title, "seed": seed},
-                    replace(source, family=family, objective=objective, seed=seed),
-                )
+                yield _job(pair, source, each, seed, {"start": start})
 
 
 def choose_dial(tried: pd.DataFrame) -> list[Dial]:
